@@ -1,0 +1,111 @@
+"""Source: labelled, encoded images in their splits, wherever they came from."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import numpy as np
+import numpy.typing as npt
+
+
+@dataclass(frozen=True)
+class Examples:
+    """The images of one split, still encoded, with their labels.
+
+    Every source is brought to this form, so that one transform serves them all.
+
+    Args:
+        names: What to call each image before a user: its path relative to the
+            source, or `split/number` where there are no files.
+        labels: int64 [N], indices into the source's class names.
+        files: The files, when there are any; read when needed.
+        encoded: The bytes of each image, when there are no files.
+    """
+
+    names: tuple[str, ...]
+    labels: npt.NDArray[np.int64]
+    files: tuple[Path, ...] | None = None
+    encoded: tuple[bytes, ...] | None = None
+
+    def __len__(self) -> int:
+        return len(self.names)
+
+    def read(self, index: int) -> bytes:
+        """Returns the bytes of one image, a JPEG, PNG, GIF or BMP."""
+        if self.files is not None:
+            return self.files[index].read_bytes()
+        if self.encoded is None:
+            raise ValueError("Examples need files or encoded bytes.")
+        return self.encoded[index]
+
+    def take(self, indices: Sequence[int] | npt.NDArray[np.int64]) -> Examples:
+        """Returns the examples at `indices`, in that order."""
+        chosen = [int(i) for i in indices]
+        return Examples(
+            names=tuple(self.names[i] for i in chosen),
+            labels=self.labels[chosen],
+            files=None if self.files is None else tuple(self.files[i] for i in chosen),
+            encoded=None if self.encoded is None else tuple(self.encoded[i] for i in chosen),
+        )
+
+
+@dataclass(frozen=True)
+class Remark:
+    """Something about one image that its owner should know.
+
+    Args:
+        name: The image, as `Examples.names` calls it.
+        reason: What is the matter with it, in a few words.
+    """
+
+    name: str
+    reason: str
+
+
+@dataclass(frozen=True)
+class Source:
+    """A labelled data set, checked: every example decodes.
+
+    Args:
+        name: As the user wrote it.
+        class_names: In the order of the labels.
+        train: What weights are fitted on.
+        val: What stops training and chooses between runs.
+        test: What nothing is chosen by, or None.
+        skipped: Left out, since they cannot be decoded.
+        suspects: Kept, though they look unlike the rest.
+        preset: The recipe preset that fits this kind of image.
+    """
+
+    name: str
+    class_names: tuple[str, ...]
+    train: Examples
+    val: Examples
+    test: Examples | None = None
+    skipped: tuple[Remark, ...] = ()
+    suspects: tuple[Remark, ...] = ()
+    preset: str = "photo"
+
+    @property
+    def splits(self) -> dict[str, Examples]:
+        """The splits there are, by name, in the order train, val, test."""
+        named = {"train": self.train, "val": self.val, "test": self.test}
+        return {name: examples for name, examples in named.items() if examples is not None}
+
+
+@dataclass(frozen=True)
+class Listing:
+    """What a reader found before anything was decoded or split.
+
+    Args:
+        class_names: In the order of the labels.
+        splits: `all` alone where the source has no split of its own, else any
+            of `train`, `val`, `test`.
+        preset: The recipe preset that fits this kind of image.
+    """
+
+    class_names: tuple[str, ...]
+    splits: dict[str, Examples] = field(default_factory=dict)
+    preset: str = "photo"

@@ -1,0 +1,96 @@
+"""Table: an immutable mapping from a name to its row, which helps on a miss."""
+
+from __future__ import annotations
+
+import difflib
+from collections.abc import Iterable, Iterator, Mapping
+from typing import Generic, Protocol, TypeVar
+
+from zoo.errors import UnknownNameError
+
+
+class Row(Protocol):
+    """What a table can hold: anything with a name and a line about itself."""
+
+    @property
+    def name(self) -> str:
+        """The key of the row, unique in its table."""
+
+    @property
+    def summary(self) -> str:
+        """One line: what it is, or when to use it."""
+
+
+R = TypeVar("R", bound=Row)
+
+
+class Table(Mapping[str, R], Generic[R]):
+    """Rows by name, in the order given, fixed at construction.
+
+    Args:
+        kind: What a row is, in the singular, as an error would say it.
+        rows: The rows; their names must differ.
+
+    Raises:
+        ValueError: Two rows share a name.
+
+    Example:
+        >>> from dataclasses import dataclass
+        >>> @dataclass(frozen=True)
+        ... class Fruit:
+        ...     name: str
+        ...     summary: str
+        >>> fruits = Table("fruit", [Fruit("apple", "keeps"), Fruit("pear", "does not")])
+        >>> fruits["pear"].summary
+        'does not'
+        >>> fruits["aple"]
+        Traceback (most recent call last):
+        zoo.errors.UnknownNameError: Unknown fruit 'aple'. Did you mean 'apple'?
+    """
+
+    def __init__(self, kind: str, rows: Iterable[R]) -> None:
+        self.kind = kind
+        self._rows: dict[str, R] = {}
+        for row in rows:
+            if row.name in self._rows:
+                raise ValueError(f"Two rows of the {kind} table are named {row.name!r}.")
+            self._rows[row.name] = row
+
+    def __getitem__(self, name: str) -> R:
+        try:
+            return self._rows[name]
+        except (KeyError, TypeError):
+            raise unknown_name(self.kind, name, self._rows) from None
+
+    def __contains__(self, name: object) -> bool:
+        # Mapping's own calls __getitem__ and expects a bare KeyError; this is direct.
+        return name in self._rows
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self._rows)
+
+    def __len__(self) -> int:
+        return len(self._rows)
+
+    def __repr__(self) -> str:
+        return f"Table({self.kind!r}, {len(self)} rows)"
+
+
+def unknown_name(kind: str, name: object, known: Iterable[str]) -> UnknownNameError:
+    """Builds the error for a name nobody knows, with the nearest ones that exist.
+
+    Args:
+        kind: What the name should have named, in the singular.
+        name: What was received.
+        known: The names that exist.
+    """
+    known = list(known)
+    near = difflib.get_close_matches(str(name), known, n=3, cutoff=0.6)
+    # 'resnet50' alone should find 'resnet50.imagenet', and 'imagenet' nothing at random.
+    near = near or [k for k in known if str(name) and k.startswith(str(name))][:3]
+    if near:
+        quoted = [repr(n) for n in near]
+        listed = quoted[0] if len(quoted) == 1 else ", ".join(quoted[:-1]) + " or " + quoted[-1]
+        return UnknownNameError(f"Unknown {kind} {name!r}. Did you mean {listed}?")
+    shown = ", ".join(known[:12]) + (", …" if len(known) > 12 else "")
+    return UnknownNameError(f"Unknown {kind} {name!r}. Known: {shown}.")
