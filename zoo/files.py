@@ -91,5 +91,6 @@ def cache_folder() -> Path:
 
 
 def _sync(path: Path) -> None:
-    with path.open("rb") as file:
+    # Open for writing: Windows refuses to flush a file that is open for reading.
+    with path.open("r+b") as file:
         os.fsync(file.fileno())

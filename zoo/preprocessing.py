@@ -1,47 +1,52 @@
 """The one transform from an uploaded file to what a backbone sees.
 
-Training's validation, prediction and the exported graph call these very
-functions, so what is measured is what is served. There are two steps:
+Validation, prediction and the exported graph call these very functions, so
+what is measured is what is served. There are two steps:
 
-    file bytes ──decode──▶ uint8 RGB [H, W, 3] ──fit──▶ uint8 RGB [S, S, 3]
+    file bytes ──decode──▶ uint8 RGB [H, W, 3] ──render──▶ uint8 RGB [S, S, 3]
 
 by `Preprocessing`, in the input pipeline and in the exported graph; and the
 backbone's own normalisation, by `NORMALISATIONS`, as layers inside the model.
 In between the image stays uint8: a quarter of the bytes to cache and move.
+
+`render` draws a box of the decoded image in one resampling. Validation's box
+is `box`; a random crop is another box through the same `render`.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any, Literal
+from typing import Annotated, Any, Literal
+
+from pydantic import Field
 
 from zoo.config import Config
 from zoo.table import Table
 
-Fit = Literal["crop", "stretch", "pad"]
+_KERNELS = {"bilinear": "triangle", "bicubic": "keyscubic", "lanczos3": "lanczos3"}
 
 
 class Preprocessing(Config):
     """Decodes an image and fits it into a square of the network's size.
 
     Args:
-        size: Height and width of the result, in pixels.
-        fit: `crop` scales the shorter side to `size` and keeps the centre;
-            `stretch` scales both sides and loses no border; `pad` scales the
-            longer side and fills the rest with black.
-        interpolation: The kernel; always with antialiasing when it shrinks.
+        size: Height and width of the result, in pixels, 8 to 1024.
+        fit: `crop` keeps the largest centred square; `stretch` scales both
+            sides on their own and loses no border; `pad` keeps the whole image
+            in proportion and fills the rest with black.
+        interpolation: The kernel, always with antialiasing when it shrinks.
     """
 
-    size: int
-    fit: Fit = "stretch"
+    size: Annotated[int, Field(ge=8, le=1024)]
+    fit: Literal["crop", "stretch", "pad"] = "stretch"
     interpolation: Literal["bilinear", "bicubic", "lanczos3"] = "bilinear"
 
     def __call__(self, encoded: Any) -> Any:
         """Turns a file's bytes into what the network's first layer gets.
 
         Args:
-            encoded: string [], the bytes of a JPEG, PNG, GIF or BMP.
+            encoded: string [], the bytes of a JPEG, PNG, GIF, BMP or WebP.
 
         Returns:
             uint8 [S, S, 3].
@@ -55,33 +60,67 @@ class Preprocessing(Config):
             image: uint8 [H, W, 3], H and W any and known only when it runs.
 
         Returns:
-            uint8 [S, S, 3], rounded to the nearest.
+            uint8 [S, S, 3].
+        """
+        return self.render(image, self.box(image))
+
+    def box(self, image: Any) -> Any:
+        """Returns the part of an image that the network is shown.
+
+        Args:
+            image: uint8 [H, W, 3].
+
+        Returns:
+            float32 [4]: top, left, height and width in pixels of the image;
+            with `pad` it reaches beyond the image.
         """
         import tensorflow as tf
 
         height, width = tf.unstack(tf.cast(tf.shape(image)[:2], tf.float32))
         if self.fit == "stretch":
-            target = tf.constant([self.size, self.size])
-        else:
-            side = tf.minimum(height, width) if self.fit == "crop" else tf.maximum(height, width)
-            scaled = tf.round(tf.stack([height, width]) * (self.size / side))
-            target = tf.maximum(tf.cast(scaled, tf.int32), 1)
-        resized = tf.image.resize(image, target, self.interpolation, antialias=True)
-        if self.fit != "stretch":
-            resized = tf.image.resize_with_crop_or_pad(resized, self.size, self.size)
-        resized.set_shape((self.size, self.size, 3))
-        # Bicubic and Lanczos overshoot; saturate_cast truncates, hence the rounding.
-        return tf.saturate_cast(tf.round(resized), tf.uint8)
+            return tf.stack([0.0, 0.0, height, width])
+        side = tf.minimum(height, width) if self.fit == "crop" else tf.maximum(height, width)
+        return tf.stack([(height - side) / 2, (width - side) / 2, side, side])
+
+    def render(self, image: Any, box: Any) -> Any:
+        """Draws a box of an image into the square, in one resampling.
+
+        The same kernel as `tf.image.resize(antialias=True)`, which it equals
+        when the box is the whole image.
+
+        Args:
+            image: uint8 [H, W, 3].
+            box: float32 [4], as `box` returns it; what lies outside of the
+                image is black.
+
+        Returns:
+            uint8 [S, S, 3], rounded to the nearest.
+        """
+        import tensorflow as tf
+
+        scale = self.size / box[2:]
+        drawn = tf.raw_ops.ScaleAndTranslate(
+            images=image[tf.newaxis],
+            size=[self.size, self.size],
+            scale=scale,
+            translation=-box[:2] * scale,
+            kernel_type=_KERNELS[self.interpolation],
+            antialias=True,
+        )[0]
+        drawn.set_shape((self.size, self.size, 3))
+        # Bicubic and Lanczos overshoot, hence the saturation; a bare cast truncates.
+        return tf.saturate_cast(tf.round(drawn), tf.uint8)
 
 
 def decode(encoded: Any) -> Any:
     """Decodes the bytes of one image, in the graph or eagerly.
 
     Args:
-        encoded: string [], a JPEG, PNG, GIF (its first frame) or BMP.
+        encoded: string [], a JPEG, PNG, GIF (its first frame), BMP or WebP.
 
     Returns:
-        uint8 RGB [H, W, 3]. An EXIF orientation is not applied.
+        uint8 RGB [H, W, 3]. An EXIF orientation is not applied, here and
+        therefore nowhere.
 
     Raises:
         tf.errors.InvalidArgumentError: The bytes are no such image.
@@ -99,10 +138,10 @@ class Normalisation:
 
     Args:
         name: The key in NORMALISATIONS.
-        summary: The formula in words.
-        apply: Maps a float tensor [B, S, S, 3] in 0 to 255 to the normalised
-            one, by Keras' own layers and operations alone, so that a saved
-            model loads where this project is not installed.
+        summary: The formula.
+        apply: Maps float32 [B, S, S, 3] in 0 to 255 to the normalised tensor,
+            by Keras' own layers and operations alone, so that a saved model
+            loads where this project is not installed.
     """
 
     name: str
@@ -110,50 +149,54 @@ class Normalisation:
     apply: Callable[[Any], Any]
 
 
-def _none(pixels: Any) -> Any:
-    return pixels
+def _rescale(scale: float, offset: float | tuple[float, ...], name: str) -> Callable[[Any], Any]:
+    def apply(pixels: Any) -> Any:
+        import keras
+
+        # float32 whatever the policy: a half has too few bits for 0 to 255 and a mean.
+        return keras.layers.Rescaling(scale, offset, name=name, dtype="float32")(pixels)
+
+    return apply
 
 
-def _signed_unit(pixels: Any) -> Any:
-    import keras
+def _standardise(
+    mean: tuple[float, ...], std: tuple[float, ...], name: str
+) -> Callable[[Any], Any]:
+    def apply(pixels: Any) -> Any:
+        import keras
 
-    return keras.layers.Rescaling(1 / 127.5, offset=-1.0, name="signed_unit")(pixels)
+        return keras.layers.Normalization(
+            mean=[255 * m for m in mean],
+            variance=[(255 * s) ** 2 for s in std],
+            name=name,
+            dtype="float32",
+        )(pixels)
 
-
-def _imagenet(pixels: Any) -> Any:
-    import keras
-
-    mean, std = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)
-    return keras.layers.Normalization(
-        mean=[255 * m for m in mean], variance=[(255 * s) ** 2 for s in std], name="imagenet"
-    )(pixels)
+    return apply
 
 
 def _caffe(pixels: Any) -> Any:
     import keras
 
-    bgr = keras.ops.flip(pixels, axis=-1)
-    return keras.layers.Rescaling(
-        1.0, offset=[-103.939, -116.779, -123.68], name="caffe"
-    )(bgr)
-
-
-def _cifar10(pixels: Any) -> Any:
-    import keras
-
-    mean, std = (0.4914, 0.4822, 0.4465), (0.2470, 0.2435, 0.2616)
-    return keras.layers.Normalization(
-        mean=[255 * m for m in mean], variance=[(255 * s) ** 2 for s in std], name="cifar10"
-    )(pixels)
+    subtract = _rescale(1.0, (-103.939, -116.779, -123.68), "caffe")
+    return subtract(keras.ops.flip(pixels, axis=-1))
 
 
 NORMALISATIONS: Table[Normalisation] = Table(
     "normalisation",
     [
-        Normalisation("none", "0 to 255 as they are; the backbone normalises", _none),
-        Normalisation("signed_unit", "x / 127.5 − 1, into −1 to 1", _signed_unit),
-        Normalisation("imagenet", "(x / 255 − μ) / σ with ImageNet's μ and σ, RGB", _imagenet),
-        Normalisation("caffe", "BGR, ImageNet's means subtracted, not scaled", _caffe),
-        Normalisation("cifar10", "(x / 255 − μ) / σ with CIFAR-10's μ and σ, RGB", _cifar10),
+        Normalisation("none", "0 to 255; the backbone normalises inside", lambda pixels: pixels),
+        Normalisation("signed_unit", "x / 127.5 - 1", _rescale(1 / 127.5, -1.0, "signed_unit")),
+        Normalisation(
+            "imagenet",
+            "(x / 255 - mean) / std of ImageNet, RGB",
+            _standardise((0.485, 0.456, 0.406), (0.229, 0.224, 0.225), "imagenet"),
+        ),
+        Normalisation("caffe", "BGR minus the means of ImageNet, not scaled", _caffe),
+        Normalisation(
+            "cifar10",
+            "(x / 255 - mean) / std of CIFAR-10, RGB",
+            _standardise((0.4914, 0.4822, 0.4465), (0.2470, 0.2435, 0.2616), "cifar10"),
+        ),
     ],
 )

@@ -5,9 +5,11 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import TYPE_CHECKING
 
-import numpy as np
-import numpy.typing as npt
+if TYPE_CHECKING:
+    import numpy as np
+    import numpy.typing as npt
 
 
 @dataclass(frozen=True)
@@ -22,18 +24,21 @@ class Examples:
         labels: int64 [N], indices into the source's class names.
         files: The files, when there are any; read when needed.
         encoded: The bytes of each image, when there are no files.
+        digests: The SHA-256 of each image's bytes, hexadecimal; empty before the
+            images were scanned. What is computed from an image is kept under it.
     """
 
     names: tuple[str, ...]
     labels: npt.NDArray[np.int64]
     files: tuple[Path, ...] | None = None
     encoded: tuple[bytes, ...] | None = None
+    digests: tuple[str, ...] = ()
 
     def __len__(self) -> int:
         return len(self.names)
 
     def read(self, index: int) -> bytes:
-        """Returns the bytes of one image, a JPEG, PNG, GIF or BMP."""
+        """Returns the bytes of one image, a JPEG, PNG, GIF, BMP or WebP."""
         if self.files is not None:
             return self.files[index].read_bytes()
         if self.encoded is None:
@@ -48,6 +53,7 @@ class Examples:
             labels=self.labels[chosen],
             files=None if self.files is None else tuple(self.files[i] for i in chosen),
             encoded=None if self.encoded is None else tuple(self.encoded[i] for i in chosen),
+            digests=tuple(self.digests[i] for i in chosen) if self.digests else (),
         )
 
 
@@ -76,7 +82,6 @@ class Source:
         test: What nothing is chosen by, or None.
         skipped: Left out, since they cannot be decoded.
         suspects: Kept, though they look unlike the rest.
-        preset: The recipe preset that fits this kind of image.
     """
 
     name: str
@@ -86,7 +91,6 @@ class Source:
     test: Examples | None = None
     skipped: tuple[Remark, ...] = ()
     suspects: tuple[Remark, ...] = ()
-    preset: str = "photo"
 
     @property
     def splits(self) -> dict[str, Examples]:
@@ -103,9 +107,11 @@ class Listing:
         class_names: In the order of the labels.
         splits: `all` alone where the source has no split of its own, else any
             of `train`, `val`, `test`.
-        preset: The recipe preset that fits this kind of image.
+        empty: Class folders that hold nothing, as `train/ants`.
+        outside: Images and folders that lie where no class claims them.
     """
 
     class_names: tuple[str, ...]
     splits: dict[str, Examples] = field(default_factory=dict)
-    preset: str = "photo"
+    empty: tuple[str, ...] = ()
+    outside: tuple[Remark, ...] = ()

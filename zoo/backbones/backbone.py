@@ -32,8 +32,11 @@ class Backbone:
         num_features: F.
         num_parameters: Of `build`'s model, batch normalisation's moving
             statistics included.
-        block_pattern: A regular expression whose match in a layer's name names
-            its block; layers it does not match belong to the block before them.
+        block_pattern: A regular expression whose match in a layer's name, or the
+            group in it if it has one, names the layer's block. Layers it does not
+            match belong to the block of the layer before them.
+        block_ends: The pattern names the last layer of a block instead: for
+            networks whose other layers have no stable names.
         paper: Authors, year and address.
         weights: The weight files published for it.
     """
@@ -48,6 +51,7 @@ class Backbone:
     num_features: int
     num_parameters: int
     block_pattern: str
+    block_ends: bool = False
     paper: str
     weights: tuple[Weights, ...] = ()
 
@@ -55,31 +59,38 @@ class Backbone:
 def blocks_of(backbone: Backbone, model: Any) -> list[list[Any]]:
     """Splits a backbone's layers into blocks, from the input to the top.
 
-    Unfreezing and discriminative learning rates address these. Blocks without
-    a variable are joined to the one before.
+    Unfreezing and discriminative learning rates address these. What is before
+    the first named block is one too: the stem. Blocks without weights are joined
+    to the one before.
 
     Args:
         backbone: The row that `model` was built from.
         model: What its `build` returned.
 
     Returns:
-        Every layer of the model once, in order; each block has variables.
+        Every layer of the model once; each block has weights and keeps its
+        layers' order. Keras orders layers by depth, which interleaves the
+        branches of neighbouring cells (NASNet's): names decide, not positions.
     """
-    blocks: list[list[Any]] = []
-    key: str | None = None
+    pattern = re.compile(backbone.block_pattern)
+    blocks: dict[str, list[Any]] = {}
+    key = ""
     for layer in model.layers:
-        match = re.search(backbone.block_pattern, layer.name)
-        new = match.group(0) if match else key
-        if not blocks or new != key:
-            blocks.append([])
-        key = new
-        blocks[-1].append(layer)
+        match = pattern.search(layer.name)
+        if match and not backbone.block_ends:
+            key = match[pattern.groups]
+        blocks.setdefault(key, []).append(layer)
+        if match and backbone.block_ends:
+            key = f"after {layer.name}"
     merged: list[list[Any]] = []
-    for block in blocks:
-        if merged and not any(layer.variables for layer in block):
-            merged[-1].extend(block)
-        elif merged and not any(layer.variables for layer in merged[-1]):
+    for block in blocks.values():
+        if merged and not (_has_weights(block) and _has_weights(merged[-1])):
             merged[-1].extend(block)
         else:
             merged.append(block)
     return merged
+
+
+def _has_weights(layers: list[Any]) -> bool:
+    # `weights`, not `variables`: the state of a Dropout's random numbers is no weight.
+    return any(layer.weights for layer in layers)

@@ -1,0 +1,46 @@
+# `make demo` and `make test` need Python 3.11 to 3.13 and make, and install the rest.
+PYTHON ?= $(shell command -v python3.11 || command -v python3)
+VENV   ?= .venv
+BIN    := $(VENV)/bin
+STAMP  := $(VENV)/.installed
+DEMO   ?= runs/demo
+
+.PHONY: demo test test-slow lint lock clean
+
+# Everything is pinned and held to its hash; only then is the project itself added.
+$(STAMP): constraints.txt pyproject.toml
+	@$(PYTHON) -c 'import sys; sys.exit(not (3, 11) <= sys.version_info[:2] < (3, 14))' || \
+	  { echo "error: Python 3.11 to 3.13 is needed; received $$($(PYTHON) --version); try make PYTHON=python3.11" >&2; exit 2; }
+	$(PYTHON) -m venv $(VENV)
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --require-hashes -r constraints.txt
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-deps --no-build-isolation -e .
+	touch $@
+
+# The main job: train, measure, export, and ask the exported model.
+demo: $(STAMP)
+	rm -rf $(DEMO) saved_models/demo
+	$(BIN)/zoo train textures --out $(DEMO)
+	$(BIN)/zoo evaluate $(DEMO) textures --picture $(DEMO)/answers.png
+	$(BIN)/zoo export $(DEMO) --to saved_models/demo
+	@echo "run: $(DEMO)   picture: $(DEMO)/answers.png   SavedModel: saved_models/demo/1"
+
+lint: $(STAMP)
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+	$(BIN)/lint-imports
+
+test: lint
+	$(BIN)/python -m pytest --doctest-modules -m "not slow"
+
+test-slow: $(STAMP)
+	$(BIN)/python -m pytest --doctest-modules -m slow
+
+# Needs uv; writes names, versions and hashes, and no index addresses.
+lock:
+	uv pip compile pyproject.toml --extra cpu --extra dev --extra bench --universal \
+	  --python-version 3.11 --generate-hashes --no-emit-index-url --no-header --no-annotate \
+	  --upgrade -o constraints.txt
+
+clean:
+	rm -rf $(VENV) build *.egg-info .pytest_cache .mypy_cache .ruff_cache .import_linter_cache

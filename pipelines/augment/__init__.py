@@ -1,0 +1,1 @@
+"""Augmentation: parameters drawn from (seed, epoch, index), rendered once."""

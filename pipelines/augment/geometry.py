@@ -1,0 +1,56 @@
+"""Flip and crop: what is drawn for one image, and the one rendering of it."""
+
+from __future__ import annotations
+
+from typing import Annotated, Any
+
+from pydantic import Field
+
+from zoo.config import Config
+from zoo.preprocessing import Preprocessing
+
+
+class AugmentConfig(Config):
+    """How training images vary from epoch to epoch.
+
+    Args:
+        flip: Probability of a horizontal flip, 0 to 1.
+        crop: Smallest share of the image's area a random crop keeps, above 0;
+            1 keeps the whole image. The share is uniform from `crop` to 1
+            (Szegedy et al., 2015, draw it from 0.08, which is for large sets).
+        aspect: Largest ratio by which a crop changes the proportions, at least
+            1; the ratio is log-uniform from 1/aspect to aspect.
+    """
+
+    flip: Annotated[float, Field(ge=0, le=1)] = 0.5
+    crop: Annotated[float, Field(gt=0, le=1)] = 0.6
+    aspect: Annotated[float, Field(ge=1, le=4)] = 1.2
+
+
+def render_augmented(
+    image: Any, preprocessing: Preprocessing, config: AugmentConfig, key: Any
+) -> Any:
+    """Draws one augmented view of an image, in one resampling.
+
+    Args:
+        image: uint8 [H, W, 3].
+        preprocessing: The transform whose box is varied.
+        config: How far.
+        key: int64 [3]: seed, epoch, index. The same key gives the same view.
+
+    Returns:
+        uint8 [S, S, 3].
+    """
+    import tensorflow as tf
+
+    seed = tf.random.fold_in(tf.random.fold_in(tf.cast([key[0], 0], tf.int64), key[1]), key[2])
+    area, ratio, top, left, coin = tf.unstack(tf.random.stateless_uniform([5], seed))
+    whole = preprocessing.box(image)
+    share = config.crop + (1.0 - config.crop) * area
+    stretch = tf.exp((2.0 * ratio - 1.0) * tf.math.log(tf.constant(config.aspect)) / 2.0)
+    # No side may outgrow the whole; then the other keeps the share as it can.
+    sides = tf.minimum(tf.sqrt(share) * tf.stack([stretch, 1.0 / stretch]), 1.0)
+    size = whole[2:] * sides
+    corner = whole[:2] + (whole[2:] - size) * tf.stack([top, left])
+    view = preprocessing.render(image, tf.concat([corner, size], axis=0))
+    return tf.cond(coin < config.flip, lambda: view[:, ::-1], lambda: view)

@@ -1,0 +1,226 @@
+"""The `zoo` command: a thin layer over the functions of this package.
+
+TensorFlow is imported inside the commands that need it, so that `--help` and
+`list` answer at once.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import sys
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Annotated, Any, NoReturn
+
+import typer
+
+from zoo.errors import InputError, ZooError
+
+app = typer.Typer(
+    name="zoo",
+    help="Fine-tune a pretrained CNN on your own images, and export a SavedModel proven to "
+    "answer as it did in training.",
+    no_args_is_help=True,
+    add_completion=False,
+    rich_markup_mode=None,
+    pretty_exceptions_enable=False,
+    context_settings={"help_option_names": ["-h", "--help"]},
+)
+
+Data = Annotated[
+    str,
+    typer.Argument(
+        metavar="DATA",
+        help="A folder of class folders, a .csv, tfds:NAME[:CONFIG], textures or digits.",
+        show_default=False,
+    ),
+]
+RunFolder = Annotated[Path, typer.Argument(metavar="RUN", help="A directory `zoo train` wrote.")]
+Json = Annotated[bool, typer.Option("--json", help="Print one JSON object.")]
+RecipeFile = Annotated[
+    Path | None, typer.Option("--recipe", metavar="FILE.toml", help="A recipe to start from.")
+]
+Set = Annotated[
+    list[str] | None,
+    typer.Option("--set", metavar="PATH=VALUE", help="A setting, such as head.dropout=0.3."),
+]
+
+
+@app.command("list")
+def list_table(
+    table: Annotated[str, typer.Argument(help="Which table; left out, which there are.")] = "",
+    as_json: Json = False,
+) -> None:
+    """Show what there is to choose from."""
+    from pipelines.listing import show_table, show_tables
+
+    if table:
+        show_table(table, as_json=as_json)
+    else:
+        show_tables(as_json=as_json)
+
+
+@app.command()
+def audit(data: Data, recipe: RecipeFile = None, set_: Set = None, as_json: Json = False) -> None:
+    """Say what is wrong with a data set; changes nothing. Exits with 1 if anything is."""
+    from pipelines.audit import audit as audit_data
+    from pipelines.devices import quiet_start
+
+    config = _recipe(data, recipe, "", set_).data
+    with quiet_start():
+        import tensorflow  # noqa: F401
+    found = audit_data(data, config)
+    if as_json:
+        _print_json(found.to_json())
+    else:
+        print("\n".join(found.lines()))
+    if not found.clean:
+        raise typer.Exit(1)
+
+
+@app.command()
+def train(
+    data: Annotated[
+        str,
+        typer.Argument(
+            metavar="[DATA]",
+            help="A folder of class folders, a .csv, tfds:NAME[:CONFIG], textures or digits; "
+            "left out, the recipe's.",
+            show_default=False,
+        ),
+    ] = "",
+    out: Annotated[
+        Path, typer.Option("--out", metavar="RUN", help="The directory to write.")
+    ] = Path("runs/last"),
+    recipe: RecipeFile = None,
+    backbone: Annotated[
+        str, typer.Option("--backbone", metavar="NAME", help="See `zoo list backbones`.")
+    ] = "",
+    set_: Set = None,
+    resume: Annotated[bool, typer.Option("--resume", help="Go on where it stopped.")] = False,
+) -> None:
+    """Train a classifier on a data set."""
+    from pipelines.train import train as train_run
+
+    run = train_run(data, _recipe(data, recipe, backbone, set_), out=out, resume=resume)
+    for split in ("val", "test"):
+        if figures := run.metrics.get(split):
+            print(f"{split}: {_in_short(figures)}")
+    print(f"run: {run.path}")
+
+
+@app.command()
+def evaluate(
+    run: RunFolder,
+    data: Data,
+    as_json: Json = False,
+    picture: Annotated[
+        Path | None,
+        typer.Option("--picture", metavar="FILE.png", help="Draw images with their answers."),
+    ] = None,
+) -> None:
+    """Measure a run on labelled images."""
+    from pipelines.evaluate import evaluate as evaluate_run
+    from pipelines.listing import show_evaluation
+
+    measured = evaluate_run(run, data, picture=picture or "")
+    if as_json:
+        _print_json(measured)
+    else:
+        show_evaluation(measured)
+
+
+@app.command()
+def predict(
+    model: Annotated[Path, typer.Argument(metavar="MODEL", help="A run or a SavedModel.")],
+    images: Annotated[list[str], typer.Argument(metavar="IMAGE...", help="Image files.")],
+    top: Annotated[int, typer.Option("--top", min=1, help="How many classes to name.")] = 5,
+    as_json: Json = False,
+) -> None:
+    """Say what is in images."""
+    from pipelines.predict import predict as predict_images
+
+    predictions = predict_images(model, images, top=top)
+    if as_json:
+        _print_json({"predictions": [vars(prediction) for prediction in predictions]})
+    for prediction in predictions:
+        if prediction.error:
+            print(f"skipped {prediction.image}: {prediction.error}", file=sys.stderr)
+        elif not as_json:
+            pairs = zip(prediction.classes, prediction.probabilities, strict=True)
+            print(f"{prediction.image}: " + ", ".join(f"{name} {p:.4f}" for name, p in pairs))
+    if any(prediction.error for prediction in predictions):
+        raise typer.Exit(1)
+
+
+@app.command()
+def export(
+    run: RunFolder,
+    to: Annotated[
+        Path, typer.Option("--to", metavar="saved_models/NAME", help="The model's folder.")
+    ],
+    data: Annotated[
+        str, typer.Option("--data", metavar="DATA", help="Where the run's images are now.")
+    ] = "",
+) -> None:
+    """Write a run as a SavedModel and prove it in a fresh process."""
+    from pipelines.export import export as export_run
+
+    print(export_run(run, to, data=data))
+
+
+def _recipe(data: str, file: Path | None, backbone: str, assignments: list[str] | None) -> Any:
+    from pipelines.recipe import PRESETS, Recipe, parse_overrides, read_settings
+    from pipelines.sources import preset_of
+
+    settings = read_settings(file) if file else {}
+    source = data or settings.get("data", {}).get("source", "")
+    if not source:
+        raise InputError(
+            "there is no data set to work on",
+            expected="DATA, or a recipe with data.source",
+            mend="zoo train photos/ --out runs/photos",
+        )
+    # A recipe file is complete on its own; without one the data suggests a preset.
+    layers: list[Mapping[str, Any]] = [settings] if file else [PRESETS[preset_of(source)]]
+    if backbone:
+        layers.append({"backbone": {"name": backbone}})
+    return Recipe.from_settings(*layers, parse_overrides(assignments or []))
+
+
+def _in_short(figures: Mapping[str, Any]) -> str:
+    low, high = figures["accuracy_interval"]
+    return (
+        f"accuracy {figures['accuracy']:.4f} (95 % interval {low:.4f} to {high:.4f}), "
+        f"macro-F1 {figures['macro_f1']:.4f}, loss {figures['loss']:.4f}, "
+        f"{figures['num_images']} images"
+    )
+
+
+def _print_json(value: Any) -> None:
+    print(json.dumps(value, indent=2, ensure_ascii=False, allow_nan=False))
+
+
+def main() -> NoReturn:
+    """Runs the command line and exits: 0 done, 1 the job failed, 2 the input is wrong."""
+    sys.exit(run_command(sys.argv[1:]))
+
+
+def run_command(arguments: list[str]) -> int:
+    """Runs one command and returns its exit status; errors are one line on standard error."""
+    try:
+        status = app(arguments, standalone_mode=False)
+    except ZooError as error:
+        if os.environ.get("ZOO_DEBUG") == "1":
+            raise
+        print(f"error: {error}", file=sys.stderr)
+        return error.exit_status
+    except typer.TyperException as error:
+        message = " ".join(error.format_message().split())
+        print(f"error: {message}; `zoo --help` shows how", file=sys.stderr)
+        return 2
+    except (typer.Abort, KeyboardInterrupt):
+        print("error: interrupted", file=sys.stderr)
+        return 130
+    return status if isinstance(status, int) else 0

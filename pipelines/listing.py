@@ -1,0 +1,158 @@
+"""Listing: tables of choices and figures, for people or as JSON."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any
+
+from zoo.table import Table, unknown_name
+
+Columns = Mapping[str, Callable[[Any], object]]
+
+
+def _backbones() -> tuple[Table[Any], Columns]:
+    from zoo.backbones import BACKBONES
+
+    return BACKBONES, {
+        "weights": lambda row: ", ".join(w.name.partition(".")[2] for w in row.weights),
+        "input": lambda row: row.input_size,
+        "parameters": lambda row: row.num_parameters,
+        "features": lambda row: row.num_features,
+        "top1": lambda row: next((w.top1 for w in row.weights if w.top1 is not None), None),
+        "licence": lambda row: ", ".join(sorted({w.licence for w in row.weights})),
+        "paper": lambda row: row.paper,
+    }
+
+
+def _weights() -> tuple[Table[Any], Columns]:
+    from zoo.backbones import WEIGHTS
+
+    return WEIGHTS, {
+        "licence": lambda row: row.licence,
+        "data": lambda row: row.data,
+        "input": lambda row: row.input_size,
+        "normalisation": lambda row: row.normalisation,
+        "top1": lambda row: row.top1,
+        "proof": lambda row: row.proof,
+        "file": lambda row: row.file,
+        "url": lambda row: row.url,
+    }
+
+
+def _optimizers() -> tuple[Table[Any], Columns]:
+    from tuning.optimizers import OPTIMIZERS
+
+    return OPTIMIZERS, {"learning_rate": lambda row: row.learning_rate}
+
+
+def _sources() -> tuple[Table[Any], Columns]:
+    from pipelines.sources import SOURCES
+
+    return SOURCES, {}
+
+
+def _normalisations() -> tuple[Table[Any], Columns]:
+    from zoo.preprocessing import NORMALISATIONS
+
+    return NORMALISATIONS, {}
+
+
+# Each is loaded only when it is shown.
+LISTINGS: Mapping[str, Callable[[], tuple[Table[Any], Columns]]] = {
+    "backbones": _backbones,
+    "weights": _weights,
+    "sources": _sources,
+    "optimizers": _optimizers,
+    "normalisations": _normalisations,
+}
+
+# Too long for a line of a terminal; `--json` has them.
+_HIDDEN = {"backbones": {"paper"}, "weights": {"url", "normalisation"}}
+
+
+def show_table(name: str, *, as_json: bool) -> None:
+    """Prints one table, a line a row.
+
+    Raises:
+        UnknownNameError: No such table.
+    """
+    if name not in LISTINGS:
+        raise unknown_name("table", name, LISTINGS)
+    table, columns = LISTINGS[name]()
+    rows = [
+        {"name": row.name, **{c: get(row) for c, get in columns.items()}, "summary": row.summary}
+        for row in table.values()
+    ]
+    if as_json:
+        print(json.dumps({name: rows}, indent=2, ensure_ascii=False))
+        return
+    shown = [c for c in ("name", *columns, "summary") if c not in _HIDDEN.get(name, ())]
+    if name == "weights":
+        shown.remove("summary")  # it repeats the columns
+    _print_grid(shown, [[_in_words(row[c]) for c in shown] for row in rows])
+
+
+def show_tables(*, as_json: bool) -> None:
+    """Prints which tables there are; loads none of them."""
+    if as_json:
+        print(json.dumps(list(LISTINGS)))
+        return
+    for name in LISTINGS:
+        print(f"zoo list {name}")
+
+
+def show_evaluation(measured: Mapping[str, Mapping[str, Any]]) -> None:
+    """Prints each split's figures, its classes, and the confusion matrix of few classes."""
+    for split, figures in measured.items():
+        low, high = figures["accuracy_interval"]
+        print(f"{split}: {figures['num_images']} images")
+        print(f"  accuracy  {figures['accuracy']:.4f}  (95 % interval {low:.4f} to {high:.4f})")
+        if "top5" in figures:
+            low, high = figures["top5_interval"]
+            print(f"  top-5     {figures['top5']:.4f}  (95 % interval {low:.4f} to {high:.4f})")
+        print(f"  macro-F1  {figures['macro_f1']:.4f}")
+        print(f"  loss      {figures['loss']:.4f}")
+        print(f"  calibration error  {figures['ece']:.4f}")
+        header = ["class", "precision", "recall", "f1", "images"]
+        classes = figures["per_class"]
+        body = [
+            [name, *(f"{c[k]:.4f}" for k in ("precision", "recall", "f1")), str(c["support"])]
+            for name, c in classes.items()
+        ]
+        _print_grid(header, body, indent=2)
+        if len(classes) <= 12:
+            print("  confusion matrix, true classes as rows")
+            matrix = figures["confusion_matrix"]
+            numbered = [[name, *map(str, row)] for name, row in zip(classes, matrix, strict=True)]
+            _print_grid(["", *(name[:10] for name in classes)], numbered, indent=2)
+
+
+def _in_words(value: object) -> str:
+    if isinstance(value, float):
+        return f"{value:.3g}"
+    if isinstance(value, int):
+        return f"{value:,}"
+    return "" if value is None else str(value)
+
+
+def _print_grid(header: Sequence[str], rows: Sequence[Sequence[str]], indent: int = 0) -> None:
+    from rich.console import Console
+    from rich.padding import Padding
+    from rich.table import Table as Grid
+
+    grid = Grid(box=None, pad_edge=False, header_style="bold", padding=(0, 2, 0, 0))
+    for position, title in enumerate(header):
+        numeric = all(_is_number(row[position]) for row in rows)
+        grid.add_column(title, justify="right" if numeric else "left", overflow="fold")
+    for row in rows:
+        grid.add_row(*row)
+    # A pipe has no width; what reads it wants a row a line.
+    console = Console(markup=False, highlight=False, soft_wrap=False)
+    if not console.is_terminal:
+        console.width = 400
+    console.print(Padding(grid, (0, 0, 0, indent)))
+
+
+def _is_number(text: str) -> bool:
+    return not text or text.replace(",", "").replace(".", "").replace("e-", "").isdigit()

@@ -1,0 +1,307 @@
+"""Recipe: all that defines a run, as frozen models that read and write TOML."""
+
+from __future__ import annotations
+
+import tomllib
+from collections.abc import Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import Annotated, Any, Literal
+
+import tomlkit
+from pydantic import BaseModel, Field, ValidationError, field_validator
+
+from pipelines.augment.geometry import AugmentConfig
+from pipelines.devices import DeviceConfig
+from pipelines.input import InputConfig
+from pipelines.sources import DataConfig
+from tuning.optimizers import OptimizerConfig
+from tuning.stopping import StoppingConfig
+from zoo.backbones import resolve
+from zoo.config import Config
+from zoo.errors import RecipeError
+from zoo.heads import HeadConfig
+from zoo.table import unknown_name
+
+
+class RecipeData(DataConfig):
+    """Which images, and how they are split.
+
+    Args:
+        source: DATA as the command line takes it; a relative path is relative to
+            the working folder of the run.
+    """
+
+    source: str = ""
+
+
+class BackboneConfig(Config):
+    """What the head stands on.
+
+    Args:
+        name: An architecture (random weights) or `architecture.tag`.
+        frozen: Whether its weights are kept while the head trains; `auto` keeps
+            pretrained ones and trains random ones.
+    """
+
+    name: str = "mobilenet_v2.imagenet"
+    frozen: bool | Literal["auto"] = "auto"
+
+    @field_validator("name")
+    @classmethod
+    def _known(cls, name: str) -> str:
+        resolve(name)
+        return name
+
+
+class TrainConfig(Config):
+    """How long, and on what loss.
+
+    Args:
+        epochs: At most this many.
+        label_smoothing: Share of the target spread over all classes, 0 to below
+            1; Szegedy et al., 2016.
+        class_weights: `balanced` lets every class count the same in the loss,
+            by N / (C × N_class).
+    """
+
+    epochs: Annotated[int, Field(ge=1)] = 30
+    label_smoothing: Annotated[float, Field(ge=0, lt=1)] = 0.0
+    class_weights: Literal["none", "balanced"] = "none"
+
+
+class FineTuneConfig(Config):
+    """The optional second phase: the head and the backbone's top blocks together.
+
+    Args:
+        blocks: How many blocks to unfreeze, from the top; 0 leaves it out.
+        epochs: At most this many more.
+        learning_rate: Far below the head's, since the weights are good already.
+    """
+
+    blocks: Annotated[int, Field(ge=0)] = 0
+    epochs: Annotated[int, Field(ge=1)] = 10
+    learning_rate: Annotated[float, Field(gt=0, le=10)] = 0.0005
+
+
+class Recipe(Config):
+    """All that defines a run: the same recipe, data and machine give the same weights.
+
+    Args:
+        seed: Of the split, the initial weights, the order, augmentation and
+            dropout.
+        data: Which images.
+        input: How they reach the network.
+        augment: How training images vary.
+        backbone: What the head stands on.
+        head: What is trained first.
+        optimizer: What trains it.
+        train: How long, on what loss.
+        stopping: When it ends early.
+        fine_tune: The second phase.
+        device: What it runs on.
+    """
+
+    seed: Annotated[int, Field(ge=0, lt=2**31)] = 0
+    data: RecipeData = RecipeData()
+    input: InputConfig = InputConfig()
+    augment: AugmentConfig = AugmentConfig()
+    backbone: BackboneConfig = BackboneConfig()
+    head: HeadConfig = HeadConfig()
+    optimizer: OptimizerConfig = OptimizerConfig()
+    train: TrainConfig = TrainConfig()
+    stopping: StoppingConfig = StoppingConfig()
+    fine_tune: FineTuneConfig = FineTuneConfig()
+    device: DeviceConfig = DeviceConfig()
+
+    @classmethod
+    def preset(cls, name: str = "photo", *, backbone: str = "", **settings: Any) -> Recipe:
+        """Returns the recipe that suits a kind of image.
+
+        Args:
+            name: `photo`, `digits` or `textures`.
+            backbone: Instead of the preset's own.
+            **settings: Sections, as mappings, that override the preset's.
+
+        Raises:
+            UnknownNameError: No such preset or backbone.
+            RecipeError: A setting that is unknown or out of range.
+
+        Example:
+            >>> Recipe.preset("digits").augment.flip
+            0.0
+            >>> Recipe.preset(head={"dropout": 0.3}).head.dropout
+            0.3
+        """
+        if name not in PRESETS:
+            raise unknown_name("preset", name, PRESETS)
+        layers = [PRESETS[name], settings]
+        if backbone:
+            layers.append({"backbone": {"name": backbone}})
+        return cls.from_settings(*layers)
+
+    @classmethod
+    def from_settings(cls, *layers: Mapping[str, Any]) -> Recipe:
+        """Builds a recipe from nested mappings, later ones over earlier ones.
+
+        Raises:
+            RecipeError: A key that does not exist, or a value that does not fit.
+        """
+        merged: dict[str, Any] = {}
+        for layer in layers:
+            _merge(merged, layer)
+        try:
+            return cls.model_validate(merged)
+        except ValidationError as error:
+            raise _recipe_error(error) from None
+
+    @classmethod
+    def from_toml(cls, path: Path) -> Recipe:
+        """Reads a recipe file.
+
+        Raises:
+            RecipeError: It is absent, no TOML, or no recipe.
+        """
+        return cls.from_settings(read_settings(path))
+
+    def to_toml(self) -> str:
+        """Returns the recipe as TOML, every setting written out."""
+        return tomlkit.dumps(self.model_dump(mode="json", exclude_none=True))
+
+    def completed(self) -> Recipe:
+        """Returns the same with everything spelled out that was left to defaults.
+
+        Raises:
+            RecipeError: The settings contradict each other.
+        """
+        row, weights = resolve(self.backbone.name)
+        frozen = weights is not None if self.backbone.frozen == "auto" else self.backbone.frozen
+        native = weights.input_size if weights else row.input_size
+        size = self.input.size or native
+        if size < row.min_size:
+            raise RecipeError(
+                f"input.size is too small for {self.backbone.name}",
+                expected=f"at least {row.min_size}",
+                received=str(size),
+                mend=f"--set input.size={native} is its own",
+            )
+        if self.fine_tune.blocks and not frozen:
+            raise RecipeError(
+                "fine_tune.blocks unfreezes a frozen backbone, and this one is trained throughout",
+                expected="backbone.frozen = true, or fine_tune.blocks = 0",
+                received=f"backbone.name = {self.backbone.name!r}, "
+                f"fine_tune.blocks = {self.fine_tune.blocks}",
+                mend="choose a pretrained backbone (`zoo list weights`) or drop fine_tune.blocks",
+            )
+        return self.model_copy(
+            update={
+                "backbone": self.backbone.model_copy(update={"frozen": frozen}),
+                "input": self.input.model_copy(update={"size": size}),
+                "optimizer": self.optimizer.completed(),
+            }
+        )
+
+
+PRESETS: Mapping[str, Mapping[str, Any]] = {
+    # Photographs: a pretrained backbone, mirrored and moderately cropped.
+    "photo": {},
+    # Written signs: neither flipped nor cropped, or a 6 is no longer a 6.
+    "digits": {
+        "backbone": {"name": "micro_resnet_s"},
+        "augment": {"flip": 0.0, "crop": 0.8, "aspect": 1.1},
+        "input": {"size": 32},
+    },
+    # Small pictures of surfaces.
+    "textures": {"backbone": {"name": "micro_resnet_s"}, "input": {"size": 48}},
+}
+
+
+def read_settings(path: Path) -> dict[str, Any]:
+    """Reads a recipe file without checking its keys.
+
+    Raises:
+        RecipeError: It is absent or no TOML.
+    """
+    try:
+        return tomllib.loads(path.read_text(encoding="utf-8"))
+    except OSError as error:
+        raise RecipeError(
+            f"{path} cannot be read: {error.strerror}", mend="give --recipe an existing TOML file"
+        ) from None
+    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+        raise RecipeError(f"{path} is not valid TOML: {error}") from None
+
+
+def parse_overrides(assignments: Sequence[str]) -> dict[str, Any]:
+    """Turns `PATH=VALUE` arguments into nested settings.
+
+    VALUE is read as TOML, and as a plain string where it is none.
+
+    Raises:
+        RecipeError: An argument has no `=` or no path.
+
+    Example:
+        >>> parse_overrides(["head.dropout=0.3", "backbone.name=resnet50"])
+        {'head': {'dropout': 0.3}, 'backbone': {'name': 'resnet50'}}
+    """
+    settings: dict[str, Any] = {}
+    for assignment in assignments:
+        path, separator, text = assignment.partition("=")
+        keys = [key.strip() for key in path.split(".")]
+        if not separator or not all(keys):
+            raise RecipeError(
+                "--set does not understand its argument",
+                expected="PATH=VALUE, such as head.dropout=0.3",
+                received=repr(assignment),
+            )
+        try:
+            value = tomllib.loads(f"value = {text}")["value"]
+        except tomllib.TOMLDecodeError:
+            value = text.strip()
+        for key in reversed(keys):
+            value = {key: value}
+        _merge(settings, value)
+    return settings
+
+
+def recipe_paths(model: type[BaseModel] = Recipe, prefix: str = "") -> Iterator[str]:
+    """Yields the path of every setting, such as `head.dropout`."""
+    for name, field in model.model_fields.items():
+        annotation = field.annotation
+        if isinstance(annotation, type) and issubclass(annotation, BaseModel):
+            yield from recipe_paths(annotation, f"{prefix}{name}.")
+        else:
+            yield prefix + name
+
+
+def _merge(into: dict[str, Any], settings: Mapping[str, Any]) -> None:
+    for key, value in settings.items():
+        below = into.get(key)
+        if isinstance(value, BaseModel):
+            value = value.model_dump(exclude_unset=True)
+        if isinstance(value, Mapping):
+            into[key] = dict(below) if isinstance(below, Mapping) else {}
+            _merge(into[key], value)
+        else:
+            into[key] = value
+
+
+def _recipe_error(error: ValidationError) -> Exception:
+    first = error.errors(include_url=False)[0]
+    # A union's branches append their own names to the path; the setting is what counts.
+    parts = [str(part) for part in first["loc"]]
+    paths = list(recipe_paths())
+    prefixes = [".".join(parts[:end]) for end in range(len(parts), 0, -1)]
+    path = next((prefix for prefix in prefixes if prefix in paths), prefixes[0])
+    if first["type"] == "extra_forbidden":
+        return RecipeError(str(unknown_name("recipe key", path, paths)))
+    expected = [
+        e["msg"].removeprefix("Input should be ").removeprefix("Value error, ")
+        for e in error.errors(include_url=False)
+        if [str(part) for part in e["loc"]][: path.count(".") + 1] == path.split(".")
+    ]
+    return RecipeError(
+        f"{path} does not fit",
+        expected=" or ".join(expected),
+        received=repr(first["input"]),
+        mend=f"set it by --set {path}=VALUE or in the recipe",
+    )

@@ -1,0 +1,190 @@
+"""SOURCES: what DATA can be, and the one way from DATA to a checked Source."""
+
+from __future__ import annotations
+
+import json
+import shlex
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+
+from pipelines.sources.checks import check_classes, check_decodable, check_images, exclude
+from pipelines.sources.csv_file import read_csv
+from pipelines.sources.digits import read_digits
+from pipelines.sources.folder import read_folder
+from pipelines.sources.options import DataConfig
+from pipelines.sources.scan import decodable, scan
+from pipelines.sources.source import Examples, Listing, Remark, Source
+from pipelines.sources.split import split_examples
+from pipelines.sources.suspects import find_suspects
+from pipelines.sources.tfds_set import read_tfds
+from zoo.errors import DataError
+from zoo.table import Table, unknown_name
+
+
+@dataclass(frozen=True)
+class SourceKind:
+    """A kind of data set, and how it is read.
+
+    Args:
+        name: The key in SOURCES; of an embedded set, what the user writes.
+        summary: What DATA looks like, in one line.
+        matches: Whether DATA, as the user wrote it, is of this kind. The first row
+            that says so has it.
+        read: Lists it. All that follows is the same for every kind.
+        preset: The recipe preset that fits its images.
+        embedded: Whether it comes with the project.
+    """
+
+    name: str
+    summary: str
+    matches: Callable[[str], bool]
+    read: Callable[[str], Listing]
+    preset: str = "photo"
+    embedded: bool = False
+
+
+SOURCES: Table[SourceKind] = Table(
+    "kind of data set",
+    [
+        SourceKind(
+            name="textures",
+            summary="embedded: ten classes of drawn textures, 64x64, 2,000 images",
+            matches=lambda data: data in ("textures", "tfds:textures"),
+            read=lambda _: read_tfds("tfds:textures"),
+            preset="textures",
+            embedded=True,
+        ),
+        SourceKind(
+            name="digits",
+            summary="embedded: scikit-learn's 1,797 scans of handwritten digits, 8x8",
+            matches=lambda data: data == "digits",
+            read=read_digits,
+            preset="digits",
+            embedded=True,
+        ),
+        SourceKind(
+            name="tfds",
+            summary="tfds:NAME[:CONFIG], images with one label each of TensorFlow Datasets",
+            matches=lambda data: data.startswith("tfds:"),
+            read=read_tfds,
+        ),
+        SourceKind(
+            name="csv",
+            summary="a .csv file with the columns path, label and perhaps split",
+            matches=lambda data: data.lower().endswith(".csv") and not Path(data).is_dir(),
+            read=read_csv,
+        ),
+        SourceKind(
+            name="folder",
+            summary="a folder of class folders, alone or below train/, val/ and test/",
+            matches=lambda data: Path(data).is_dir(),
+            read=read_folder,
+        ),
+    ],
+)
+
+
+def kind_of(data: str) -> SourceKind:
+    """Returns the row of SOURCES that DATA belongs to.
+
+    The name of an embedded set means that set, even where a folder has the same
+    name; `./textures` means the folder.
+
+    Raises:
+        DataError: It belongs to none.
+    """
+    for kind in SOURCES.values():
+        if data and kind.matches(data):
+            return kind
+    embedded = [kind.name for kind in SOURCES.values() if kind.embedded]
+    mend = "check the path"
+    path = Path(data)
+    if path.is_file():
+        archive = path.suffix.lower() in (".zip", ".tar", ".gz", ".tgz", ".bz2", ".xz", ".7z")
+        mend = "unpack it first" if archive else "point at the folder above the class folders"
+    else:
+        guess = str(unknown_name("data set", data, embedded))
+        if "Did you mean" in guess:
+            mend = guess[guess.index("Did you mean") :].replace("D", "d", 1)
+    raise DataError(
+        f"There is no data set {data!r}",
+        expected=f"a folder, a .csv file, tfds:NAME[:CONFIG], {' or '.join(embedded)}",
+        received="a file" if path.is_file() else "a name that is none of these",
+        mend=mend,
+    )
+
+
+def preset_of(data: str) -> str:
+    """Returns the recipe preset that suits DATA, without reading it; `photo` in doubt."""
+    for kind in SOURCES.values():
+        if kind.matches(data):
+            return kind.preset
+    return "photo"
+
+
+def open_source(data: str, config: DataConfig | None = None, *, seed: int = 0) -> Source:
+    """Reads a data set, decodes every image once, checks it and divides it.
+
+    Args:
+        data: A folder, a .csv file, `tfds:NAME[:CONFIG]`, `textures` or `digits`.
+        config: What to leave out and how to divide; None takes the defaults.
+        seed: Seeds the division, where the source has none of its own.
+
+    Raises:
+        DataError: It cannot be trained on; the subclasses say why.
+        UnknownNameError: TFDS knows no such data set.
+    """
+    config = config or DataConfig()
+    kind = kind_of(data)
+    listing = exclude(kind.read(data), config.exclude)
+    check_images(data, listing)
+    check_classes(data, listing)
+    facts = scan(listing)
+    everything = [fact for found in facts.values() for fact in found]
+    check_decodable(data, everything, config.max_undecodable)
+    listing, kept = decodable(listing, facts)
+    check_classes(data, listing, found="image that can be decoded")
+    skipped = [Remark(fact.name, fact.problem) for fact in everything if fact.problem]
+    splits = _divide(listing, config, seed)
+    return Source(
+        name=data,
+        class_names=listing.class_names,
+        train=splits["train"],
+        val=splits["val"],
+        test=splits.get("test"),
+        skipped=(*skipped, *listing.outside),
+        suspects=find_suspects(kept),
+    )
+
+
+def _divide(listing: Listing, config: DataConfig, seed: int) -> dict[str, Examples]:
+    """Takes from the training images what the source has no split of its own for."""
+    splits = dict(listing.splits)
+    whole = splits.pop("all") if "all" in splits else splits.pop("train")
+    wanted = {
+        "val_fraction": 0.0 if "val" in splits else config.val_fraction,
+        "test_fraction": 0.0 if "test" in splits else config.test_fraction,
+    }
+    return splits | split_examples(whole, listing.class_names, **wanted, seed=seed)
+
+
+def describe(source: Source, *, most: int = 20) -> list[str]:
+    """Says what was left out and what looks odd, a line each.
+
+    Args:
+        source: As `open_source` returned it.
+        most: How many lines to write about each before only counting the rest.
+    """
+    lines = [f"skipped {remark.name}: {remark.reason}" for remark in source.skipped[:most]]
+    if len(source.skipped) > most:
+        lines.append(f"skipped {len(source.skipped) - most} more; `zoo audit` lists all")
+    for remark in source.suspects[:most]:
+        setting = f"data.exclude={json.dumps([remark.name], ensure_ascii=False)}"
+        lines.append(
+            f"suspect {remark.name}: {remark.reason} "
+            f"(kept; leave it out with --set {shlex.quote(setting)})"
+        )
+    if len(source.suspects) > most:
+        lines.append(f"suspect {len(source.suspects) - most} more; `zoo audit` lists all")
+    return lines

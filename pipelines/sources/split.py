@@ -1,0 +1,76 @@
+"""Dividing images into train, val and test: stratified, seeded, and steady."""
+
+from __future__ import annotations
+
+import hashlib
+import math
+
+import numpy as np
+
+from pipelines.sources.source import Examples
+from zoo.errors import DataError
+
+
+def split_examples(
+    examples: Examples,
+    class_names: tuple[str, ...],
+    *,
+    val_fraction: float,
+    test_fraction: float = 0.0,
+    seed: int = 0,
+) -> dict[str, Examples]:
+    """Divides images so that every class has its share in every part.
+
+    Within a class, images are ranked by a hash of (seed, name), and the first of
+    them are set aside. So the division depends neither on the order in which a disk
+    lists its files nor on a library's random numbers; a class added later changes
+    no other class, and an image added later moves hardly any of the others.
+
+    Args:
+        examples: What to divide; its names must differ.
+        class_names: In the order of the labels; for the message.
+        val_fraction: Share of each class that goes to `val`; 0 makes no `val`.
+        test_fraction: Share of each class that goes to `test`; 0 makes no `test`.
+        seed: Another seed makes another division.
+
+    Returns:
+        `train`, `val` and `test`, those that were asked for, each ordered by name.
+        Each holds at least one image of every class; else shares are rounded.
+
+    Raises:
+        DataError: A class has fewer images than there are parts.
+    """
+    fractions = {"val": val_fraction, "test": test_fraction}
+    fractions = {part: fraction for part, fraction in fractions.items() if fraction > 0}
+    chosen: dict[str, list[int]] = {part: [] for part in ("train", *fractions)}
+    for label in np.unique(examples.labels):
+        members = np.flatnonzero(examples.labels == label).tolist()
+        if len(members) < len(chosen):
+            raise DataError(
+                f"Class {class_names[label]!r} has too few images to divide",
+                expected=f"{len(chosen)} or more, one each for {', '.join(chosen)}",
+                received=str(len(members)),
+                mend="add images, or leave the class out with data.exclude",
+            )
+        ranked = sorted(members, key=lambda index: _rank(seed, examples.names[index]))
+        counts = {part: max(1, _round(len(ranked) * f)) for part, f in fractions.items()}
+        while sum(counts.values()) >= len(ranked):
+            counts[max(counts, key=lambda part: counts[part])] -= 1
+        start = 0
+        for part, count in counts.items():
+            chosen[part] += ranked[start : start + count]
+            start += count
+        chosen["train"] += ranked[start:]
+    return {
+        part: examples.take(sorted(indices, key=lambda index: examples.names[index]))
+        for part, indices in chosen.items()
+    }
+
+
+def _rank(seed: int, name: str) -> bytes:
+    # surrogateescape: a file name need not be valid UTF-8.
+    return hashlib.sha256(f"{seed}/{name}".encode(errors="surrogateescape")).digest()
+
+
+def _round(value: float) -> int:
+    return math.floor(value + 0.5)

@@ -1,0 +1,41 @@
+"""Fixtures every test may use; the process-wide settings are made before TensorFlow starts."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+import pytest
+from hypothesis import HealthCheck, settings
+
+# The machine may be busy, and a landing must not depend on what is drawn that day.
+settings.register_profile(
+    "project", deadline=None, derandomize=True, suppress_health_check=[HealthCheck.too_slow]
+)
+settings.load_profile("project")
+
+os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
+os.environ.pop("ZOO_WEIGHTS", None)
+
+ROOT = Path(__file__).resolve().parents[1]
+SHARED = ROOT.parent / "shared"
+
+
+@pytest.fixture(scope="session")
+def root() -> Path:
+    """The repository's root."""
+    return ROOT
+
+
+@pytest.fixture(scope="session")
+def shared() -> Path:
+    """The folder of real photographs and weights, which lies beside a checkout in CI."""
+    if not SHARED.is_dir():
+        pytest.skip("needs ../shared: real photographs and weights that are not in the project")
+    return SHARED
+
+
+@pytest.fixture(scope="session", autouse=True)
+def _own_cache(tmp_path_factory: pytest.TempPathFactory) -> None:
+    """Keeps tests out of the user's cache; one session shares what it prepares."""
+    os.environ["ZOO_CACHE"] = str(tmp_path_factory.mktemp("cache"))

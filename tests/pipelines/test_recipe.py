@@ -1,0 +1,173 @@
+"""Recipe: what it refuses, and that TOML carries all of it."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from pipelines.recipe import PRESETS, Recipe, parse_overrides, recipe_paths
+from tuning.optimizers import OPTIMIZERS
+from zoo.backbones import BACKBONES, WEIGHTS
+from zoo.errors import RecipeError, UnknownNameError
+
+fractions = st.floats(0, 0.99)
+settings = st.fixed_dictionaries(
+    {},
+    optional={
+        "seed": st.integers(0, 2**31 - 1),
+        "data": st.fixed_dictionaries(
+            {}, optional={"source": st.text(), "val_fraction": st.floats(0.01, 0.5)}
+        ),
+        "input": st.fixed_dictionaries(
+            {},
+            optional={
+                "size": st.integers(400, 1024),
+                "fit": st.sampled_from(["crop", "stretch", "pad"]),
+                "batch_size": st.integers(1, 512),
+            },
+        ),
+        "augment": st.fixed_dictionaries({}, optional={"flip": fractions}),
+        "backbone": st.fixed_dictionaries(
+            {}, optional={"name": st.sampled_from([*BACKBONES, *WEIGHTS])}
+        ),
+        "head": st.fixed_dictionaries(
+            {}, optional={"hidden": st.lists(st.integers(1, 512), max_size=3), "dropout": fractions}
+        ),
+        "optimizer": st.fixed_dictionaries(
+            {}, optional={"name": st.sampled_from(list(OPTIMIZERS))}
+        ),
+        "stopping": st.fixed_dictionaries({}, optional={"patience": st.integers(0, 20)}),
+        "device": st.fixed_dictionaries({}, optional={"xla": st.booleans() | st.just("auto")}),
+    },
+)
+
+
+@given(settings)
+def test_recipe_survives_toml(tmp_path_factory: pytest.TempPathFactory, layer: Any) -> None:
+    recipe = Recipe.from_settings(layer).completed()
+    file = tmp_path_factory.getbasetemp() / "recipe.toml"
+    file.write_text(recipe.to_toml(), encoding="utf-8")
+    again = Recipe.from_toml(file)
+    assert again == recipe
+    assert again.completed() == recipe
+    assert again.to_toml() == recipe.to_toml()
+
+
+@pytest.mark.parametrize("name", PRESETS)
+def test_preset_completes_and_spells_everything_out(name: str) -> None:
+    recipe = Recipe.preset(name).completed()
+    for path in recipe_paths():
+        value: Any = recipe
+        for key in path.split("."):
+            value = getattr(value, key)
+        assert value is not None, path
+        assert path.rpartition(".")[2] in recipe.to_toml()
+
+
+def test_recipe_cannot_be_changed() -> None:
+    with pytest.raises(ValueError, match="frozen"):
+        Recipe().seed = 3  # type: ignore[misc]
+
+
+@pytest.mark.parametrize(
+    ("assignment", "message"),
+    [
+        (
+            "head.dropuot=0.3",
+            r"Unknown recipe key 'head\.dropuot'\. Did you mean 'head\.dropout'\?",
+        ),
+        ("haed.dropout=0.3", r"Unknown recipe key 'haed'\."),
+        (
+            "head.dropout=1.0",
+            r"head\.dropout does not fit; expected less than 1; received 1\.0; set",
+        ),
+        ("head.dropout=high", r"head\.dropout does not fit; expected a valid number.*'high'"),
+        ("head.hidden=3", r"head\.hidden does not fit; expected a valid tuple; received 3"),
+        ("head.hidden=[0]", r"head\.hidden does not fit; expected greater than or equal to 1"),
+        (
+            "train.epochs=2.5",
+            r"train\.epochs does not fit; expected a valid integer.*received 2\.5",
+        ),
+        ("optimizer.learning_rate=nan", r"optimizer\.learning_rate does not fit.*received nan"),
+        ("device.xla=maybe", r"device\.xla does not fit; expected a valid boolean.* or 'auto'"),
+        ("head=3", r"head does not fit; expected"),
+        ("head.dropout", r"--set does not understand its argument; expected PATH=VALUE"),
+        ("=3", r"--set does not understand its argument"),
+        ("input.size=4000", r"input\.size does not fit; expected less than or equal to 1024"),
+    ],
+)
+def test_wrong_setting_says_how_to_mend_it(assignment: str, message: str) -> None:
+    with pytest.raises(RecipeError, match=message) as caught:
+        Recipe.from_settings(parse_overrides([assignment]))
+    assert "\n" not in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    ("layer", "kind", "message"),
+    [
+        ({"backbone": {"name": "resnet_50"}}, UnknownNameError, "Did you mean 'resnet50"),
+        ({"optimizer": {"name": "adm"}}, UnknownNameError, "Did you mean 'adam'"),
+    ],
+)
+def test_unknown_name_names_the_nearest(layer: Any, kind: type[Exception], message: str) -> None:
+    with pytest.raises(kind, match=message):
+        Recipe.from_settings(layer)
+
+
+@pytest.mark.parametrize(
+    ("layer", "message"),
+    [
+        (
+            {"backbone": {"name": "micro_resnet_s"}, "input": {"size": 16}},
+            r"input\.size is too small for micro_resnet_s; expected at least 32; received 16",
+        ),
+        (
+            {"backbone": {"name": "micro_resnet_s"}, "fine_tune": {"blocks": 1}},
+            r"fine_tune\.blocks unfreezes a frozen backbone",
+        ),
+    ],
+)
+def test_settings_that_contradict_each_other_are_refused(layer: Any, message: str) -> None:
+    with pytest.raises(RecipeError, match=message):
+        Recipe.from_settings(layer).completed()
+
+
+def test_later_settings_win_and_keep_what_they_do_not_name() -> None:
+    recipe = Recipe.from_settings(
+        {"head": {"hidden": [8], "dropout": 0.1}}, {"head": {"dropout": 0.2}}
+    )
+    assert recipe.head.hidden == (8,)
+    assert recipe.head.dropout == 0.2
+
+
+def test_frozen_auto_keeps_pretrained_weights_and_trains_random_ones() -> None:
+    assert Recipe.preset(backbone="vgg16.imagenet").completed().backbone.frozen is True
+    assert Recipe.preset(backbone="vgg16").completed().backbone.frozen is False
+
+
+def test_overrides_read_values_as_toml_and_as_text_otherwise() -> None:
+    parsed = parse_overrides(
+        ["a.b=0.5", "a.c=[1, 2]", "a.d=true", "a.e=resnet50.imagenet", "a.f='x'", "s=x=y"]
+    )
+    values = {"b": 0.5, "c": [1, 2], "d": True, "e": "resnet50.imagenet", "f": "x"}
+    assert parsed == {"a": values, "s": "x=y"}
+
+
+@pytest.mark.parametrize(
+    ("content", "message"),
+    [("a = ", "is not valid TOML"), ("[head]\ndropot = 1", "Did you mean 'head.dropout'")],
+)
+def test_recipe_file_that_is_wrong(tmp_path: Path, content: str, message: str) -> None:
+    file = tmp_path / "recipe.toml"
+    file.write_text(content)
+    with pytest.raises(RecipeError, match=message):
+        Recipe.from_toml(file)
+
+
+def test_recipe_file_that_is_absent(tmp_path: Path) -> None:
+    with pytest.raises(RecipeError, match=r"none\.toml cannot be read: No such file"):
+        Recipe.from_toml(tmp_path / "none.toml")

@@ -1,0 +1,286 @@
+"""Training: the run it leaves, what it refuses, and that it repeats exactly."""
+
+from __future__ import annotations
+
+import csv
+import json
+import os
+import shutil
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from pipelines import Recipe, Run, evaluate, train
+from tests.pipelines.tiny import TINY
+from zoo.errors import DataError, RunError, TrainingError
+
+
+def _recipe(**layer: Any) -> Recipe:
+    return Recipe.from_settings(TINY, layer)
+
+
+def _weights(run: Run) -> list[np.ndarray]:
+    return list(run.load_model().get_weights())
+
+
+def _history(run: Run) -> list[dict[str, str]]:
+    with (run.path / "history.csv").open(newline="") as file:
+        return list(csv.DictReader(file))
+
+
+def _same(one: Run, other: Run) -> bool:
+    return all(np.array_equal(a, b) for a, b in zip(_weights(one), _weights(other), strict=True))
+
+
+def test_run_holds_what_the_contract_names(tiny_run: Run) -> None:
+    files = {path.name for path in tiny_run.path.iterdir()}
+    expected = {"recipe.toml", "metrics.json", "history.csv", "model.keras", "labels.json"}
+    assert expected <= files
+    assert not [name for name in files if name.startswith(".")], "no temporary is left"
+    metrics = tiny_run.metrics
+    assert {"train", "val", "timing", "images"} <= set(metrics)
+    assert {"accuracy", "loss", "macro_f1"} <= set(metrics["val"])
+    assert {"wall_s", "fit_s"} <= set(metrics["timing"])
+    assert metrics["images"] == {"train": 30, "val": 6, "skipped": 0}
+    assert tiny_run.class_names == ("blue", "green", "red")
+    assert metrics["val"]["accuracy"] > 0.6, "three colours are not hard to tell apart"
+    assert any((tiny_run.path / "logs").rglob("events.out.tfevents*"))
+
+
+def test_history_has_a_row_an_epoch(tiny_run: Run) -> None:
+    rows = _history(tiny_run)
+    assert [row["epoch"] for row in rows] == ["1", "2", "3"]
+    figures = ("loss", "accuracy", "val_loss", "val_accuracy", "learning_rate", "wall_s")
+    assert all(np.isfinite(float(row[name])) for row in rows for name in figures)
+
+
+def test_recipe_of_a_run_repeats_it_exactly(tiny_run: Run, tmp_path: Path) -> None:
+    again = train("", Recipe.from_toml(tiny_run.recipe_file), out=tmp_path / "again")
+    assert _same(again, tiny_run)
+    assert again.metrics["val"] == tiny_run.metrics["val"]
+
+
+def test_another_seed_gives_other_weights(tiny_run: Run, tiny_folder: Path, tmp_path: Path) -> None:
+    other = train(tiny_folder, _recipe(seed=1, train={"epochs": 1}), out=tmp_path / "other")
+    assert not _same(other, tiny_run)
+
+
+def test_model_holds_the_best_weights_by_validation(tiny_run: Run) -> None:
+    best = min(float(row["val_loss"]) for row in _history(tiny_run))
+    assert tiny_run.metrics["val"]["loss"] == pytest.approx(best, rel=1e-4)
+
+
+def test_evaluate_repeats_the_figures_of_the_run(tiny_run: Run, tiny_folder: Path) -> None:
+    measured = evaluate(tiny_run.path, tiny_folder)
+    assert measured["val"]["confusion_matrix"] == tiny_run.metrics["val"]["confusion_matrix"]
+    assert measured["val"]["loss"] == pytest.approx(tiny_run.metrics["val"]["loss"], rel=1e-6)
+
+
+def test_evaluate_draws_a_picture(tiny_run: Run, tiny_folder: Path, tmp_path: Path) -> None:
+    evaluate(tiny_run, tiny_folder, picture=tmp_path / "answers.png")
+    with Image.open(tmp_path / "answers.png") as picture:
+        assert picture.width > 600
+        # A white page would have one colour.
+        assert len(picture.convert("RGB").getcolors(1 << 24) or []) > 1000
+
+
+def test_evaluate_refuses_other_classes(tiny_run: Run, tiny_folder: Path, tmp_path: Path) -> None:
+    other = tmp_path / "other"
+    shutil.copytree(tiny_folder, other)
+    (other / "red").rename(other / "violet")
+    with pytest.raises(DataError, match=r"other classes than.*rename or remove: red, violet"):
+        evaluate(tiny_run, other)
+
+
+def test_fine_tuning_trains_the_top_block_and_is_kept_only_if_better(
+    tiny_folder: Path, tmp_path: Path
+) -> None:
+    recipe = _recipe(fine_tune={"blocks": 1, "epochs": 2, "learning_rate": 0.01})
+    run = train(tiny_folder, recipe, out=tmp_path / "tuned")
+    rows = _history(run)
+    assert [row["phase"] for row in rows] == ["head"] * 3 + ["fine_tune"] * 2
+    assert float(rows[-1]["learning_rate"]) == pytest.approx(0.01)
+    best = min(float(row["val_loss"]) for row in rows)
+    assert run.metrics["val"]["loss"] == pytest.approx(best, rel=1e-4)
+
+
+def test_useless_fine_tuning_is_undone(tiny_run: Run, tiny_folder: Path, tmp_path: Path) -> None:
+    # So large a step ruins the network; what is kept is the head's best.
+    recipe = _recipe(fine_tune={"blocks": 2, "epochs": 1, "learning_rate": 9.0})
+    run = train(tiny_folder, recipe, out=tmp_path / "ruined")
+    assert _same(run, tiny_run)
+
+
+def test_balanced_class_weights_reach_the_loss(tiny_folder: Path, tmp_path: Path) -> None:
+    uneven = tmp_path / "uneven"
+    shutil.copytree(tiny_folder, uneven)
+    for file in sorted((uneven / "red").iterdir())[4:]:
+        file.unlink()
+    runs = [
+        train(
+            uneven,
+            _recipe(train={"epochs": 1, "class_weights": kind}),
+            out=tmp_path / kind,
+        )
+        for kind in ("none", "balanced")
+    ]
+    assert not _same(*runs)
+
+
+def test_loss_that_is_no_number_is_an_error_and_leaves_no_model(
+    tiny_folder: Path, tmp_path: Path
+) -> None:
+    recipe = _recipe(
+        optimizer={"name": "sgd", "learning_rate": 10.0},
+        head={"hidden": [64] * 12, "batch_norm": False, "activation": "relu"},
+    )
+    with pytest.raises(TrainingError, match=r"no longer a number in epoch \d"):
+        train(tiny_folder, recipe, out=tmp_path / "nan")
+    assert not (tmp_path / "nan" / "model.keras").exists()
+
+
+def test_directory_that_is_taken_is_left_alone(tiny_run: Run, tmp_path: Path) -> None:
+    before = {p: p.stat().st_mtime_ns for p in tiny_run.path.rglob("*")}
+    recipe = tiny_run.recipe
+    with pytest.raises(RunError, match=r"already holds a run.*add --resume"):
+        train("", recipe, out=tiny_run.path)
+    head = recipe.head.model_copy(update={"dropout": 0.1})
+    changed = recipe.model_copy(update={"head": head})
+    with pytest.raises(RunError, match=r"another recipe.*another value of head\.dropout"):
+        train("", changed, out=tiny_run.path, resume=True)
+    assert {p: p.stat().st_mtime_ns for p in tiny_run.path.rglob("*")} == before
+    (tmp_path / "thesis.tex").write_text("years of work")
+    with pytest.raises(RunError, match=r"exists and is no run; expected a new directory"):
+        train("", recipe, out=tmp_path)
+
+
+def test_resuming_a_finished_run_returns_it(tiny_run: Run) -> None:
+    before = tiny_run.model_file.stat().st_mtime_ns
+    assert train("", tiny_run.recipe, out=tiny_run.path, resume=True).metrics == tiny_run.metrics
+    assert tiny_run.model_file.stat().st_mtime_ns == before
+
+
+def _interrupted(tiny_run: Run, out: Path, phase_epochs: int) -> None:
+    """Leaves in `out` what a run killed after so many epochs leaves."""
+    script = (
+        "import os, signal, sys\n"
+        "from pathlib import Path\n"
+        "from pipelines import Recipe, train\n"
+        "from pipelines.runs import Run\n"
+        "save = Run.save_checkpoint\n"
+        "def save_and_die(self, state, arrays):\n"
+        "    save(self, state, arrays)\n"
+        f"    if state['epoch'] + 1 == {phase_epochs}: os.kill(os.getpid(), signal.SIGKILL)\n"
+        "Run.save_checkpoint = save_and_die\n"
+        "train('', Recipe.from_toml(Path(sys.argv[1])), out=sys.argv[2])\n"
+    )
+    killed = subprocess.run(
+        [sys.executable, "-c", script, str(tiny_run.recipe_file), str(out)],
+        capture_output=True,
+        check=False,
+    )
+    assert killed.returncode == -signal.SIGKILL, killed.stderr.decode()
+
+
+def test_killed_run_resumes_to_the_very_same_weights(tiny_run: Run, tmp_path: Path) -> None:
+    out = tmp_path / "killed"
+    _interrupted(tiny_run, out, 2)
+    assert not (out / "model.keras").exists()
+    with pytest.raises(RunError, match=r"has no model yet; finish it"):
+        Run.open(out)
+    resumed = train("", tiny_run.recipe, out=out, resume=True)
+    assert _same(resumed, tiny_run)
+    ours, whole = (_history(run) for run in (resumed, tiny_run))
+    for row in (*ours, *whole):
+        del row["wall_s"]
+    assert ours == whole
+
+
+@pytest.mark.slow
+def test_killed_at_any_moment_resumes_to_the_very_same_weights(
+    tiny_run: Run, tmp_path: Path
+) -> None:
+    command = [
+        *(sys.executable, "-c", "from pipelines.cli import main; main()"),
+        *("train", "--recipe", str(tiny_run.recipe_file), "--resume", "--out"),
+    ]
+    rng = np.random.default_rng(0)
+    for number in range(4):
+        out = tmp_path / f"run{number}"
+        process = subprocess.Popen([*command, str(out)], stderr=subprocess.PIPE, text=True)
+        assert process.stderr is not None
+        # From the first epoch on, when there is something to lose.
+        for line in process.stderr:
+            if line.startswith("epoch 1"):
+                break
+        time.sleep(float(rng.uniform(0, 1.0)))
+        os.kill(process.pid, signal.SIGKILL)
+        process.communicate()
+        subprocess.run([*command, str(out)], check=True, capture_output=True)
+        assert _same(Run.open(out), tiny_run)
+
+
+def test_resume_refuses_other_images(tiny_folder: Path, tiny_run: Run, tmp_path: Path) -> None:
+    moved = tmp_path / "colours"
+    shutil.copytree(tiny_folder, moved)
+    recipe = _recipe()
+    run = train(moved, recipe, out=tmp_path / "run")
+    for name in ("metrics.json", "model.keras"):
+        (run.path / name).unlink()
+    victim = next((moved / "red").iterdir())
+    Image.new("RGB", (40, 40)).save(victim)
+    with pytest.raises(RunError, match=r"are not those .* was started with"):
+        train(moved, recipe, out=run.path, resume=True)
+
+
+def test_mirrored_on_two_devices_learns_and_saves_a_plain_model(
+    tiny_folder: Path, tmp_path: Path
+) -> None:
+    script = (
+        "import sys, tensorflow as tf\n"
+        "cpu = tf.config.list_physical_devices('CPU')[0]\n"
+        "two = [tf.config.LogicalDeviceConfiguration()] * 2\n"
+        "tf.config.set_logical_device_configuration(cpu, two)\n"
+        "from pipelines.cli import run_command\n"
+        "sys.exit(run_command(sys.argv[1:]))\n"
+    )
+    settings = ["input.size=32", "input.batch_size=8", "backbone.frozen=true", "train.epochs=3"]
+    settings += ["head.hidden=[8]", "optimizer.learning_rate=0.05"]
+    settings += ["fine_tune.blocks=1", "fine_tune.epochs=1"]
+    arguments = ["train", str(tiny_folder), "--out", str(tmp_path / "run")]
+    arguments += ["--backbone", "micro_resnet_s", *(f"--set={setting}" for setting in settings)]
+    done = subprocess.run(
+        [sys.executable, "-c", script, *arguments], capture_output=True, text=True, check=False
+    )
+    assert done.returncode == 0, done.stderr
+    assert "2 × CPU" in done.stderr
+    run = Run.open(tmp_path / "run")
+    assert run.metrics["val"]["accuracy"] > 0.6
+    assert evaluate(run, tiny_folder)["val"]["loss"] == pytest.approx(
+        run.metrics["val"]["loss"], rel=1e-5
+    )
+
+
+def test_mixed_precision_trains_and_saves_a_float32_model(
+    tiny_folder: Path, tmp_path: Path
+) -> None:
+    recipe = _recipe(train={"epochs": 1}, device={"precision": "mixed_bfloat16"})
+    run = train(tiny_folder, recipe, out=tmp_path / "mixed")
+    model = run.load_model()
+    assert {layer.dtype_policy.name for layer in model.layers} == {"float32"}
+    assert np.isfinite(run.metrics["val"]["loss"])
+
+
+def test_metrics_are_json_that_anything_reads(tiny_run: Run) -> None:
+    def refuse(name: str) -> None:
+        raise AssertionError(f"{name} is no JSON")
+
+    text = (tiny_run.path / "metrics.json").read_text(encoding="utf-8")
+    json.loads(text, parse_constant=refuse)

@@ -1,0 +1,87 @@
+"""Early stopping: best weights back, patience counted, NaN refused, state carried."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import keras
+import numpy as np
+import pytest
+
+from tuning.stopping import EarlyStopping, StoppingConfig
+from zoo.errors import TrainingError
+
+
+def _model() -> Any:
+    model = keras.Sequential([keras.Input((1,)), keras.layers.Dense(1, use_bias=False)])
+    return model
+
+
+def _run(stopping: EarlyStopping, model: Any, values: list[float], first: int = 0) -> int:
+    """Feeds one figure an epoch, the weight being the epoch; returns the epochs run."""
+    for epoch, value in enumerate(values, start=first):
+        model.set_weights([np.full((1, 1), epoch, np.float32)])
+        logs = {"loss": 1.0, stopping.config.monitor: value}
+        if not stopping.end_epoch(model, epoch, logs):
+            return epoch + 1
+    return first + len(values)
+
+
+@pytest.mark.parametrize(
+    ("monitor", "values", "best"),
+    [
+        ("val_loss", [3.0, 1.0, 2.0, 2.0, 0.5], 1),
+        ("val_accuracy", [0.1, 0.9, 0.9, 0.8, 0.95], 1),
+    ],
+)
+def test_stops_after_patience_and_restores_the_best(
+    monitor: Any, values: list[float], best: int
+) -> None:
+    model = _model()
+    stopping = EarlyStopping(StoppingConfig(monitor=monitor, patience=2))
+    assert _run(stopping, model, values) == 4
+    assert stopping.stopped
+    assert stopping.best_epoch == best
+    stopping.restore_best(model)
+    assert model.get_weights()[0].item() == best
+
+
+def test_patience_zero_never_stops() -> None:
+    stopping = EarlyStopping(StoppingConfig(patience=0))
+    assert _run(stopping, _model(), [1.0] + [2.0] * 20) == 21
+    assert not stopping.stopped
+
+
+def test_gain_below_min_delta_does_not_count() -> None:
+    stopping = EarlyStopping(StoppingConfig(patience=2, min_delta=0.1))
+    assert _run(stopping, _model(), [1.0, 0.95, 0.92, 0.1]) == 3
+
+
+@pytest.mark.parametrize(
+    "logs", [{"loss": np.nan, "val_loss": 1.0}, {"loss": 1.0, "val_loss": np.inf}]
+)
+def test_loss_that_is_no_number_ends_training_in_the_first_epoch(logs: dict[str, float]) -> None:
+    stopping = EarlyStopping(StoppingConfig())
+    with pytest.raises(TrainingError, match=r"no longer a number in epoch 1; .* lower optimizer"):
+        stopping.end_epoch(_model(), 0, logs)
+
+
+def test_state_carried_over_goes_on_as_if_never_interrupted() -> None:
+    values = [3.0, 1.0, 2.0, 1.5, 1.2, 0.1]
+    whole_model, model = _model(), _model()
+    whole, first = (EarlyStopping(StoppingConfig(patience=3)) for _ in range(2))
+    ended = _run(whole, whole_model, values)
+    _run(first, model, values[:3])
+    second = EarlyStopping(StoppingConfig(patience=3))
+    second.restore(first.state(), first.best_weights)
+    assert _run(second, model, values[3:], first=3) == ended
+    assert second.state() == whole.state()
+    np.testing.assert_array_equal(second.best_weights[0], whole.best_weights[0])
+
+
+def test_best_weights_are_a_copy() -> None:
+    model = _model()
+    stopping = EarlyStopping(StoppingConfig())
+    _run(stopping, model, [1.0])
+    model.set_weights([np.full((1, 1), 99, np.float32)])
+    assert stopping.best_weights[0].item() == 0

@@ -1,0 +1,118 @@
+"""The one transform, against Pillow and the published formulas."""
+
+from __future__ import annotations
+
+import io
+from typing import Any
+
+import keras
+import numpy as np
+import pytest
+import tensorflow as tf
+from PIL import Image
+from pydantic import ValidationError
+
+from zoo.preprocessing import NORMALISATIONS, Preprocessing, decode
+
+PILLOW = {
+    "bilinear": Image.Resampling.BILINEAR,
+    "bicubic": Image.Resampling.BICUBIC,
+    "lanczos3": Image.Resampling.LANCZOS,
+}
+
+
+def _photo(height: int, width: int) -> np.ndarray:
+    """A smooth, asymmetric image: antialiasing and flips would show."""
+    y, x = np.mgrid[:height, :width].astype(float)
+    waves = [127 + 120 * np.sin(x / a + y / b) for a, b in ((5, 9), (7, -4), (11, 6))]
+    return np.stack(waves, axis=-1).round().astype(np.uint8)
+
+
+@pytest.mark.parametrize("interpolation", PILLOW)
+@pytest.mark.parametrize("size", [24, 64, 96])
+def test_stretch_equals_pillow(interpolation: Any, size: int) -> None:
+    image = _photo(61, 83)
+    ours = Preprocessing(size=size, interpolation=interpolation).fit_image(tf.constant(image))
+    # Pillow keeps intermediate rows in uint8 and its bicubic kernel is the same Keys a = -0.5.
+    theirs = np.asarray(Image.fromarray(image).resize((size, size), PILLOW[interpolation]))
+    assert np.abs(ours.numpy().astype(int) - theirs).max() <= 2
+
+
+@pytest.mark.parametrize("shape", [(60, 90), (90, 60), (64, 64)])
+def test_crop_keeps_the_centred_square(shape: tuple[int, int]) -> None:
+    image = _photo(*shape)
+    side = min(shape)
+    top, left = (shape[0] - side) // 2, (shape[1] - side) // 2
+    ours = Preprocessing(size=32, fit="crop").fit_image(tf.constant(image)).numpy().astype(int)
+    square = Image.fromarray(image[top : top + side, left : left + side])
+    theirs = np.asarray(square.resize((32, 32), Image.Resampling.BILINEAR)).astype(int)
+    # At the border ours sees the pixels beyond the square, Pillow does not.
+    assert np.abs(ours - theirs)[2:-2, 2:-2].max() <= 2
+
+
+def test_pad_keeps_all_of_it_and_fills_with_black() -> None:
+    ours = Preprocessing(size=40, fit="pad").fit_image(
+        tf.fill((30, 60, 3), tf.constant(200, tf.uint8))
+    )
+    assert (ours.numpy()[:9] == 0).all()
+    assert (ours.numpy()[-9:] == 0).all()
+    assert (ours.numpy()[11:-11] == 200).all()
+
+
+def test_fit_of_an_image_of_its_own_size_is_the_identity() -> None:
+    image = _photo(48, 48)
+    for fit in ("crop", "stretch", "pad"):
+        ours = Preprocessing(size=48, fit=fit).fit_image(tf.constant(image))
+        np.testing.assert_array_equal(ours, image)
+
+
+@pytest.mark.parametrize("kind", ["JPEG", "PNG", "BMP", "GIF"])
+def test_decode_reads_each_format(kind: str) -> None:
+    image = _photo(40, 50)
+    file = io.BytesIO()
+    # Full chroma: how it is scaled up is each decoder's own affair.
+    options = {"quality": 95, "subsampling": 0} if kind == "JPEG" else {}
+    Image.fromarray(image).save(file, kind, **options)
+    decoded = decode(tf.constant(file.getvalue())).numpy()
+    theirs = np.asarray(Image.open(io.BytesIO(file.getvalue())).convert("RGB"))
+    apart = np.abs(decoded.astype(int) - theirs)
+    # TensorFlow inverts JPEG's transform by libjpeg's fast integer method, Pillow by the slow.
+    assert apart.max() <= (12 if kind == "JPEG" else 0)
+    assert apart.mean() <= 2
+
+
+def test_transform_is_the_same_eagerly_and_inside_tf_data() -> None:
+    file = io.BytesIO()
+    Image.fromarray(_photo(70, 45)).save(file, "PNG")
+    transform = Preprocessing(size=32)
+    eager = transform(tf.constant(file.getvalue()))
+    dataset = tf.data.Dataset.from_tensors(file.getvalue()).map(transform)
+    np.testing.assert_array_equal(eager, next(iter(dataset)))
+    assert dataset.element_spec == tf.TensorSpec((32, 32, 3), tf.uint8)
+
+
+def test_size_out_of_range_is_refused() -> None:
+    with pytest.raises(ValidationError, match="greater than or equal to 8"):
+        Preprocessing(size=2)
+
+
+PIXELS = np.random.default_rng(0).integers(0, 256, (2, 8, 8, 3)).astype(np.float32)
+MEAN, STD = np.array([0.485, 0.456, 0.406]), np.array([0.229, 0.224, 0.225])
+CIFAR_MEAN, CIFAR_STD = np.array([0.4914, 0.4822, 0.4465]), np.array([0.2470, 0.2435, 0.2616])
+FORMULAS = {
+    "none": PIXELS,
+    "signed_unit": PIXELS / 127.5 - 1,
+    "imagenet": (PIXELS / 255 - MEAN) / STD,
+    "caffe": PIXELS[..., ::-1] - np.array([103.939, 116.779, 123.68]),
+    "cifar10": (PIXELS / 255 - CIFAR_MEAN) / CIFAR_STD,
+}
+
+
+@pytest.mark.parametrize("name", NORMALISATIONS)
+def test_normalisation_is_its_formula_also_after_saving(name: str, tmp_path: Any) -> None:
+    images = keras.Input((8, 8, 3))
+    output = keras.layers.Identity()(NORMALISATIONS[name].apply(images))
+    model = keras.Model(images, output)
+    model.save(tmp_path / "model.keras")
+    for each in (model, keras.models.load_model(tmp_path / "model.keras")):
+        np.testing.assert_allclose(each.predict_on_batch(PIXELS), FORMULAS[name], atol=2e-5)

@@ -1,0 +1,100 @@
+"""Early stopping: keep the best weights by validation, stop when they stop improving."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Annotated, Any, Literal
+
+from pydantic import Field
+
+from zoo.config import Config
+from zoo.errors import TrainingError
+
+if TYPE_CHECKING:
+    import numpy as np
+
+
+class StoppingConfig(Config):
+    """When training ends before its last epoch, and what "best" means.
+
+    Args:
+        monitor: The validation figure to watch. The loss moves when accuracy,
+            on few images, cannot.
+        patience: Epochs without improvement before it stops; 0 never stops.
+        min_delta: What counts as an improvement, in the figure's own unit.
+    """
+
+    monitor: Literal["val_loss", "val_accuracy"] = "val_loss"
+    patience: Annotated[int, Field(ge=0)] = 5
+    min_delta: Annotated[float, Field(ge=0)] = 0.0
+
+
+class EarlyStopping:
+    """Keeps the best weights, stops after `patience` epochs without better ones.
+
+    Keras' own compares with NaN for ever once a first epoch gave NaN, and
+    forgets its best after a resume; this one ends training on a NaN with an
+    error, and `state`/`restore` carry everything it knows.
+
+    Args:
+        config: What to watch and for how long.
+    """
+
+    def __init__(self, config: StoppingConfig) -> None:
+        self.config = config
+        self.best = math.inf if config.monitor == "val_loss" else -math.inf
+        self.best_epoch = -1
+        self.wait = 0
+        self.best_weights: list[np.ndarray] = []
+
+    def end_epoch(self, model: Any, epoch: int, logs: Mapping[str, Any]) -> bool:
+        """Compares an epoch with the best so far, and keeps the weights if it is better.
+
+        Args:
+            model: The model in training.
+            epoch: From 0.
+            logs: What Keras measured: `loss` and the figure that is watched.
+
+        Returns:
+            Whether to go on.
+
+        Raises:
+            TrainingError: A loss is not a number.
+        """
+        value = float(logs[self.config.monitor])
+        if not math.isfinite(value) or not math.isfinite(float(logs["loss"])):
+            raise TrainingError(
+                f"the loss is no longer a number in epoch {epoch + 1}",
+                expected="a finite loss",
+                received=f"loss {logs['loss']}, {self.config.monitor} {value}",
+                mend="lower optimizer.learning_rate, or fine_tune.learning_rate if it came then",
+            )
+        gain = self.best - value if self.config.monitor == "val_loss" else value - self.best
+        if gain > self.config.min_delta:
+            self.best, self.best_epoch, self.wait = value, epoch, 0
+            self.best_weights = model.get_weights()
+        else:
+            self.wait += 1
+        return not self.stopped
+
+    @property
+    def stopped(self) -> bool:
+        """Whether the last epoch used the patience up."""
+        return bool(self.config.patience) and self.wait >= self.config.patience
+
+    def restore_best(self, model: Any) -> None:
+        """Puts the best weights back into the model they came from."""
+        if self.best_weights:
+            model.set_weights(self.best_weights)
+
+    def state(self) -> dict[str, Any]:
+        """Returns what `restore` needs, apart from the weights: JSON values."""
+        return {"best": self.best, "best_epoch": self.best_epoch, "wait": self.wait}
+
+    def restore(self, state: dict[str, Any], best_weights: list[np.ndarray]) -> None:
+        """Goes on from where another instance stood."""
+        self.best = float(state["best"])
+        self.best_epoch = int(state["best_epoch"])
+        self.wait = int(state["wait"])
+        self.best_weights = best_weights

@@ -1,0 +1,1 @@
+"""What is trained and shipped: backbones, heads, classifiers and their export."""

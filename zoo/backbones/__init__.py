@@ -1,0 +1,116 @@
+"""Backbones: every architecture, every weight file, and how a name becomes a model.
+
+A name is an architecture, `mobilenet_v2`, whose weights are random, or an
+architecture and a tag, `mobilenet_v2.imagenet`, whose weights are those of that row.
+Importing this module loads neither Keras nor TensorFlow: listing must be quick.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+from zoo.backbones import keras_applications, micro_resnet, squeezenet
+from zoo.backbones.backbone import Backbone, blocks_of
+from zoo.errors import RecipeError, UnknownNameError, WeightsError
+from zoo.table import Table, unknown_name
+from zoo.weights import Weights
+
+__all__ = ["BACKBONES", "WEIGHTS", "Backbone", "blocks_of", "build_backbone", "resolve"]
+
+BACKBONES: Table[Backbone] = Table(
+    "backbone", micro_resnet.ROWS + squeezenet.ROWS + keras_applications.ROWS
+)
+WEIGHTS: Table[Weights] = Table(
+    "weights", [weights for backbone in BACKBONES.values() for weights in backbone.weights]
+)
+
+
+def resolve(name: str) -> tuple[Backbone, Weights | None]:
+    """Finds the rows that a name means.
+
+    Args:
+        name: An architecture, or `architecture.tag`.
+
+    Returns:
+        The architecture's row, and the row of its weights, None if they are random.
+
+    Raises:
+        UnknownNameError: There is no such architecture, or it has no such tag.
+
+    Example:
+        >>> backbone, weights = resolve("mobilenet_v2.imagenet")
+        >>> backbone.num_features, weights.data
+        (1280, 'ImageNet-1k')
+        >>> resolve("mobilenet_v2")[1] is None
+        True
+        >>> resolve("vgg16.imagent")
+        Traceback (most recent call last):
+        zoo.errors.UnknownNameError: Unknown weights 'vgg16.imagent'. Did you mean 'vgg16.imagenet'?
+    """
+    architecture, dot, _ = str(name).partition(".")
+    if architecture not in BACKBONES:
+        raise unknown_name("backbone", name, [*BACKBONES, *WEIGHTS])
+    backbone = BACKBONES[architecture]
+    if not dot:
+        return backbone, None
+    for weights in backbone.weights:
+        if weights.name == name:
+            return backbone, weights
+    if not backbone.weights:
+        raise UnknownNameError(
+            f"Unknown weights {name!r}. {architecture} has none: {architecture!r} alone starts "
+            "from random ones."
+        )
+    raise unknown_name("weights", name, [weights.name for weights in backbone.weights])
+
+
+def build_backbone(name: str, size: int | None = None) -> Any:
+    """Builds a backbone and loads its weights, which are fetched if need be.
+
+    Args:
+        name: An architecture (random weights), or `architecture.tag`.
+        size: Height and width of the input, in pixels; by default those the
+            weights were trained at.
+
+    Returns:
+        A `keras.Model` of the architecture's name, from float32 [B, S, S, 3],
+        normalised as the row says, to features float32 [B, h, w, F].
+
+    Raises:
+        UnknownNameError: There is no such name.
+        RecipeError: `size` is too small for the architecture.
+        WeightsError: The weight file is not to be had, not the right one, or
+            not readable.
+        FetchError: Its download broke off.
+    """
+    backbone, weights = resolve(name)
+    if size is None:
+        size = weights.input_size if weights else backbone.input_size
+    if size < backbone.min_size:
+        raise RecipeError(
+            f"the images are too small for {backbone.name}",
+            expected=f"a size of at least {backbone.min_size}",
+            received=str(size),
+            mend="choose a larger size, or one of the micro_resnet backbones",
+        )
+    if not weights:
+        return backbone.build(size)
+
+    from zoo.weights import fetch
+
+    # First the file, which may fail; building takes seconds.
+    path = fetch(weights)
+    model = backbone.build(size)
+    try:
+        backbone.load(model, path)
+    except WeightsError:
+        raise
+    except (OSError, RuntimeError, ValueError, KeyError, TypeError, AttributeError) as error:
+        # All that h5py and Keras' loader were seen to raise on a file that is none of theirs.
+        raise WeightsError(
+            f"{path} cannot be read as the weights of {backbone.name}",
+            expected=f"the HDF5 file of {weights.name}",
+            received=str(error) or type(error).__name__,
+            mend="remove it, so that it is fetched again",
+        ) from error
+    return model

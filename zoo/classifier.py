@@ -1,0 +1,126 @@
+"""Classifier: normalisation, backbone and head as one Keras model; freeze, unfreeze.
+
+    images float32 [B, S, S, 3] in 0 to 255
+      → normalisation → backbone → head → logits [B, C] → probabilities [B, C]
+
+It is made of Keras' own layers alone, so a saved classifier loads where this
+project is not installed.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+from zoo.backbones import blocks_of, build_backbone, resolve
+from zoo.errors import RecipeError
+from zoo.heads import HeadConfig, build_head
+from zoo.preprocessing import NORMALISATIONS
+
+
+def build_classifier(
+    backbone: str, size: int, head: HeadConfig, num_classes: int, *, frozen: bool
+) -> Any:
+    """Builds a classifier.
+
+    Args:
+        backbone: An architecture (random weights) or `architecture.tag`.
+        size: Height and width of the images, in pixels.
+        head: What goes on top of the backbone.
+        num_classes: C, at least 2.
+        frozen: Whether the backbone's weights are kept; see `logits_of`.
+
+    Returns:
+        A `keras.Model` from images float32 [B, S, S, 3] in 0 to 255 to
+        probabilities float32 [B, C].
+
+    Raises:
+        UnknownNameError: No such backbone.
+        WeightsError: Its weight file is not to be had or not the right one.
+    """
+    import keras
+
+    row, weights = resolve(backbone)
+    network = build_backbone(backbone, size)
+    images = keras.Input((size, size, 3), name="images", dtype="float32")
+    normalisation = weights.normalisation if weights else row.normalisation
+    x = NORMALISATIONS[normalisation].apply(images)
+    network.trainable = not frozen
+    logits = build_head(network(x), head, num_classes)
+    probabilities = keras.layers.Softmax(name="probabilities", dtype="float32")(logits)
+    return keras.Model(images, probabilities, name="classifier")
+
+
+def logits_of(classifier: Any, *, frozen: bool) -> Any:
+    """Returns what is trained: a model that ends in the logits and shares every weight.
+
+    A loss on logits is exact where one on probabilities has to clip them. When
+    frozen, the backbone runs in inference mode whatever the mode of training
+    and whichever of its blocks are unfrozen: no statistics move and no path is
+    dropped. `backbone(x, training=False)` in a functional model does not do
+    that: Keras 3 replaces the recorded argument by the outer call's.
+
+    Args:
+        classifier: As `build_classifier` made it.
+        frozen: As it was built.
+
+    Returns:
+        A `keras.Model` from images float32 [B, S, S, 3] to float32 [B, C]; to be
+        trained, not to be saved.
+    """
+    import keras
+
+    images, logits = classifier.input, classifier.get_layer("logits").output
+    if not frozen:
+        return keras.Model(images, logits, name="logits")
+    # A nested model's own output is not the tensor it gave in this graph.
+    boundary = classifier.get_layer("pool").input
+
+    class OnFrozen(keras.Model):
+        """Head on a backbone in inference mode."""
+
+        def __init__(self) -> None:
+            super().__init__(name="logits")
+            self.trunk = keras.Model(images, boundary, name="trunk")
+            self.head = keras.Model(boundary, logits, name="head")
+
+        def call(self, images: Any, training: bool | None = None) -> Any:
+            """Maps images to logits."""
+            return self.head(self.trunk(images, training=False), training=training)
+
+    model = OnFrozen()
+    model.build(classifier.input_shape)
+    return model
+
+
+def backbone_of(classifier: Any, backbone: str) -> Any:
+    """Returns the backbone inside a classifier, as its own model."""
+    return classifier.get_layer(resolve(backbone)[0].name)
+
+
+def unfreeze_top(classifier: Any, backbone: str, num_blocks: int) -> None:
+    """Makes the top blocks of a frozen backbone trainable, and only those.
+
+    Batch normalisation stays in inference mode: its scale and shift train, its
+    statistics do not move. Takes effect at the next `compile`.
+
+    Args:
+        classifier: Built with `frozen=True`.
+        backbone: The name it was built with.
+        num_blocks: How many blocks, counted from the top.
+
+    Raises:
+        RecipeError: The backbone has fewer blocks.
+    """
+    network = backbone_of(classifier, backbone)
+    blocks = blocks_of(resolve(backbone)[0], network)
+    if num_blocks > len(blocks):
+        raise RecipeError(
+            f"{backbone} cannot unfreeze {num_blocks} blocks",
+            expected=f"fine_tune.blocks from 0 to {len(blocks)}",
+            received=str(num_blocks),
+            mend=f"--set fine_tune.blocks={len(blocks)} unfreezes all of it",
+        )
+    network.trainable = True
+    top = {id(layer) for block in blocks[len(blocks) - num_blocks :] for layer in block}
+    for layer in network.layers:
+        layer.trainable = id(layer) in top
