@@ -127,7 +127,13 @@ def decode(encoded: Any) -> Any:
     """
     import tensorflow as tf
 
-    image = tf.io.decode_image(encoded, channels=3, expand_animations=False)
+    # TensorFlow's own choice for JPEG, the fast transform, errs twice as far from the
+    # original as the accurate one, which Pillow and OpenCV use.
+    image = tf.cond(
+        tf.io.is_jpeg(encoded),
+        lambda: tf.io.decode_jpeg(encoded, channels=3, dct_method="INTEGER_ACCURATE"),
+        lambda: tf.io.decode_image(encoded, channels=3, expand_animations=False),
+    )
     image.set_shape((None, None, 3))
     return image
 

@@ -72,15 +72,17 @@ def _load_efficientnet(model: Any, path: Path) -> None:
 
     The files hold the standard deviation of ImageNet's pixels where the layer
     wants the variance, so it divides by the root of what it should. Keras mends
-    that by a second layer, which divides by the root again and which it adds only
-    if it downloads the weights itself. Squaring the stored value gives the same
-    function. See https://github.com/tensorflow/tensorflow/issues/49930.
+    that by a second layer, which divides by the root of the standard deviation
+    once more and which it adds only if it downloads the weights itself. A factor
+    in the stored variance is the same function. See
+    https://github.com/tensorflow/tensorflow/issues/49930.
     """
     import keras
 
     load_weights(model, path)
     layer = next(x for x in model.layers if isinstance(x, keras.layers.Normalization))
-    layer.adapt_variance.assign(layer.adapt_variance * layer.adapt_variance)
+    deviation = keras.ops.convert_to_tensor([0.229, 0.224, 0.225])
+    layer.adapt_variance.assign(layer.adapt_variance * deviation)
     layer.finalize_state()
 
 
