@@ -39,7 +39,7 @@ class Preprocessing(Config):
     """
 
     size: Annotated[int, Field(ge=8, le=1024)]
-    fit: Literal["crop", "stretch", "pad"] = "stretch"
+    fit: Literal["crop", "stretch", "pad"] = "crop"
     interpolation: Literal["bilinear", "bicubic", "lanczos3"] = "bilinear"
 
     def __call__(self, encoded: Any) -> Any:
