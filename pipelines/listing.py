@@ -151,7 +151,7 @@ def _print_grid(header: Sequence[str], rows: Sequence[Sequence[str]], indent: in
     console = Console(markup=False, highlight=False, soft_wrap=False)
     if not console.is_terminal:
         console.width = 400
-    console.print(Padding(grid, (0, 0, 0, indent)))
+    console.print(Padding(grid, (0, 0, 0, indent), expand=False))
 
 
 def _is_number(text: str) -> bool:

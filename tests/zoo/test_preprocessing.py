@@ -32,7 +32,8 @@ def _photo(height: int, width: int) -> np.ndarray:
 @pytest.mark.parametrize("size", [24, 64, 96])
 def test_stretch_equals_pillow(interpolation: Any, size: int) -> None:
     image = _photo(61, 83)
-    ours = Preprocessing(size=size, interpolation=interpolation).fit_image(tf.constant(image))
+    transform = Preprocessing(size=size, fit="stretch", interpolation=interpolation)
+    ours = transform.fit_image(tf.constant(image))
     # Pillow keeps intermediate rows in uint8 and its bicubic kernel is the same Keys a = -0.5.
     theirs = np.asarray(Image.fromarray(image).resize((size, size), PILLOW[interpolation]))
     assert np.abs(ours.numpy().astype(int) - theirs).max() <= 2
