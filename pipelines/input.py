@@ -82,7 +82,7 @@ def build_train_stream(
 
     count = len(examples)
     batch = max(min(config.batch_size, count) // num_replicas, 1) * num_replicas
-    steps = -(-count // batch)
+    steps = steps_per_epoch(count, batch)
     fetch = _fetcher(examples, config.cache_mib * 2**20)
     labels = tf.constant(examples.labels)
     weights = tf.constant(class_weights, tf.float32)
@@ -101,6 +101,11 @@ def build_train_stream(
     views = positions.map(view, num_parallel_calls=tf.data.AUTOTUNE)
     dataset = views.batch(batch, drop_remainder=True).prefetch(tf.data.AUTOTUNE)
     return TrainStream(dataset, steps)
+
+
+def steps_per_epoch(num_images: int, batch_size: int) -> int:
+    """Returns the fewest batches that hold every image."""
+    return -(-num_images // min(batch_size, num_images))
 
 
 def build_eval_dataset(

@@ -46,6 +46,12 @@ def _optimizers() -> tuple[Table[Any], Columns]:
     return OPTIMIZERS, {"learning_rate": lambda row: row.learning_rate}
 
 
+def _schedules() -> tuple[Table[Any], Columns]:
+    from tuning.schedules import SCHEDULES
+
+    return SCHEDULES, {}
+
+
 def _sources() -> tuple[Table[Any], Columns]:
     from pipelines.sources import SOURCES
 
@@ -64,6 +70,7 @@ LISTINGS: Mapping[str, Callable[[], tuple[Table[Any], Columns]]] = {
     "weights": _weights,
     "sources": _sources,
     "optimizers": _optimizers,
+    "schedules": _schedules,
     "normalisations": _normalisations,
 }
 

@@ -15,6 +15,7 @@ from pipelines.devices import DeviceConfig
 from pipelines.input import InputConfig
 from pipelines.sources import DataConfig
 from tuning.optimizers import OptimizerConfig
+from tuning.schedules import ScheduleConfig
 from tuning.stopping import StoppingConfig
 from zoo.backbones import resolve
 from zoo.config import Config
@@ -95,6 +96,7 @@ class Recipe(Config):
         backbone: What the head stands on.
         head: What is trained first.
         optimizer: What trains it.
+        schedule: How its learning rate changes.
         train: How long, on what loss.
         stopping: When it ends early.
         fine_tune: The second phase.
@@ -108,6 +110,7 @@ class Recipe(Config):
     backbone: BackboneConfig = BackboneConfig()
     head: HeadConfig = HeadConfig()
     optimizer: OptimizerConfig = OptimizerConfig()
+    schedule: ScheduleConfig = ScheduleConfig()
     train: TrainConfig = TrainConfig()
     stopping: StoppingConfig = StoppingConfig()
     fine_tune: FineTuneConfig = FineTuneConfig()

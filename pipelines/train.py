@@ -17,6 +17,8 @@ from pipelines.progress import say
 from pipelines.recipe import Recipe
 from pipelines.runs import Run
 from pipelines.sources import Source, describe, open_source, preset_of
+from tuning.optimizers import build_optimizer
+from tuning.schedules import build_schedule
 from tuning.stopping import EarlyStopping
 
 
@@ -173,11 +175,13 @@ class _Job:
     def _compile(self, logits: Any, phase: _Phase) -> None:
         import keras
 
-        from tuning.optimizers import build_optimizer
+        from pipelines.input import steps_per_epoch
 
-        config = self.recipe.optimizer.model_copy(update={"learning_rate": phase.learning_rate})
+        steps = steps_per_epoch(len(self.source.train), self.recipe.input.batch_size)
+        num_steps = steps * (phase.last_epoch - phase.first_epoch)
+        rate = build_schedule(self.recipe.schedule, phase.learning_rate, num_steps)
         logits.compile(
-            optimizer=build_optimizer(config),
+            optimizer=build_optimizer(self.recipe.optimizer, rate),
             loss=keras.losses.CategoricalCrossentropy(
                 from_logits=True, label_smoothing=self.recipe.train.label_smoothing
             ),
@@ -227,6 +231,13 @@ class _Job:
                 f"({row['wall_s']:.1f} s{best})"
             )
 
+        callbacks = [
+            keras.callbacks.LambdaCallback(on_epoch_end=end_epoch),
+            keras.callbacks.TensorBoard(self.run.path / "logs", write_graph=False),
+        ]
+        if recipe.optimizer.ema:
+            # Validation then sees the averages, which are what is kept.
+            callbacks.append(keras.callbacks.SwapEMAWeights())
         logits.fit(
             stream.dataset,
             steps_per_epoch=stream.steps_per_epoch,
@@ -235,10 +246,7 @@ class _Job:
             validation_data=validation,
             shuffle=False,
             verbose=0,
-            callbacks=[
-                keras.callbacks.LambdaCallback(on_epoch_end=end_epoch),
-                keras.callbacks.TensorBoard(self.run.path / "logs", write_graph=False),
-            ],
+            callbacks=callbacks,
         )
 
     def _save_checkpoint(self, logits: Any, phase: int, epoch: int) -> None:

@@ -22,6 +22,7 @@ class Optimizer:
         keras_class: The class of `keras.optimizers`.
         learning_rate: The usual one for training a head.
         arguments: What else its constructor is given.
+        weight_decay: Its own decoupled weight decay.
     """
 
     name: str
@@ -29,6 +30,7 @@ class Optimizer:
     keras_class: str
     learning_rate: float
     arguments: Mapping[str, Any] = field(default_factory=dict)
+    weight_decay: float = 0.0
 
 
 OPTIMIZERS: Table[Optimizer] = Table(
@@ -48,7 +50,7 @@ OPTIMIZERS: Table[Optimizer] = Table(
         ),
         Optimizer("rmsprop", "AdaGrad that forgets", "RMSprop", 0.001, {"rho": 0.9}),
         Optimizer("adam", "works nearly untuned", "Adam", 0.001),
-        Optimizer("adamw", "Adam with decoupled weight decay", "AdamW", 0.001),
+        Optimizer("adamw", "Adam with decoupled weight decay", "AdamW", 0.001, weight_decay=0.004),
         Optimizer("nadam", "Adam that looks ahead", "Nadam", 0.001),
         Optimizer("adamax", "Adam by the largest gradient seen", "Adamax", 0.001),
         Optimizer("lion", "the sign of the momentum; small learning rates", "Lion", 0.0001),
@@ -62,10 +64,17 @@ class OptimizerConfig(Config):
     Args:
         name: A row of OPTIMIZERS.
         learning_rate: Step size, above 0; left out, the optimizer's usual one.
+        weight_decay: Share of every weight taken away at each step, times the
+            learning rate: decoupled (Loshchilov and Hutter, 2019). 0 is none; left
+            out, the optimizer's own, which only AdamW has.
+        ema: Momentum of a running average of the weights, 0 to below 1, which
+            then is what is validated and kept (Polyak and Juditsky, 1992); 0 is none.
     """
 
     name: str = "nesterov"
     learning_rate: Annotated[float, Field(gt=0, le=10)] | None = None
+    weight_decay: Annotated[float, Field(ge=0, lt=1)] | None = None
+    ema: Annotated[float, Field(ge=0, lt=1)] = 0.0
 
     @field_validator("name")
     @classmethod
@@ -73,15 +82,27 @@ class OptimizerConfig(Config):
         return OPTIMIZERS[name].name
 
     def completed(self) -> OptimizerConfig:
-        """Returns the same with the learning rate written out."""
-        rate = self.learning_rate or OPTIMIZERS[self.name].learning_rate
-        return self.model_copy(update={"learning_rate": rate})
+        """Returns the same with the optimizer's own values written out."""
+        row = OPTIMIZERS[self.name]
+        decay = row.weight_decay if self.weight_decay is None else self.weight_decay
+        rate = self.learning_rate or row.learning_rate
+        return self.model_copy(update={"learning_rate": rate, "weight_decay": decay})
 
 
-def build_optimizer(config: OptimizerConfig) -> Any:
-    """Builds the `keras.optimizers.Optimizer` a recipe names."""
+def build_optimizer(config: OptimizerConfig, learning_rate: Any = None) -> Any:
+    """Builds the `keras.optimizers.Optimizer` a recipe names.
+
+    Args:
+        config: Which one.
+        learning_rate: A Keras schedule to use instead of the config's constant rate.
+    """
     import keras
 
-    row = OPTIMIZERS[config.name]
-    rate = config.completed().learning_rate
-    return getattr(keras.optimizers, row.keras_class)(rate, **row.arguments)
+    row, config = OPTIMIZERS[config.name], config.completed()
+    return getattr(keras.optimizers, row.keras_class)(
+        learning_rate=config.learning_rate if learning_rate is None else learning_rate,
+        weight_decay=config.weight_decay or None,
+        use_ema=config.ema > 0,
+        ema_momentum=config.ema or 0.99,
+        **row.arguments,
+    )

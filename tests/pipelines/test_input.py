@@ -164,6 +164,32 @@ def test_draws_have_the_probability_and_range_of_the_recipe() -> None:
     assert len({view.tobytes() for view in views}) == 2000, "no two keys draw the same"
 
 
+def test_shift_moves_by_whole_pixels_and_shows_black_beyond() -> None:
+    config = AugmentConfig(flip=0, crop=1, aspect=1, shift=0.25)
+    image = _gradient(16, 16)
+    plain = image.numpy()
+    seen = set()
+    for index in range(300):
+        view = render_augmented(
+            image, Preprocessing(size=16), config, tf.constant([0, 0, index], tf.int64)
+        ).numpy()
+        # Blue is 0 everywhere, so a black corner is told from content by its position.
+        matches = [
+            (dy, dx)
+            for dy in range(-4, 5)
+            for dx in range(-4, 5)
+            if np.array_equal(view, _moved(plain, dy, dx))
+        ]
+        assert len(matches) == 1
+        seen.update(matches)
+    assert {dy for dy, _ in seen} == {dx for _, dx in seen} == set(range(-4, 5))
+
+
+def _moved(image: np.ndarray, dy: int, dx: int) -> np.ndarray:
+    padded = np.pad(image, ((4, 4), (4, 4), (0, 0)))
+    return padded[4 + dy : 20 + dy, 4 + dx : 20 + dx]
+
+
 def test_eval_dataset_is_in_order_and_whole(examples: Examples) -> None:
     transform = Preprocessing(size=16)
     batches = list(build_eval_dataset(examples, transform, 8, 4))

@@ -146,6 +146,19 @@ def test_loss_that_is_no_number_is_an_error_and_leaves_no_model(
     assert not (tmp_path / "nan" / "model.keras").exists()
 
 
+def test_averaged_weights_are_validated_and_kept(tiny_folder: Path, tmp_path: Path) -> None:
+    recipe = _recipe(
+        optimizer={"learning_rate": 0.05, "ema": 0.9, "weight_decay": 0.01},
+        schedule={"name": "cosine"},
+    )
+    run = train(tiny_folder, recipe, out=tmp_path / "averaged")
+    best = min(float(row["val_loss"]) for row in _history(run))
+    assert run.metrics["val"]["loss"] == pytest.approx(best, rel=1e-4)
+    rates = [float(row["learning_rate"]) for row in _history(run)]
+    assert rates[0] > rates[-1]
+    assert rates[-1] == pytest.approx(0, abs=1e-6)
+
+
 def test_directory_that_is_taken_is_left_alone(tiny_run: Run, tmp_path: Path) -> None:
     before = {p: p.stat().st_mtime_ns for p in tiny_run.path.rglob("*")}
     recipe = tiny_run.recipe

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from typing import Any
 
 import keras
 import numpy as np
@@ -115,6 +116,42 @@ def test_completed_config_spells_the_learning_rate_out(name: str) -> None:
     config = OptimizerConfig(name=name).completed()
     assert config.learning_rate == OPTIMIZERS[name].learning_rate
     assert float(build_optimizer(config).learning_rate) == pytest.approx(config.learning_rate)
+
+
+def _five_steps(config: OptimizerConfig) -> tuple[np.ndarray, keras.Variable, Any]:
+    variable = keras.Variable(START.astype(np.float32))
+    optimizer = build_optimizer(config)
+    path = [START]
+    for _ in range(STEPS):
+        gradient = _gradient(variable.numpy()).astype(np.float32)
+        optimizer.apply([keras.ops.convert_to_tensor(gradient)], [variable])
+        path.append(variable.numpy())
+    return np.array(path), variable, optimizer
+
+
+def test_weight_decay_is_decoupled() -> None:
+    config = OptimizerConfig(name="sgd", learning_rate=RATE, weight_decay=0.1)
+    path, _, _ = _five_steps(config)
+    theta = START.copy()
+    for _ in range(STEPS):
+        theta = theta * (1 - RATE * 0.1)
+        theta = theta - RATE * _gradient(theta / (1 - RATE * 0.1))
+    np.testing.assert_allclose(path[-1], theta, atol=1e-6)
+
+
+def test_weight_decay_left_out_is_the_optimizers_own() -> None:
+    assert OptimizerConfig(name="adamw").completed().weight_decay == 0.004
+    assert OptimizerConfig(name="adamw", weight_decay=0).completed().weight_decay == 0
+    assert OptimizerConfig(name="sgd").completed().weight_decay == 0
+
+
+def test_ema_is_the_running_average_that_starts_at_the_first_step() -> None:
+    path, _, optimizer = _five_steps(OptimizerConfig(name="sgd", learning_rate=RATE, ema=0.9))
+    average = path[1]
+    for theta in path[2:]:
+        average = 0.9 * average + 0.1 * theta
+    kept = optimizer._model_variables_moving_average[0].numpy()
+    np.testing.assert_allclose(kept, average, atol=1e-6)
 
 
 def test_unknown_optimizer_names_the_nearest() -> None:

@@ -14,6 +14,7 @@ from zoo.errors import TrainingError
 
 def _model() -> Any:
     model = keras.Sequential([keras.Input((1,)), keras.layers.Dense(1, use_bias=False)])
+    model.compile("sgd", "mse")
     return model
 
 
