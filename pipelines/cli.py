@@ -36,6 +36,15 @@ Data = Annotated[
         show_default=False,
     ),
 ]
+OptionalData = Annotated[
+    str,
+    typer.Argument(
+        metavar="[DATA]",
+        help="A folder of class folders, a .csv, tfds:NAME[:CONFIG], textures or digits; "
+        "left out, the recipe's.",
+        show_default=False,
+    ),
+]
 RunFolder = Annotated[Path, typer.Argument(metavar="RUN", help="A directory `zoo train` wrote.")]
 Json = Annotated[bool, typer.Option("--json", help="Print one JSON object.")]
 RecipeFile = Annotated[
@@ -81,15 +90,7 @@ def audit(data: Data, recipe: RecipeFile = None, set_: Set = None, as_json: Json
 
 @app.command()
 def train(
-    data: Annotated[
-        str,
-        typer.Argument(
-            metavar="[DATA]",
-            help="A folder of class folders, a .csv, tfds:NAME[:CONFIG], textures or digits; "
-            "left out, the recipe's.",
-            show_default=False,
-        ),
-    ] = "",
+    data: OptionalData = "",
     out: Annotated[
         Path, typer.Option("--out", metavar="RUN", help="The directory to write.")
     ] = Path("runs/last"),
@@ -111,20 +112,50 @@ def train(
 
 
 @app.command()
+def pretrain(
+    data: OptionalData = "",
+    out: Annotated[
+        Path, typer.Option("--out", metavar="RUN", help="The directory to write.")
+    ] = Path("runs/pretrained"),
+    method: Annotated[
+        str, typer.Option("--method", help="How: supervised, by the labels.")
+    ] = "supervised",
+    recipe: RecipeFile = None,
+    backbone: Annotated[
+        str, typer.Option("--backbone", metavar="NAME", help="An architecture to train.")
+    ] = "",
+    set_: Set = None,
+    resume: Annotated[bool, typer.Option("--resume", help="Go on where it stopped.")] = False,
+) -> None:
+    """Train a backbone from scratch, for others to start from."""
+    from pipelines.pretrain import METHODS
+    from pipelines.pretrain import pretrain as pretrain_backbone
+
+    settings = _recipe(data, recipe, backbone, set_, preset="pretrain")
+    METHODS[method]
+    print(pretrain_backbone(data, settings, out=out, resume=resume))
+
+
+@app.command()
 def evaluate(
-    run: RunFolder,
+    model: Annotated[
+        str, typer.Argument(metavar="MODEL", help="A run, or a network by name or file.")
+    ],
     data: Data,
     as_json: Json = False,
+    split: Annotated[
+        str, typer.Option("--split", help="train, val or test; left out, all there are.")
+    ] = "",
     picture: Annotated[
         Path | None,
         typer.Option("--picture", metavar="FILE.png", help="Draw images with their answers."),
     ] = None,
 ) -> None:
-    """Measure a run on labelled images."""
-    from pipelines.evaluate import evaluate as evaluate_run
+    """Measure a model on labelled images."""
+    from pipelines.evaluate import evaluate as evaluate_model
     from pipelines.listing import show_evaluation
 
-    measured = evaluate_run(run, data, picture=picture or "")
+    measured = evaluate_model(model, data, split=split, picture=picture or "")
     if as_json:
         _print_json(measured)
     else:
@@ -170,7 +201,13 @@ def export(
     print(export_run(run, to, data=data))
 
 
-def _recipe(data: str, file: Path | None, backbone: str, assignments: list[str] | None) -> Any:
+def _recipe(
+    data: str,
+    file: Path | None,
+    backbone: str,
+    assignments: list[str] | None,
+    preset: str = "",
+) -> Any:
     from pipelines.recipe import PRESETS, Recipe, parse_overrides, read_settings
     from pipelines.sources import preset_of
 
@@ -183,7 +220,7 @@ def _recipe(data: str, file: Path | None, backbone: str, assignments: list[str] 
             mend="zoo train photos/ --out runs/photos",
         )
     # A recipe file is complete on its own; without one the data suggests a preset.
-    layers: list[Mapping[str, Any]] = [settings] if file else [PRESETS[preset_of(source)]]
+    layers: list[Mapping[str, Any]] = [settings] if file else [PRESETS[preset or preset_of(source)]]
     if backbone:
         layers.append({"backbone": {"name": backbone}})
     return Recipe.from_settings(*layers, parse_overrides(assignments or []))

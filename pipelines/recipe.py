@@ -39,7 +39,8 @@ class BackboneConfig(Config):
     """What the head stands on.
 
     Args:
-        name: An architecture (random weights) or `architecture.tag`.
+        name: An architecture (random weights), `architecture.tag`, or the path of a
+            file that `zoo pretrain` wrote.
         frozen: Whether its weights are kept while the head trains; `auto` keeps
             pretrained ones and trains random ones.
     """
@@ -121,7 +122,7 @@ class Recipe(Config):
         """Returns the recipe that suits a kind of image.
 
         Args:
-            name: `photo`, `digits` or `textures`.
+            name: `photo`, `digits`, `textures` or `pretrain`.
             backbone: Instead of the preset's own.
             **settings: Sections, as mappings, that override the preset's.
 
@@ -204,6 +205,19 @@ class Recipe(Config):
         )
 
 
+# The shape of https://arxiv.org/abs/2404.00498: few epochs, a high rate that rises and
+# falls, Nesterov, label smoothing, averaged weights, flips and small shifts.
+_FROM_SCRATCH = {
+    "data": {"val_fraction": 0.02},
+    "input": {"size": 32, "batch_size": 256},
+    "augment": {"flip": 0.5, "crop": 1.0, "aspect": 1.0, "shift": 0.0938},
+    "backbone": {"name": "micro_resnet_m", "frozen": False},
+    "optimizer": {"name": "nesterov", "learning_rate": 0.2, "weight_decay": 0.005, "ema": 0.99},
+    "schedule": {"name": "cosine", "warmup": 0.2},
+    "train": {"epochs": 12, "label_smoothing": 0.1},
+    "stopping": {"monitor": "val_accuracy", "patience": 0},
+}
+
 PRESETS: Mapping[str, Mapping[str, Any]] = {
     # Photographs: a pretrained backbone, mirrored and moderately cropped.
     "photo": {},
@@ -215,6 +229,8 @@ PRESETS: Mapping[str, Mapping[str, Any]] = {
     },
     # Small pictures of surfaces.
     "textures": {"backbone": {"name": "micro_resnet_s"}, "input": {"size": 48}},
+    # A whole small network from random weights, for `zoo pretrain`.
+    "pretrain": _FROM_SCRATCH,
 }
 
 

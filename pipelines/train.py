@@ -77,6 +77,7 @@ def train(
         "read_s": round(read_s, 3),
         "fit_s": round(fit_s, 3),
     }
+    metrics["device"] = devices.description
     metrics["images"] = {name: len(examples) for name, examples in source.splits.items()}
     metrics["images"]["skipped"] = len(source.skipped)
     run.save_metrics(metrics)

@@ -1,12 +1,14 @@
 """Backbones: every architecture, every weight file, and how a name becomes a model.
 
-A name is an architecture, `mobilenet_v2`, whose weights are random, or an
-architecture and a tag, `mobilenet_v2.imagenet`, whose weights are those of that row.
+A name is an architecture, `mobilenet_v2`, whose weights are random; or an
+architecture and a tag, `mobilenet_v2.imagenet`, whose weights are those of that row;
+or the path of a file that `zoo pretrain` wrote, `runs/birds/pretrained.npz`.
 Importing this module loads neither Keras nor TensorFlow: listing must be quick.
 """
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Any
 
 from zoo.backbones import keras_applications, micro_resnet, squeezenet
@@ -29,13 +31,14 @@ def resolve(name: str) -> tuple[Backbone, Weights | None]:
     """Finds the rows that a name means.
 
     Args:
-        name: An architecture, or `architecture.tag`.
+        name: An architecture, `architecture.tag`, or a pretrained .npz file.
 
     Returns:
         The architecture's row, and the row of its weights, None if they are random.
 
     Raises:
         UnknownNameError: There is no such architecture, or it has no such tag.
+        WeightsError: A file is not one that `zoo pretrain` wrote.
 
     Example:
         >>> backbone, weights = resolve("mobilenet_v2.imagenet")
@@ -47,6 +50,8 @@ def resolve(name: str) -> tuple[Backbone, Weights | None]:
         Traceback (most recent call last):
         zoo.errors.UnknownNameError: Unknown weights 'vgg16.imagent'. Did you mean 'vgg16.imagenet'?
     """
+    if str(name).endswith(".npz"):
+        return _resolve_file(Path(name))
     architecture, dot, _ = str(name).partition(".")
     if architecture not in BACKBONES:
         raise unknown_name("backbone", name, [*BACKBONES, *WEIGHTS])
@@ -64,11 +69,31 @@ def resolve(name: str) -> tuple[Backbone, Weights | None]:
     raise unknown_name("weights", name, [weights.name for weights in backbone.weights])
 
 
+def _resolve_file(path: Path) -> tuple[Backbone, Weights]:
+    from zoo.files import sha256_of
+    from zoo.pretrained_file import read_card
+
+    card = read_card(path)
+    backbone = BACKBONES[card.backbone]
+    return backbone, Weights(
+        name=str(path),
+        url=str(path.resolve()),
+        file=path.name,
+        sha256=sha256_of(path),
+        licence="its owner's",
+        data=card.data,
+        input_size=card.preprocessing.size,
+        normalisation=backbone.normalisation,
+        top1=card.accuracy,
+        origin="zoo pretrain",
+    )
+
+
 def build_backbone(name: str, size: int | None = None) -> Any:
     """Builds a backbone and loads its weights, which are fetched if need be.
 
     Args:
-        name: An architecture (random weights), or `architecture.tag`.
+        name: As `resolve` takes it.
         size: Height and width of the input, in pixels; by default those the
             weights were trained at.
 
@@ -109,7 +134,7 @@ def build_backbone(name: str, size: int | None = None) -> Any:
         # All that h5py and Keras' loader were seen to raise on a file that is none of theirs.
         raise WeightsError(
             f"{path} cannot be read as the weights of {backbone.name}",
-            expected=f"the HDF5 file of {weights.name}",
+            expected=f"the file of {weights.name}",
             received=str(error) or type(error).__name__,
             mend="remove it, so that it is fetched again",
         ) from error

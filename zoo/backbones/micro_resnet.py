@@ -22,6 +22,7 @@ trained are rows in `weights` once there are any.
 from __future__ import annotations
 
 from functools import partial
+from pathlib import Path
 from typing import Any
 
 from zoo.backbones.backbone import Backbone
@@ -67,11 +68,18 @@ def build_micro_resnet(name: str, widths: tuple[int, int, int], size: int) -> An
     return Model(inputs, x, name=name)
 
 
+def _load(model: Any, path: Path) -> None:
+    from zoo.pretrained_file import load_backbone
+
+    load_backbone(model, path)
+
+
 def _row(name: str, widths: tuple[int, int, int], parameters: int, summary: str) -> Backbone:
     return Backbone(
         name=name,
         summary=summary,
         build=partial(build_micro_resnet, name, widths),
+        load=_load,
         input_size=32,
         min_size=32,
         normalisation="cifar10",
