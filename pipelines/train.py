@@ -217,7 +217,7 @@ class _Job:
                 "epoch": epoch + 1,
                 "phase": phase.name,
                 **{name: float(value) for name, value in logs.items()},
-                "learning_rate": float(logits.optimizer.learning_rate.numpy()),
+                "learning_rate": float(keras.ops.convert_to_numpy(logits.optimizer.learning_rate)),
                 "wall_s": round(time.perf_counter() - epoch_started, 3),
             }
             epoch_started = time.perf_counter()

@@ -1,0 +1,40 @@
+"""Training and models do not depend on TensorFlow: the same job on Keras' JAX backend."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from pipelines import Run, evaluate
+
+
+@pytest.mark.slow
+def test_run_trained_on_jax_is_measured_alike_on_tensorflow(
+    tiny_folder: Path, tmp_path: Path
+) -> None:
+    settings = ["input.size=32", "input.batch_size=8", "train.epochs=2", "optimizer.ema=0.9"]
+    settings += ["schedule.name=cosine", "optimizer.learning_rate=0.05"]
+    done = subprocess.run(
+        [
+            *(sys.executable, "-c", "from pipelines.cli import main; main()"),
+            *("pretrain", str(tiny_folder), "--backbone", "micro_resnet_s"),
+            *("--out", str(tmp_path / "run"), *(f"--set={setting}" for setting in settings)),
+        ],
+        capture_output=True,
+        text=True,
+        check=False,
+        env={**os.environ, "KERAS_BACKEND": "jax"},
+    )
+    assert done.returncode == 0, done.stderr
+    run = Run.open(tmp_path / "run")
+    measured = evaluate(run, tiny_folder)["val"]
+    assert measured["loss"] == pytest.approx(run.metrics["val"]["loss"], rel=1e-4)
+    assert measured["confusion_matrix"] == run.metrics["val"]["confusion_matrix"]
+    # The shipped file, written on one backend and read on the other.
+    from_file = evaluate(str(tmp_path / "run" / "pretrained.npz"), tiny_folder)["val"]
+    assert np.isfinite(from_file["loss"])
