@@ -45,6 +45,7 @@ OptionalData = Annotated[
         show_default=False,
     ),
 ]
+Out = Annotated[Path, typer.Option("--out", metavar="RUN", help="The directory to write.")]
 RunFolder = Annotated[Path, typer.Argument(metavar="RUN", help="A directory `zoo train` wrote.")]
 Json = Annotated[bool, typer.Option("--json", help="Print one JSON object.")]
 RecipeFile = Annotated[
@@ -90,10 +91,8 @@ def audit(data: Data, recipe: RecipeFile = None, set_: Set = None, as_json: Json
 
 @app.command()
 def train(
+    out: Out,
     data: OptionalData = "",
-    out: Annotated[
-        Path, typer.Option("--out", metavar="RUN", help="The directory to write.")
-    ] = Path("runs/last"),
     recipe: RecipeFile = None,
     backbone: Annotated[
         str, typer.Option("--backbone", metavar="NAME", help="See `zoo list backbones`.")
@@ -104,7 +103,8 @@ def train(
     """Train a classifier on a data set."""
     from pipelines.train import train as train_run
 
-    run = train_run(data, _recipe(data, recipe, backbone, set_), out=out, resume=resume)
+    settings = _recipe(data, recipe or _begun(out, resume), backbone, set_)
+    run = train_run(data, settings, out=out, resume=resume)
     for split in ("val", "test"):
         if figures := run.metrics.get(split):
             print(f"{split}: {_in_short(figures)}")
@@ -113,10 +113,8 @@ def train(
 
 @app.command()
 def pretrain(
+    out: Out,
     data: OptionalData = "",
-    out: Annotated[
-        Path, typer.Option("--out", metavar="RUN", help="The directory to write.")
-    ] = Path("runs/pretrained"),
     method: Annotated[
         str, typer.Option("--method", help="How: supervised, by the labels.")
     ] = "supervised",
@@ -131,7 +129,7 @@ def pretrain(
     from pipelines.pretrain import METHODS
     from pipelines.pretrain import pretrain as pretrain_backbone
 
-    settings = _recipe(data, recipe, backbone, set_, preset="pretrain")
+    settings = _recipe(data, recipe or _begun(out, resume), backbone, set_, preset="pretrain")
     METHODS[method]
     print(pretrain_backbone(data, settings, out=out, resume=resume))
 
@@ -201,6 +199,12 @@ def export(
     print(export_run(run, to, data=data))
 
 
+def _begun(out: Path, resume: bool) -> Path | None:
+    """The recipe of the run that is to be gone on with: it need not be told again."""
+    file = out / "recipe.toml"
+    return file if resume and file.is_file() else None
+
+
 def _recipe(
     data: str,
     file: Path | None,
@@ -208,12 +212,19 @@ def _recipe(
     assignments: list[str] | None,
     preset: str = "",
 ) -> Any:
-    from pipelines.recipe import PRESETS, Recipe, parse_overrides, read_settings
+    from pipelines.recipe import (
+        PRESETS,
+        Recipe,
+        other_backbone,
+        parse_overrides,
+        read_settings,
+    )
     from pipelines.sources import preset_of
 
     settings = read_settings(file) if file else {}
-    source = data or settings.get("data", {}).get("source", "")
-    if not source:
+    section = settings.get("data")
+    source = data or (section.get("source", "") if isinstance(section, dict) else "")
+    if not isinstance(source, str) or not source:
         raise InputError(
             "there is no data set to work on",
             expected="DATA, or a recipe with data.source",
@@ -222,7 +233,7 @@ def _recipe(
     # A recipe file is complete on its own; without one the data suggests a preset.
     layers: list[Mapping[str, Any]] = [settings] if file else [PRESETS[preset or preset_of(source)]]
     if backbone:
-        layers.append({"backbone": {"name": backbone}})
+        layers.append(other_backbone(backbone))
     return Recipe.from_settings(*layers, parse_overrides(assignments or []))
 
 
@@ -258,6 +269,19 @@ def run_command(arguments: list[str]) -> int:
         print(f"error: {message}; `zoo --help` shows how", file=sys.stderr)
         return 2
     except (typer.Abort, KeyboardInterrupt):
-        print("error: interrupted", file=sys.stderr)
+        print("error: interrupted; --resume goes on with a run", file=sys.stderr)
         return 130
+    except OSError as error:
+        if os.environ.get("ZOO_DEBUG") == "1":
+            raise
+        where = f"{str(error.filename)[:120]}: " if error.filename else ""
+        print(f"error: {where}{error.strerror or error}", file=sys.stderr)
+        return 2
+    except Exception as error:
+        # A fault of this project; a user still gets one line, and how to see more.
+        if os.environ.get("ZOO_DEBUG") == "1":
+            raise
+        said = " ".join(str(error).split())[:200]
+        print(f"error: {type(error).__name__}: {said}; ZOO_DEBUG=1 shows where", file=sys.stderr)
+        return 1
     return status if isinstance(status, int) else 0

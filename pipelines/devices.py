@@ -10,6 +10,8 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any, Literal
 
+from pydantic import model_validator
+
 from zoo.config import Config
 
 
@@ -19,13 +21,22 @@ class DeviceConfig(Config):
     Args:
         precision: `auto` is float32 on a CPU, mixed_float16 on a GPU with
             tensor cores (compute capability 7.0) and mixed_bfloat16 from 8.0.
-        xla: Whether steps are compiled; `auto` does so on one GPU. On a CPU
-            convolutions compiled by XLA are slower, and under several devices
-            Keras cannot.
+        repeatable: Whether the same recipe has to give the same weights to the last
+            bit. Keras 3 does not compile by XLA where TensorFlow is held to that.
+        xla: Whether steps are compiled; `auto` does so on one GPU unless the run
+            has to be repeatable. On a CPU convolutions compiled by XLA are slower,
+            and under several devices Keras cannot.
     """
 
     precision: Literal["auto", "float32", "mixed_float16", "mixed_bfloat16"] = "auto"
+    repeatable: bool = True
     xla: bool | Literal["auto"] = "auto"
+
+    @model_validator(mode="after")
+    def _xla_is_not_repeatable(self) -> DeviceConfig:
+        if self.xla is True and self.repeatable:
+            raise ValueError("xla = true needs repeatable = false: Keras refuses both at once")
+        return self
 
 
 @dataclass(frozen=True)
@@ -37,6 +48,7 @@ class Devices:
         num_replicas: Copies of the model that train side by side.
         precision: The Keras dtype policy.
         jit_compile: Whether Keras compiles steps by XLA.
+        repeatable: Whether TensorFlow is held to the same kernels in the same order.
         strategy: A `tf.distribute.Strategy`, or None on one device.
     """
 
@@ -44,6 +56,7 @@ class Devices:
     num_replicas: int
     precision: str
     jit_compile: bool
+    repeatable: bool
     strategy: Any = None
 
     def scope(self) -> contextlib.AbstractContextManager[Any]:
@@ -60,7 +73,11 @@ def quiet_start() -> Iterator[None]:
     """
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
     sys.stderr.flush()
-    kept = os.dup(2)
+    try:
+        kept = os.dup(2)
+    except OSError:  # closed by whoever started us; then nobody listens
+        yield
+        return
     with tempfile.TemporaryFile() as held:
         os.dup2(held.fileno(), 2)
         try:
@@ -102,11 +119,13 @@ def prepare_devices(config: DeviceConfig) -> Devices:
     mirrored = len(logical) > 1 and keras.backend.backend() == "tensorflow"
     strategy = tf.distribute.MirroredStrategy([d.name for d in logical]) if mirrored else None
     kind = "GPU" if gpus else "CPU"
+    compiled = bool(gpus) and not config.repeatable if config.xla == "auto" else config.xla
     return Devices(
         description=f"{len(logical)} × {kind}, {precision}" if mirrored else f"{kind}, {precision}",
         num_replicas=len(logical) if mirrored else 1,
         precision=precision,
-        jit_compile=not mirrored and (bool(gpus) if config.xla == "auto" else config.xla),
+        jit_compile=compiled and not mirrored,
+        repeatable=config.repeatable,
         strategy=strategy,
     )
 

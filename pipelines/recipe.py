@@ -140,7 +140,7 @@ class Recipe(Config):
             raise unknown_name("preset", name, PRESETS)
         layers = [PRESETS[name], settings]
         if backbone:
-            layers.append({"backbone": {"name": backbone}})
+            layers.append(other_backbone(backbone))
         return cls.from_settings(*layers)
 
     @classmethod
@@ -164,8 +164,13 @@ class Recipe(Config):
 
         Raises:
             RecipeError: It is absent, no TOML, or no recipe.
+            UnknownNameError: It names something that does not exist.
         """
-        return cls.from_settings(read_settings(path))
+        settings = read_settings(path)
+        try:
+            return cls.from_settings(settings)
+        except RecipeError as error:
+            raise RecipeError(f"{path}: {error}") from None
 
     def to_toml(self) -> str:
         """Returns the recipe as TOML, every setting written out."""
@@ -282,6 +287,15 @@ def parse_overrides(assignments: Sequence[str]) -> dict[str, Any]:
     return settings
 
 
+def other_backbone(name: str) -> dict[str, Any]:
+    """Returns the settings that put another backbone into a recipe.
+
+    Whether it is frozen and at which size it sees images was decided for the one
+    before, and is decided anew.
+    """
+    return {"backbone": {"name": name, "frozen": "auto"}, "input": {"size": 0}}
+
+
 def recipe_paths(model: type[BaseModel] = Recipe, prefix: str = "") -> Iterator[str]:
     """Yields the path of every setting, such as `head.dropout`."""
     for name, field in model.model_fields.items():
@@ -313,6 +327,8 @@ def _recipe_error(error: ValidationError) -> Exception:
     path = next((prefix for prefix in prefixes if prefix in paths), prefixes[0])
     if first["type"] == "extra_forbidden":
         return RecipeError(str(unknown_name("recipe key", path, paths)))
+    if first["type"] == "value_error":
+        return RecipeError(f"{path} contradicts itself: {first['ctx']['error']}")
     expected = [
         e["msg"].removeprefix("Input should be ").removeprefix("Value error, ")
         for e in error.errors(include_url=False)

@@ -5,7 +5,10 @@ from __future__ import annotations
 import csv
 import io
 import json
-from collections.abc import Mapping, Sequence
+import os
+import zipfile
+import zlib
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -22,42 +25,85 @@ if TYPE_CHECKING:
 class Run:
     """A training job's directory.
 
-    recipe.toml, labels.txt, metrics.json, history.csv, model.keras, logs/ for
-    TensorBoard, and checkpoint/ while there is something to resume.
+    recipe.toml, labels.json, images.json, metrics.json, history.csv, model.keras,
+    logs/ for TensorBoard, and checkpoint/ for `--resume`.
 
     Args:
-        path: The directory; `open` and `create` check it.
+        path: The directory; `open` and `claim` check it.
     """
 
     def __init__(self, path: Path) -> None:
         self.path = Path(path)
 
     @classmethod
-    def create(cls, path: Path, recipe: Recipe, *, resume: bool) -> Run:
-        """Makes the directory for a new run, or checks that an old one can go on.
+    def claim(cls, path: Path, *, resume: bool) -> Run:
+        """Checks that a directory is free for a run, or holds one to go on with.
+
+        Writes nothing: what can still go wrong must not leave a directory behind.
+
+        Args:
+            path: The directory.
+            resume: Whether a run in it may be gone on with.
 
         Raises:
-            RunError: The directory holds something else, or a run by another
-                recipe, or a run and `resume` was not asked for.
+            RunError: It holds something else, or a run and `resume` was not asked for.
         """
         run = cls(path)
-        if path.exists() and (not path.is_dir() or any(path.iterdir())):
-            if not run.recipe_file.is_file():
-                raise RunError(
-                    f"{path} exists and is no run",
-                    expected="a new directory",
-                    mend="choose another --out",
-                )
-            if not resume:
-                raise RunError(
-                    f"{path} already holds a run",
-                    expected="a new directory",
-                    mend="add --resume to go on with it, or choose another --out",
-                )
-            run._check_same(recipe)
-        path.mkdir(parents=True, exist_ok=True)
-        write_text(run.recipe_file, recipe.to_toml())
+        try:
+            taken = path.exists() and (not path.is_dir() or any(path.iterdir()))
+            below = next((p for p in path.absolute().parents if p.exists()), path)
+        except OSError as error:
+            raise RunError(
+                f"{str(path)[:80]} cannot be a run's directory: {error.strerror}",
+                mend="choose another --out",
+            ) from None
+        if not below.is_dir() or not os.access(below, os.W_OK):
+            raise RunError(
+                f"{path} cannot be written",
+                expected="a place to write into",
+                received=f"{below}, which is {'read-only' if below.is_dir() else 'a file'}",
+                mend="choose another --out",
+            )
+        if taken and not run.recipe_file.is_file():
+            raise RunError(
+                f"{path} exists and is no run",
+                expected="a new directory",
+                mend="choose another --out",
+            )
+        if taken and not resume:
+            raise RunError(
+                f"{path} already holds a run",
+                expected="a new directory",
+                mend="add --resume to go on with it, or choose another --out",
+            )
         return run
+
+    def check_same(self, recipe: Recipe) -> None:
+        """Checks that a recipe is the one this run was started with, if it was.
+
+        Raises:
+            RunError: It is another.
+        """
+        if not self.recipe_file.is_file():
+            return
+        before, now = (dict(_flat(r.model_dump())) for r in (self.recipe, recipe))
+        changed = [path for path in now if before[path] != now[path]]
+        if changed:
+            values = ", ".join(f"{p} = {now[p]!r}, not {before[p]!r}" for p in changed)
+            raise RunError(
+                f"{self.path} was started with another recipe",
+                expected="the same settings",
+                received=values,
+                mend="leave these settings out to go on with its own, or choose another --out",
+            )
+
+    def begin(self, recipe: Recipe, class_names: Sequence[str]) -> None:
+        """Makes the directory, or clears what a killed process left half-written in it."""
+        self.path.mkdir(parents=True, exist_ok=True)
+        for leftover in (*self.path.glob(".*.*.*"), *self.checkpoint_file.parent.glob(".*.*.*")):
+            leftover.unlink()
+        write_text(self.recipe_file, recipe.to_toml())
+        write_json(self.path / "labels.json", list(class_names))
 
     @classmethod
     def open(cls, path: str | Path) -> Run:
@@ -100,39 +146,68 @@ class Run:
         return Recipe.from_toml(self.recipe_file)
 
     @property
+    def finished(self) -> bool:
+        """Whether there is nothing left to do."""
+        return self.model_file.is_file() and bool(self.metrics)
+
+    @property
     def metrics(self) -> dict[str, Any]:
-        """What metrics.json holds; empty while the run is not finished."""
+        """What metrics.json holds; empty while the run is not finished.
+
+        Raises:
+            RunError: The file is damaged.
+        """
         file = self.path / "metrics.json"
-        return dict(json.loads(file.read_text(encoding="utf-8"))) if file.is_file() else {}
+        return _read_json(file, dict) if file.exists() else {}
 
     @property
     def class_names(self) -> tuple[str, ...]:
-        """The classes, in the order of the model's outputs."""
-        return tuple(json.loads((self.path / "labels.json").read_text(encoding="utf-8")))
+        """The classes, in the order of the model's outputs.
+
+        Raises:
+            RunError: The file is damaged or gone.
+        """
+        return tuple(_read_json(self.path / "labels.json", list))
+
+    def digests(self, split: str) -> frozenset[str]:
+        """Returns the SHA-256 of each image a split had; empty where it is not known."""
+        file = self.path / "images.json"
+        return frozenset(_read_json(file, dict).get(split, ())) if file.exists() else frozenset()
 
     def load_model(self) -> Any:
         """Returns the classifier: float32 [B, S, S, 3] in 0 to 255 → probabilities.
 
         Raises:
-            RunError: The file is damaged.
+            RunError: The file is damaged, or does not fit labels.json.
         """
         import keras
 
         try:
-            return keras.models.load_model(self.model_file, compile=False)
-        except (ValueError, OSError, KeyError) as error:
+            model = keras.models.load_model(self.model_file, compile=False)
+        except Exception as error:
+            # A damaged archive fails in whichever layer of zipfile, JSON, HDF5 or Keras reads it.
             raise RunError(
-                f"{self.model_file} cannot be loaded: {error}", mend="train the run again"
+                f"{self.model_file} cannot be loaded",
+                received=f"{type(error).__name__}: {str(error)[:120]}",
+                mend="train the run again",
             ) from error
+        if model.output_shape[-1] != len(self.class_names):
+            raise RunError(
+                f"{self.path} is damaged: its model and labels.json do not belong together",
+                expected=f"{model.output_shape[-1]} classes",
+                received=str(len(self.class_names)),
+                mend="train the run again",
+            )
+        return model
 
     def save_model(self, model: Any) -> None:
         """Writes model.keras, whole or not at all."""
         with replacing(self.model_file) as temporary:
             model.save(temporary)
 
-    def save_class_names(self, class_names: Sequence[str]) -> None:
-        """Writes labels.json."""
-        write_json(self.path / "labels.json", list(class_names))
+    def save_digests(self, digests: Mapping[str, Sequence[str]]) -> None:
+        """Writes images.json: which images each split had, by content."""
+        write_json(self.path / "images.json", {k: sorted(v) for k, v in digests.items()})
 
     def save_metrics(self, metrics: Mapping[str, Any]) -> None:
         """Writes metrics.json."""
@@ -153,12 +228,26 @@ class Run:
             np.savez(temporary, state=packed, **arrays)
 
     def load_checkpoint(self) -> tuple[dict[str, Any], dict[str, Any]] | None:
-        """Returns the state and the arrays last saved, or None."""
-        if not self.checkpoint_file.is_file():
+        """Returns the state and the arrays last saved, or None.
+
+        Raises:
+            RunError: The file is damaged.
+        """
+        if not self.checkpoint_file.exists():
             return None
-        with np.load(self.checkpoint_file, allow_pickle=False) as file:
-            arrays = {name: file[name] for name in file.files}
-        return dict(json.loads(arrays.pop("state").tobytes())), arrays
+        try:
+            with (
+                self.checkpoint_file.open("rb") as opened,
+                np.load(opened, allow_pickle=False) as file,
+            ):
+                arrays = {name: file[name] for name in file.files}
+            return dict(json.loads(arrays.pop("state").tobytes())), arrays
+        except (OSError, EOFError, ValueError, KeyError, zipfile.BadZipFile, zlib.error) as error:
+            raise RunError(
+                f"{self.checkpoint_file} is damaged",
+                received=str(error)[:120],
+                mend="choose another --out and start again",
+            ) from error
 
     def predict(self, images: Sequence[str | Path], top: int = 5) -> list[Prediction]:
         """Classifies image files; see `pipelines.predict.predict`."""
@@ -172,19 +261,20 @@ class Run:
 
         return export(self, to, data=data)
 
-    def _check_same(self, recipe: Recipe) -> None:
-        before, now = self.recipe.model_dump(), recipe.model_dump()
-        changed = [
-            f"{section}.{key}" if isinstance(now[section], dict) else section
-            for section in now
-            for key in (now[section] if isinstance(now[section], dict) else [section])
-            if (before[section] != now[section])
-            and (not isinstance(now[section], dict) or before[section][key] != now[section][key])
-        ]
-        if changed:
-            raise RunError(
-                f"{self.path} was started with another recipe",
-                expected="the same settings",
-                received=f"another value of {', '.join(changed)}",
-                mend="leave them out to go on, or choose another --out",
-            )
+
+def _flat(settings: Mapping[str, Any], prefix: str = "") -> Iterator[tuple[str, Any]]:
+    for key, value in settings.items():
+        if isinstance(value, dict):
+            yield from _flat(value, f"{prefix}{key}.")
+        else:
+            yield prefix + key, value
+
+
+def _read_json(file: Path, kind: type) -> Any:
+    try:
+        value = json.loads(file.read_text(encoding="utf-8"))
+    except (OSError, ValueError) as error:
+        raise RunError(f"{file} cannot be read", received=str(error)[:120]) from None
+    if not isinstance(value, kind):
+        raise RunError(f"{file} is damaged", received=str(value)[:40], mend="train the run again")
+    return value

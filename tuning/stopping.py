@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 from pydantic import Field
 
+from tuning.averaging import weights_to_keep
 from zoo.config import Config
 from zoo.errors import TrainingError
 
@@ -73,7 +74,7 @@ class EarlyStopping:
         gain = self.best - value if self.config.monitor == "val_loss" else value - self.best
         if gain > self.config.min_delta:
             self.best, self.best_epoch, self.wait = value, epoch, 0
-            self.best_weights = _weights_to_keep(model)
+            self.best_weights = weights_to_keep(model)
         else:
             self.wait += 1
         return not self.stopped
@@ -98,16 +99,3 @@ class EarlyStopping:
         self.best_epoch = int(state["best_epoch"])
         self.wait = int(state["wait"])
         self.best_weights = best_weights
-
-
-def _weights_to_keep(model: Any) -> list[np.ndarray]:
-    """The model's weights; where the optimizer averages them, the averages."""
-    # Mixed precision by float16 wraps the optimizer.
-    optimizer = getattr(model.optimizer, "inner_optimizer", model.optimizer)
-    averages = {}
-    if getattr(optimizer, "use_ema", False):
-        pairs = zip(
-            model.trainable_variables, optimizer._model_variables_moving_average, strict=True
-        )
-        averages = {id(variable): average for variable, average in pairs}
-    return [averages.get(id(weight), weight).numpy() for weight in model.weights]

@@ -35,7 +35,9 @@ def build_classifier(
 
     Raises:
         UnknownNameError: No such backbone.
+        RecipeError: `size` is too small for it.
         WeightsError: Its weight file is not to be had or not the right one.
+        FetchError: Its download broke off.
     """
     import keras
 
@@ -97,6 +99,27 @@ def backbone_of(classifier: Any, backbone: str) -> Any:
     return classifier.get_layer(resolve(backbone)[0].name)
 
 
+def check_blocks(classifier: Any, backbone: str, num_blocks: int) -> None:
+    """Checks that a backbone has so many blocks to unfreeze.
+
+    Args:
+        classifier: As `build_classifier` made it.
+        backbone: The name it was built with.
+        num_blocks: How many blocks are to be unfrozen.
+
+    Raises:
+        RecipeError: It has fewer.
+    """
+    blocks = blocks_of(resolve(backbone)[0], backbone_of(classifier, backbone))
+    if num_blocks > len(blocks):
+        raise RecipeError(
+            f"{backbone} cannot unfreeze {num_blocks} blocks",
+            expected=f"fine_tune.blocks from 0 to {len(blocks)}",
+            received=str(num_blocks),
+            mend=f"--set fine_tune.blocks={len(blocks)} unfreezes all of it",
+        )
+
+
 def unfreeze_top(classifier: Any, backbone: str, num_blocks: int) -> None:
     """Makes the top blocks of a frozen backbone trainable, and only those.
 
@@ -111,15 +134,9 @@ def unfreeze_top(classifier: Any, backbone: str, num_blocks: int) -> None:
     Raises:
         RecipeError: The backbone has fewer blocks.
     """
+    check_blocks(classifier, backbone, num_blocks)
     network = backbone_of(classifier, backbone)
     blocks = blocks_of(resolve(backbone)[0], network)
-    if num_blocks > len(blocks):
-        raise RecipeError(
-            f"{backbone} cannot unfreeze {num_blocks} blocks",
-            expected=f"fine_tune.blocks from 0 to {len(blocks)}",
-            received=str(num_blocks),
-            mend=f"--set fine_tune.blocks={len(blocks)} unfreezes all of it",
-        )
     network.trainable = True
     top = {id(layer) for block in blocks[len(blocks) - num_blocks :] for layer in block}
     for layer in network.layers:

@@ -41,7 +41,7 @@ settings = st.fixed_dictionaries(
             {}, optional={"name": st.sampled_from(list(OPTIMIZERS))}
         ),
         "stopping": st.fixed_dictionaries({}, optional={"patience": st.integers(0, 20)}),
-        "device": st.fixed_dictionaries({}, optional={"xla": st.booleans() | st.just("auto")}),
+        "device": st.fixed_dictionaries({}, optional={"xla": st.sampled_from([False, "auto"])}),
     },
 )
 
@@ -87,6 +87,10 @@ def test_recipe_cannot_be_changed() -> None:
         ),
         ("head.dropout=high", r"head\.dropout does not fit; expected a valid number.*'high'"),
         ("head.hidden=3", r"head\.hidden does not fit; expected a valid tuple; received 3"),
+        ('head.hidden=["8"]', r"head\.hidden does not fit; expected a valid integer; received '8'"),
+        ('train.epochs="3"', r"train\.epochs does not fit; expected a valid integer; received '3'"),
+        ("seed=true", r"seed does not fit; expected a valid integer; received True"),
+        ("device.xla=true", r"device contradicts itself: xla = true needs repeatable = false"),
         ("head.hidden=[0]", r"head\.hidden does not fit; expected greater than or equal to 1"),
         (
             "train.epochs=2.5",
@@ -142,6 +146,14 @@ def test_later_settings_win_and_keep_what_they_do_not_name() -> None:
     )
     assert recipe.head.hidden == (8,)
     assert recipe.head.dropout == 0.2
+
+
+def test_another_backbone_decides_anew_what_is_frozen_and_its_size() -> None:
+    recipe = Recipe.preset("textures", backbone="vgg16.imagenet").completed()
+    assert recipe.backbone.frozen is True
+    assert recipe.input.size == 224
+    kept = Recipe.preset("textures", backbone="vgg16.imagenet", input={"batch_size": 4})
+    assert kept.input.batch_size == 4
 
 
 def test_frozen_auto_keeps_pretrained_weights_and_trains_random_ones() -> None:

@@ -17,9 +17,10 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from pipelines import Recipe, Run, evaluate, train
+from pipelines import Recipe, Run, evaluate, open_source, train
+from pipelines.fitting import class_weights_of
 from tests.pipelines.tiny import TINY
-from zoo.errors import DataError, RunError, TrainingError
+from zoo.errors import DataError, RecipeError, RunError, TrainingError, WeightsError
 
 
 def _recipe(**layer: Any) -> Recipe:
@@ -118,17 +119,20 @@ def test_useless_fine_tuning_is_undone(tiny_run: Run, tiny_folder: Path, tmp_pat
     assert _same(run, tiny_run)
 
 
-def test_balanced_class_weights_reach_the_loss(tiny_folder: Path, tmp_path: Path) -> None:
+def test_balanced_class_weights_are_their_formula_and_reach_the_loss(
+    tiny_folder: Path, tmp_path: Path
+) -> None:
     uneven = tmp_path / "uneven"
     shutil.copytree(tiny_folder, uneven)
     for file in sorted((uneven / "red").iterdir())[4:]:
         file.unlink()
+    source = open_source(str(uneven))
+    counts = np.bincount(source.train.labels)
+    assert counts.tolist() == [10, 10, 3]
+    np.testing.assert_allclose(class_weights_of(source, "balanced"), 23 / (3 * counts), rtol=1e-6)
+    np.testing.assert_array_equal(class_weights_of(source, "none"), [1, 1, 1])
     runs = [
-        train(
-            uneven,
-            _recipe(train={"epochs": 1, "class_weights": kind}),
-            out=tmp_path / kind,
-        )
+        train(uneven, _recipe(train={"epochs": 1, "class_weights": kind}), out=tmp_path / kind)
         for kind in ("none", "balanced")
     ]
     assert not _same(*runs)
@@ -166,7 +170,7 @@ def test_directory_that_is_taken_is_left_alone(tiny_run: Run, tmp_path: Path) ->
         train("", recipe, out=tiny_run.path)
     head = recipe.head.model_copy(update={"dropout": 0.1})
     changed = recipe.model_copy(update={"head": head})
-    with pytest.raises(RunError, match=r"another recipe.*another value of head\.dropout"):
+    with pytest.raises(RunError, match=r"another recipe.*received head\.dropout = 0\.1, not 0\.5;"):
         train("", changed, out=tiny_run.path, resume=True)
     assert {p: p.stat().st_mtime_ns for p in tiny_run.path.rglob("*")} == before
     (tmp_path / "thesis.tex").write_text("years of work")
@@ -180,40 +184,118 @@ def test_resuming_a_finished_run_returns_it(tiny_run: Run) -> None:
     assert tiny_run.model_file.stat().st_mtime_ns == before
 
 
-def _interrupted(tiny_run: Run, out: Path, phase_epochs: int) -> None:
-    """Leaves in `out` what a run killed after so many epochs leaves."""
-    script = (
-        "import os, signal, sys\n"
-        "from pathlib import Path\n"
-        "from pipelines import Recipe, train\n"
-        "from pipelines.runs import Run\n"
-        "save = Run.save_checkpoint\n"
-        "def save_and_die(self, state, arrays):\n"
-        "    save(self, state, arrays)\n"
-        f"    if state['epoch'] + 1 == {phase_epochs}: os.kill(os.getpid(), signal.SIGKILL)\n"
-        "Run.save_checkpoint = save_and_die\n"
-        "train('', Recipe.from_toml(Path(sys.argv[1])), out=sys.argv[2])\n"
+KILLED_AFTER = """
+import os, signal, sys
+import tensorflow as tf
+if sys.argv[4] == "2":
+    cpu = tf.config.list_physical_devices("CPU")[0]
+    tf.config.set_logical_device_configuration(cpu, [tf.config.LogicalDeviceConfiguration()] * 2)
+from pathlib import Path
+from pipelines import Recipe, train
+from pipelines.runs import Run
+save = Run.save_checkpoint
+def save_and_die(self, state, arrays):
+    save(self, state, arrays)
+    if state["epoch"] + 1 == int(sys.argv[3]):
+        os.kill(os.getpid(), signal.SIGKILL)
+Run.save_checkpoint = save_and_die
+train("", Recipe.from_toml(Path(sys.argv[1])), out=sys.argv[2], resume=True)
+"""
+
+
+def _train_apart(recipe: Path, out: Path, *, die_after: int = 0, devices: int = 1) -> None:
+    """Trains in a process of its own, which may kill itself once an epoch is written down."""
+    arguments = [str(recipe), str(out), str(die_after), str(devices)]
+    done = subprocess.run(
+        [sys.executable, "-c", KILLED_AFTER, *arguments], capture_output=True, check=False
     )
-    killed = subprocess.run(
-        [sys.executable, "-c", script, str(tiny_run.recipe_file), str(out)],
-        capture_output=True,
-        check=False,
-    )
-    assert killed.returncode == -signal.SIGKILL, killed.stderr.decode()
+    assert done.returncode == (-signal.SIGKILL if die_after else 0), done.stderr.decode()
 
 
 def test_killed_run_resumes_to_the_very_same_weights(tiny_run: Run, tmp_path: Path) -> None:
     out = tmp_path / "killed"
-    _interrupted(tiny_run, out, 2)
+    _train_apart(tiny_run.recipe_file, out, die_after=2)
     assert not (out / "model.keras").exists()
     with pytest.raises(RunError, match=r"has no model yet; finish it"):
         Run.open(out)
+    # As a kill within a write leaves it.
+    (out / "checkpoint" / ".last.0123abcd.npz").write_bytes(b"half of one")
     resumed = train("", tiny_run.recipe, out=out, resume=True)
     assert _same(resumed, tiny_run)
+    assert not list((out / "checkpoint").glob(".*"))
     ours, whole = (_history(run) for run in (resumed, tiny_run))
     for row in (*ours, *whole):
         del row["wall_s"]
     assert ours == whole
+    assert resumed.metrics["timing"]["wall_s"] > resumed.metrics["timing"]["fit_s"]
+
+
+@pytest.mark.slow
+def test_killed_run_on_two_devices_resumes_to_the_very_same_weights(
+    tiny_folder: Path, tmp_path: Path
+) -> None:
+    # A network in training, so that its batch normalisation moves on both devices.
+    settings = {"backbone": {"frozen": False}, "data": {"source": str(tiny_folder)}}
+    recipe = tmp_path / "recipe.toml"
+    recipe.write_text(_recipe(**settings).completed().to_toml(), encoding="utf-8")
+    _train_apart(recipe, tmp_path / "whole", devices=2)
+    _train_apart(recipe, tmp_path / "killed", die_after=2, devices=2)
+    _train_apart(recipe, tmp_path / "killed", devices=2)
+    assert _same(Run.open(tmp_path / "killed"), Run.open(tmp_path / "whole"))
+
+
+def test_resume_needs_no_setting_told_again(tiny_run: Run, tmp_path: Path) -> None:
+    out = tmp_path / "run"
+    shutil.copytree(tiny_run.path, out)
+    (out / "metrics.json").unlink()
+    # A model without figures is no finished run: it is finished, from the checkpoint.
+    again = train("", out=out, resume=True)
+    assert again.metrics["val"] == tiny_run.metrics["val"]
+    assert _same(again, tiny_run)
+
+
+@pytest.mark.parametrize(
+    ("settings", "error", "message"),
+    [
+        ({"fine_tune": {"blocks": 99}}, RecipeError, r"cannot unfreeze 99 blocks; expected"),
+        ({"backbone": {"name": "vgg16.imagenet"}}, WeightsError, r"ZOO_WEIGHTS names no place"),
+    ],
+)
+def test_what_cannot_work_is_found_before_anything_is_written(
+    settings: dict[str, Any],
+    error: type[Exception],
+    message: str,
+    tiny_folder: Path,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    # A folder that does not exist: no weights, and no way to a server is tried.
+    monkeypatch.setenv("ZOO_WEIGHTS", str(tmp_path / "nowhere"))
+    with pytest.raises(error, match=message):
+        train(tiny_folder, _recipe(**settings), out=tmp_path / "run")
+    assert not (tmp_path / "run").exists()
+
+
+@pytest.mark.slow
+def test_xla_compiles_where_the_recipe_asks_for_it(tiny_folder: Path, tmp_path: Path) -> None:
+    settings = ["device.repeatable=false", "device.xla=true", "input.size=32", "train.epochs=1"]
+    settings += ["backbone.name=micro_resnet_s", "input.batch_size=8"]
+    code = (
+        "import sys, keras\n"
+        "fit = keras.Model.fit\n"
+        "def seen(self, *a, **k): print('jit', self.jit_compile); return fit(self, *a, **k)\n"
+        "keras.Model.fit = seen\n"
+        "from pipelines.cli import run_command\n"
+        "sys.exit(run_command(sys.argv[1:]))\n"
+    )
+    arguments = ["train", str(tiny_folder), "--out", str(tmp_path / "run")]
+    arguments += [f"--set={setting}" for setting in settings]
+    done = subprocess.run(
+        [sys.executable, "-c", code, *arguments], capture_output=True, text=True, check=False
+    )
+    assert done.returncode == 0, done.stderr
+    assert "jit True" in done.stdout
+    assert "support jit" not in done.stderr
 
 
 @pytest.mark.slow
@@ -247,10 +329,15 @@ def test_resume_refuses_other_images(tiny_folder: Path, tiny_run: Run, tmp_path:
     run = train(moved, recipe, out=tmp_path / "run")
     for name in ("metrics.json", "model.keras"):
         (run.path / name).unlink()
-    victim = next((moved / "red").iterdir())
-    Image.new("RGB", (40, 40)).save(victim)
+    before = {p: p.read_bytes() for p in run.path.rglob("*") if p.is_file()}
+    (moved / "red").rename(moved / "violet")
     with pytest.raises(RunError, match=r"are not those .* was started with"):
         train(moved, recipe, out=run.path, resume=True)
+    (moved / "violet").rename(moved / "red")
+    Image.new("RGB", (40, 40)).save(next((moved / "red").iterdir()))
+    with pytest.raises(RunError, match=r"are not those .* was started with"):
+        train(moved, recipe, out=run.path, resume=True)
+    assert {p: p.read_bytes() for p in run.path.rglob("*") if p.is_file()} == before
 
 
 def test_mirrored_on_two_devices_learns_and_saves_a_plain_model(

@@ -1,0 +1,297 @@
+"""Fitting: the phases of a training job, and how an interrupted one goes on."""
+
+from __future__ import annotations
+
+import hashlib
+import time
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from pipelines.devices import Devices
+from pipelines.input import build_eval_dataset, build_train_stream, steps_per_epoch
+from pipelines.progress import say
+from pipelines.recipe import Recipe
+from pipelines.runs import Run
+from pipelines.sources import Source
+from tuning.averaging import validating_averages
+from tuning.optimizers import build_optimizer
+from tuning.schedules import build_schedule
+from tuning.stopping import EarlyStopping
+from zoo.classifier import build_classifier, check_blocks, logits_of, unfreeze_top
+from zoo.errors import RunError
+
+
+@dataclass(frozen=True)
+class Phase:
+    """One stretch of training.
+
+    Args:
+        name: `head`, `all` or `fine_tune`, as history.csv calls it.
+        first_epoch: Its first epoch, counted from 0 through the whole job.
+        last_epoch: The epoch before which it ends at the latest.
+        blocks: How many of the backbone's top blocks train with the head.
+        learning_rate: The optimizer's, at its highest.
+    """
+
+    name: str
+    first_epoch: int
+    last_epoch: int
+    blocks: int
+    learning_rate: float
+
+
+def phases_of(recipe: Recipe) -> list[Phase]:
+    """Returns the phases of a completed recipe, in order."""
+    rate, epochs, fine = recipe.optimizer.learning_rate, recipe.train.epochs, recipe.fine_tune
+    if rate is None:
+        raise ValueError("The recipe has to be completed first.")
+    phases = [Phase("head" if recipe.backbone.frozen else "all", 0, epochs, 0, rate)]
+    if fine.blocks:
+        last = epochs + fine.epochs
+        phases.append(Phase("fine_tune", epochs, last, fine.blocks, fine.learning_rate))
+    return phases
+
+
+class Fitting:
+    """One training job: its model, where it stands, and how that is written down.
+
+    Args:
+        run: Where checkpoints and history go; nothing is written before `fit`.
+        recipe: Completed.
+        source: The images.
+        devices: What to train on.
+
+    Raises:
+        RecipeError: The backbone has fewer blocks than are to be unfrozen.
+        RunError: The checkpoint is damaged, or was made from other images.
+        WeightsError: The backbone's weights are not to be had.
+    """
+
+    def __init__(self, run: Run, recipe: Recipe, source: Source, devices: Devices) -> None:
+        self.run, self.recipe, self.source, self.devices = run, recipe, source, devices
+        self.data_key = _fingerprint(source)
+        self.checkpoint = self._load_checkpoint()
+        self.stopping = EarlyStopping(recipe.stopping)
+        self.history: list[dict[str, Any]] = (
+            self.checkpoint[0]["history"] if self.checkpoint else []
+        )
+        self.phases = phases_of(recipe)
+        _make_repeatable(recipe.seed, devices)
+        with devices.scope():
+            self.classifier = self._build()
+            if devices.num_replicas > 1:
+                _synchronise(self.classifier)
+            self.logits = logits_of(self.classifier, frozen=bool(recipe.backbone.frozen))
+        if recipe.fine_tune.blocks:
+            check_blocks(self.classifier, recipe.backbone.name, recipe.fine_tune.blocks)
+
+    @property
+    def fit_s(self) -> float:
+        """Seconds of training so far, those before an interruption included."""
+        return sum(float(row["wall_s"]) for row in self.history)
+
+    def fit(self) -> Any:
+        """Runs what is left of the phases; returns the classifier with the best weights.
+
+        It computes in float32 on one device, whatever it was trained in.
+        """
+        import keras
+
+        recipe, logits = self.recipe, self.logits
+        taken_up = self.checkpoint[0] if self.checkpoint else {}
+        validation = build_eval_dataset(
+            self.source.val,
+            recipe.input.preprocessing,
+            recipe.input.batch_size,
+            len(self.source.class_names),
+        ).cache()
+        for number, phase in enumerate(self.phases):
+            if number < taken_up.get("phase", 0):
+                continue
+            with self.devices.scope():
+                if phase.blocks:
+                    unfreeze_top(self.classifier, recipe.backbone.name, phase.blocks)
+                self._compile(phase)
+            resumed = self.checkpoint is not None and number == taken_up["phase"]
+            if resumed:
+                self._restore()
+            elif number:
+                # A second phase starts from the best and has to beat it.
+                self.stopping.restore_best(logits)
+                self.stopping.wait = 0
+            first = taken_up["epoch"] + 1 if resumed else phase.first_epoch
+            if first < phase.last_epoch and not self.stopping.stopped:
+                self._fit_phase(number, phase, first, validation)
+        self.stopping.restore_best(logits)
+        if self.devices.precision == "float32" and self.devices.num_replicas == 1:
+            return self.classifier
+        keras.mixed_precision.set_dtype_policy("float32")
+        plain = self._build()
+        plain.set_weights(self.classifier.get_weights())
+        return plain
+
+    def _build(self) -> Any:
+        recipe = self.recipe
+        return build_classifier(
+            recipe.backbone.name,
+            recipe.input.size,
+            recipe.head,
+            len(self.source.class_names),
+            frozen=bool(recipe.backbone.frozen),
+        )
+
+    def _compile(self, phase: Phase) -> None:
+        import keras
+
+        recipe, logits = self.recipe, self.logits
+        steps = steps_per_epoch(len(self.source.train), recipe.input.batch_size)
+        num_steps = steps * (phase.last_epoch - phase.first_epoch)
+        rate = build_schedule(recipe.schedule, phase.learning_rate, num_steps)
+        logits.compile(
+            optimizer=build_optimizer(recipe.optimizer, rate),
+            loss=keras.losses.CategoricalCrossentropy(
+                from_logits=True, label_smoothing=recipe.train.label_smoothing
+            ),
+            metrics=[keras.metrics.CategoricalAccuracy(name="accuracy")],
+            jit_compile=self.devices.jit_compile,
+        )
+        logits.optimizer.build(logits.trainable_variables)
+
+    def _fit_phase(self, number: int, phase: Phase, first: int, validation: Any) -> None:
+        import keras
+
+        recipe, logits = self.recipe, self.logits
+        stream = build_train_stream(
+            self.source.train,
+            recipe.input,
+            recipe.augment,
+            class_weights=class_weights_of(self.source, recipe.train.class_weights),
+            seed=recipe.seed,
+            first_epoch=first,
+            num_replicas=self.devices.num_replicas,
+        )
+        epoch_started = time.perf_counter()
+
+        def end_epoch(epoch: int, logs: Mapping[str, Any]) -> None:
+            nonlocal epoch_started
+            logits.stop_training = not self.stopping.end_epoch(logits, epoch, logs)
+            row = {
+                "epoch": epoch + 1,
+                "phase": phase.name,
+                **{name: float(value) for name, value in logs.items()},
+                "learning_rate": float(keras.ops.convert_to_numpy(logits.optimizer.learning_rate)),
+                "wall_s": round(time.perf_counter() - epoch_started, 3),
+            }
+            epoch_started = time.perf_counter()
+            self.history.append(row)
+            self.run.save_history(self.history)
+            self._save_checkpoint(number, epoch)
+            best = ", best" if self.stopping.best_epoch == epoch else ""
+            say(
+                f"epoch {epoch + 1}/{phase.last_epoch} {phase.name}: "
+                f"loss {row['loss']:.4f}, accuracy {row['accuracy']:.4f}; "
+                f"val loss {row['val_loss']:.4f}, accuracy {row['val_accuracy']:.4f} "
+                f"({row['wall_s']:.1f} s{best})"
+            )
+
+        logits.fit(
+            stream.dataset,
+            steps_per_epoch=stream.steps_per_epoch,
+            initial_epoch=first,
+            epochs=phase.last_epoch,
+            validation_data=validation,
+            shuffle=False,
+            verbose=0,
+            callbacks=[
+                keras.callbacks.LambdaCallback(on_epoch_end=end_epoch),
+                keras.callbacks.TensorBoard(self.run.path / "logs", write_graph=False),
+                *validating_averages(logits),
+            ],
+        )
+
+    def _save_checkpoint(self, phase: int, epoch: int) -> None:
+        arrays = {f"now_{i}": v.numpy() for i, v in enumerate(_state_of(self.logits))}
+        arrays |= {f"best_{i}": value for i, value in enumerate(self.stopping.best_weights)}
+        state = {
+            "phase": phase,
+            "epoch": epoch,
+            "stopping": self.stopping.state(),
+            "history": self.history,
+            "data": self.data_key,
+        }
+        self.run.save_checkpoint(state, arrays)
+
+    def _load_checkpoint(self) -> tuple[dict[str, Any], dict[str, Any]] | None:
+        checkpoint = self.run.load_checkpoint()
+        if checkpoint and checkpoint[0].get("data") != self.data_key:
+            raise RunError(
+                f"the images of {self.source.name} are not those {self.run.path} was started with",
+                expected="the same files, labels and splits",
+                mend="choose another --out to train on the new ones",
+            )
+        return checkpoint
+
+    def _restore(self) -> None:
+        if self.checkpoint is None:
+            raise ValueError("There is no checkpoint to go on from.")
+        state, arrays = self.checkpoint
+        count = sum(name.startswith("best_") for name in arrays)
+        self.stopping.restore(state["stopping"], [arrays[f"best_{i}"] for i in range(count)])
+        for i, variable in enumerate(_state_of(self.logits)):
+            variable.assign(arrays[f"now_{i}"])
+        say(f"taking up after epoch {state['epoch'] + 1}")
+
+
+def class_weights_of(source: Source, kind: str) -> npt.NDArray[np.float32]:
+    """Returns what an image of each class counts in the loss, float32 [C].
+
+    Args:
+        source: Whose training images are counted.
+        kind: `none`: 1 each; `balanced`: N / (C × N_class), so that every class
+            counts the same.
+    """
+    counts = np.bincount(source.train.labels, minlength=len(source.class_names))
+    if kind == "none":
+        return np.ones(len(counts), np.float32)
+    return (len(source.train) / (len(counts) * counts)).astype(np.float32)
+
+
+def _make_repeatable(seed: int, devices: Devices) -> None:
+    """Seeds what Keras draws from; has TensorFlow run the same kernels in the same order."""
+    import keras
+
+    keras.utils.set_random_seed(seed)
+    if devices.repeatable and keras.backend.backend() == "tensorflow":
+        import tensorflow as tf
+
+        tf.config.experimental.enable_op_determinism()
+
+
+def _synchronise(classifier: Any) -> None:
+    """Has batch normalisation take its statistics over all devices.
+
+    Otherwise each keeps moving statistics of its own, of which one device's would be
+    saved: a resumed run would then go on from others than it had.
+    """
+    for layer in classifier._flatten_layers():
+        if hasattr(layer, "synchronized"):
+            layer.synchronized = True
+
+
+def _state_of(model: Any) -> list[Any]:
+    """Every variable the next step depends on: weights, dropout's seeds, the optimizer's."""
+    seeds = [v for v in model.variables if "seed_generator" in v.path]
+    return [*model.weights, *seeds, *model.optimizer.variables]
+
+
+def _fingerprint(source: Source) -> str:
+    digest = hashlib.sha256(repr(source.class_names).encode())
+    for split, examples in source.splits.items():
+        digest.update(f"{split}\n".encode())
+        for row in zip(examples.names, examples.labels, examples.digests, strict=True):
+            digest.update(f"{row}\n".encode())
+    return digest.hexdigest()
