@@ -9,7 +9,7 @@ from pathlib import PurePosixPath
 from statistics import median
 from typing import Any
 
-from pipelines.sources.catalogue import kind_of
+from pipelines.sources.catalogue import divide, kind_of
 from pipelines.sources.checks import check_classes, check_decodable, check_images, exclude
 from pipelines.sources.folder import IMAGE_ENDINGS
 from pipelines.sources.options import DataConfig
@@ -108,7 +108,8 @@ class Audit:
         lines += _capped("in several splits", map(" = ".join, self.leaking), most)
         lines += _capped("repeated", map(" = ".join, self.repeated), most)
         lines += _capped("tiny", map(_said, self.tiny), most)
-        return [*lines, "nothing to mend"] if self.clean else lines
+        lines += ["nothing to mend"] if self.clean else []
+        return ["".join(map(_printable, line)) for line in lines]
 
 
 def audit(data: str, config: DataConfig | None = None) -> Audit:
@@ -172,6 +173,12 @@ def _blocking(
         except DataError as error:
             messages.append(str(error))
             break
+    else:
+        try:
+            # Which images each part gets depends on the seed; whether there are enough does not.
+            divide(kept, config, seed=0)
+        except DataError as error:
+            messages.append(str(error))
     return tuple(messages)
 
 
@@ -232,6 +239,13 @@ def _rank(split: str) -> int:
 
 def _said(remark: Remark) -> str:
     return f"{remark.name}: {remark.reason}"
+
+
+def _printable(character: str) -> str:
+    """A line break in a file's name, say, would make two lines of one."""
+    if character.isprintable():
+        return character
+    return character.encode("unicode_escape").decode()
 
 
 def _capped(kind: str, said: Iterable[str], most: int) -> list[str]:

@@ -142,7 +142,7 @@ def evaluate(
     data: Data,
     as_json: Json = False,
     split: Annotated[
-        str, typer.Option("--split", help="train, val or test; left out, all there are.")
+        str, typer.Option("--split", help="train, val, test or all; left out, each there is.")
     ] = "",
     picture: Annotated[
         Path | None,

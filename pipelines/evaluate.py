@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import tomllib
 from pathlib import Path
 from typing import Any
@@ -11,69 +12,134 @@ import numpy.typing as npt
 
 from pipelines.devices import quiet_start
 from pipelines.metrics import measure
-from pipelines.pictures import draw_answers
+from pipelines.pictures import check_picture, draw_answers
+from pipelines.progress import say
 from pipelines.recipe import Recipe
 from pipelines.runs import Run
-from pipelines.sources import Examples, open_source
+from pipelines.sources import Examples, Labelled, describe, open_labelled
 from zoo.backbones import WEIGHTS, resolve
 from zoo.errors import DataError
 from zoo.pretrained_file import load_pretrained
 from zoo.weights import fetch
 
+SPLITS = ("train", "val", "test")
+
 
 def evaluate(
     model: Run | str | Path, data: str | Path, *, split: str = "", picture: str | Path = ""
 ) -> dict[str, Any]:
-    """Measures a model on a data set.
+    """Measures a model on labelled images.
 
-    Where the data set is the one a run was trained on, its splits are the same.
+    New images are one split, `all`, unless they lie in splits of their own; any
+    class may be absent. The images a run was trained on are divided as training
+    did it; they are known by their content, or by their path where a run does not
+    record that. What a pretrained file was trained on it does not say: its images
+    are divided, by its card's recipe, only where `split` asks for a part of them.
+    The figure on its card is that of the split the card names.
+
+    What is left out, what looks odd and which images the run was trained on is
+    said on standard error.
 
     Args:
         model: A finished run; or a network with its top, by name
             (`micro_resnet_m.cifar10`) or by the file `zoo pretrain` wrote.
         data: DATA as the command line takes it.
-        split: `train`, `val` or `test`; empty measures all there are.
+        split: `train`, `val` or `test`; `all` takes every image as one split;
+            empty measures each split there is.
         picture: Where to draw images with their answers, a PNG; empty draws none.
 
     Returns:
         `pipelines.metrics.measure`'s figures for every split there is, by name.
 
     Raises:
-        RunError: `model` is neither.
-        DataError: The images cannot be used, have classes the model does not know,
-            or have no such split.
+        RunError: `model` is neither, or damaged.
+        DataError: There is no image to measure on, some are of a class the model
+            does not know, or there is no such split.
+        InputError: `picture` cannot be written.
     """
-    network, recipe, class_names = _open(model)
-    source = open_source(str(data), recipe.data, seed=recipe.seed)
-    if source.class_names != class_names:
-        strange = sorted(set(source.class_names) ^ set(class_names))
+    if split not in ("", "all", *SPLITS):
         raise DataError(
-            f"{data} has other classes than {model}",
-            expected=", ".join(class_names),
-            received=", ".join(source.class_names),
-            mend=f"rename or remove: {', '.join(strange)}" if strange else "put them in that order",
+            f"there is no split {split!r}", expected=", ".join(("all", *SPLITS)), received=split
         )
-    if split and split not in source.splits:
-        raise DataError(
-            f"{data} has no split {split!r}", expected=" or ".join(source.splits), received=split
-        )
-    wanted = {split: source.splits[split]} if split else source.splits
-    answers = {name: answer(network, recipe, part) for name, part in wanted.items()}
     if picture:
-        shown = next(name for name in ("test", "val", "train") if name in answers)
-        draw_answers(wanted[shown], answers[shown], class_names, Path(picture))
+        check_picture(Path(picture))
+    network, recipe, class_names, run = _open(model)
+    found = open_labelled(str(data), recipe.data, class_names)
+    for line in describe(found):
+        say(line)
+    splits = _choose(found, recipe, run, split)
+    answers = {name: answer(network, recipe, part) for name, part in splits.items()}
+    if picture:
+        shown = next(name for name in ("test", "val", "all", "train") if name in answers)
+        draw_answers(splits[shown], answers[shown], class_names, Path(picture))
     return {
-        name: measure(wanted[name].labels, probabilities, class_names)
+        name: measure(splits[name].labels, probabilities, class_names)
         for name, probabilities in answers.items()
     }
 
 
-def _open(model: Run | str | Path) -> tuple[Any, Recipe, tuple[str, ...]]:
-    """Returns a classifier, the recipe it was trained by, and its classes."""
-    if isinstance(model, Run) or (Path(model) / "recipe.toml").is_file():
+def _choose(found: Labelled, recipe: Recipe, run: Run | None, split: str) -> dict[str, Examples]:
+    """Returns the splits to measure."""
+    if run is not None:
+        found = _as_trained(found, recipe, run)
+    elif split in SPLITS and split not in found.splits:
+        found = found.divided(recipe.data, seed=recipe.seed)
+    if split == "all":
+        found = found.joined()
+    if split and split not in found.splits:
+        raise DataError(
+            f"{found.name} has no split {split!r}",
+            expected=" or ".join(found.splits),
+            received=split,
+        )
+    chosen = {split: found.splits[split]} if split else found.splits
+    trained = run.digests("train") if run is not None else frozenset()
+    for name, examples in chosen.items():
+        count = sum(digest in trained for digest in examples.digests)
+        if count and name != "train":
+            say(
+                f"{count} of the {len(examples)} {name} images are among those the run was "
+                "trained on: what is measured on them is too good"
+            )
+    return chosen
+
+
+def _as_trained(found: Labelled, recipe: Recipe, run: Run) -> Labelled:
+    """Returns a run's own images divided as training did it, and others as they are."""
+    recorded = {name: run.digests(name) for name in SPLITS}
+    known = frozenset[str]().union(*recorded.values())
+    given = {digest for examples in found.splits.values() for digest in examples.digests}
+    here = _same_place(found.name, recipe.data.source)
+    # A folder may have been filled anew since; without a record its path has to do.
+    if not (given == known or (here and (not known or given & known))):
+        return found
+    if here:
+        return found.divided(recipe.data, seed=recipe.seed)
+    # A division goes by the names, and elsewhere they may be other ones.
+    try:
+        divided = found.divided(recipe.data, seed=recipe.seed)
+    except DataError:
+        return found
+    now = {name: frozenset(examples.digests) for name, examples in divided.splits.items()}
+    return divided if now == {name: had for name, had in recorded.items() if had} else found
+
+
+def _same_place(data: str, source: str) -> bool:
+    if data == source:
+        return True
+    return (
+        os.path.exists(data)
+        and os.path.exists(source)
+        and os.path.realpath(data) == os.path.realpath(source)
+    )
+
+
+def _open(model: Run | str | Path) -> tuple[Any, Recipe, tuple[str, ...], Run | None]:
+    """Returns a classifier, the recipe it was trained by, its classes, and its run."""
+    if isinstance(model, Run) or os.path.isfile(Path(model) / "recipe.toml"):
         run = model if isinstance(model, Run) else Run.open(model)
         with quiet_start():
-            return run.load_model(), run.recipe, run.class_names
+            return run.load_model(), run.recipe, run.class_names, run
     name = str(model)
     if name.endswith(".npz") or (name in WEIGHTS and WEIGHTS[name].file.endswith(".npz")):
         _, weights = resolve(name)
@@ -81,13 +147,19 @@ def _open(model: Run | str | Path) -> tuple[Any, Recipe, tuple[str, ...]]:
             raise ValueError("A .npz file resolves to its weights.")
         with quiet_start():
             network, card = load_pretrained(fetch(weights))
-        return network, Recipe.from_settings(tomllib.loads(card.recipe)), card.class_names
+        return network, Recipe.from_settings(tomllib.loads(card.recipe)), card.class_names, None
     # Says what is wrong with the path.
     return _open(Run.open(model))
 
 
 def answer(model: Any, recipe: Recipe, examples: Examples) -> npt.NDArray[np.float32]:
-    """Returns a classifier's probabilities for a split, float32 [N, C]."""
+    """Returns a classifier's probabilities for a split, float32 [N, C].
+
+    Args:
+        model: From float32 [B, S, S, 3] in 0 to 255 to probabilities.
+        recipe: Whose transform and batch size are used.
+        examples: The split.
+    """
     from pipelines.input import build_eval_dataset
 
     dataset = build_eval_dataset(

@@ -7,13 +7,14 @@ import tempfile
 from collections.abc import Iterator
 from pathlib import Path
 
+from pipelines.destination import check_destination
 from pipelines.devices import quiet_start
 from pipelines.evaluate import answer
 from pipelines.progress import say
 from pipelines.runs import Run
-from pipelines.sources import Examples, open_source
-from zoo.errors import RunError
-from zoo.export import TOLERANCE, export_savedmodel
+from pipelines.sources import Examples, Source, open_source
+from zoo.errors import DataError, InputError, RunError
+from zoo.export import TOLERANCE, export_savedmodel, next_version
 
 
 def export(run: Run | str | Path, to: str | Path, *, data: str = "") -> Path:
@@ -29,21 +30,19 @@ def export(run: Run | str | Path, to: str | Path, *, data: str = "") -> Path:
         The folder written.
 
     Raises:
-        RunError: No finished run, or `to` is a file.
-        DataError: The run's images are not to be had.
+        RunError: No finished run, or `to` has no name or is a file.
+        InputError: `to` cannot be written.
+        DataError: The run's images are not to be had, or they are others.
         ExportError: The exported model does not answer as the run does; then
             nothing is left behind.
     """
     run = run if isinstance(run, Run) else Run.open(run)
     to = Path(to)
-    if to.exists() and not to.is_dir():
-        raise RunError(
-            f"{to} is a file", expected="a folder to write into", mend="choose another --to"
-        )
+    _check_to(to)
     recipe = run.recipe
     with quiet_start():
         import tensorflow  # noqa: F401
-    source = open_source(data or recipe.data.source, recipe.data, seed=recipe.seed)
+    source = _open_images(run, data, to)
     model = run.load_model()
     probabilities = answer(model, recipe, source.val)
     say(f"writing and proving {to} on {len(source.val)} validation images")
@@ -58,6 +57,50 @@ def export(run: Run | str | Path, to: str | Path, *, data: str = "") -> Path:
         )
     say(f"a fresh process answers all {len(source.val)} within {TOLERANCE:g} of the run")
     return version
+
+
+def _check_to(to: Path) -> None:
+    """Checks that a version can be written into `to`, before anything is computed for it."""
+    if not to.name:
+        raise RunError(
+            "the model has no name",
+            expected="a folder called as the model is to be",
+            received=repr(str(to)),
+            mend="--to saved_models/NAME",
+        )
+    check_destination(to, "--to")
+    check_destination(next_version(to), "--to")
+
+
+def _open_images(run: Run, data: str, to: Path) -> Source:
+    """Reads the images a run was validated on, and checks that they are those."""
+    recipe = run.recipe
+    try:
+        source = open_source(data or recipe.data.source, recipe.data, seed=recipe.seed)
+    except InputError as error:
+        if data:
+            raise
+        raise DataError(
+            f"the images of {run.path} are not to be had: {error}",
+            mend=f"say where they are now: zoo export {run.path} --to {to} --data DATA",
+        ) from error
+    if source.class_names != run.class_names:
+        raise DataError(
+            f"{source.name} has other classes than {run.path}",
+            expected=", ".join(run.class_names),
+            received=", ".join(source.class_names),
+            mend="give --data the images it was trained on",
+        )
+    # Of an old run it is not recorded.
+    had, has = run.digests("val"), frozenset(source.val.digests)
+    if had and had != has:
+        raise DataError(
+            f"the validation images of {source.name} are not those of {run.path}",
+            expected=f"the same {len(had)} files",
+            received=f"{len(has & had)} of them and {len(has - had)} others",
+            mend="give --data the images it was trained on",
+        )
+    return source
 
 
 @contextlib.contextmanager

@@ -12,7 +12,13 @@ import numpy as np
 import numpy.typing as npt
 
 from pipelines.devices import Devices
-from pipelines.input import build_eval_dataset, build_train_stream, steps_per_epoch
+from pipelines.input import (
+    DecodedImages,
+    build_eval_dataset,
+    build_train_stream,
+    decode_images,
+    steps_per_epoch,
+)
 from pipelines.progress import say
 from pipelines.recipe import Recipe
 from pipelines.runs import Run
@@ -108,7 +114,9 @@ class Fitting:
             recipe.input.preprocessing,
             recipe.input.batch_size,
             len(self.source.class_names),
-        ).cache()
+            cache_mib=recipe.input.cache_mib,
+        )
+        images = decode_images(self.source.train, recipe.input.cache_mib)
         for number, phase in enumerate(self.phases):
             if number < taken_up.get("phase", 0):
                 continue
@@ -125,7 +133,7 @@ class Fitting:
                 self.stopping.wait = 0
             first = taken_up["epoch"] + 1 if resumed else phase.first_epoch
             if first < phase.last_epoch and not self.stopping.stopped:
-                self._fit_phase(number, phase, first, validation)
+                self._fit_phase(number, phase, first, validation, images)
         self.stopping.restore_best(logits)
         if self.devices.precision == "float32" and self.devices.num_replicas == 1:
             return self.classifier
@@ -148,7 +156,9 @@ class Fitting:
         import keras
 
         recipe, logits = self.recipe, self.logits
-        steps = steps_per_epoch(len(self.source.train), recipe.input.batch_size)
+        steps = steps_per_epoch(
+            len(self.source.train), recipe.input.batch_size, self.devices.num_replicas
+        )
         num_steps = steps * (phase.last_epoch - phase.first_epoch)
         rate = build_schedule(recipe.schedule, phase.learning_rate, num_steps)
         logits.compile(
@@ -161,7 +171,14 @@ class Fitting:
         )
         logits.optimizer.build(logits.trainable_variables)
 
-    def _fit_phase(self, number: int, phase: Phase, first: int, validation: Any) -> None:
+    def _fit_phase(
+        self,
+        number: int,
+        phase: Phase,
+        first: int,
+        validation: Any,
+        images: DecodedImages | None,
+    ) -> None:
         import keras
 
         recipe, logits = self.recipe, self.logits
@@ -173,6 +190,7 @@ class Fitting:
             seed=recipe.seed,
             first_epoch=first,
             num_replicas=self.devices.num_replicas,
+            images=images,
         )
         epoch_started = time.perf_counter()
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import os
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from typing import Annotated, Any
@@ -13,6 +13,7 @@ from pydantic import Field
 
 from pipelines.augment.geometry import AugmentConfig, render_augmented
 from pipelines.sources.source import Examples
+from zoo.errors import DataError
 from zoo.preprocessing import Preprocessing, decode
 
 
@@ -22,8 +23,12 @@ class InputConfig(Preprocessing):
     Args:
         size: Height and width in pixels; 0 takes the backbone's own.
         batch_size: Images a step.
-        cache_mib: Memory for decoded training images, in MiB. What does not fit
-            is read and decoded anew each epoch.
+        cache_mib: Memory, in MiB, that the decoded training images may take, at
+            3 bytes a pixel of the files' own sizes; TensorFlow takes as much again
+            while it trains on them. Counted apart, it is also what the fitted
+            validation images may take, at 3 × size². All are kept, or none: where
+            they do not all fit, each is read and decoded anew each epoch. 0 keeps
+            none.
     """
 
     size: Annotated[int, Field(ge=0, le=1024)] = 0
@@ -34,6 +39,89 @@ class InputConfig(Preprocessing):
     def preprocessing(self) -> Preprocessing:
         """The transform alone."""
         return Preprocessing(size=self.size, fit=self.fit, interpolation=self.interpolation)
+
+
+@dataclass(frozen=True)
+class DecodedImages:
+    """Images decoded once and kept in one flat buffer.
+
+    Reading from it needs no lock and no Python, however many calls run at once.
+
+    Args:
+        pixels: uint8 [sum of H × W × 3], one image after the other.
+        starts: int64 [N], where each begins.
+        shapes: int64 [N, 3], height, width and 3.
+    """
+
+    pixels: Any
+    starts: Any
+    shapes: Any
+
+    def fetch(self, index: Any) -> Any:
+        """Returns the image at an index, int64 [], as uint8 [H, W, 3], in the graph or eagerly."""
+        import tensorflow as tf
+
+        shape = self.shapes[index]
+        flat = tf.slice(self.pixels, [self.starts[index]], [tf.reduce_prod(shape)])
+        return tf.ensure_shape(tf.reshape(flat, shape), (None, None, 3))
+
+
+def decode_images(examples: Examples, cache_mib: int) -> DecodedImages | None:
+    """Decodes all images into memory, if they fit.
+
+    Whether they do is known from their scan, so nothing is decoded in vain. They
+    are decoded in parallel into one buffer, which TensorFlow then reads; beside it,
+    only the images being decoded at the moment take memory. An iterator over a
+    stream of them holds a copy, since tf.data copies what a function captures when
+    it rewrites the pipeline.
+
+    Args:
+        examples: Scanned, so that their sizes are known; others do not fit.
+        cache_mib: How much they may take, in MiB.
+
+    Returns:
+        The images, or None where they do not fit.
+
+    Raises:
+        DataError: A file is no longer what it was when it was scanned.
+    """
+    if examples.shapes is None or not len(examples):
+        return None
+    sizes = 3 * examples.shapes.prod(axis=1)
+    ends = np.cumsum(sizes)
+    if ends[-1] > cache_mib * 2**20:
+        return None
+    import tensorflow as tf
+
+    shapes = np.insert(examples.shapes, 2, 3, axis=1)
+    buffer = _aligned(int(ends[-1]))
+
+    def fill(index: int) -> None:
+        try:
+            with tf.device("CPU"):
+                image = decode(tf.constant(examples.read(index))).numpy()
+        except (OSError, tf.errors.OpError):
+            image = np.empty((0, 0, 3), np.uint8)
+        if image.shape != tuple(shapes[index]):
+            raise DataError(
+                f"{examples.names[index]} changed while the job ran",
+                expected=" × ".join(map(str, shapes[index, :2])) + " pixels, as it was scanned",
+                received=" × ".join(map(str, image.shape[:2])) if image.size else "no image",
+                mend="start again",
+            )
+        buffer[ends[index] - sizes[index] : ends[index]] = image.ravel()
+
+    # TensorFlow's decoders release the interpreter's lock, so threads do decode in parallel.
+    with ThreadPoolExecutor(max_workers=os.cpu_count()) as pool:
+        for _ in pool.map(fill, range(len(examples))):
+            pass
+    with tf.device("CPU"):
+        return DecodedImages(
+            # `tf.constant` would copy it, twice; this shares it.
+            pixels=tf.experimental.dlpack.from_dlpack(buffer.__dlpack__()),
+            starts=tf.constant(ends - sizes, tf.int64),
+            shapes=tf.constant(shapes, tf.int64),
+        )
 
 
 @dataclass(frozen=True)
@@ -59,6 +147,7 @@ def build_train_stream(
     seed: int,
     first_epoch: int = 0,
     num_replicas: int = 1,
+    images: DecodedImages | None = None,
 ) -> TrainStream:
     """Builds the shuffled, augmented training input.
 
@@ -77,13 +166,16 @@ def build_train_stream(
         seed: Of order and augmentation.
         first_epoch: Where the stream starts.
         num_replicas: Devices that share a batch evenly.
+        images: What `decode_images` returned for these examples, so that several
+            streams share it; None calls it.
     """
     import tensorflow as tf
 
     count = len(examples)
-    batch = max(min(config.batch_size, count) // num_replicas, 1) * num_replicas
-    steps = steps_per_epoch(count, batch)
-    fetch = _fetcher(examples, config.cache_mib * 2**20)
+    batch = _even_batch(count, config.batch_size, num_replicas)
+    steps = steps_per_epoch(count, config.batch_size, num_replicas)
+    images = images or decode_images(examples, config.cache_mib)
+    fetch = images.fetch if images else _reader(examples)
     labels = tf.constant(examples.labels)
     weights = tf.constant(class_weights, tf.float32)
     preprocessing = config.preprocessing
@@ -103,13 +195,33 @@ def build_train_stream(
     return TrainStream(dataset, steps)
 
 
-def steps_per_epoch(num_images: int, batch_size: int) -> int:
-    """Returns the fewest batches that hold every image."""
-    return -(-num_images // min(batch_size, num_images))
+def steps_per_epoch(num_images: int, batch_size: int, num_replicas: int = 1) -> int:
+    """Returns the fewest batches that hold every image, as `build_train_stream` cuts them.
+
+    Args:
+        num_images: N.
+        batch_size: Images a batch that were asked for.
+        num_replicas: Devices that share a batch evenly, for which it is rounded.
+
+    Example:
+        >>> steps_per_epoch(20, 6), steps_per_epoch(20, 6, num_replicas=4)
+        (4, 5)
+    """
+    return -(-num_images // _even_batch(num_images, batch_size, num_replicas))
+
+
+def _even_batch(num_images: int, batch_size: int, num_replicas: int) -> int:
+    """Rounds a batch down to what devices share evenly; each gets at least one image."""
+    return max(min(batch_size, num_images) // num_replicas, 1) * num_replicas
 
 
 def build_eval_dataset(
-    examples: Examples, preprocessing: Preprocessing, batch_size: int, num_classes: int
+    examples: Examples,
+    preprocessing: Preprocessing,
+    batch_size: int,
+    num_classes: int,
+    *,
+    cache_mib: int = 0,
 ) -> Any:
     """Builds the input of validation, test and prediction: in order, nothing random.
 
@@ -118,61 +230,43 @@ def build_eval_dataset(
         preprocessing: The transform.
         batch_size: Images a batch.
         num_classes: C.
+        cache_mib: Memory, in MiB, that the fitted images may take, at 3 × S² bytes
+            each. If all of them fit, the first pass keeps them for those after it;
+            else each pass decodes anew.
 
     Returns:
         A finite `tf.data.Dataset` of (uint8 [B, S, S, 3], float32 [B, C]).
     """
     import tensorflow as tf
 
-    fetch = _fetcher(examples, 0)
-    labels = tf.constant(examples.labels)
-    dataset = tf.data.Dataset.range(len(examples)).map(
-        lambda index: (
-            preprocessing.fit_image(fetch(index)),
-            tf.one_hot(labels[index], num_classes),
-        ),
-        num_parallel_calls=tf.data.AUTOTUNE,
-    )
-    return dataset.batch(batch_size).prefetch(tf.data.AUTOTUNE)
+    fetch = _reader(examples)
+    indices = tf.data.Dataset.range(len(examples))
+    images = indices.map(
+        lambda index: preprocessing.fit_image(fetch(index)), num_parallel_calls=tf.data.AUTOTUNE
+    ).batch(batch_size)
+    if len(examples) * 3 * preprocessing.size**2 <= cache_mib * 2**20:
+        images = images.cache()
+    labels = tf.data.Dataset.from_tensor_slices(examples.labels).batch(batch_size)
+    one_hot = labels.map(lambda label: tf.one_hot(label, num_classes))
+    return tf.data.Dataset.zip(images, one_hot).prefetch(tf.data.AUTOTUNE)
 
 
-def _fetcher(examples: Examples, budget: int) -> Any:
-    """Returns a graph function from an index to a decoded image.
-
-    Decoded images are kept in one flat buffer when all of them fit the budget:
-    reading from it needs no lock and no Python, however many calls run at once.
-    """
+def _reader(examples: Examples) -> Any:
+    """Returns a graph function from an index to an image that is read and decoded there."""
     import tensorflow as tf
 
-    kept = _decode_all(examples, budget) if budget else None
-    if kept is not None:
-        shapes = tf.constant([image.shape for image in kept], tf.int64)
-        ends = np.cumsum([image.size for image in kept])
-        starts = tf.constant(ends - [image.size for image in kept], tf.int64)
-        pixels = tf.constant(np.concatenate([image.ravel() for image in kept]))
-
-        def fetch_kept(index: Any) -> Any:
-            shape = shapes[index]
-            flat = tf.slice(pixels, [starts[index]], [tf.reduce_prod(shape)])
-            return tf.ensure_shape(tf.reshape(flat, shape), (None, None, 3))
-
-        return fetch_kept
-    if examples.files is not None:
-        paths = tf.constant([str(path) for path in examples.files])
-        return lambda index: decode(tf.io.read_file(paths[index]))
-    encoded = tf.constant(examples.encoded)
-    return lambda index: decode(encoded[index])
+    with tf.device("CPU"):
+        if examples.files is not None:
+            # As bytes, since a file's name need not be valid UTF-8.
+            paths = tf.constant([os.fsencode(path) for path in examples.files])
+            return lambda index: decode(tf.io.read_file(paths[index]))
+        encoded = tf.constant(examples.encoded)
+        return lambda index: decode(encoded[index])
 
 
-def _decode_all(examples: Examples, budget: int) -> Sequence[npt.NDArray[np.uint8]] | None:
-    images: list[npt.NDArray[np.uint8]] = []
-    used = 0
-    # TensorFlow's decoders release the interpreter's lock, so threads do decode in parallel.
-    with ThreadPoolExecutor() as pool:
-        for start in range(0, len(examples), 64):
-            indices = range(start, min(start + 64, len(examples)))
-            images.extend(pool.map(lambda i: decode(examples.read(i)).numpy(), indices))
-            used += sum(image.nbytes for image in images[start:])
-            if used > budget:
-                return None
-    return images
+def _aligned(size: int) -> npt.NDArray[np.uint8]:
+    """Returns uint8 [size] that begins where TensorFlow wants its tensors to."""
+    alignment = 64  # Bytes; memory that begins elsewhere it copies.
+    memory = np.empty(size + alignment, np.uint8)
+    start = -memory.ctypes.data % alignment
+    return memory[start : start + size]

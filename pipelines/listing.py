@@ -103,7 +103,7 @@ def show_table(name: str, *, as_json: bool) -> None:
 def show_tables(*, as_json: bool) -> None:
     """Prints which tables there are; loads none of them."""
     if as_json:
-        print(json.dumps(list(LISTINGS)))
+        print(json.dumps({"tables": list(LISTINGS)}))
         return
     for name in LISTINGS:
         print(f"zoo list {name}")
@@ -154,12 +154,16 @@ def _print_grid(header: Sequence[str], rows: Sequence[Sequence[str]], indent: in
         grid.add_column(title, justify="right" if numeric else "left", overflow="fold")
     for row in rows:
         grid.add_row(*row)
-    # A pipe has no width; what reads it wants a row a line.
-    console = Console(markup=False, highlight=False, soft_wrap=False)
+    # Names are shown as they are: `:cat:` is no animal. A pipe has no width; what reads it
+    # wants a row a line.
+    console = Console(markup=False, emoji=False, highlight=False, soft_wrap=False)
     if not console.is_terminal:
         console.width = 400
-    console.print(Padding(grid, (0, 0, 0, indent), expand=False))
+    # Rich fills every line up to the console's width.
+    with console.capture() as captured:
+        console.print(Padding(grid, (0, 0, 0, indent), expand=False))
+    print("\n".join(line.rstrip() for line in captured.get().rstrip("\n").split("\n")))
 
 
 def _is_number(text: str) -> bool:
-    return not text or text.replace(",", "").replace(".", "").replace("e-", "").isdigit()
+    return not text or text.replace(",", "").replace(".", "").replace("e-", "").isdecimal()

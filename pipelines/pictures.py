@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -9,10 +10,25 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from pipelines.destination import check_destination
 from pipelines.sources import Examples
+from zoo.errors import InputError
 from zoo.files import replacing
 
 COLUMNS = 6
+
+
+def check_picture(path: Path) -> None:
+    """Checks that a picture can be written, before anything is computed for it.
+
+    Raises:
+        InputError: `path` is a folder, lies below a file, or cannot be written.
+    """
+    if os.path.isdir(path):
+        raise InputError(
+            f"{path} is a folder", expected="a file to write, a PNG", mend="name a file in it"
+        )
+    check_destination(path, "--picture")
 
 
 def draw_answers(
@@ -26,7 +42,7 @@ def draw_answers(
     """Draws a grid: images taken evenly, then the ones the model is most wrong about.
 
     Each tile names the true class, the answer and its probability; a wrong
-    answer is red.
+    answer is red. Names are drawn as they are: a dollar sign begins no formula.
 
     Args:
         examples: A labelled split.
@@ -51,7 +67,7 @@ def draw_answers(
     figure = Figure(figsize=(COLUMNS * 1.75, sum(heights) * 2.2 + 0.7), layout="constrained")
     panels: Any = figure.subfigures(2, 1, height_ratios=heights)
     for panel, (title, indices), height in zip(panels, parts, heights, strict=True):
-        panel.suptitle(title, fontsize=11, x=0.01, ha="left")
+        panel.suptitle(title, fontsize=11, x=0.01, ha="left", parse_math=False)
         axes = panel.subplots(height, COLUMNS, squeeze=False).ravel()
         for axis in axes:
             axis.axis("off")
@@ -64,6 +80,7 @@ def draw_answers(
             axis.set_title(
                 f"{verdict}{truth}\n{probabilities[index, guess]:.0%}",
                 fontsize=8,
+                parse_math=False,
                 color="#1a7f37" if right else "#b3261e",
             )
     with replacing(path) as temporary:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -50,16 +51,15 @@ def predict(model: str | Path, images: Sequence[str | Path], *, top: int = 5) ->
         One prediction an image, in their order.
 
     Raises:
-        RunError: `model` is neither.
+        RunError: `model` is neither, or damaged.
         DataError: A file does not exist, or there are none.
     """
-    from pipelines.sources.scan import why_undecodable
-
     paths = [Path(image) for image in images]
     if not paths:
         raise DataError("there is no image to classify", expected="one file or more")
     for path in paths:
-        if not path.is_file():
+        # Unlike Path.is_file it raises nothing, however long the name is.
+        if not os.path.isfile(path):
             raise DataError(f"{path} is no file", expected="a JPEG, PNG, GIF, BMP or WebP image")
     with quiet_start():
         import tensorflow  # noqa: F401
@@ -68,9 +68,9 @@ def predict(model: str | Path, images: Sequence[str | Path], *, top: int = 5) ->
     for start in range(0, len(paths), BATCH):
         encoded: dict[int, bytes] = {}
         for index in range(start, min(start + BATCH, len(paths))):
-            content = paths[index].read_bytes()
-            if reason := why_undecodable(content):
-                predictions[index] = Prediction(str(images[index]), error=reason)
+            content, problem = _read(paths[index])
+            if problem:
+                predictions[index] = Prediction(str(images[index]), error=problem)
             else:
                 encoded[index] = content
         if not encoded:
@@ -85,20 +85,40 @@ def predict(model: str | Path, images: Sequence[str | Path], *, top: int = 5) ->
     return [predictions[index] for index in range(len(paths))]
 
 
+def _read(path: Path) -> tuple[bytes, str]:
+    """Returns a file's bytes, and why they cannot be decoded; nothing where they can."""
+    from pipelines.sources.scan import why_undecodable
+
+    try:
+        content = path.read_bytes()
+    except OSError as error:
+        return b"", f"cannot be read: {error.strerror}"
+    return content, why_undecodable(content)
+
+
 def _open(path: Path) -> tuple[Answer, tuple[str, ...]]:
-    versions = [
-        folder
-        for folder in (path, *path.glob("*/"))
-        if (folder / "saved_model.pb").is_file() and (folder == path or folder.name.isdigit())
-    ]
-    if versions:
-        return _open_savedmodel(max(versions, key=lambda f: int(f.name) if f != path else 0))
-    if (path / "recipe.toml").is_file():
-        return _open_run(Run.open(path))
+    if os.path.isfile(path / "saved_model.pb"):
+        return _open_savedmodel(path)
+    try:
+        # Not isdigit, which takes a superscript for a digit where int() does not.
+        names = [name for name in os.listdir(path) if name.isdecimal()]
+    except FileNotFoundError:
+        received = "nothing there"
+    except NotADirectoryError:
+        received = "a file"
+    except OSError as error:
+        received = str(error.strerror)
+    else:
+        versions = [path / n for n in names if os.path.isfile(path / n / "saved_model.pb")]
+        if versions:
+            return _open_savedmodel(max(versions, key=lambda folder: int(folder.name)))
+        if os.path.isfile(path / "recipe.toml"):
+            return _open_run(Run.open(path))
+        received = "a folder of another kind"
     raise RunError(
         f"{path} is no model",
         expected="a run that `zoo train` wrote or a SavedModel that `zoo export` wrote",
-        received="nothing there" if not path.exists() else "a folder or file of another kind",
+        received=received,
     )
 
 
@@ -115,20 +135,40 @@ def _open_run(run: Run) -> tuple[Answer, tuple[str, ...]]:
 def _open_savedmodel(folder: Path) -> tuple[Answer, tuple[str, ...]]:
     import tensorflow as tf
 
+    mend = "write it by `zoo export`"
+    try:
+        loaded = tf.saved_model.load(str(folder))
+    # What TensorFlow raises depends on the byte that is damaged: a dozen kinds were seen.
+    except Exception as error:
+        reason = " ".join(str(error).split())[:200] or type(error).__name__
+        raise RunError(f"{folder} cannot be loaded: {reason}", mend=mend) from error
     labels = folder / "assets" / "labels.txt"
-    loaded = tf.saved_model.load(str(folder))
-    if "serving_bytes" not in loaded.signatures or not labels.is_file():
+    serve = loaded.signatures.get("serving_bytes")
+    if serve is None or "probabilities" not in serve.structured_outputs or not labels.is_file():
         raise RunError(
             f"{folder} is a SavedModel of another kind",
             expected="the signature serving_bytes and assets/labels.txt",
             received=f"signatures {', '.join(loaded.signatures) or 'none'}",
-            mend="write it by `zoo export`",
+            mend=mend,
         )
-    serve = loaded.signatures["serving_bytes"]
+    try:
+        # Not splitlines, which also ends a line at characters that a name may hold.
+        class_names = tuple(labels.read_bytes().decode().removesuffix("\n").split("\n"))
+    except (OSError, UnicodeDecodeError) as error:
+        reason = " ".join(str(error).split())
+        raise RunError(f"{labels} cannot be read: {reason}", mend=mend) from error
+    num_classes = serve.structured_outputs["probabilities"].shape[-1]
+    if len(class_names) != num_classes:
+        raise RunError(
+            f"{labels} does not fit its model",
+            expected=f"{num_classes} lines, one for each output",
+            received=str(len(class_names)),
+            mend=mend,
+        )
 
     def answer(encoded: list[bytes]) -> npt.NDArray[np.float32]:
         # The function outlives its module only while the module is referenced.
         answers = serve(image_bytes=tf.constant(encoded)) if loaded else {}
         return np.asarray(answers["probabilities"])
 
-    return answer, tuple(labels.read_text(encoding="utf-8").splitlines())
+    return answer, class_names

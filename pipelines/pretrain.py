@@ -21,7 +21,12 @@ from zoo.table import Table
 
 @dataclass(frozen=True)
 class Method:
-    """A way to train a backbone before its task is known."""
+    """A way to train a backbone before its task is known.
+
+    Args:
+        name: The key in METHODS.
+        summary: What it learns from.
+    """
 
     name: str
     summary: str

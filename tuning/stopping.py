@@ -20,13 +20,14 @@ class StoppingConfig(Config):
     """When training ends before its last epoch, and what "best" means.
 
     Args:
-        monitor: The validation figure to watch. The loss moves when accuracy,
-            on few images, cannot.
+        monitor: The validation figure to watch. Of two epochs of the same accuracy
+            the one of the lower loss is better. The loss alone would stop a head
+            early that grows too sure of itself while it still grows better.
         patience: Epochs without improvement before it stops; 0 never stops.
         min_delta: What counts as an improvement, in the figure's own unit.
     """
 
-    monitor: Literal["val_loss", "val_accuracy"] = "val_loss"
+    monitor: Literal["val_accuracy", "val_loss"] = "val_accuracy"
     patience: Annotated[int, Field(ge=0)] = 5
     min_delta: Annotated[float, Field(ge=0)] = 0.0
 
@@ -45,6 +46,7 @@ class EarlyStopping:
     def __init__(self, config: StoppingConfig) -> None:
         self.config = config
         self.best = math.inf if config.monitor == "val_loss" else -math.inf
+        self.best_loss = math.inf
         self.best_epoch = -1
         self.wait = 0
         self.best_weights: list[np.ndarray] = []
@@ -71,9 +73,12 @@ class EarlyStopping:
                 received=f"loss {logs['loss']}, {self.config.monitor} {value}",
                 mend="lower optimizer.learning_rate, or fine_tune.learning_rate if it came then",
             )
+        val_loss = float(logs["val_loss"])
         gain = self.best - value if self.config.monitor == "val_loss" else value - self.best
-        if gain > self.config.min_delta:
-            self.best, self.best_epoch, self.wait = value, epoch, 0
+        better = gain == 0 and val_loss < self.best_loss - self.config.min_delta
+        if gain > self.config.min_delta or better:
+            self.best, self.best_loss = value, val_loss
+            self.best_epoch, self.wait = epoch, 0
             self.best_weights = weights_to_keep(model)
         else:
             self.wait += 1
@@ -91,11 +96,17 @@ class EarlyStopping:
 
     def state(self) -> dict[str, Any]:
         """Returns what `restore` needs, apart from the weights: JSON values."""
-        return {"best": self.best, "best_epoch": self.best_epoch, "wait": self.wait}
+        return {
+            "best": self.best,
+            "best_loss": self.best_loss,
+            "best_epoch": self.best_epoch,
+            "wait": self.wait,
+        }
 
     def restore(self, state: dict[str, Any], best_weights: list[np.ndarray]) -> None:
         """Goes on from where another instance stood."""
         self.best = float(state["best"])
+        self.best_loss = float(state["best_loss"])
         self.best_epoch = int(state["best_epoch"])
         self.wait = int(state["wait"])
         self.best_weights = best_weights

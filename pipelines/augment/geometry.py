@@ -15,11 +15,13 @@ class AugmentConfig(Config):
 
     Args:
         flip: Probability of a horizontal flip, 0 to 1.
-        crop: Smallest share of the image's area a random crop keeps, above 0;
-            1 keeps the whole image. The share is uniform from `crop` to 1
-            (Szegedy et al., 2015, draw it from 0.08, which is for large sets).
+        crop: Smallest share of the area of what validation shows that a random
+            crop keeps, above 0; 1 keeps all of it. The share is uniform from `crop`
+            to 1 (Szegedy et al., 2015, draw it from 0.08, which is for large sets).
         aspect: Largest ratio by which a crop changes the proportions, at least
-            1; the ratio is log-uniform from 1/aspect to aspect.
+            1. The ratio is log-uniform from 1/aspect to aspect, and then brought
+            to what the share leaves room for: a crop that keeps the share s has a
+            ratio from s to 1/s, so that one that keeps everything changes nothing.
         shift: Furthest the view moves either way along each side, as a share of
             it, in whole pixels of the result; what comes into view is black. For
             small images 0.125, four pixels of 32 (He et al., 2016), instead of a crop.
@@ -47,17 +49,36 @@ def render_augmented(
     """
     import tensorflow as tf
 
+    box, flipped = draw_view(preprocessing.box(image), config, key, preprocessing.size)
+    view = preprocessing.render(image, box)
+    return tf.cond(flipped, lambda: view[:, ::-1], lambda: view)
+
+
+def draw_view(whole: Any, config: AugmentConfig, key: Any, size: int) -> tuple[Any, Any]:
+    """Draws which part of an image a view shows, and whether it is mirrored.
+
+    Args:
+        whole: float32 [4]: top, left, height and width in pixels of the image, the
+            part that validation shows.
+        config: How far views vary.
+        key: int64 [3]: seed, epoch, index.
+        size: S, the side of the view in pixels, by which shifts are counted.
+
+    Returns:
+        float32 [4], the part in the same form, and bool [].
+    """
+    import tensorflow as tf
+
     seed = tf.random.fold_in(tf.random.fold_in(tf.cast([key[0], 0], tf.int64), key[1]), key[2])
     area, ratio, top, left, coin, *moves = tf.unstack(tf.random.stateless_uniform([7], seed))
-    whole = preprocessing.box(image)
     share = config.crop + (1.0 - config.crop) * area
     stretch = tf.exp((2.0 * ratio - 1.0) * tf.math.log(tf.constant(config.aspect)) / 2.0)
-    # No side may outgrow the whole; then the other keeps the share as it can.
-    sides = tf.minimum(tf.sqrt(share) * tf.stack([stretch, 1.0 / stretch]), 1.0)
-    size = whole[2:] * sides
-    corner = whole[:2] + (whole[2:] - size) * tf.stack([top, left])
+    # No side may outgrow the whole, or the other could not keep the share.
+    root = tf.sqrt(share)
+    stretch = tf.clip_by_value(stretch, root, 1.0 / root)
+    sides = whole[2:] * tf.minimum(root * tf.stack([stretch, 1.0 / stretch]), 1.0)
+    corner = whole[:2] + (whole[2:] - sides) * tf.stack([top, left])
     # Whole pixels: a part of one would blur every small image a little.
-    pixels = tf.round((2.0 * tf.stack(moves) - 1.0) * config.shift * preprocessing.size)
-    corner += pixels / preprocessing.size * size
-    view = preprocessing.render(image, tf.concat([corner, size], axis=0))
-    return tf.cond(coin < config.flip, lambda: view[:, ::-1], lambda: view)
+    pixels = tf.round((2.0 * tf.stack(moves) - 1.0) * config.shift * size)
+    corner += pixels / size * sides
+    return tf.concat([corner, sides], axis=0), coin < config.flip

@@ -12,6 +12,7 @@ from pipelines.sources.catalogue import (
     open_source,
     preset_of,
 )
+from pipelines.sources.labelled import Labelled, open_labelled
 from pipelines.sources.options import DataConfig
 from pipelines.sources.source import Examples, Listing, Remark, Source
 
@@ -19,12 +20,14 @@ __all__ = [
     "SOURCES",
     "DataConfig",
     "Examples",
+    "Labelled",
     "Listing",
     "Remark",
     "Source",
     "SourceKind",
     "describe",
     "kind_of",
+    "open_labelled",
     "open_source",
     "preset_of",
 ]

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import json
+import os
 import shlex
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from pipelines.sources.checks import check_classes, check_decodable, check_images, exclude
 from pipelines.sources.csv_file import read_csv
@@ -20,6 +22,9 @@ from pipelines.sources.suspects import find_suspects
 from pipelines.sources.tfds_set import read_tfds
 from zoo.errors import DataError
 from zoo.table import Table, unknown_name
+
+if TYPE_CHECKING:
+    from pipelines.sources.labelled import Labelled
 
 
 @dataclass(frozen=True)
@@ -72,13 +77,14 @@ SOURCES: Table[SourceKind] = Table(
         SourceKind(
             name="csv",
             summary="a .csv file with the columns path, label and perhaps split",
-            matches=lambda data: data.lower().endswith(".csv") and not Path(data).is_dir(),
+            matches=lambda data: data.lower().endswith(".csv") and not os.path.isdir(data),
             read=read_csv,
         ),
         SourceKind(
             name="folder",
             summary="a folder of class folders, alone or below train/, val/ and test/",
-            matches=lambda data: Path(data).is_dir(),
+            # Unlike Path.is_dir it raises nothing, however long the name is.
+            matches=os.path.isdir,
             read=read_folder,
         ),
     ],
@@ -99,9 +105,8 @@ def kind_of(data: str) -> SourceKind:
             return kind
     embedded = [kind.name for kind in SOURCES.values() if kind.embedded]
     mend = "check the path"
-    path = Path(data)
-    if path.is_file():
-        archive = path.suffix.lower() in (".zip", ".tar", ".gz", ".tgz", ".bz2", ".xz", ".7z")
+    if os.path.isfile(data):
+        archive = Path(data).suffix.lower() in (".zip", ".tar", ".gz", ".tgz", ".bz2", ".xz", ".7z")
         mend = "unpack it first" if archive else "point at the folder above the class folders"
     else:
         guess = str(unknown_name("data set", data, embedded))
@@ -110,7 +115,7 @@ def kind_of(data: str) -> SourceKind:
     raise DataError(
         f"There is no data set {data!r}",
         expected=f"a folder, a .csv file, tfds:NAME[:CONFIG], {' or '.join(embedded)}",
-        received="a file" if path.is_file() else "a name that is none of these",
+        received="a file" if os.path.isfile(data) else "a name that is none of these",
         mend=mend,
     )
 
@@ -146,7 +151,7 @@ def open_source(data: str, config: DataConfig | None = None, *, seed: int = 0) -
     listing, kept = decodable(listing, facts)
     check_classes(data, listing, found="image that can be decoded")
     skipped = [Remark(fact.name, fact.problem) for fact in everything if fact.problem]
-    splits = _divide(listing, config, seed)
+    splits = divide(listing, config, seed)
     return Source(
         name=data,
         class_names=listing.class_names,
@@ -158,8 +163,17 @@ def open_source(data: str, config: DataConfig | None = None, *, seed: int = 0) -
     )
 
 
-def _divide(listing: Listing, config: DataConfig, seed: int) -> dict[str, Examples]:
-    """Takes from the training images what the source has no split of its own for."""
+def divide(listing: Listing, config: DataConfig, seed: int) -> dict[str, Examples]:
+    """Takes from the training images what the source has no split of its own for.
+
+    Args:
+        listing: With a split `all` or `train`.
+        config: The shares.
+        seed: Of the division.
+
+    Raises:
+        DataError: A class has fewer images than there are parts.
+    """
     splits = dict(listing.splits)
     whole = splits.pop("all") if "all" in splits else splits.pop("train")
     wanted = {
@@ -169,22 +183,22 @@ def _divide(listing: Listing, config: DataConfig, seed: int) -> dict[str, Exampl
     return splits | split_examples(whole, listing.class_names, **wanted, seed=seed)
 
 
-def describe(source: Source, *, most: int = 20) -> list[str]:
+def describe(source: Source | Labelled, *, most: int = 20) -> list[str]:
     """Says what was left out and what looks odd, a line each.
 
     Args:
-        source: As `open_source` returned it.
+        source: As `open_source` or `open_labelled` returned it.
         most: How many lines to write about each before only counting the rest.
     """
     lines = [f"skipped {remark.name}: {remark.reason}" for remark in source.skipped[:most]]
     if len(source.skipped) > most:
         lines.append(f"skipped {len(source.skipped) - most} more; `zoo audit` lists all")
     for remark in source.suspects[:most]:
-        setting = f"data.exclude={json.dumps([remark.name], ensure_ascii=False)}"
-        lines.append(
-            f"suspect {remark.name}: {remark.reason} "
-            f"(kept; leave it out with --set {shlex.quote(setting)})"
-        )
+        advice = "kept"
+        if isinstance(source, Source):
+            setting = f"data.exclude={json.dumps([remark.name], ensure_ascii=False)}"
+            advice += f"; leave it out with --set {shlex.quote(setting)}"
+        lines.append(f"suspect {remark.name}: {remark.reason} ({advice})")
     if len(source.suspects) > most:
         lines.append(f"suspect {len(source.suspects) - most} more; `zoo audit` lists all")
     return lines

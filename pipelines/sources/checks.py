@@ -5,6 +5,7 @@ from __future__ import annotations
 import fnmatch
 from collections import Counter
 from collections.abc import Iterable, Sequence
+from dataclasses import replace
 from pathlib import PurePosixPath
 
 import numpy as np
@@ -30,6 +31,9 @@ def exclude(listing: Listing, patterns: Sequence[str]) -> Listing:
     Args:
         listing: What a reader found.
         patterns: Names, folders or glob patterns, as `DataConfig.exclude`.
+
+    Returns:
+        A listing of what stays, its labels counted anew.
     """
     if not patterns:
         return listing
@@ -53,9 +57,7 @@ def exclude(listing: Listing, patterns: Sequence[str]) -> Listing:
     return Listing(
         class_names=tuple(listing.class_names[label] for label in staying),
         splits={
-            split: Examples(e.names, relabel[e.labels], e.files, e.encoded)
-            for split, e in splits.items()
-            if len(e)
+            split: replace(e, labels=relabel[e.labels]) for split, e in splits.items() if len(e)
         },
         empty=empty,
         outside=tuple(r for r in listing.outside if not _matches(r.name, patterns)),
@@ -63,7 +65,16 @@ def exclude(listing: Listing, patterns: Sequence[str]) -> Listing:
 
 
 def check_images(data: str, listing: Listing) -> None:
-    """Raises NoImagesError where a reader found nothing to decode, and says what to lay out."""
+    """Checks that there is something to decode.
+
+    Args:
+        data: As the user wrote it.
+        listing: What a reader found.
+
+    Raises:
+        EmptyClassError: There are class folders, and all are empty.
+        NoImagesError: There is no image that a class claims; says what to lay out.
+    """
     if any(len(examples) for examples in listing.splits.values()):
         return
     loose = [r.name for r in listing.outside if not r.name.endswith("/")]
@@ -88,6 +99,8 @@ def check_images(data: str, listing: Listing) -> None:
 def check_classes(data: str, listing: Listing, *, found: str = "image") -> None:
     """Checks that there are two classes or more, and that training sees each of them.
 
+    A name, too, must do: SavedModels list the classes one a line in labels.txt.
+
     Args:
         data: As the user wrote it.
         listing: What is left of what a reader found.
@@ -97,7 +110,15 @@ def check_classes(data: str, listing: Listing, *, found: str = "image") -> None:
         EmptyClassError: A class folder, or a class, holds nothing.
         UnseenClassError: A class stands in val or test and not in train.
         SingleClassError: There is one class.
+        DataError: A class's name cannot stand on a line of its own.
     """
+    for name in listing.class_names:
+        if name.splitlines() != [name] or name != name.strip():
+            raise DataError(
+                f"The name of class {name!r} of {data!r} cannot stand on a line of labels.txt",
+                expected="a name without line breaks, and without blanks at its ends",
+                mend="rename the class",
+            )
     if listing.empty:
         raise EmptyClassError(
             f"Class folders of {data!r} are empty",
@@ -143,6 +164,11 @@ def check_classes(data: str, listing: Listing, *, found: str = "image") -> None:
 def check_decodable(data: str, facts: Sequence[Fact], limit: float) -> None:
     """Checks that no file is missing and few enough fail to decode.
 
+    Args:
+        data: As the user wrote it.
+        facts: Of every image, in all splits.
+        limit: Share of the files, 0 to 1, that may fail.
+
     Raises:
         DataError: A file that a table names does not exist.
         UndecodableError: More than `limit` of the files fail.
@@ -151,19 +177,25 @@ def check_decodable(data: str, facts: Sequence[Fact], limit: float) -> None:
     if missing:
         raise DataError(
             f"{len(missing)} of {len(facts)} images that {data!r} names are missing",
-            received=", ".join(missing[:3]) + (", …" if len(missing) > 3 else ""),
+            received=", ".join(map(_shown, missing[:3])) + (", …" if len(missing) > 3 else ""),
             mend="correct the paths, which are relative to the table's own folder",
         )
     failed = [fact for fact in facts if fact.problem]
     # Divided, since 0.29 * 100 is less than 29.
     if failed and len(failed) / len(facts) > limit:
-        named = ", ".join(f"{fact.name} ({fact.problem})" for fact in failed[:3])
+        named = ", ".join(f"{_shown(fact.name)} ({fact.problem})" for fact in failed[:3])
         raise UndecodableError(
             f"{len(failed)} of {len(facts)} files in {data!r} cannot be decoded",
             expected=f"at most {limit:.4g} of them",
             received=named + (", …" if len(failed) > 3 else ""),
             mend=_mend(failed),
         )
+
+
+def _shown(name: str) -> str:
+    """A name fit for a line: not too long, and without characters that move the cursor."""
+    text = name if name.isprintable() else repr(name)
+    return text if len(text) <= 80 else f"{text[:40]}…{text[-39:]}"
 
 
 def _mend(failed: Sequence[Fact]) -> str:

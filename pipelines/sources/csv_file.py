@@ -116,3 +116,10 @@ def _rows(path: Path, data: str) -> list[tuple[int, dict[str, str]]]:
         ) from None
     except csv.Error as error:
         raise DataError(f"The table {data!r} is no CSV: {error}") from None
+    except ValueError:
+        raise DataError(
+            f"There is no table {data!r}",
+            expected="the path of a .csv file",
+            received="a name with a NUL, which no file has",
+            mend="check the path",
+        ) from None

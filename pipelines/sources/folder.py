@@ -52,13 +52,11 @@ def read_folder(data: str) -> Listing:
         The splits `train`, `val` and `test` that there are, or `all`.
 
     Raises:
-        DataError: The folder cannot be read, or lacks `train/` beside `val/`.
+        DataError: The folder or one in it cannot be read, a class folder's name is
+            not valid Unicode, or `train/` is missing beside `val/`.
     """
     root = Path(data)
-    try:
-        folders, files = _visible(root)
-    except OSError as error:
-        raise DataError(f"Cannot read the folder {data!r}: {error.strerror}.") from None
+    folders, files = _visible(root)
     splits = _split_folders(data, folders)
     if splits is None:
         splits, beside = {"all": root}, []
@@ -66,12 +64,17 @@ def read_folder(data: str) -> Listing:
         beside = [folder for folder in folders if folder not in splits.values()]
 
     classes: dict[str, dict[str, Path]] = {}
-    outside = [Remark(f"{f.name}/", "not read: it lies beside the split folders") for f in beside]
+    outside = [
+        Remark(f"{_name(root, folder)}/", "not read: it lies beside the split folders")
+        for folder in beside
+    ]
     if splits.get("all") != root:
         outside += _loose(root, files)
     for split, folder in splits.items():
         class_folders, loose = _visible(folder)
         outside += _loose(root, loose)
+        for class_folder in class_folders:
+            _check_encoding(root, class_folder)
         classes[split] = {f.name: f for f in class_folders}
     class_names = tuple(sorted({name for found in classes.values() for name in found}))
 
@@ -85,12 +88,12 @@ def read_folder(data: str) -> Listing:
                 continue
             images = list(_files_below(found[class_name]))
             if not images:
-                empty.append(found[class_name].relative_to(root).as_posix())
+                empty.append(_name(root, found[class_name]))
             paths += images
             labels += [label] * len(images)
         if paths:
             listed[split] = Examples(
-                names=tuple(path.relative_to(root).as_posix() for path in paths),
+                names=tuple(_name(root, path) for path in paths),
                 labels=np.array(labels, dtype=np.int64),
                 files=tuple(paths),
             )
@@ -134,8 +137,42 @@ def _has(folders: list[Path], split: str) -> bool:
 
 def _visible(folder: Path) -> tuple[list[Path], list[Path]]:
     """Returns the folders and the files in a folder, by name, less the litter."""
-    found = sorted(path for path in folder.iterdir() if not _is_litter(path.name))
-    return [p for p in found if p.is_dir()], [p for p in found if not p.is_dir()]
+    try:
+        found = sorted(path for path in folder.iterdir() if not _is_litter(path.name))
+        return [p for p in found if p.is_dir()], [p for p in found if not p.is_dir()]
+    except OSError as error:
+        raise _unreadable(folder, error) from None
+
+
+def _unreadable(folder: Path, error: OSError) -> DataError:
+    return DataError(
+        f"Cannot read the folder {_shortened(folder)!r}: {error.strerror}",
+        mend="check the path and who may read it",
+    )
+
+
+def _shortened(path: Path) -> str:
+    # What is wrong with a path may be its length.
+    text = os.fsencode(path).decode(errors="backslashreplace")
+    return text if len(text) <= 300 else f"{text[:150]}…{text[-150:]}"
+
+
+def _check_encoding(root: Path, folder: Path) -> None:
+    """Refuses a class whose name no recipe, table of answers or model could hold."""
+    try:
+        folder.name.encode()
+    except UnicodeEncodeError:
+        raise DataError(
+            f"The name of the class folder {_name(root, folder)!r} is not valid UTF-8",
+            expected="a name in UTF-8",
+            mend="rename it",
+        ) from None
+
+
+def _name(root: Path, path: Path) -> str:
+    r"""Returns what to call a file or folder; a byte that is not UTF-8 is written as \xe9."""
+    name = path.relative_to(root).as_posix()
+    return os.fsencode(name).decode(errors="backslashreplace")
 
 
 def _is_litter(name: str) -> bool:
@@ -145,7 +182,12 @@ def _is_litter(name: str) -> bool:
 def _files_below(folder: Path) -> Iterator[Path]:
     """Yields the files of a folder and of all below it, in a fixed order."""
     seen: set[str] = set()
-    for parent, folders, files in os.walk(folder, followlinks=True):
+
+    def refuse(error: OSError) -> None:
+        # By default os.walk passes over what it cannot read, and images with it.
+        raise _unreadable(Path(error.filename or folder), error) from None
+
+    for parent, folders, files in os.walk(folder, onerror=refuse, followlinks=True):
         real = os.path.realpath(parent)
         # A link to a folder above it would go round for ever.
         folders[:] = [] if real in seen else sorted(f for f in folders if not _is_litter(f))
@@ -157,7 +199,7 @@ def _files_below(folder: Path) -> Iterator[Path]:
 def _loose(root: Path, files: list[Path]) -> list[Remark]:
     """Remarks on images outside the class folders; other files there are nobody's business."""
     return [
-        Remark(path.relative_to(root).as_posix(), "lies outside the class folders")
+        Remark(_name(root, path), "lies outside the class folders")
         for path in files
         if path.suffix.lower() in IMAGE_ENDINGS
     ]

@@ -7,6 +7,7 @@ flat however many images there are.
 
 from __future__ import annotations
 
+import errno
 import hashlib
 import os
 import stat
@@ -91,15 +92,28 @@ def scan(listing: Listing) -> dict[str, tuple[Fact, ...]]:
 def decodable(
     listing: Listing, facts: Mapping[str, tuple[Fact, ...]]
 ) -> tuple[Listing, tuple[Fact, ...]]:
-    """Returns the listing without the images that failed, and the facts of those that stay."""
+    """Returns the listing without the images that failed, and the facts of those that stay.
+
+    Args:
+        listing: What was scanned.
+        facts: What `scan` returned for it.
+
+    Returns:
+        The listing, whose examples now know their digests and shapes; and the facts
+        in its order.
+    """
     kept_splits: dict[str, Examples] = {}
     kept_facts: list[Fact] = []
     for split, examples in listing.splits.items():
         good = [i for i, fact in enumerate(facts[split]) if not fact.problem]
         kept_facts += [facts[split][i] for i in good]
         if good:
-            digests = tuple(facts[split][i].sha256 for i in good)
-            kept_splits[split] = replace(examples.take(good), digests=digests)
+            found = [facts[split][i] for i in good]
+            kept_splits[split] = replace(
+                examples.take(good),
+                digests=tuple(fact.sha256 for fact in found),
+                shapes=np.array([(fact.height, fact.width) for fact in found], np.int64),
+            )
     kept = Listing(listing.class_names, kept_splits, listing.empty, listing.outside)
     return kept, tuple(kept_facts)
 
@@ -164,9 +178,13 @@ def _read(examples: Examples, index: int) -> tuple[bytes, str]:
             if format_of(head) not in _DECODABLE:
                 return head, _why_not(head)
             return head + file.read(), ""
-    except FileNotFoundError:
+    except (FileNotFoundError, NotADirectoryError):
         return b"", "a link to nothing" if path.is_symlink() else MISSING
+    except ValueError:
+        return b"", MISSING  # The name holds a NUL, which no file's does.
     except OSError as error:
+        if error.errno == errno.ENAMETOOLONG:
+            return b"", MISSING
         return b"", f"cannot be read: {error.strerror}"
 
 

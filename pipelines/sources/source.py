@@ -20,12 +20,15 @@ class Examples:
 
     Args:
         names: What to call each image before a user: its path relative to the
-            source, or `split/number` where there are no files.
+            source, or, where there are no files, its number below the set and the
+            split, as `digits/all/00000`. All differ, and all are valid Unicode.
         labels: int64 [N], indices into the source's class names.
         files: The files, when there are any; read when needed.
         encoded: The bytes of each image, when there are no files.
         digests: The SHA-256 of each image's bytes, hexadecimal; empty before the
             images were scanned. What is computed from an image is kept under it.
+        shapes: int64 [N, 2], height and width of each decoded image in pixels; None
+            before the images were scanned.
     """
 
     names: tuple[str, ...]
@@ -33,6 +36,7 @@ class Examples:
     files: tuple[Path, ...] | None = None
     encoded: tuple[bytes, ...] | None = None
     digests: tuple[str, ...] = ()
+    shapes: npt.NDArray[np.int64] | None = None
 
     def __len__(self) -> int:
         return len(self.names)
@@ -54,15 +58,16 @@ class Examples:
             files=None if self.files is None else tuple(self.files[i] for i in chosen),
             encoded=None if self.encoded is None else tuple(self.encoded[i] for i in chosen),
             digests=tuple(self.digests[i] for i in chosen) if self.digests else (),
+            shapes=None if self.shapes is None else self.shapes[chosen],
         )
 
 
 @dataclass(frozen=True)
 class Remark:
-    """Something about one image that its owner should know.
+    """Something about an image, or a folder, that its owner should know.
 
     Args:
-        name: The image, as `Examples.names` calls it.
+        name: The image, as `Examples.names` calls it, or the folder with a `/` after it.
         reason: What is the matter with it, in a few words.
     """
 
@@ -80,7 +85,8 @@ class Source:
         train: What weights are fitted on.
         val: What stops training and chooses between runs.
         test: What nothing is chosen by, or None.
-        skipped: Left out, since they cannot be decoded.
+        skipped: What was left out, with the reason: first the images that cannot be
+            decoded, then what `Listing.outside` holds.
         suspects: Kept, though they look unlike the rest.
     """
 
@@ -108,7 +114,8 @@ class Listing:
         splits: `all` alone where the source has no split of its own, else any
             of `train`, `val`, `test`.
         empty: Class folders that hold nothing, as `train/ants`.
-        outside: Images and folders that lie where no class claims them.
+        outside: Images and folders that lie where no class claims them, and rows of
+            a table that repeat another.
     """
 
     class_names: tuple[str, ...]

@@ -9,7 +9,7 @@ import pytest
 from PIL import Image
 
 from pipelines.audit import Audit, audit
-from pipelines.sources import DataConfig
+from pipelines.sources import DataConfig, open_source
 from tests.pipelines.photographs import Fill, encode, photo
 from zoo.errors import DataError, NoImagesError
 
@@ -106,6 +106,48 @@ def test_audit_reports_broken_classes_and_does_not_raise(tmp_path: Path) -> None
     assert "bees/" in found.blocking[0]
     found = audit(str(fill("bees", 0, a__jpg=b"", b__jpg=b"no")))
     assert [message.split(" ")[0] for message in found.blocking] == ["2", "Class"]
+
+
+@pytest.mark.parametrize(
+    ("bees", "config", "is_enough"),
+    [
+        (1, DataConfig(), False),
+        (2, DataConfig(), True),
+        (2, DataConfig(test_fraction=0.2), False),
+        (3, DataConfig(test_fraction=0.2), True),
+    ],
+)
+def test_audit_and_train_agree_on_a_class_too_small_to_divide(
+    tmp_path: Path, bees: int, config: DataConfig, is_enough: bool
+) -> None:
+    fill = Fill(tmp_path / "set")
+    fill("ants", 5)
+    data = str(fill("bees", bees))
+    found = audit(data, config)
+    if not is_enough:
+        with pytest.raises(DataError, match="Class 'bees' has too few images to divide") as caught:
+            open_source(data, config)
+        assert found.blocking == (str(caught.value),)
+        assert not found.clean
+    else:
+        assert not found.blocking
+        assert open_source(data, config)
+
+
+def test_audit_divides_no_set_that_has_its_own_val(tmp_path: Path) -> None:
+    fill = Fill(tmp_path / "set")
+    for folder in ("train/ants", "train/bees", "val/ants", "val/bees"):
+        data = str(fill(folder, 1))
+    assert not audit(data).blocking
+    assert open_source(data)
+
+
+def test_audit_says_a_name_with_a_line_break_on_one_line(tmp_path: Path) -> None:
+    fill = Fill(tmp_path / "set")
+    fill("ants", 3)
+    data = fill("bees", 3)
+    (data / "bees" / "two\nlines.jpg").write_bytes(b"")
+    assert r"undecodable bees/two\nlines.jpg: empty file" in audit(str(data)).lines()
 
 
 def test_audit_of_files_that_a_table_names_in_vain(tmp_path: Path) -> None:

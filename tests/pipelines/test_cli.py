@@ -58,7 +58,7 @@ def test_list_alone_names_the_tables(capsys: pytest.CaptureFixture[str]) -> None
     assert run_command(["list"]) == 0
     assert capsys.readouterr().out.split("\n")[:-1] == [f"zoo list {name}" for name in LISTINGS]
     assert run_command(["list", "--json"]) == 0
-    assert json.loads(capsys.readouterr().out) == list(LISTINGS)
+    assert json.loads(capsys.readouterr().out) == {"tables": list(LISTINGS)}
 
 
 def test_list_weights_shows_licences_and_proofs(capsys: pytest.CaptureFixture[str]) -> None:

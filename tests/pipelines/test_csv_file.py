@@ -56,6 +56,13 @@ def test_csv_row_said_twice_counts_once(tmp_path: Path) -> None:
         (f"path,label\n{ROWS}0.jpg,b\n", r"Lines 2 and 10 .* disagree about 0.jpg; .*a and b"),
         (f"path,label\n{ROWS}9.jpg,b\nx/y.jpg,a\n", r"2 of 10 .* missing; received 9.jpg, x/y.jpg"),
         ("path,label\n0.jpg,a\n1.jpg,a\n", "one class in"),
+        (f"path,label\n{ROWS}9\0.jpg,b\n", r"1 of 9 .* missing; received '9\\x00\.jpg'; correct"),
+        (f"path,label\n{ROWS}0.jpg/9.jpg,b\n", r"1 of 9 .* missing; received 0\.jpg/9\.jpg;"),
+        (
+            f"path,label\n{ROWS}{'x' * 300}.jpg,b\n",
+            r"1 of 9 .* missing; received x{40}…x{35}\.jpg;",
+        ),
+        (f'path,label\n{ROWS}9.jpg,"a\nb"\n', r"The name of class 'a\\nb' .*labels\.txt"),
     ],
 )
 def test_csv_that_is_wrong(tmp_path: Path, text: str, message: str) -> None:
@@ -71,3 +78,5 @@ def test_csv_in_another_encoding(tmp_path: Path) -> None:
 def test_csv_that_is_not_there(tmp_path: Path) -> None:
     with pytest.raises(DataError, match=r"Cannot read the table .*: No such file"):
         open_source(str(tmp_path / "none.csv"))
+    with pytest.raises(DataError, match=r"There is no table 'a\\x00\.csv'; .* a NUL"):
+        open_source("a\0.csv")

@@ -3,16 +3,28 @@
 from __future__ import annotations
 
 import io
+import os
+from dataclasses import replace
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
 import tensorflow as tf
+from hypothesis import given, settings
+from hypothesis import strategies as st
 from PIL import Image
 
-from pipelines.augment.geometry import AugmentConfig, render_augmented
-from pipelines.input import InputConfig, build_eval_dataset, build_train_stream
+from pipelines.augment.geometry import AugmentConfig, draw_view, render_augmented
+from pipelines.input import (
+    InputConfig,
+    build_eval_dataset,
+    build_train_stream,
+    decode_images,
+    steps_per_epoch,
+)
 from pipelines.sources import Examples
+from zoo.errors import DataError
 from zoo.preprocessing import Preprocessing
 
 COUNT = 20
@@ -34,6 +46,7 @@ def examples() -> Examples:
         names=tuple(f"{i}" for i in range(COUNT)),
         labels=np.arange(COUNT) % 4,
         encoded=tuple(_png(p) for p in pixels),
+        shapes=np.array([p.shape[:2] for p in pixels]),
     )
 
 
@@ -70,9 +83,53 @@ def test_stream_is_the_same_with_one_call_and_with_eight(
     assert _same(*streams)
 
 
-@pytest.mark.parametrize("cache_mib", [0, 64])
-def test_stream_is_the_same_cached_and_not(examples: Examples, cache_mib: int) -> None:
-    assert _same(_take(_stream(examples, cache_mib=cache_mib), 4), _take(_stream(examples), 4))
+def test_stream_is_the_same_cached_and_not(examples: Examples) -> None:
+    assert decode_images(examples, 64) is not None
+    anew = _take(_stream(examples, cache_mib=0), 4)
+    assert _same(anew, _take(_stream(examples, cache_mib=64), 4))
+    shared = decode_images(examples, 64)
+    for _ in range(2):
+        assert _same(anew, _take(_stream(examples, cache_mib=0, images=shared), 4))
+
+
+def test_decoded_images_are_the_decoders(examples: Examples) -> None:
+    images = decode_images(examples, 1)
+    assert images is not None
+    for index, encoded in enumerate(examples.encoded or ()):
+        expected = tf.io.decode_png(encoded, channels=3)
+        np.testing.assert_array_equal(images.fetch(tf.constant(index, tf.int64)), expected)
+
+
+def test_images_are_decoded_only_if_all_of_them_fit(examples: Examples) -> None:
+    # 64 × 64 pixels of 3 bytes are 12 KiB: of these, 85 fit a mebibyte.
+    encoded = _png(np.zeros((64, 64, 3), np.uint8))
+
+    def copies(count: int, encoded: bytes) -> Examples:
+        names = tuple(map(str, range(count)))
+        shapes = np.full((count, 2), 64)
+        labels = np.zeros(count, np.int64)
+        return Examples(names, labels, encoded=(encoded,) * count, shapes=shapes)
+
+    assert decode_images(copies(85, encoded), 1) is not None
+    # Were one of them decoded, it would be found to be no image.
+    assert decode_images(copies(86, b"no image"), 1) is None
+    assert decode_images(replace(examples, shapes=None), 64) is None, "sizes unknown"
+
+
+@pytest.mark.parametrize("now", [b"no image", _png(np.zeros((9, 9, 3), np.uint8))])
+def test_an_image_that_changed_since_its_scan_is_named(examples: Examples, now: bytes) -> None:
+    encoded = examples.encoded or ()
+    changed = replace(examples, names=("a.png", *examples.names[1:]), encoded=(now, *encoded[1:]))
+    with pytest.raises(DataError, match=r"a\.png changed .*expected 16 × 24 pixels.*; start again"):
+        decode_images(changed, 64)
+
+
+def test_files_with_names_that_are_not_unicode_are_read(tmp_path: Path, examples: Examples) -> None:
+    path = Path(os.fsdecode(os.fsencode(tmp_path) + b"/caf\xe9.png"))
+    path.write_bytes((examples.encoded or ())[0])
+    one = Examples(("caf\\xe9.png",), np.zeros(1, np.int64), files=(path,))
+    ((images, _),) = build_eval_dataset(one, Preprocessing(size=16), 1, 2)
+    np.testing.assert_array_equal(images[0], Preprocessing(size=16)((examples.encoded or ())[0]))
 
 
 def test_stream_taken_up_at_an_epoch_goes_on_as_the_whole_one(examples: Examples) -> None:
@@ -116,6 +173,21 @@ def test_stream_batches_are_all_of_one_size_that_devices_share(
     assert sizes == {batch}
 
 
+@given(num_images=st.integers(1, 50), batch_size=st.integers(1, 60), num_replicas=st.integers(1, 9))
+@settings(max_examples=15)
+def test_steps_per_epoch_are_those_of_the_stream(
+    examples: Examples, num_images: int, batch_size: int, num_replicas: int
+) -> None:
+    some = examples.take(np.arange(num_images) % COUNT)
+    options = {"batch_size": batch_size, "num_replicas": num_replicas, "cache_mib": 0}
+    stream = _stream(some, **options)
+    steps = steps_per_epoch(num_images, batch_size, num_replicas)
+    assert stream.steps_per_epoch == steps
+    batch = stream.dataset.element_spec[0].shape[0]
+    assert batch % num_replicas == 0
+    assert (steps - 1) * batch < num_images <= steps * batch
+
+
 def test_augmentation_of_nothing_is_the_validation_transform(examples: Examples) -> None:
     for fit in ("crop", "stretch", "pad"):
         transform = Preprocessing(size=16, fit=fit)
@@ -137,16 +209,14 @@ def test_draws_have_the_probability_and_range_of_the_recipe() -> None:
     transform = Preprocessing(size=32)
     keys = tf.stack([tf.fill([2000], 7), tf.range(2000), tf.range(2000) % 50], axis=1)
     image = _gradient(256, 256)
-    views = (
-        tf.map_fn(
+    views_of = tf.function(
+        lambda keys: tf.map_fn(
             lambda key: render_augmented(image, transform, config, key),
-            tf.cast(keys, tf.int64),
+            keys,
             fn_output_signature=tf.TensorSpec((32, 32, 3), tf.uint8),
         )
-        .numpy()
-        .astype(float)
-        / 255
     )
+    views = views_of(tf.cast(keys, tf.int64)).numpy().astype(float) / 255
     top, bottom = views[:, 0, 16, 0], views[:, -1, 16, 0]
     left, right = views[:, 16, 0, 1], views[:, 16, -1, 1]
     flipped = left > right
@@ -157,11 +227,44 @@ def test_draws_have_the_probability_and_range_of_the_recipe() -> None:
     assert height.max() <= 1.02
     assert width.max() <= 1.02
     area = height * width
-    assert area.min() == pytest.approx(0.5 / 1.5**0.5, abs=0.1)
+    assert area.min() == pytest.approx(0.5, abs=0.04)
     ratio = height / width
     assert ratio.max() == pytest.approx(1.5, abs=0.08)
     assert ratio.min() == pytest.approx(1 / 1.5, abs=0.08)
     assert len({view.tobytes() for view in views}) == 2000, "no two keys draw the same"
+
+
+@given(
+    crop=st.floats(0.02, 1),
+    aspect=st.floats(1, 4),
+    whole=st.tuples(*[st.floats(-50, 50)] * 2, *[st.floats(8, 4000)] * 2),
+    index=st.integers(0, 2**40),
+)
+def test_crops_keep_their_share_and_stay_inside(
+    crop: float, aspect: float, whole: tuple[float, ...], index: int
+) -> None:
+    config = AugmentConfig(crop=crop, aspect=aspect)
+    outer = np.array(whole, np.float32)
+    box, _ = draw_view(tf.constant(outer), config, tf.constant([3, 1, index], tf.int64), 32)
+    inner = box.numpy()
+    sides = inner[2:] / outer[2:]
+    share = sides.prod()
+    assert crop * (1 - 1e-5) <= share <= 1 + 1e-5
+    ratio = sides[0] / sides[1]
+    limit = min(aspect, 1 / share) * (1 + 1e-5)
+    assert 1 / limit <= ratio <= limit
+    tolerance = 1e-5 * np.abs(outer).sum()
+    assert (inner[:2] >= outer[:2] - tolerance).all()
+    assert (inner[:2] + inner[2:] <= outer[:2] + outer[2:] + tolerance).all()
+
+
+@pytest.mark.parametrize("aspect", [1, 1.2, 4])
+def test_crop_of_everything_is_everything_in_its_proportions(aspect: float) -> None:
+    whole = tf.constant([0.0, 20.0, 60.0, 60.0])
+    for index in range(20):
+        key = tf.constant([0, 0, index], tf.int64)
+        box, _ = draw_view(whole, AugmentConfig(crop=1, aspect=aspect), key, 32)
+        np.testing.assert_array_equal(box, whole)
 
 
 def test_shift_moves_by_whole_pixels_and_shows_black_beyond() -> None:
@@ -199,3 +302,25 @@ def test_eval_dataset_is_in_order_and_whole(examples: Examples) -> None:
     np.testing.assert_array_equal(labels.argmax(axis=1), examples.labels)
     expected = [transform(encoded) for encoded in examples.encoded or ()]
     np.testing.assert_array_equal(images, np.stack(expected))
+
+
+def test_eval_dataset_is_kept_if_it_fits_and_else_read_anew(tmp_path: Path) -> None:
+    # A file removed after the first pass tells whether the second one reads it.
+    rng = np.random.default_rng(1)
+    # At 64 pixels an image takes 12 KiB: 85 of them fit a mebibyte.
+    for count, is_kept in ((85, True), (86, False)):
+        folder = tmp_path / str(count)
+        folder.mkdir()
+        files = tuple(folder / f"{index}.png" for index in range(count))
+        for file in files:
+            file.write_bytes(_png(rng.integers(0, 256, (9, 9, 3)).astype(np.uint8)))
+        some = Examples(tuple(map(str, files)), np.arange(count) % 4, files=files)
+        dataset = build_eval_dataset(some, Preprocessing(size=64), 8, 4, cache_mib=1)
+        first = list(dataset.as_numpy_iterator())
+        files[-1].unlink()
+        if is_kept:
+            again = list(dataset.as_numpy_iterator())
+            assert all(_same(list(a), list(b)) for a, b in zip(first, again, strict=True))
+        else:
+            with pytest.raises(tf.errors.NotFoundError, match=r"85\.png"):
+                list(dataset)

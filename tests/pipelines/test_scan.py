@@ -86,6 +86,21 @@ def test_undecodable_files_are_left_out_and_named(fill: Fill) -> None:
     assert sum(len(part) for part in source.splits.values()) == 57
 
 
+def test_scanned_examples_know_their_shapes(fill: Fill) -> None:
+    fill("ants", 3, wide__png=encode(photo(1, (50, 20)), "PNG"), bad__jpg=b"")
+    fill("bees", 3, tall__jpg=encode(photo(1, (20, 50))))
+    source = open_source(str(fill(".")), DataConfig(max_undecodable=0.5))
+    shapes = {}
+    for part in source.splits.values():
+        assert part.shapes is not None
+        assert part.shapes.dtype == np.int64
+        assert part.shapes.shape == (len(part), 2)
+        shapes |= dict(zip(part.names, part.shapes.tolist(), strict=True))
+    assert shapes.pop("ants/wide.png") == [20, 50]
+    assert shapes.pop("bees/tall.jpg") == [50, 20]
+    assert list(shapes.values()) == [[10, 12]] * 6
+
+
 def test_describe_names_twenty_and_counts_the_rest(fill: Fill) -> None:
     fill("ants", 3, **{f"{i:02d}__jpg": b"" for i in range(25)})
     lines = describe(open_source(str(fill("bees", 3)), DataConfig(max_undecodable=0.9)))

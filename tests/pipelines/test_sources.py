@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -10,6 +12,7 @@ import numpy as np
 import pytest
 from pydantic import ValidationError
 
+from pipelines.audit import audit
 from pipelines.sources import (
     SOURCES,
     DataConfig,
@@ -19,6 +22,7 @@ from pipelines.sources import (
     open_source,
     preset_of,
 )
+from pipelines.sources.folder import read_folder
 from tests.pipelines.photographs import Fill
 from zoo.errors import (
     DataError,
@@ -228,6 +232,62 @@ def test_two_folders_for_one_split(fill: Fill) -> None:
         root = fill(folder, 1)
     with pytest.raises(DataError, match="name the val split; expected one of val/ and valid/"):
         open_source(str(root))
+
+
+def test_unreadable_folder_is_named(fill: Fill) -> None:
+    root = fill("ants", 1)
+    with pytest.raises(DataError, match=r"Cannot read the folder .*0000\.jpg': Not a directory"):
+        read_folder(str(root / "ants" / "0000.jpg"))
+
+
+@pytest.mark.parametrize("classes", ["", "train/", "val/"])
+def test_unreadable_folder_below_a_class_is_named_and_not_passed_over(
+    fill: Fill, monkeypatch: pytest.MonkeyPatch, classes: str
+) -> None:
+    # Root may read everything; a path beyond the system's limit not even root may.
+    for name in ("ants", "bees"):
+        fill(f"train/{name}" if classes else name, 2)
+    root = fill(f"{classes}ants", 1)
+    monkeypatch.chdir(root / classes / "ants")
+    for _ in range(20):
+        Path("d" * 250).mkdir()
+        monkeypatch.chdir("d" * 250)
+    with pytest.raises(DataError, match=rf"^Cannot read the folder .*/{classes}ants/d+.*…d.*"):
+        open_source(str(root))
+
+
+def test_class_whose_name_is_not_unicode(fill: Fill) -> None:
+    root = fill("ants", 3)
+    os.mkdir(os.fsencode(root) + b"/caf\xe9")
+    message = r"class folder 'caf\\\\xe9' is not valid UTF-8; .*; rename it$"
+    for job in (open_source, audit):
+        with pytest.raises(DataError, match=message):
+            job(str(root))
+
+
+def test_image_whose_name_is_not_unicode_is_used(fill: Fill) -> None:
+    fill("bees", 3)
+    root = fill("ants", 3)
+    first = root / "ants" / "0003.jpg"
+    first.rename(os.fsdecode(os.fsencode(root / "ants") + b"/\xe9.jpg"))
+    source = open_source(str(root))
+    names = {name for part in source.splits.values() for name in part.names}
+    assert r"ants/\xe9.jpg" in names
+    assert not source.skipped
+
+
+@pytest.mark.parametrize("name", ["a\nb", "a\rb", "a\x85b", " ants", "ants ", "\t"])
+def test_class_whose_name_fits_no_line(fill: Fill, name: str) -> None:
+    fill("bees", 3)
+    root = fill(name, 3)
+    message = re.escape(f"The name of class {name!r} of ") + r".*line of labels\.txt; .*; rename"
+    with pytest.raises(DataError, match=message):
+        open_source(str(root))
+    found = audit(str(root))
+    assert re.match(message, found.blocking[0])
+    assert all(line.isprintable() for line in found.lines())
+    without = open_source(str(fill("wasps", 3)), DataConfig(exclude=(name,)))
+    assert without.class_names == ("bees", "wasps")
 
 
 # Excluding

@@ -22,7 +22,8 @@ def _run(stopping: EarlyStopping, model: Any, values: list[float], first: int = 
     """Feeds one figure an epoch, the weight being the epoch; returns the epochs run."""
     for epoch, value in enumerate(values, start=first):
         model.set_weights([np.full((1, 1), epoch, np.float32)])
-        logs = {"loss": 1.0, stopping.config.monitor: value}
+        # A loss that only rises, so that accuracy alone decides where it is watched.
+        logs = {"loss": 1.0, "val_loss": float(epoch), stopping.config.monitor: value}
         if not stopping.end_epoch(model, epoch, logs):
             return epoch + 1
     return first + len(values)
@@ -47,14 +48,24 @@ def test_stops_after_patience_and_restores_the_best(
     assert model.get_weights()[0].item() == best
 
 
+def test_of_equal_accuracies_the_lower_loss_is_better() -> None:
+    model = _model()
+    stopping = EarlyStopping(StoppingConfig(monitor="val_accuracy", patience=2))
+    for epoch, val_loss in enumerate([0.5, 0.3, 0.4, 0.4]):
+        model.set_weights([np.full((1, 1), epoch, np.float32)])
+        logs = {"loss": 1.0, "val_accuracy": 0.9, "val_loss": val_loss}
+        going = stopping.end_epoch(model, epoch, logs)
+    assert (stopping.best_epoch, going) == (1, False)
+
+
 def test_patience_zero_never_stops() -> None:
-    stopping = EarlyStopping(StoppingConfig(patience=0))
+    stopping = EarlyStopping(StoppingConfig(monitor="val_loss", patience=0))
     assert _run(stopping, _model(), [1.0] + [2.0] * 20) == 21
     assert not stopping.stopped
 
 
 def test_gain_below_min_delta_does_not_count() -> None:
-    stopping = EarlyStopping(StoppingConfig(patience=2, min_delta=0.1))
+    stopping = EarlyStopping(StoppingConfig(monitor="val_loss", patience=2, min_delta=0.1))
     assert _run(stopping, _model(), [1.0, 0.95, 0.92, 0.1]) == 3
 
 
@@ -62,7 +73,7 @@ def test_gain_below_min_delta_does_not_count() -> None:
     "logs", [{"loss": np.nan, "val_loss": 1.0}, {"loss": 1.0, "val_loss": np.inf}]
 )
 def test_loss_that_is_no_number_ends_training_in_the_first_epoch(logs: dict[str, float]) -> None:
-    stopping = EarlyStopping(StoppingConfig())
+    stopping = EarlyStopping(StoppingConfig(monitor="val_loss"))
     with pytest.raises(TrainingError, match=r"no longer a number in epoch 1; .* lower optimizer"):
         stopping.end_epoch(_model(), 0, logs)
 
@@ -70,10 +81,10 @@ def test_loss_that_is_no_number_ends_training_in_the_first_epoch(logs: dict[str,
 def test_state_carried_over_goes_on_as_if_never_interrupted() -> None:
     values = [3.0, 1.0, 2.0, 1.5, 1.2, 0.1]
     whole_model, model = _model(), _model()
-    whole, first = (EarlyStopping(StoppingConfig(patience=3)) for _ in range(2))
+    whole, first = (EarlyStopping(StoppingConfig(monitor="val_loss", patience=3)) for _ in range(2))
     ended = _run(whole, whole_model, values)
     _run(first, model, values[:3])
-    second = EarlyStopping(StoppingConfig(patience=3))
+    second = EarlyStopping(StoppingConfig(monitor="val_loss", patience=3))
     second.restore(first.state(), first.best_weights)
     assert _run(second, model, values[3:], first=3) == ended
     assert second.state() == whole.state()

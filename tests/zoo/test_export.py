@@ -13,12 +13,13 @@ import tensorflow as tf
 from PIL import Image
 
 from zoo.classifier import build_classifier
-from zoo.errors import ExportError
-from zoo.export import check_savedmodel, export_savedmodel
+from zoo.errors import ExportError, RunError
+from zoo.export import check_savedmodel, export_savedmodel, next_version, write_savedmodel
 from zoo.heads import HeadConfig
-from zoo.preprocessing import Preprocessing
+from zoo.preprocessing import Preprocessing, decode
 
-NAMES = ["ant", "bee", "Käfer 虫", "dragon fly", "e", "f", "g"]
+# Two differ by a space alone, one holds what Python calls a line's end.
+NAMES = ["ant", "bee", "Käfer 虫", "dragon fly", "dragon  fly", " f\u2028", "g"]
 TRANSFORM = Preprocessing(size=32, fit="crop", interpolation="bicubic")
 
 
@@ -65,8 +66,8 @@ def exported(
 def test_export_has_the_layout_tensorflow_serving_reads(exported: Path) -> None:
     assert exported.name == "1"
     assert (exported / "saved_model.pb").is_file()
-    labels = (exported / "assets" / "labels.txt").read_text(encoding="utf-8")
-    assert labels.splitlines() == NAMES
+    labels = (exported / "assets" / "labels.txt").read_bytes().decode()
+    assert labels.split("\n") == [*NAMES, ""]
     assert [p.name for p in exported.parent.iterdir()] == ["1"]
 
 
@@ -97,7 +98,7 @@ def test_both_signatures_answer_as_the_classifier(
     model = tf.saved_model.load(str(exported))
     for file, expected in zip(images[:8], answers, strict=False):
         by_bytes = model.signatures["serving_bytes"](image_bytes=tf.constant([file.read_bytes()]))
-        pixels = tf.io.decode_image(file.read_bytes(), channels=3, expand_animations=False)
+        pixels = decode(file.read_bytes())
         by_pixels = model.signatures["serving_default"](images=pixels[tf.newaxis])
         for answer in (by_bytes, by_pixels):
             np.testing.assert_allclose(answer["probabilities"][0], expected, atol=1e-5)
@@ -123,17 +124,18 @@ def test_export_that_answers_otherwise_fails_and_leaves_nothing(
 ) -> None:
     wrong = answers[:3].copy()
     wrong[1, 2] += 2e-5
-    with pytest.raises(ExportError, match=r"within 1e-05; received 2e-05 apart, most for .*1\.png"):
+    with pytest.raises(
+        ExportError, match=r"within 1e-05; received 2e-05 apart by serving_bytes, most for .*1\.png"
+    ):
         export_savedmodel(
             classifier,
             TRANSFORM,
             NAMES,
-            tmp_path / "models" / "x",
+            tmp_path / "models" / "insects" / "x",
             images=images[:3],
             probabilities=wrong,
         )
-    assert not (tmp_path / "models" / "x").exists()
-    assert not list((tmp_path / "models").iterdir())
+    assert not list(tmp_path.iterdir()), "the folders above it are gone as well"
 
 
 def test_export_with_another_transform_is_caught(
@@ -148,12 +150,108 @@ def test_export_with_another_transform_is_caught(
     assert not list(tmp_path.iterdir())
 
 
+def _serve(folder: Path, classifier: Any, images_by: Any, bytes_by: Any) -> Path:
+    """Writes a SavedModel whose signatures are given; each returns probabilities and labels."""
+    archive = keras.export.ExportArchive()
+    archive.track(classifier)
+    pixels = tf.TensorSpec((None, None, None, 3), tf.uint8, name="images")
+    archive.add_endpoint("serving_default", images_by, [pixels])
+    content = tf.TensorSpec((None,), tf.string, name="image_bytes")
+    archive.add_endpoint("serving_bytes", bytes_by, [content])
+    archive.write_out(str(folder), verbose=False)
+    return folder
+
+
+@pytest.mark.parametrize(
+    ("labels", "shift", "message"),
+    [
+        (
+            NAMES[::-1],
+            0,
+            r"names another class than its probabilities say; expected '.*' for .*0\.jpg; received",
+        ),
+        (
+            NAMES,
+            8,
+            r"within 1e-05; received .* apart by serving_default, most for .*\.(jpg|png|bmp|gif)",
+        ),
+    ],
+    ids=["labels in another order", "decoded images answered otherwise"],
+)
+def test_gate_asks_both_signatures_for_probabilities_and_labels(
+    labels: list[str],
+    shift: int,
+    message: str,
+    classifier: Any,
+    images: list[Path],
+    answers: np.ndarray,
+    tmp_path: Path,
+) -> None:
+    spec = tf.TensorSpec((32, 32, 3), tf.uint8)
+
+    def answer(batch: Any) -> dict[str, Any]:
+        probabilities = classifier(tf.cast(batch, tf.float32), training=False)
+        scores, indices = tf.math.top_k(probabilities, 5)
+        top_labels = tf.gather(tf.constant(labels), indices)
+        return {"probabilities": probabilities, "top_scores": scores, "top_labels": top_labels}
+
+    folder = _serve(
+        tmp_path / "model",
+        classifier,
+        lambda images: answer(
+            tf.map_fn(TRANSFORM.fit_image, images // 2 + shift, fn_output_signature=spec)
+            if shift
+            else tf.map_fn(TRANSFORM.fit_image, images, fn_output_signature=spec)
+        ),
+        lambda image_bytes: answer(tf.map_fn(TRANSFORM, image_bytes, fn_output_signature=spec)),
+    )
+    with pytest.raises(ExportError, match=message):
+        check_savedmodel(folder, images[:3], answers[:3], NAMES)
+
+
+def test_empty_batch_has_empty_answers(exported: Path) -> None:
+    signatures = tf.saved_model.load(str(exported)).signatures
+    by_bytes = signatures["serving_bytes"](image_bytes=tf.constant([], tf.string))
+    by_pixels = signatures["serving_default"](images=tf.zeros((0, 40, 50, 3), tf.uint8))
+    for answer in (by_bytes, by_pixels):
+        shapes = {name: tuple(value.shape) for name, value in answer.items()}
+        assert shapes == {"probabilities": (0, 7), "top_labels": (0, 5), "top_scores": (0, 5)}
+
+
+@pytest.mark.parametrize(
+    ("name", "message"),
+    [
+        ("a\nb", r"the class 'a\\nb' does not fit a line of labels\.txt"),
+        ("a\rb", r"the class 'a\\rb' does not fit a line of labels\.txt"),
+        ("\udcff", r"cannot be written as UTF-8: surrogates not allowed; received '\\udcff'"),
+    ],
+)
+def test_class_name_that_no_line_holds_is_refused(
+    name: str, message: str, classifier: Any, tmp_path: Path
+) -> None:
+    with pytest.raises(ExportError, match=message):
+        write_savedmodel(classifier, TRANSFORM, [*NAMES[:6], name], tmp_path / "x")
+    assert not list(tmp_path.iterdir())
+
+
+def test_next_version_is_the_highest_plus_one(tmp_path: Path) -> None:
+    assert next_version(tmp_path / "new") == tmp_path / "new" / "1"
+    for name in ("1", "7", "²", "notes", ".8.part"):
+        (tmp_path / name).mkdir()
+    assert next_version(tmp_path) == tmp_path / "8"
+    (tmp_path / "9").write_text("a file")
+    with pytest.raises(RunError, match=r"9 is a file; expected a folder"):
+        next_version(tmp_path)
+    with pytest.raises(RunError, match="9 is a file; expected a folder to write into"):
+        next_version(tmp_path / "9")
+
+
 def test_model_that_does_not_load_is_an_error_in_one_line(
     images: list[Path], answers: np.ndarray, tmp_path: Path
 ) -> None:
     (tmp_path / "saved_model.pb").write_bytes(b"not a model")
     with pytest.raises(ExportError, match="does not load and answer in a fresh process") as caught:
-        check_savedmodel(tmp_path, images[:1], answers[:1])
+        check_savedmodel(tmp_path, images[:1], answers[:1], NAMES)
     assert "\n" not in str(caught.value)
 
 

@@ -1,0 +1,194 @@
+"""What docstrings say of parameters, fields and defaults is what the code has."""
+
+from __future__ import annotations
+
+import ast
+import dataclasses
+import importlib
+import inspect
+import pkgutil
+import re
+import typing
+from collections.abc import Iterator
+from types import ModuleType
+from typing import Any, NamedTuple
+
+import pytest
+from pydantic import BaseModel
+
+PACKAGES = ("zoo", "tuning", "pipelines")
+SCRIPTS = {"zoo.export_gate"}
+"""Run as a program, in a process of their own; importing them would start them."""
+
+SECTION = re.compile(r"^(\w+):\s*$", re.MULTILINE)
+ENTRY = re.compile(r"^\*{0,2}(\w+):\s*(.*)$")
+DEFAULT = re.compile(r"\b[Dd]efault(?:s to|s? is|:)? `?([-+.\w]*\w)`?")
+UNSAID = {"it", "that", "those", "the", "a", "where", "its", "this", "for"}
+"""Words after `default` that begin a sentence about it and are no value."""
+
+
+class Documented(NamedTuple):
+    """A public function, method or class, under the name a reader would look for."""
+
+    name: str
+    value: Any
+
+
+def modules() -> Iterator[ModuleType]:
+    for package in map(importlib.import_module, PACKAGES):
+        yield package
+        for found in pkgutil.walk_packages(package.__path__, f"{package.__name__}."):
+            if found.name not in SCRIPTS:
+                yield importlib.import_module(found.name)
+
+
+def public() -> Iterator[Documented]:
+    for module in modules():
+        for name, value in vars(module).items():
+            # What a module only imports belongs to the module it comes from.
+            if name.startswith("_") or getattr(value, "__module__", "") != module.__name__:
+                continue
+            if inspect.isclass(value):
+                yield Documented(f"{module.__name__}.{name}", value)
+                for method, inside in vars(value).items():
+                    function = inside.__func__ if isinstance(inside, classmethod) else inside
+                    if inspect.isfunction(function) and not method.startswith("_"):
+                        yield Documented(f"{module.__name__}.{name}.{method}", function)
+            elif inspect.isfunction(value):
+                yield Documented(f"{module.__name__}.{name}", inspect.unwrap(value))
+
+
+def documented_in(docstring: str | None) -> dict[str, str]:
+    """Returns the entries of a Google docstring's `Args:`, by name."""
+    text = inspect.cleandoc(docstring or "")
+    parts = SECTION.split(text)
+    sections = dict(zip(parts[1::2], parts[2::2], strict=True))
+    entries: dict[str, str] = {}
+    last = ""
+    for line in inspect.cleandoc("\n" + sections.get("Args", "")).splitlines():
+        if entry := ENTRY.match(line):
+            last = entry[1]
+            entries[last] = entry[2]
+        elif last:
+            entries[last] += " " + line.strip()
+    return entries
+
+
+def documented(value: Any) -> dict[str, str]:
+    """Returns the entries that hold for a function, or for a class and its bases."""
+    if not inspect.isclass(value):
+        return documented_in(value.__doc__)
+    entries: dict[str, str] = {}
+    for base in reversed(value.__mro__):
+        if base.__module__.split(".")[0] in PACKAGES:
+            entries |= documented_in(base.__dict__.get("__doc__"))
+    return entries
+
+
+def parameters(value: Any) -> dict[str, Any]:
+    """Returns what a function takes, or a class is built from, with its defaults."""
+    missing = inspect.Parameter.empty
+    if inspect.isclass(value) and issubclass(value, BaseModel):
+        fields = value.model_fields.items()
+        return {name: missing if f.is_required() else f.default for name, f in fields}
+    if dataclasses.is_dataclass(value):
+        found = {}
+        for field in dataclasses.fields(value):
+            no_default = field.default is dataclasses.MISSING
+            found[field.name] = missing if no_default else field.default
+        return found
+    if inspect.isclass(value):
+        # Python's own constructors, a protocol's among them, have nothing to document.
+        if getattr(value.__init__, "__module__", "").split(".")[0] not in PACKAGES:
+            return {}
+        value = value.__init__
+    skipped = {"self", "cls"}
+    signature = inspect.signature(value).parameters.values()
+    return {p.name: p.default for p in signature if p.name not in skipped}
+
+
+def has_help(function: Any) -> bool:
+    """Whether every parameter carries its own help, as a command's do: `--help` prints it."""
+    hints = typing.get_type_hints(function, include_extras=True)
+    return all(
+        any(getattr(extra, "help", None) for extra in getattr(hints[name], "__metadata__", ()))
+        for name in parameters(function)
+    )
+
+
+def stated_default(text: str) -> Any:
+    """Returns the value that a description calls the default, or None where it names none."""
+    found = DEFAULT.search(text)
+    if found is None or found[1].lower() in UNSAID:
+        return None
+    try:
+        return ast.literal_eval(found[1])
+    except (ValueError, SyntaxError):
+        return found[1]
+
+
+EVERYTHING = list(public())
+WITH_PARAMETERS = [found for found in EVERYTHING if parameters(found.value)]
+
+
+def ids(found: Documented) -> str:
+    return found.name
+
+
+def test_walk_finds_functions_methods_and_classes() -> None:
+    names = {found.name for found in EVERYTHING}
+    assert {
+        "zoo.preprocessing.decode",
+        "zoo.preprocessing.Preprocessing.box",
+        "zoo.errors.ZooError",
+        "tuning.stopping.EarlyStopping",
+        "pipelines.recipe.Recipe.preset",
+        "pipelines.input.build_train_stream",
+        "pipelines.sources.source.Examples",
+    } <= names
+
+
+def test_everything_public_has_a_docstring() -> None:
+    bare = [
+        name for name, value in EVERYTHING if not (value.__dict__.get("__doc__") or value.__doc__)
+    ]
+    assert not bare
+
+
+@pytest.mark.parametrize("found", WITH_PARAMETERS, ids=ids)
+def test_documented_parameters_are_those_of_the_signature(found: Documented) -> None:
+    said, taken = set(documented(found.value)), set(parameters(found.value))
+    if not said and not inspect.isclass(found.value) and (len(taken) < 3 or has_help(found.value)):
+        # A function of one or two may leave them out, where the first sentence says it all.
+        return
+    assert said == taken, f"only documented: {said - taken}; not documented: {taken - said}"
+
+
+@pytest.mark.parametrize("found", WITH_PARAMETERS, ids=ids)
+def test_documented_defaults_are_those_of_the_signature(found: Documented) -> None:
+    defaults = parameters(found.value)
+    for name, text in documented(found.value).items():
+        stated = stated_default(text)
+        if stated is not None and name in defaults:
+            assert stated == defaults[name], f"{name}: {text}"
+
+
+def test_parser_reads_what_the_style_guide_shows() -> None:
+    def mix_up(images: Any, alpha: float = 0.2, *rest: Any, mode: str = "crop") -> None:
+        """Blends each example with a partner.
+
+        Args:
+            images: float32 [B, H, W, C]; the shape
+                stays: as it is.
+            alpha: > 0, default 0.2.
+            *rest: More, defaults to `pad`.
+            mode: By default the image's own.
+
+        Raises:
+            ValueError: `alpha` is not positive.
+        """
+
+    entries = documented_in(mix_up.__doc__)
+    assert list(entries) == list(parameters(mix_up)) == ["images", "alpha", "rest", "mode"]
+    assert entries["images"].endswith("the shape stays: as it is.")
+    assert [stated_default(text) for text in entries.values()] == [None, 0.2, "pad", None]
