@@ -5,7 +5,6 @@ from __future__ import annotations
 import csv
 import io
 import json
-import os
 import zipfile
 import zlib
 from collections.abc import Iterator, Mapping, Sequence
@@ -14,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from pipelines.destination import check_destination
 from pipelines.recipe import Recipe
 from zoo.errors import RunError
 from zoo.files import replacing, write_json, write_text
@@ -46,24 +46,12 @@ class Run:
             resume: Whether a run in it may be gone on with.
 
         Raises:
+            InputError: Nothing can be written there.
             RunError: It holds something else, or a run and `resume` was not asked for.
         """
+        check_destination(path, "--out")
         run = cls(path)
-        try:
-            taken = path.exists() and (not path.is_dir() or any(path.iterdir()))
-            below = next((p for p in path.absolute().parents if p.exists()), path)
-        except OSError as error:
-            raise RunError(
-                f"{str(path)[:80]} cannot be a run's directory: {error.strerror}",
-                mend="choose another --out",
-            ) from None
-        if not below.is_dir() or not os.access(below, os.W_OK):
-            raise RunError(
-                f"{path} cannot be written",
-                expected="a place to write into",
-                received=f"{below}, which is {'read-only' if below.is_dir() else 'a file'}",
-                mend="choose another --out",
-            )
+        taken = path.exists() and (not path.is_dir() or any(path.iterdir()))
         if taken and not run.recipe_file.is_file():
             raise RunError(
                 f"{path} exists and is no run",
