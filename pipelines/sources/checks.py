@@ -8,8 +8,6 @@ from collections.abc import Iterable, Sequence
 from dataclasses import replace
 from pathlib import PurePosixPath
 
-import numpy as np
-
 from pipelines.sources.folder import IMAGE_ENDINGS
 from pipelines.sources.scan import MISSING, Fact
 from pipelines.sources.source import Examples, Listing
@@ -35,6 +33,8 @@ def exclude(listing: Listing, patterns: Sequence[str]) -> Listing:
     Returns:
         A listing of what stays, its labels counted anew.
     """
+    import numpy as np
+
     if not patterns:
         return listing
     splits: dict[str, Examples] = {}
@@ -112,6 +112,8 @@ def check_classes(data: str, listing: Listing, *, found: str = "image") -> None:
         SingleClassError: There is one class.
         DataError: A class's name cannot stand on a line of its own.
     """
+    import numpy as np
+
     for name in listing.class_names:
         if name.splitlines() != [name] or name != name.strip():
             raise DataError(

@@ -6,8 +6,6 @@ import csv
 import os
 from pathlib import Path
 
-import numpy as np
-
 from pipelines.sources.folder import SPLIT_NAMES
 from pipelines.sources.source import Examples, Listing, Remark
 from zoo.errors import DataError
@@ -31,6 +29,8 @@ def read_csv(data: str) -> Listing:
         DataError: The file is absent or no such table, a row lacks a value, or two
             rows say different things about one image.
     """
+    import numpy as np
+
     path = Path(data)
     rows = _rows(path, data)
     has_split = bool(rows) and "split" in rows[0][1]

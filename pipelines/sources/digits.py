@@ -7,8 +7,6 @@ from __future__ import annotations
 
 import io
 
-import numpy as np
-
 from pipelines.sources.source import Examples, Listing
 
 
@@ -17,6 +15,7 @@ def read_digits(data: str = "digits") -> Listing:
 
     They stay 8x8: the transform enlarges them to what the network takes.
     """
+    import numpy as np
     from PIL import Image
     from sklearn.datasets import load_digits
 

@@ -6,8 +6,6 @@ import os
 from collections.abc import Iterator
 from pathlib import Path
 
-import numpy as np
-
 from pipelines.sources.source import Examples, Listing, Remark
 from zoo.errors import DataError
 
@@ -55,6 +53,8 @@ def read_folder(data: str) -> Listing:
         DataError: The folder or one in it cannot be read, a class folder's name is
             not valid Unicode, or `train/` is missing beside `val/`.
     """
+    import numpy as np
+
     root = Path(data)
     folders, files = _visible(root)
     splits = _split_folders(data, folders)

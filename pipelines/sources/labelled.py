@@ -6,8 +6,6 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-import numpy as np
-
 from pipelines.sources.catalogue import divide, kind_of
 from pipelines.sources.checks import check_decodable, check_images, exclude
 from pipelines.sources.folder import SPLIT_NAMES
@@ -103,6 +101,8 @@ def open_labelled(data: str, config: DataConfig, class_names: tuple[str, ...]) -
 
 def _with_classes(data: str, listing: Listing, class_names: tuple[str, ...]) -> Listing:
     """Returns the listing with its labels as indices into a model's classes."""
+    import numpy as np
+
     used = sorted({label for e in listing.splits.values() for label in e.labels.tolist()})
     strange = [listing.class_names[i] for i in used if listing.class_names[i] not in class_names]
     if strange:
@@ -122,6 +122,8 @@ def _with_classes(data: str, listing: Listing, class_names: tuple[str, ...]) -> 
 
 def _read_any_split(data: str) -> Listing:
     """Lists a data set, of which val/ or test/ may stand without train/."""
+    import numpy as np
+
     kind = kind_of(data)
     folders = _judging_folders(Path(data)) if kind.name == "folder" else {}
     if not folders:
@@ -165,6 +167,8 @@ def _judging_folders(root: Path) -> dict[str, Path]:
 
 def _join(parts: Sequence[Examples]) -> Examples:
     """Returns the examples of one source's splits as one."""
+    import numpy as np
+
     files = [file for part in parts for file in part.files or ()]
     encoded = [content for part in parts for content in part.encoded or ()]
     shapes = [part.shapes for part in parts if part.shapes is not None]

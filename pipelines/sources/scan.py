@@ -15,11 +15,13 @@ from collections.abc import Mapping
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
 from pathlib import Path
-
-import numpy as np
-import numpy.typing as npt
+from typing import TYPE_CHECKING
 
 from pipelines.sources.source import Examples, Listing
+
+if TYPE_CHECKING:
+    import numpy as np
+    import numpy.typing as npt
 
 MISSING = "missing"
 """The problem of a file that is named but not there."""
@@ -102,6 +104,8 @@ def decodable(
         The listing, whose examples now know their digests and shapes; and the facts
         in its order.
     """
+    import numpy as np
+
     kept_splits: dict[str, Examples] = {}
     kept_facts: list[Fact] = []
     for split, examples in listing.splits.items():
@@ -257,5 +261,7 @@ def _count_colours(image: npt.NDArray[np.uint8]) -> int:
 
 
 def _distinct(pixels: npt.NDArray[np.uint8]) -> int:
+    import numpy as np
+
     codes = pixels.astype(np.uint32) @ np.array([65536, 256, 1], np.uint32)
     return len(np.unique(codes))

@@ -5,8 +5,6 @@ from __future__ import annotations
 import hashlib
 import math
 
-import numpy as np
-
 from pipelines.sources.source import Examples
 from zoo.errors import DataError
 
@@ -40,6 +38,8 @@ def split_examples(
     Raises:
         DataError: A class has fewer images than there are parts.
     """
+    import numpy as np
+
     fractions = {"val": val_fraction, "test": test_fraction}
     fractions = {part: fraction for part, fraction in fractions.items() if fraction > 0}
     chosen: dict[str, list[int]] = {part: [] for part in ("train", *fractions)}

@@ -15,8 +15,6 @@ from collections.abc import Callable, Iterator
 from typing import Any
 from urllib.parse import urlsplit
 
-import numpy as np
-
 from pipelines.sources.folder import SPLIT_NAMES
 from pipelines.sources.source import Examples, Listing
 from zoo.errors import DataError
@@ -199,6 +197,7 @@ def _features(name: str, builder: Any) -> tuple[str, str]:
 
 
 def _is_image(feature: Any) -> bool:
+    import numpy as np
     import tensorflow_datasets as tfds
 
     if isinstance(feature, tfds.features.Image):
@@ -212,6 +211,7 @@ def _is_image(feature: Any) -> bool:
 
 
 def _read(name: str, builder: Any) -> Listing:
+    import numpy as np
     import tensorflow as tf
     import tensorflow_datasets as tfds
 

@@ -74,7 +74,7 @@ def test_help_and_list_load_no_tensorflow() -> None:
         code = (
             "import sys; from pipelines.cli import run_command\n"
             f"status = run_command({[a for a in arguments if a]!r})\n"
-            "assert not {'tensorflow', 'keras', 'matplotlib'} & set(sys.modules)\n"
+            "assert not {'tensorflow', 'keras', 'numpy', 'matplotlib'} & set(sys.modules)\n"
             "sys.exit(status)"
         )
         subprocess.run([sys.executable, "-c", code], check=True, capture_output=True)
