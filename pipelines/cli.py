@@ -130,7 +130,7 @@ def pretrain(
     from pipelines.pretrain import pretrain as pretrain_backbone
 
     settings = _recipe(data, recipe or _begun(out, resume), backbone, set_, preset="pretrain")
-    METHODS[method]
+    METHODS[method]  # one so far; a miss says which there are
     print(pretrain_backbone(data, settings, out=out, resume=resume))
 
 

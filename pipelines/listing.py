@@ -37,6 +37,7 @@ def _weights() -> tuple[Table[Any], Columns]:
         "proof": lambda row: row.proof,
         "file": lambda row: row.file,
         "url": lambda row: row.url,
+        "origin": lambda row: row.origin,
     }
 
 
@@ -75,7 +76,7 @@ LISTINGS: Mapping[str, Callable[[], tuple[Table[Any], Columns]]] = {
 }
 
 # Too long for a line of a terminal; `--json` has them.
-_HIDDEN = {"backbones": {"paper"}, "weights": {"url", "normalisation"}}
+_HIDDEN = {"backbones": {"paper"}, "weights": {"url", "normalisation", "origin"}}
 
 
 def show_table(name: str, *, as_json: bool) -> None:
