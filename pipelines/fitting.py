@@ -27,8 +27,13 @@ from tuning.averaging import validating_averages
 from tuning.optimizers import build_optimizer
 from tuning.schedules import build_schedule
 from tuning.stopping import EarlyStopping
-from zoo.classifier import build_classifier, check_blocks, logits_of, unfreeze_top
+from zoo.backbones import resolve
+from zoo.classifier import backbone_of, build_classifier, check_blocks, logits_of, unfreeze_top
 from zoo.errors import RunError
+from zoo.preprocessing import NORMALISATIONS
+
+# Enough patches for a covariance of 12 channels, few enough to decode in a second.
+_STEM_IMAGES = 2000
 
 
 @dataclass(frozen=True)
@@ -89,6 +94,7 @@ class Fitting:
         _make_repeatable(recipe.seed, devices)
         with devices.scope():
             self.classifier = self._build()
+            self._fit_stem()
             if devices.num_replicas > 1:
                 _synchronise(self.classifier)
             self.logits = logits_of(self.classifier, frozen=bool(recipe.backbone.frozen))
@@ -151,6 +157,23 @@ class Fitting:
             len(self.source.class_names),
             frozen=bool(recipe.backbone.frozen),
         )
+
+    def _fit_stem(self) -> None:
+        """Fits the first layers of a backbone with random weights, if it wants that."""
+        import keras
+
+        recipe, train = self.recipe, self.source.train
+        row, weights = resolve(recipe.backbone.name)
+        if row.fit_stem is None or weights is not None or self.checkpoint is not None:
+            return
+        spread = np.linspace(0, len(train) - 1, min(len(train), _STEM_IMAGES)).astype(np.int64)
+        images = build_eval_dataset(
+            train.take(spread), recipe.input.preprocessing, 256, len(self.source.class_names)
+        )
+        pixels = np.concatenate([batch for batch, _ in images.as_numpy_iterator()])
+        normalised = NORMALISATIONS[row.normalisation].apply(pixels.astype(np.float32))
+        backbone = backbone_of(self.classifier, recipe.backbone.name)
+        row.fit_stem(backbone, keras.ops.convert_to_numpy(normalised))
 
     def _compile(self, phase: Phase) -> None:
         import keras

@@ -8,6 +8,7 @@ from typing import Annotated, Any
 
 from pydantic import Field, field_validator
 
+from tuning.rates import with_rates
 from zoo.config import Config
 from zoo.table import Table
 
@@ -69,12 +70,16 @@ class OptimizerConfig(Config):
             out, the optimizer's own, which only AdamW has.
         ema: Momentum of a running average of the weights, 0 to below 1, which
             then is what is validated and kept (Polyak and Juditsky, 1992); 0 is none.
+        bias_rate: Factor on the learning rate of biases, those of batch normalisation
+            included, above 0. 64 lets a network that is trained from random weights
+            for few epochs learn faster (Jordan, 2024, arXiv 2404.00498).
     """
 
     name: str = "nesterov"
     learning_rate: Annotated[float, Field(gt=0, le=10)] | None = None
     weight_decay: Annotated[float, Field(ge=0, lt=1)] | None = None
     ema: Annotated[float, Field(ge=0, lt=1)] = 0.0
+    bias_rate: Annotated[float, Field(gt=0, le=1000)] = 1.0
 
     @field_validator("name")
     @classmethod
@@ -99,10 +104,20 @@ def build_optimizer(config: OptimizerConfig, learning_rate: Any = None) -> Any:
     import keras
 
     row, config = OPTIMIZERS[config.name], config.completed()
-    return getattr(keras.optimizers, row.keras_class)(
+    optimizer_class = getattr(keras.optimizers, row.keras_class)
+    if config.bias_rate != 1:
+        optimizer_class = with_rates(
+            optimizer_class, lambda variable: config.bias_rate if is_bias(variable) else 1.0
+        )
+    return optimizer_class(
         learning_rate=config.learning_rate if learning_rate is None else learning_rate,
         weight_decay=config.weight_decay or None,
         use_ema=config.ema > 0,
         ema_momentum=config.ema or 0.99,
         **row.arguments,
     )
+
+
+def is_bias(variable: Any) -> bool:
+    """Tells whether a `keras.Variable` is added to a layer's output, not multiplied."""
+    return variable.path.rpartition("/")[2] in {"bias", "beta"}

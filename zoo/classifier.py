@@ -46,7 +46,8 @@ def build_classifier(
     images = keras.Input((size, size, 3), name="images", dtype="float32")
     normalisation = weights.normalisation if weights else row.normalisation
     x = NORMALISATIONS[normalisation].apply(images)
-    network.trainable = not frozen
+    if frozen:
+        network.trainable = False
     logits = build_head(network(x), head, num_classes)
     probabilities = keras.layers.Softmax(name="probabilities", dtype="float32")(logits)
     return keras.Model(images, probabilities, name="classifier")

@@ -8,10 +8,13 @@ from typing import Any
 import numpy as np
 import pytest
 
-from pipelines import Recipe, evaluate, train
+from pipelines import Recipe, evaluate, open_source, train
+from pipelines.input import build_eval_dataset
 from pipelines.pretrain import pretrain
 from zoo.backbones import BACKBONES, build_backbone, resolve
+from zoo.backbones.micro_resnet import whiten
 from zoo.errors import RecipeError, WeightsError
+from zoo.preprocessing import NORMALISATIONS
 from zoo.pretrained_file import load_pretrained, read_card
 
 SETTINGS: dict[str, Any] = {
@@ -36,13 +39,13 @@ def test_card_says_where_it_comes_from_and_names_no_path(pretrained: Path) -> No
     assert card.data == "colours"
     assert card.split == "val"
     page = (pretrained.parent / "card.md").read_text(encoding="utf-8")
-    for text in (f"{card.accuracy:.4f}", "487,024", "SHA-256", "blue, green, red", "[optimizer]"):
+    for text in (f"{card.accuracy:.4f}", "488,448", "SHA-256", "blue, green, red", "[optimizer]"):
         assert text in page
     assert str(pretrained.parents[2]) not in page + card.model_dump_json()
 
 
 def test_file_is_half_the_weights(pretrained: Path) -> None:
-    assert pretrained.stat().st_size < 487_024 * 2.2
+    assert pretrained.stat().st_size < 488_448 * 2.2
 
 
 def test_figures_of_the_card_are_those_of_the_file(pretrained: Path, tiny_folder: Path) -> None:
@@ -65,6 +68,21 @@ def test_backbone_of_the_file_is_that_of_the_run(pretrained: Path) -> None:
     inner = classifier.get_layer("micro_resnet_s")
     for one, other in zip(ours.get_weights(), inner.get_weights(), strict=True):
         np.testing.assert_array_equal(one, other)
+
+
+def test_first_layer_is_fitted_to_the_training_images_and_kept(
+    pretrained: Path, tiny_folder: Path
+) -> None:
+    recipe = Recipe.from_toml(pretrained.parent / "recipe.toml")
+    source = open_source(str(tiny_folder), recipe.data, seed=recipe.seed)
+    images = build_eval_dataset(source.train, recipe.input.preprocessing, 64, 3)
+    pixels = np.concatenate([batch for batch, _ in images.as_numpy_iterator()])
+    fresh = BACKBONES["micro_resnet_s"].build(32)
+    normalised = NORMALISATIONS["cifar10"].apply(pixels.astype(np.float32)).numpy()
+    whiten(fresh, normalised)
+    kept = build_backbone(str(pretrained), 32).get_layer("whiten").get_weights()[0]
+    # Float16 has eleven bits.
+    np.testing.assert_allclose(kept, fresh.get_layer("whiten").get_weights()[0], rtol=2**-11)
 
 
 def test_file_is_a_backbone_to_start_from(
@@ -102,7 +120,9 @@ def test_file_that_is_none_is_refused_in_one_line(content: bytes, tmp_path: Path
 def test_file_of_another_architecture_is_refused(pretrained: Path) -> None:
     model = BACKBONES["micro_resnet_m"].build(32)
     before = model.get_weights()
-    with pytest.raises(WeightsError, match=r"expected prep/kernel of shape \(3, 3, 3, 32\)"):
+    with pytest.raises(
+        WeightsError, match=r"expected stage1_conv/kernel of shape \(3, 3, 24, 64\)"
+    ):
         BACKBONES["micro_resnet_m"].load(model, pretrained)
     for one, other in zip(before, model.get_weights(), strict=True):
         np.testing.assert_array_equal(one, other)

@@ -25,6 +25,8 @@ class Backbone:
         summary: One line on when to use it.
         build: Maps a height and width in pixels to a `keras.Model` from float32
             [B, S, S, 3], normalised, to features [B, h, w, F], random weights.
+        fit_stem: Fits the first layers of what `build` made to normalised images
+            float32 [N, S, S, 3], where training from random weights starts so.
         load: Reads a verified weight file into what `build` made.
         input_size: The native height and width in pixels.
         min_size: The smallest height and width it accepts.
@@ -44,6 +46,7 @@ class Backbone:
     name: str
     summary: str
     build: Callable[[int], Any]
+    fit_stem: Callable[[Any, Any], None] | None = None
     load: Callable[[Any, Path], None] = load_weights
     input_size: int
     min_size: int
