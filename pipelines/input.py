@@ -195,6 +195,48 @@ def build_train_stream(
     return TrainStream(dataset, steps)
 
 
+def build_view_dataset(
+    examples: Examples,
+    preprocessing: Preprocessing,
+    augment: AugmentConfig,
+    *,
+    seed: int,
+    view: int,
+    batch_size: int,
+    images: DecodedImages | None = None,
+) -> Any:
+    """Builds one augmented view of every image, in order: what features are extracted from.
+
+    Image `index` is drawn from the key (seed, view, index), as the training stream
+    draws it in the pass of that number, so a view depends neither on the batch size
+    nor on which other images or views are asked for.
+
+    Args:
+        examples: Any split.
+        preprocessing: The transform.
+        augment: How far images vary.
+        seed: Of the augmentation.
+        view: Which view, from 0.
+        batch_size: Images a batch; the last one has what is left.
+        images: What `decode_images` returned for these examples; None reads and
+            decodes each image when its turn comes.
+
+    Returns:
+        A finite `tf.data.Dataset` of uint8 [b, S, S, 3].
+    """
+    import tensorflow as tf
+
+    fetch = images.fetch if images else _reader(examples)
+
+    def render(index: Any) -> Any:
+        key = tf.stack([tf.constant(seed, tf.int64), tf.constant(view, tf.int64), index])
+        return render_augmented(fetch(index), preprocessing, augment, key)
+
+    indices = tf.data.Dataset.range(len(examples))
+    views = indices.map(render, num_parallel_calls=tf.data.AUTOTUNE)
+    return views.batch(batch_size).prefetch(tf.data.AUTOTUNE)
+
+
 def steps_per_epoch(num_images: int, batch_size: int, num_replicas: int = 1) -> int:
     """Returns the fewest batches that hold every image, as `build_train_stream` cuts them.
 

@@ -20,6 +20,7 @@ from pipelines.input import (
     InputConfig,
     build_eval_dataset,
     build_train_stream,
+    build_view_dataset,
     decode_images,
     steps_per_epoch,
 )
@@ -186,6 +187,31 @@ def test_steps_per_epoch_are_those_of_the_stream(
     batch = stream.dataset.element_spec[0].shape[0]
     assert batch % num_replicas == 0
     assert (steps - 1) * batch < num_images <= steps * batch
+
+
+def test_views_are_those_of_the_stream_in_the_pass_of_their_number(examples: Examples) -> None:
+    config = InputConfig(size=16, batch_size=COUNT)
+    stream = build_train_stream(
+        examples, config, AugmentConfig(), class_weights=np.ones(4, np.float32), seed=1
+    )
+    for view, batch in enumerate(_take(stream, 2)):
+        options = {"seed": 1, "view": view}
+        transform = config.preprocessing
+        for size in (7, COUNT):
+            views = np.concatenate(
+                list(
+                    build_view_dataset(
+                        examples, transform, AugmentConfig(), batch_size=size, **options
+                    ).as_numpy_iterator()
+                )
+            )
+            assert views.shape == (COUNT, 16, 16, 3)
+            assert {v.tobytes() for v in views} == {v.tobytes() for v in batch}
+        images = decode_images(examples, 64)
+        (kept,) = build_view_dataset(
+            examples, transform, AugmentConfig(), batch_size=COUNT, images=images, **options
+        )
+        np.testing.assert_array_equal(kept, views)
 
 
 def test_augmentation_of_nothing_is_the_validation_transform(examples: Examples) -> None:
