@@ -17,7 +17,7 @@ from pipelines.sources.folder import read_folder
 from pipelines.sources.options import DataConfig
 from pipelines.sources.scan import decodable, scan
 from pipelines.sources.source import Examples, Listing, Remark, Source
-from pipelines.sources.split import split_examples
+from pipelines.sources.split import first_per_class, split_examples
 from pipelines.sources.suspects import find_suspects
 from pipelines.sources.tfds_set import read_tfds
 from zoo.errors import DataError
@@ -180,7 +180,10 @@ def divide(listing: Listing, config: DataConfig, seed: int) -> dict[str, Example
         "val_fraction": 0.0 if "val" in splits else config.val_fraction,
         "test_fraction": 0.0 if "test" in splits else config.test_fraction,
     }
-    return splits | split_examples(whole, listing.class_names, **wanted, seed=seed)
+    splits |= split_examples(whole, listing.class_names, **wanted, seed=seed)
+    if config.train_per_class:
+        splits["train"] = first_per_class(splits["train"], config.train_per_class, seed=seed)
+    return splits
 
 
 def describe(source: Source | Labelled, *, most: int = 20) -> list[str]:

@@ -18,6 +18,9 @@ class DataConfig(Config):
             class gives at least one image.
         test_fraction: Share of every class that goes to test where the source has no
             test images of its own; 0 makes no test split.
+        train_per_class: At most this many training images of each class, to see what
+            fewer labels cost; 0 takes all. Which ones depends on the recipe's seed, and
+            fewer are always among more.
         exclude: Images to leave out: names as the messages write them, folders
             (`train/ants`), or glob patterns (`*.gif`; `*` crosses folders too). A
             class of which nothing is left is dropped.
@@ -28,6 +31,7 @@ class DataConfig(Config):
 
     val_fraction: Annotated[float, Field(gt=0, lt=1)] = 0.2
     test_fraction: Annotated[float, Field(ge=0, lt=1)] = 0.0
+    train_per_class: Annotated[int, Field(ge=0)] = 0
     exclude: tuple[str, ...] = ()
     max_undecodable: Annotated[float, Field(ge=0, le=1)] = 0.05
 

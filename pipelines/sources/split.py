@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import math
+from collections import Counter
 
 from pipelines.sources.source import Examples
 from zoo.errors import DataError
@@ -65,6 +66,29 @@ def split_examples(
         part: examples.take(sorted(indices, key=lambda index: examples.names[index]))
         for part, indices in chosen.items()
     }
+
+
+def first_per_class(examples: Examples, count: int, *, seed: int = 0) -> Examples:
+    """Keeps so many images of each class, ranked as for a division.
+
+    Args:
+        examples: What to choose from; its names must differ.
+        count: How many of each class at most, at least 1.
+        seed: Another seed makes another choice.
+
+    Returns:
+        The chosen ones, in the order they came. Those for a smaller count are among
+        those for a larger one.
+    """
+    ranked = sorted(range(len(examples)), key=lambda index: _rank(seed, examples.names[index]))
+    found: Counter[int] = Counter()
+    chosen = []
+    for index in ranked:
+        label = int(examples.labels[index])
+        found[label] += 1
+        if found[label] <= count:
+            chosen.append(index)
+    return examples.take(sorted(chosen))
 
 
 def _rank(seed: int, name: str) -> bytes:

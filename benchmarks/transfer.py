@@ -1,0 +1,242 @@
+"""What the shipped backbone is worth: transfer beside training from scratch, by labels.
+
+Four ways to the same answer, on the same images, at 5, 20 and 100 labels a class:
+
+    frozen      features of micro_resnet_m.cifar10, kept, and a linear head
+    fine-tuned  the head first, then every block with it
+    scratch     the same network from random weights, by the pretraining recipe
+    pixels      logistic regression on the raw pixels, its penalty chosen by validation
+
+All networks take as many steps (`--steps`) with the augmentation that suits the set,
+and keep the weights that are best on the validation images; what is reported is
+accuracy on test images that nothing was chosen by. Hymenoptera has no test images of
+its own: every second validation image is one.
+
+    python benchmarks/transfer.py --out runs/transfer --hymenoptera PHOTOS
+
+Runs that are finished are not repeated. Writes OUT/transfer.json, OUT/transfer.md and
+OUT/transfer.png.
+"""
+
+from __future__ import annotations
+
+import csv
+import json
+import shutil
+import statistics
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Annotated, Any
+
+import numpy as np
+import typer
+
+from pipelines import Recipe, open_source, train
+from pipelines.input import build_eval_dataset
+from pipelines.sources import preset_of
+from zoo.files import replacing, write_json, write_text
+
+LABELS = (5, 20, 100)
+METHODS = ("frozen", "fine-tuned", "scratch", "pixels")
+BATCH = 32
+
+
+@dataclass(frozen=True)
+class Task:
+    """One set of the comparison.
+
+    Args:
+        name: What the table calls it.
+        data: DATA of the command line.
+        size: Height and width the network sees, in pixels.
+        num_classes: How many labels times classes make an epoch.
+    """
+
+    name: str
+    data: str
+    size: int
+    num_classes: int
+
+
+def write_split(folder: Path, path: Path) -> None:
+    """Writes a CSV that halves a folder's val/ into validation and test images."""
+    rows = []
+    for part in ("train", "val"):
+        for index, image in enumerate(sorted((folder / part).glob("*/*.jpg"))):
+            split = part if part == "train" or index % 2 else "test"
+            rows.append((str(image.resolve()), image.parent.name, split))
+    with replacing(path) as temporary, temporary.open("w", newline="") as file:
+        writer = csv.writer(file)
+        writer.writerow(("path", "label", "split"))
+        writer.writerows(rows)
+
+
+def recipe_for(
+    task: Task, method: str, labels: int, seed: int, *, backbone: str, steps: int, precision: str
+) -> Recipe:
+    """Returns how one network is trained."""
+    epochs = max(1, round(steps * BATCH / (labels * task.num_classes)))
+    scratch = method == "scratch"
+    from_scratch = {
+        # The pretraining recipe's, for a batch of 32 instead of 256.
+        "optimizer": {
+            "name": "nesterov",
+            "learning_rate": 0.25 * BATCH / 256,
+            "weight_decay": 0.0133,
+            "bias_rate": 64.0,
+            "ema": 0.9,
+        },
+        "schedule": {"name": "cosine", "warmup": 0.2},
+    }
+    transfer = {"optimizer": {"name": "adam", "learning_rate": 0.003}}
+    fine_tune = {
+        "fine_tune": {"blocks": 10, "epochs": max(1, epochs // 2), "learning_rate": 0.001},
+        "train": {"epochs": max(1, epochs - epochs // 2)},
+    }
+    return Recipe.preset(
+        preset_of(task.data),
+        backbone=backbone.partition(".")[0] if scratch else backbone,
+        seed=seed,
+        data={"train_per_class": labels, "test_fraction": 0.2},
+        input={"size": task.size, "batch_size": BATCH},
+        stopping={"patience": 0},
+        device={"precision": precision},
+        **(from_scratch if scratch else transfer),
+        **(fine_tune if method == "fine-tuned" else {"train": {"epochs": epochs}}),
+    )
+
+
+def pixels_accuracy(task: Task, recipe: Recipe) -> float:
+    """Returns the test accuracy of logistic regression on raw pixels."""
+    from sklearn.linear_model import LogisticRegression
+    from sklearn.pipeline import make_pipeline
+    from sklearn.preprocessing import StandardScaler
+
+    source = open_source(task.data, recipe.data, seed=recipe.seed)
+    arrays = {}
+    for name, examples in source.splits.items():
+        batches = build_eval_dataset(
+            examples, recipe.input.preprocessing, 256, len(source.class_names)
+        )
+        images = np.concatenate([images for images, _ in batches.as_numpy_iterator()])
+        arrays[name] = images.reshape(len(images), -1) / 255.0, examples.labels
+    fitted = [
+        make_pipeline(StandardScaler(), LogisticRegression(C=c, max_iter=300)).fit(*arrays["train"])
+        for c in (1e-4, 1e-3, 1e-2, 1e-1, 1.0)
+    ]
+    best = max(fitted, key=lambda model: model.score(*arrays["val"]))
+    return float(best.score(*arrays["test"]))
+
+
+def summarise(rows: list[dict[str, Any]]) -> dict[tuple[str, int, str], list[float]]:
+    """Gathers the accuracies of all seeds under (set, labels, method)."""
+    cells: dict[tuple[str, int, str], list[float]] = {}
+    for row in rows:
+        cells.setdefault((row["set"], row["labels"], row["method"]), []).append(row["accuracy"])
+    return cells
+
+
+def table_of(rows: list[dict[str, Any]]) -> str:
+    """Returns the Markdown table: mean, and the range over the seeds."""
+    cells = summarise(rows)
+    lines = ["| set | labels a class | " + " | ".join(METHODS) + " |", "|---" * 6 + "|"]
+    for task, labels in dict.fromkeys((task, labels) for task, labels, _ in cells):
+        texts = []
+        for method in METHODS:
+            values = cells.get((task, labels, method))
+            texts.append(
+                f"{statistics.mean(values):.3f} ({min(values):.3f}–{max(values):.3f})"
+                if values
+                else ""
+            )
+        lines.append(f"| {task} | {labels} | " + " | ".join(texts) + " |")
+    return "\n".join(lines) + "\n"
+
+
+def draw(rows: list[dict[str, Any]], path: Path) -> None:
+    """Draws accuracy against labels, a panel for each set."""
+    from matplotlib.figure import Figure
+
+    cells = summarise(rows)
+    tasks = list(dict.fromkeys(task for task, _, _ in cells))
+    figure = Figure(figsize=(3.6 * len(tasks), 3.4), layout="constrained")
+    axes = figure.subplots(1, len(tasks), squeeze=False, sharey=True)[0]
+    for ax, task in zip(axes, tasks, strict=True):
+        for method in METHODS:
+            points = [(n, v) for n in LABELS if (v := cells.get((task, n, method)))]
+            counts = [n for n, _ in points]
+            means = np.array([statistics.mean(v) for _, v in points])
+            low = means - [min(v) for _, v in points]
+            high = [max(v) for _, v in points] - means
+            ax.errorbar(counts, means, yerr=[low, high], marker="o", capsize=3, label=method)
+        ax.set(title=task, xscale="log", xlabel="labels a class")
+        ax.set_xticks(LABELS, [str(n) for n in LABELS])
+        ax.minorticks_off()
+        ax.grid(alpha=0.3)
+    axes[0].set_ylabel("test accuracy, mean and range")
+    axes[-1].legend(loc="lower right", fontsize=8)
+    with replacing(path) as temporary:
+        figure.savefig(temporary, dpi=120, format="png")
+
+
+def main(
+    out: Annotated[Path, typer.Option(help="Where runs and results go.")],
+    hymenoptera: Annotated[
+        Path | None, typer.Option(help="The folder of hymenoptera, with train/ and val/.")
+    ] = None,
+    seeds: Annotated[int, typer.Option(help="How many seeds.")] = 3,
+    steps: Annotated[int, typer.Option(help="Optimizer steps of every network.")] = 300,
+    backbone: str = "micro_resnet_m.cifar10",
+    precision: Annotated[str, typer.Option(help="device.precision of the runs.")] = "auto",
+) -> None:
+    """Trains what is not there yet, and writes the table and the plot."""
+    out.mkdir(parents=True, exist_ok=True)
+    tasks = [Task("textures", "textures", 64, 10), Task("digits", "digits", 32, 10)]
+    if hymenoptera is not None:
+        write_split(hymenoptera, out / "hymenoptera.csv")
+        tasks.append(Task("hymenoptera", str(out / "hymenoptera.csv"), 64, 2))
+    rows = []
+    for task in tasks:
+        for labels in LABELS:
+            for method in METHODS:
+                for seed in range(seeds):
+                    how = "frozen" if method == "pixels" else method
+                    recipe = recipe_for(
+                        task,
+                        how,
+                        labels,
+                        seed,
+                        backbone=backbone,
+                        steps=steps,
+                        precision=precision,
+                    )
+                    name = f"{task.name}-{labels}-{method}-{seed}"
+                    result = out / f"{name}.json"
+                    if not result.exists():
+                        if method == "pixels":
+                            accuracy = pixels_accuracy(task, recipe)
+                        else:
+                            shutil.rmtree(out / name, ignore_errors=True)
+                            run = train(task.data, recipe, out=out / name)
+                            accuracy = run.metrics["test"]["accuracy"]
+                            shutil.rmtree(out / name)
+                        write_json(result, {"accuracy": accuracy})
+                    accuracy = json.loads(result.read_text(encoding="utf-8"))["accuracy"]
+                    rows.append(
+                        {
+                            "set": task.name,
+                            "labels": labels,
+                            "method": method,
+                            "seed": seed,
+                            "accuracy": accuracy,
+                        }
+                    )
+                    print(f"{name}: {accuracy:.4f}", flush=True)
+    write_json(out / "transfer.json", {"backbone": backbone, "steps": steps, "rows": rows})
+    write_text(out / "transfer.md", table_of(rows))
+    draw(rows, out / "transfer.png")
+    print(table_of(rows))
+
+
+if __name__ == "__main__":
+    typer.run(main)
