@@ -83,7 +83,7 @@ def recipe_for(
             "name": "nesterov",
             "learning_rate": 0.25 * BATCH / 256,
             "weight_decay": 0.0133,
-            "bias_rate": 64.0,
+            "beta_rate": 64.0,
             "ema": 0.9,
         },
         "schedule": {"name": "cosine", "warmup": 0.2},

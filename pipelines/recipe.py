@@ -211,7 +211,7 @@ class Recipe(Config):
 
 
 # After https://arxiv.org/abs/2404.00498: few epochs, a high rate that rises and falls,
-# much weight decay, fast biases, Nesterov, label smoothing, averaged weights, flips and
+# much weight decay, fast shifts, Nesterov, label smoothing, averaged weights, flips and
 # small shifts.
 _FROM_SCRATCH = {
     "data": {"val_fraction": 0.02},
@@ -222,7 +222,7 @@ _FROM_SCRATCH = {
         "name": "nesterov",
         "learning_rate": 0.25,
         "weight_decay": 0.0133,
-        "bias_rate": 64.0,
+        "beta_rate": 64.0,
         "ema": 0.99,
     },
     "schedule": {"name": "cosine", "warmup": 0.2},

@@ -70,16 +70,16 @@ class OptimizerConfig(Config):
             out, the optimizer's own, which only AdamW has.
         ema: Momentum of a running average of the weights, 0 to below 1, which
             then is what is validated and kept (Polyak and Juditsky, 1992); 0 is none.
-        bias_rate: Factor on the learning rate of biases, those of batch normalisation
-            included, above 0. 64 lets a network that is trained from random weights
-            for few epochs learn faster (Jordan, 2024, arXiv 2404.00498).
+        beta_rate: Factor on the learning rate of batch normalisation's shifts β, above
+            0. 64 lets a network that is trained from random weights for few epochs
+            learn faster (Jordan, 2024, arXiv 2404.00498).
     """
 
     name: str = "nesterov"
     learning_rate: Annotated[float, Field(gt=0, le=10)] | None = None
     weight_decay: Annotated[float, Field(ge=0, lt=1)] | None = None
     ema: Annotated[float, Field(ge=0, lt=1)] = 0.0
-    bias_rate: Annotated[float, Field(gt=0, le=1000)] = 1.0
+    beta_rate: Annotated[float, Field(gt=0, le=1000)] = 1.0
 
     @field_validator("name")
     @classmethod
@@ -105,9 +105,9 @@ def build_optimizer(config: OptimizerConfig, learning_rate: Any = None) -> Any:
 
     row, config = OPTIMIZERS[config.name], config.completed()
     optimizer_class = getattr(keras.optimizers, row.keras_class)
-    if config.bias_rate != 1:
+    if config.beta_rate != 1:
         optimizer_class = with_rates(
-            optimizer_class, lambda variable: config.bias_rate if is_bias(variable) else 1.0
+            optimizer_class, lambda variable: config.beta_rate if is_beta(variable) else 1.0
         )
     return optimizer_class(
         learning_rate=config.learning_rate if learning_rate is None else learning_rate,
@@ -118,6 +118,6 @@ def build_optimizer(config: OptimizerConfig, learning_rate: Any = None) -> Any:
     )
 
 
-def is_bias(variable: Any) -> bool:
-    """Tells whether a `keras.Variable` is added to a layer's output, not multiplied."""
-    return variable.path.rpartition("/")[2] in {"bias", "beta"}
+def is_beta(variable: Any) -> bool:
+    """Tells whether a `keras.Variable` is a shift of batch normalisation."""
+    return variable.path.rpartition("/")[2] == "beta"
