@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from typing import Annotated, Any
@@ -195,46 +196,61 @@ def build_train_stream(
     return TrainStream(dataset, steps)
 
 
-def build_view_dataset(
+def build_views_dataset(
     examples: Examples,
     preprocessing: Preprocessing,
     augment: AugmentConfig,
     *,
     seed: int,
-    view: int,
+    views: Sequence[int],
     batch_size: int,
+    numbers: npt.NDArray[np.int64] | None = None,
     images: DecodedImages | None = None,
 ) -> Any:
-    """Builds one augmented view of every image, in order: what features are extracted from.
+    """Builds several views of every image, in order: what features are extracted from.
 
-    Image `index` is drawn from the key (seed, view, index), as the training stream
-    draws it in the pass of that number, so a view depends neither on the batch size
-    nor on which other images or views are asked for.
+    View 0 is the one that validation shows. Any other is drawn from the key (seed,
+    view, number of the image), so it depends neither on the batch size nor on which
+    other images or views are asked for. An image is decoded once for all its views.
 
     Args:
         examples: Any split.
         preprocessing: The transform.
         augment: How far images vary.
         seed: Of the augmentation.
-        view: Which view, from 0.
-        batch_size: Images a batch; the last one has what is left.
+        views: Which views, 0 or more.
+        batch_size: Views a batch, across images; the last one has what is left.
+        numbers: int64 [N], what stands for each image in its key; None counts them
+            from 0, as the training stream does.
         images: What `decode_images` returned for these examples; None reads and
             decodes each image when its turn comes.
 
     Returns:
-        A finite `tf.data.Dataset` of uint8 [b, S, S, 3].
+        A finite `tf.data.Dataset` of uint8 [b, S, S, 3]: all views of the first
+        image, then those of the second, and so on.
     """
     import tensorflow as tf
 
     fetch = images.fetch if images else _reader(examples)
+    counted = np.arange(len(examples)) if numbers is None else numbers
+    keys = tf.constant(counted, tf.int64)
 
     def render(index: Any) -> Any:
-        key = tf.stack([tf.constant(seed, tf.int64), tf.constant(view, tf.int64), index])
-        return render_augmented(fetch(index), preprocessing, augment, key)
+        image = fetch(index)
+        return tf.stack(
+            [
+                render_augmented(
+                    image, preprocessing, augment, tf.stack([np.int64(seed), view, keys[index]])
+                )
+                if view
+                else preprocessing.fit_image(image)
+                for view in map(np.int64, views)
+            ]
+        )
 
     indices = tf.data.Dataset.range(len(examples))
-    views = indices.map(render, num_parallel_calls=tf.data.AUTOTUNE)
-    return views.batch(batch_size).prefetch(tf.data.AUTOTUNE)
+    rendered = indices.map(render, num_parallel_calls=tf.data.AUTOTUNE).unbatch()
+    return rendered.batch(batch_size).prefetch(tf.data.AUTOTUNE)
 
 
 def steps_per_epoch(num_images: int, batch_size: int, num_replicas: int = 1) -> int:

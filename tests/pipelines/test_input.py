@@ -20,7 +20,7 @@ from pipelines.input import (
     InputConfig,
     build_eval_dataset,
     build_train_stream,
-    build_view_dataset,
+    build_views_dataset,
     decode_images,
     steps_per_epoch,
 )
@@ -189,29 +189,37 @@ def test_steps_per_epoch_are_those_of_the_stream(
     assert (steps - 1) * batch < num_images <= steps * batch
 
 
+def _views(examples: Examples, **options: Any) -> np.ndarray:
+    transform = InputConfig(size=16).preprocessing
+    options = {"seed": 1, "batch_size": COUNT, **options}
+    dataset = build_views_dataset(examples, transform, AugmentConfig(), **options)
+    return np.concatenate(list(dataset.as_numpy_iterator()))
+
+
 def test_views_are_those_of_the_stream_in_the_pass_of_their_number(examples: Examples) -> None:
     config = InputConfig(size=16, batch_size=COUNT)
     stream = build_train_stream(
         examples, config, AugmentConfig(), class_weights=np.ones(4, np.float32), seed=1
     )
-    for view, batch in enumerate(_take(stream, 2)):
-        options = {"seed": 1, "view": view}
-        transform = config.preprocessing
-        for size in (7, COUNT):
-            views = np.concatenate(
-                list(
-                    build_view_dataset(
-                        examples, transform, AugmentConfig(), batch_size=size, **options
-                    ).as_numpy_iterator()
-                )
-            )
-            assert views.shape == (COUNT, 16, 16, 3)
-            assert {v.tobytes() for v in views} == {v.tobytes() for v in batch}
-        images = decode_images(examples, 64)
-        (kept,) = build_view_dataset(
-            examples, transform, AugmentConfig(), batch_size=COUNT, images=images, **options
-        )
-        np.testing.assert_array_equal(kept, views)
+    for view, batch in list(enumerate(_take(stream, 3)))[1:]:
+        views = _views(examples, views=[view])
+        assert {v.tobytes() for v in views} == {v.tobytes() for v in batch}
+
+
+def test_views_depend_on_nothing_but_image_and_key(examples: Examples) -> None:
+    together = _views(examples, views=[0, 2, 3])
+    assert together.shape == (3 * COUNT, 16, 16, 3)
+    for place, view in enumerate((0, 2, 3)):
+        for options in ({"batch_size": 7}, {"images": decode_images(examples, 64)}):
+            alone = _views(examples, views=[view], **options)
+            np.testing.assert_array_equal(alone, together[place::3])
+    some = np.array([11, 4])
+    numbered = _views(examples.take(some), views=[0, 2, 3], numbers=some)
+    np.testing.assert_array_equal(
+        numbered, together.reshape(COUNT, 3, 16, 16, 3)[some].reshape(numbered.shape)
+    )
+    for image, plain in zip(examples.encoded or (), together[::3], strict=True):
+        np.testing.assert_array_equal(plain, InputConfig(size=16).preprocessing(image))
 
 
 def test_augmentation_of_nothing_is_the_validation_transform(examples: Examples) -> None:
