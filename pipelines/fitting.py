@@ -22,8 +22,10 @@ from pipelines.input import (
 from pipelines.progress import say
 from pipelines.recipe import Recipe
 from pipelines.runs import Run
+from pipelines.sampling import num_places
 from pipelines.sources import Source
 from tuning.averaging import validating_averages
+from tuning.losses import build_loss
 from tuning.optimizers import build_optimizer
 from tuning.schedules import build_schedule
 from tuning.stopping import EarlyStopping
@@ -179,15 +181,16 @@ class Fitting:
         import keras
 
         recipe, logits = self.recipe, self.logits
-        steps = steps_per_epoch(
-            len(self.source.train), recipe.input.batch_size, self.devices.num_replicas
-        )
+        places = num_places(self.source.train.labels, recipe.train.oversample)
+        steps = steps_per_epoch(places, recipe.input.batch_size, self.devices.num_replicas)
         num_steps = steps * (phase.last_epoch - phase.first_epoch)
         rate = build_schedule(recipe.schedule, phase.learning_rate, num_steps)
         logits.compile(
             optimizer=build_optimizer(recipe.optimizer, rate),
-            loss=keras.losses.CategoricalCrossentropy(
-                from_logits=True, label_smoothing=recipe.train.label_smoothing
+            loss=build_loss(
+                recipe.train.loss,
+                label_smoothing=recipe.train.label_smoothing,
+                focal_gamma=recipe.train.focal_gamma,
             ),
             metrics=[keras.metrics.CategoricalAccuracy(name="accuracy")],
             jit_compile=self.devices.jit_compile,
@@ -211,6 +214,7 @@ class Fitting:
             recipe.augment,
             class_weights=class_weights_of(self.source, recipe.train.class_weights),
             seed=recipe.seed,
+            oversample=recipe.train.oversample,
             first_epoch=first,
             num_replicas=self.devices.num_replicas,
             images=images,

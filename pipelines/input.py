@@ -13,6 +13,7 @@ import numpy.typing as npt
 from pydantic import Field
 
 from pipelines.augment.geometry import AugmentConfig, render_augmented
+from pipelines.sampling import Oversample, build_places
 from pipelines.sources.source import Examples
 from zoo.errors import DataError
 from zoo.preprocessing import Preprocessing, decode
@@ -132,7 +133,7 @@ class TrainStream:
     Args:
         dataset: Yields (uint8 [B, S, S, 3], float32 [B, C] one-hot, float32 [B]
             weights), every batch of the same size.
-        steps_per_epoch: Batches an epoch: the fewest that hold every image.
+        steps_per_epoch: Batches an epoch: the fewest that hold a pass.
     """
 
     dataset: Any
@@ -146,6 +147,7 @@ def build_train_stream(
     *,
     class_weights: npt.NDArray[np.float32],
     seed: int,
+    oversample: Oversample = "none",
     first_epoch: int = 0,
     num_replicas: int = 1,
     images: DecodedImages | None = None,
@@ -153,11 +155,11 @@ def build_train_stream(
     """Builds the shuffled, augmented training input.
 
     The images pass again and again, each pass in its own order, and batches are
-    cut from that stream wherever a pass ends: every image comes equally often,
-    and no batch is ragged, which compilers and mirrored devices need. Which
-    image stands where and how it is augmented is a function of (seed, pass,
-    index) alone, so the stream from epoch 3 on is the same whether it started
-    there or at 0, at any parallelism.
+    cut from that stream wherever a pass ends: every image comes equally often
+    (every class, where rare ones are oversampled), and no batch is ragged, which
+    compilers and mirrored devices need. Which image stands where and how it is
+    augmented is a function of (seed, pass, index) alone, so the stream from epoch 3
+    on is the same whether it started there or at 0, at any parallelism.
 
     Args:
         examples: The training split.
@@ -165,6 +167,7 @@ def build_train_stream(
         augment: How far images vary.
         class_weights: float32 [C], what an image of each class counts.
         seed: Of order and augmentation.
+        oversample: Whether rare classes come round more often; `pipelines.sampling`.
         first_epoch: Where the stream starts.
         num_replicas: Devices that share a batch evenly.
         images: What `decode_images` returned for these examples, so that several
@@ -172,7 +175,8 @@ def build_train_stream(
     """
     import tensorflow as tf
 
-    count = len(examples)
+    places = build_places(examples.labels, oversample, seed=seed)
+    count = places.count if places else len(examples)
     batch = _even_batch(count, config.batch_size, num_replicas)
     steps = steps_per_epoch(count, config.batch_size, num_replicas)
     images = images or decode_images(examples, config.cache_mib)
@@ -182,10 +186,12 @@ def build_train_stream(
     preprocessing = config.preprocessing
 
     def view(position: Any) -> Any:
-        number, index = position // count, position % count
+        number, place = position // count, position % count
         if count > 1:
-            index = tf.random.experimental.index_shuffle(index, tf.stack([seed, number]), count - 1)
-        key = tf.stack([seed, number, index])
+            place = tf.random.experimental.index_shuffle(place, tf.stack([seed, number]), count - 1)
+        # An image that comes twice in a pass looks different each time.
+        key = tf.stack([seed, number, place])
+        index = places.image_at(place, number) if places else place
         image = render_augmented(fetch(index), preprocessing, augment, key)
         return image, tf.one_hot(labels[index], len(class_weights)), weights[labels[index]]
 
@@ -254,10 +260,10 @@ def build_views_dataset(
 
 
 def steps_per_epoch(num_images: int, batch_size: int, num_replicas: int = 1) -> int:
-    """Returns the fewest batches that hold every image, as `build_train_stream` cuts them.
+    """Returns the fewest batches that hold a pass, as `build_train_stream` cuts them.
 
     Args:
-        num_images: N.
+        num_images: N; with oversampling the places of a pass.
         batch_size: Images a batch that were asked for.
         num_replicas: Devices that share a batch evenly, for which it is rounded.
 

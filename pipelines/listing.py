@@ -47,6 +47,12 @@ def _optimizers() -> tuple[Table[Any], Columns]:
     return OPTIMIZERS, {"learning_rate": lambda row: row.learning_rate}
 
 
+def _losses() -> tuple[Table[Any], Columns]:
+    from tuning.losses import LOSSES
+
+    return LOSSES, {"task": lambda row: row.kind}
+
+
 def _schedules() -> tuple[Table[Any], Columns]:
     from tuning.schedules import SCHEDULES
 
@@ -72,6 +78,7 @@ LISTINGS: Mapping[str, Callable[[], tuple[Table[Any], Columns]]] = {
     "sources": _sources,
     "optimizers": _optimizers,
     "schedules": _schedules,
+    "losses": _losses,
     "normalisations": _normalisations,
 }
 

@@ -8,12 +8,14 @@ from pathlib import Path
 from typing import Annotated, Any, Literal
 
 import tomlkit
-from pydantic import BaseModel, Field, ValidationError, field_validator
+from pydantic import BaseModel, Field, ValidationError, field_validator, model_validator
 
 from pipelines.augment.geometry import AugmentConfig
 from pipelines.devices import DeviceConfig
 from pipelines.input import InputConfig
+from pipelines.sampling import Oversample
 from pipelines.sources import DataConfig
+from tuning.losses import LOSSES
 from tuning.optimizers import OptimizerConfig
 from tuning.schedules import ScheduleConfig
 from tuning.stopping import StoppingConfig
@@ -60,15 +62,39 @@ class TrainConfig(Config):
 
     Args:
         epochs: At most this many.
+        loss: A row of LOSSES for classes: `cross_entropy` or `focal`.
         label_smoothing: Share of the target spread over all classes, 0 to below
             1; Szegedy et al., 2016.
+        focal_gamma: How far the focal loss takes weight from what is answered well
+            already; 0 is cross-entropy.
         class_weights: `balanced` lets every class count the same in the loss,
             by N / (C × N_class).
+        oversample: `balanced` shows as many images of every class in an epoch as the
+            commonest has: rare ones come round several times, augmented anew.
     """
 
     epochs: Annotated[int, Field(ge=1)] = 30
+    loss: str = "cross_entropy"
     label_smoothing: Annotated[float, Field(ge=0, lt=1)] = 0.0
+    focal_gamma: Annotated[float, Field(ge=0, le=10)] = 2.0
     class_weights: Literal["none", "balanced"] = "none"
+    oversample: Oversample = "none"
+
+    @field_validator("loss")
+    @classmethod
+    def _for_classes(cls, name: str) -> str:
+        if LOSSES[name].kind != "single_label":
+            raise ValueError(f"a loss for classes; {name} is for {LOSSES[name].kind} tasks")
+        return name
+
+    @model_validator(mode="after")
+    def _balances_once(self) -> TrainConfig:
+        if self.class_weights == self.oversample == "balanced":
+            raise ValueError(
+                "class_weights and oversample both make up for rare classes, which then count "
+                "too much; expected one of them to be none"
+            )
+        return self
 
 
 class FineTuneConfig(Config):
