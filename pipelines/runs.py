@@ -170,6 +170,8 @@ class Run:
         """
         import keras
 
+        import zoo.layers  # noqa: F401  registers what a head may hold besides Keras' layers
+
         try:
             model = keras.models.load_model(self.model_file, compile=False)
         except Exception as error:

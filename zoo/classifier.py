@@ -4,7 +4,8 @@
       → normalisation → backbone → head → logits [B, C] → probabilities [B, C]
 
 It is made of Keras' own layers alone, so a saved classifier loads where this
-project is not installed.
+project is not installed; only a head with the activation `rrelu` or `step` needs
+`import zoo.layers` first.
 """
 
 from __future__ import annotations

@@ -2,40 +2,162 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from dataclasses import dataclass
 from typing import Annotated, Any, Literal
 
-from pydantic import Field
+from pydantic import Field, field_validator
 
+from zoo.activations import ACTIVATIONS
 from zoo.config import Config
+from zoo.initializers import INITIALIZERS
+from zoo.table import Table
 
 Width = Annotated[int, Field(ge=1, le=16384)]
+Share = Annotated[float, Field(ge=0, lt=1)]
+
+
+@dataclass(frozen=True)
+class Pooling:
+    """One way from a feature map to a vector.
+
+    Args:
+        name: The key in POOLINGS.
+        summary: When to use it.
+        build: Maps a Keras tensor [B, h, w, F] to one [B, F], or [B, 2 F] for both; a
+            layer called `pool` reads the map.
+    """
+
+    name: str
+    summary: str
+    build: Callable[[Any], Any]
+
+
+def _average(features: Any) -> Any:
+    from keras import layers
+
+    return layers.GlobalAveragePooling2D(name="pool")(features)
+
+
+def _maximum(features: Any) -> Any:
+    from keras import layers
+
+    return layers.GlobalMaxPooling2D(name="pool")(features)
+
+
+def _concatenated(features: Any) -> Any:
+    from keras import layers
+
+    average = layers.GlobalAveragePooling2D(name="pool")(features)
+    maximum = layers.GlobalMaxPooling2D(name="pool_max")(features)
+    return layers.Concatenate(name="pool_both")([average, maximum])
+
+
+POOLINGS: Table[Pooling] = Table(
+    "pooling",
+    [
+        Pooling("avg", "how much of it there is; what most backbones were trained with", _average),
+        Pooling("max", "whether it is there at all: small things in large images", _maximum),
+        Pooling("concatenated", "both, for twice the features", _concatenated),
+    ],
+)
 
 
 class HeadConfig(Config):
     """The layers between a backbone's feature map and the logits.
 
-    Without hidden layers the head is plain softmax regression and only
-    `pooling` matters. Each hidden layer is dense → batch normalisation →
-    activation → dropout; the defaults are the notes' recipe: He initialisation,
-    ELU, batch normalisation, dropout.
+    pooling → input dropout → hidden layers → logits. A hidden layer is dense → batch
+    normalisation → activation → dropout, or has the normalisation behind its
+    activation. Without hidden layers the head is plain softmax regression, and only
+    `pooling` and `input_dropout` matter. The defaults of the hidden layers are the
+    notes' recipe: He initialisation, ELU, batch normalisation, dropout.
 
     Args:
-        pooling: How the feature map [B, h, w, F] becomes [B, F].
+        pooling: How the feature map [B, h, w, F] becomes a vector: a row of POOLINGS.
         hidden: Units of each hidden layer, from the features to the logits.
-        initializer: Of the hidden layers' kernels; He et al., 2015.
-        activation: Of the hidden layers; ELU is Clevert et al., 2016.
-        batch_norm: Whether hidden layers are batch normalised; Ioffe and
-            Szegedy, 2015.
-        dropout: Fraction of a hidden layer's outputs dropped while training,
-            0 to below 1; Srivastava et al., 2014.
+        initializer: Of the hidden layers' kernels: a row of INITIALIZERS. The logits'
+            kernel is Glorot's, which suits softmax.
+        initializer_stddev: Standard deviation of the initializer `normal`, above 0;
+            the others know their own.
+        activation: Of the hidden layers: a row of ACTIVATIONS.
+        batch_norm: Whether hidden layers are batch normalised (Ioffe and Szegedy,
+            2015): less sensitive to the initial weights, larger learning rates, a
+            slower forward pass.
+        batch_norm_position: Whether the normalisation comes before the activation, as
+            in the paper, or after it.
+        input_dropout: Fraction of the pooled features dropped while training, 0 to
+            below 1; the notes' value is 0.2.
+        dropout: Fraction of a hidden layer's outputs dropped while training, 0 to
+            below 1 (Srivastava et al., 2014).
     """
 
-    pooling: Literal["avg", "max"] = "avg"
+    pooling: str = "avg"
     hidden: tuple[Width, ...] = ()
-    initializer: Literal["he_normal", "he_uniform"] = "he_normal"
-    activation: Literal["elu", "relu"] = "elu"
+    initializer: str = "he_normal"
+    initializer_stddev: Annotated[float, Field(gt=0, le=10)] = 0.05
+    activation: str = "elu"
     batch_norm: bool = True
-    dropout: Annotated[float, Field(ge=0, lt=1)] = 0.5
+    batch_norm_position: Literal["before", "after"] = "before"
+    input_dropout: Share = 0.0
+    dropout: Share = 0.5
+
+    @field_validator("pooling")
+    @classmethod
+    def _known_pooling(cls, name: str) -> str:
+        return POOLINGS[name].name
+
+    @field_validator("initializer")
+    @classmethod
+    def _known_initializer(cls, name: str) -> str:
+        return INITIALIZERS[name].name
+
+    @field_validator("activation")
+    @classmethod
+    def _known_activation(cls, name: str) -> str:
+        return ACTIVATIONS[name].name
+
+
+def build_trunk(features: Any, config: HeadConfig) -> Any:
+    """Puts a head's layers on a backbone's output, all but the logits.
+
+    Args:
+        features: A Keras tensor [B, h, w, F].
+        config: Which layers.
+
+    Returns:
+        A Keras tensor [B, U], U the units of the last hidden layer, or the pooled
+        features where there is none.
+    """
+    from keras import layers
+
+    x = POOLINGS[config.pooling].build(features)
+    if config.input_dropout:
+        x = layers.Dropout(config.input_dropout, name="input_dropout")(x)
+    for number, units in enumerate(config.hidden, start=1):
+        x = _hidden_layer(x, units, config, f"hidden{number}")
+    return x
+
+
+def _hidden_layer(x: Any, units: int, config: HeadConfig, name: str) -> Any:
+    from keras import layers
+
+    before = config.batch_norm and config.batch_norm_position == "before"
+    after = config.batch_norm and config.batch_norm_position == "after"
+
+    def normalise(x: Any) -> Any:
+        # A head sees few steps: at Keras' 0.99 its statistics would lag behind for hundreds.
+        return layers.BatchNormalization(momentum=0.9, name=f"{name}_norm")(x)
+
+    x = layers.Dense(
+        units,
+        kernel_initializer=INITIALIZERS[config.initializer].build(config.initializer_stddev),
+        use_bias=not before,  # batch normalisation has its own
+        name=name,
+    )(x)
+    x = normalise(x) if before else x
+    x = ACTIVATIONS[config.activation].build(f"{name}_{config.activation}")(x)
+    x = normalise(x) if after else x
+    return layers.Dropout(config.dropout, name=f"{name}_dropout")(x) if config.dropout else x
 
 
 def build_head(features: Any, config: HeadConfig, num_classes: int) -> Any:
@@ -51,20 +173,6 @@ def build_head(features: Any, config: HeadConfig, num_classes: int) -> Any:
     """
     from keras import layers
 
-    pool = {"avg": layers.GlobalAveragePooling2D, "max": layers.GlobalMaxPooling2D}
-    x = pool[config.pooling](name="pool")(features)
-    for number, units in enumerate(config.hidden, start=1):
-        x = layers.Dense(
-            units,
-            kernel_initializer=config.initializer,
-            use_bias=not config.batch_norm,  # batch normalisation has its own
-            name=f"hidden{number}",
-        )(x)
-        if config.batch_norm:
-            # A head sees few steps: at Keras' 0.99 its statistics would lag behind for hundreds.
-            x = layers.BatchNormalization(momentum=0.9, name=f"hidden{number}_norm")(x)
-        x = layers.Activation(config.activation, name=f"hidden{number}_{config.activation}")(x)
-        if config.dropout:
-            x = layers.Dropout(config.dropout, name=f"hidden{number}_dropout")(x)
+    trunk = build_trunk(features, config)
     # float32 whatever the policy: a softmax over halves loses small probabilities.
-    return layers.Dense(num_classes, name="logits", dtype="float32")(x)
+    return layers.Dense(num_classes, name="logits", dtype="float32")(trunk)

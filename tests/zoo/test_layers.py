@@ -1,0 +1,84 @@
+"""Our own layers: what RReLU draws, how the step learns, and what loading them needs."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from pathlib import Path
+
+import keras
+import numpy as np
+import pytest
+from scipy import stats
+
+from zoo.layers import RandomizedLeakyReLU, StraightThroughStep
+
+
+def test_rrelu_draws_a_slope_for_every_unit_and_example() -> None:
+    keras.utils.set_random_seed(0)
+    layer = RandomizedLeakyReLU()
+    inputs = np.full((200, 50), -2.0, np.float32)
+    first, second = (np.asarray(layer(inputs, training=True)) / -2 for _ in range(2))
+    uniform = stats.uniform(1 / 8, 1 / 3 - 1 / 8)
+    assert stats.kstest(first.ravel(), uniform.cdf).pvalue > 1e-3
+    # No column or row shares its slopes, and neither do two calls.
+    assert len(np.unique(first)) > 0.99 * first.size
+    assert abs(np.corrcoef(first.ravel(), second.ravel())[0, 1]) < 0.05
+
+
+def test_rrelu_is_the_mean_slope_when_not_training_and_keeps_what_is_positive() -> None:
+    layer = RandomizedLeakyReLU(lower=0.1, upper=0.3)
+    inputs = np.array([[-1.0, -4.0, 0.0, 3.0]], np.float32)
+    np.testing.assert_allclose(layer(inputs), [[-0.2, -0.8, 0.0, 3.0]], rtol=1e-6)
+    np.testing.assert_array_equal(layer(inputs, training=True)[:, 2:], inputs[:, 2:])
+
+
+def test_rrelu_draws_the_same_from_the_same_seed() -> None:
+    inputs = np.full((4, 4), -1.0, np.float32)
+    one, other = (RandomizedLeakyReLU(seed=3)(inputs, training=True) for _ in range(2))
+    np.testing.assert_array_equal(one, other)
+
+
+@pytest.mark.parametrize("slopes", [(0.5, 0.1), (-0.1, 0.1), (0.1, 1.5)])
+def test_rrelu_refuses_slopes_out_of_order(slopes: tuple[float, float]) -> None:
+    with pytest.raises(ValueError, match=r"0 <= lower <= upper <= 1.*Received: lower="):
+        RandomizedLeakyReLU(*slopes)
+
+
+def test_step_learns_what_its_own_gradient_could_not() -> None:
+    keras.utils.set_random_seed(0)
+    rng = np.random.default_rng(0)
+    inputs = rng.normal(size=(256, 2)).astype(np.float32)
+    labels = (inputs.sum(axis=1) > 0).astype(np.float32)
+    model = keras.Sequential(
+        [keras.Input((2,)), keras.layers.Dense(1), StraightThroughStep()],
+    )
+    model.compile(keras.optimizers.SGD(0.1), "mse")
+    before = np.mean((np.asarray(model(inputs))[:, 0] - labels) ** 2)
+    model.fit(inputs, labels, epochs=20, verbose=0)
+    after = np.mean((np.asarray(model(inputs))[:, 0] - labels) ** 2)
+    assert after < min(0.1, before)
+
+
+@pytest.mark.parametrize("layer", [RandomizedLeakyReLU(0.1, 0.2, seed=7), StraightThroughStep()])
+def test_layer_is_saved_whole_and_loads_once_it_is_imported(
+    layer: keras.layers.Layer, tmp_path: Path, root: Path
+) -> None:
+    inputs = keras.Input((3,))
+    model = keras.Model(inputs, layer(inputs))
+    model.save(tmp_path / "model.keras")
+    again = keras.models.load_model(tmp_path / "model.keras")
+    assert again.layers[-1].get_config() == layer.get_config()
+    code = (
+        "import sys, keras\n"
+        "try:\n"
+        "    keras.models.load_model('model.keras')\n"
+        "except TypeError as error:\n"
+        "    assert 'Could not locate class' in str(error), error\n"
+        "else:\n"
+        "    sys.exit('loaded without the layer')\n"
+        f"sys.path.insert(0, {str(root)!r})\n"
+        "import zoo.layers\n"
+        "keras.models.load_model('model.keras')\n"
+    )
+    subprocess.run([sys.executable, "-I", "-c", code], cwd=tmp_path, check=True)
