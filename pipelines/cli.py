@@ -97,13 +97,16 @@ def train(
     backbone: Annotated[
         str, typer.Option("--backbone", metavar="NAME", help="See `zoo list backbones`.")
     ] = "",
+    head: Annotated[
+        str, typer.Option("--head", metavar="NAME", help="linear, notes or modern.")
+    ] = "",
     set_: Set = None,
     resume: Annotated[bool, typer.Option("--resume", help="Go on where it stopped.")] = False,
 ) -> None:
     """Train a classifier on a data set."""
     from pipelines.train import train as train_run
 
-    settings = _recipe(data, recipe or _begun(out, resume), backbone, set_)
+    settings = _recipe(data, recipe or _begun(out, resume), backbone, set_, head=head)
     run = train_run(data, settings, out=out, resume=resume)
     for split in ("val", "test"):
         if figures := run.metrics.get(split):
@@ -211,7 +214,9 @@ def _recipe(
     backbone: str,
     assignments: list[str] | None,
     preset: str = "",
+    head: str = "",
 ) -> Any:
+    from pipelines.presets import HEADS
     from pipelines.recipe import (
         PRESETS,
         Recipe,
@@ -232,6 +237,8 @@ def _recipe(
         )
     # A recipe file is complete on its own; without one the data suggests a preset.
     layers: list[Mapping[str, Any]] = [settings] if file else [PRESETS[preset or preset_of(source)]]
+    if head:
+        layers.append(HEADS[head].settings)
     if backbone:
         layers.append(other_backbone(backbone))
     return Recipe.from_settings(*layers, parse_overrides(assignments or []))

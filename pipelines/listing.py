@@ -41,6 +41,30 @@ def _weights() -> tuple[Table[Any], Columns]:
     }
 
 
+def _heads() -> tuple[Table[Any], Columns]:
+    from pipelines.presets import HEADS
+
+    return HEADS, {}
+
+
+def _poolings() -> tuple[Table[Any], Columns]:
+    from zoo.heads import POOLINGS
+
+    return POOLINGS, {}
+
+
+def _activations() -> tuple[Table[Any], Columns]:
+    from zoo.activations import ACTIVATIONS
+
+    return ACTIVATIONS, {"paper": lambda row: row.paper}
+
+
+def _initializers() -> tuple[Table[Any], Columns]:
+    from zoo.initializers import INITIALIZERS
+
+    return INITIALIZERS, {"paper": lambda row: row.paper}
+
+
 def _optimizers() -> tuple[Table[Any], Columns]:
     from tuning.optimizers import OPTIMIZERS
 
@@ -76,6 +100,10 @@ LISTINGS: Mapping[str, Callable[[], tuple[Table[Any], Columns]]] = {
     "backbones": _backbones,
     "weights": _weights,
     "sources": _sources,
+    "heads": _heads,
+    "poolings": _poolings,
+    "activations": _activations,
+    "initializers": _initializers,
     "optimizers": _optimizers,
     "schedules": _schedules,
     "losses": _losses,
@@ -83,7 +111,12 @@ LISTINGS: Mapping[str, Callable[[], tuple[Table[Any], Columns]]] = {
 }
 
 # Too long for a line of a terminal; `--json` has them.
-_HIDDEN = {"backbones": {"paper"}, "weights": {"url", "normalisation", "origin"}}
+_HIDDEN = {
+    "backbones": {"paper"},
+    "weights": {"url", "normalisation", "origin"},
+    "activations": {"paper"},
+    "initializers": {"paper"},
+}
 
 
 def show_table(name: str, *, as_json: bool) -> None:

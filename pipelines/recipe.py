@@ -13,6 +13,7 @@ from pydantic import BaseModel, Field, ValidationError, field_validator, model_v
 from pipelines.augment.geometry import AugmentConfig
 from pipelines.devices import DeviceConfig
 from pipelines.input import InputConfig
+from pipelines.presets import HEADS
 from pipelines.sampling import Oversample
 from pipelines.sources import DataConfig
 from tuning.losses import LOSSES
@@ -144,16 +145,19 @@ class Recipe(Config):
     device: DeviceConfig = DeviceConfig()
 
     @classmethod
-    def preset(cls, name: str = "photo", *, backbone: str = "", **settings: Any) -> Recipe:
+    def preset(
+        cls, name: str = "photo", *, backbone: str = "", head: Any = None, **settings: Any
+    ) -> Recipe:
         """Returns the recipe that suits a kind of image.
 
         Args:
             name: `photo`, `digits`, `textures` or `pretrain`.
             backbone: Instead of the preset's own.
+            head: The name of a preset in HEADS, or the section, as a mapping.
             **settings: Sections, as mappings, that override the preset's.
 
         Raises:
-            UnknownNameError: No such preset or backbone.
+            UnknownNameError: No such preset, head or backbone.
             RecipeError: A setting that is unknown or out of range.
 
         Example:
@@ -161,10 +165,17 @@ class Recipe(Config):
             0.0
             >>> Recipe.preset(head={"dropout": 0.3}).head.dropout
             0.3
+            >>> Recipe.preset(head="modern").optimizer.name
+            'adamw'
         """
         if name not in PRESETS:
             raise unknown_name("preset", name, PRESETS)
-        layers = [PRESETS[name], settings]
+        layers: list[Mapping[str, Any]] = [PRESETS[name]]
+        if isinstance(head, str):
+            layers.append(HEADS[head].settings)
+        elif head is not None:
+            settings["head"] = head
+        layers.append(settings)
         if backbone:
             layers.append(other_backbone(backbone))
         return cls.from_settings(*layers)

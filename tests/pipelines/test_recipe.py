@@ -9,6 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from pipelines.presets import HEADS
 from pipelines.recipe import PRESETS, Recipe, parse_overrides, recipe_paths
 from tuning.optimizers import OPTIMIZERS
 from zoo.backbones import BACKBONES, WEIGHTS
@@ -66,6 +67,20 @@ def test_preset_completes_and_spells_everything_out(name: str) -> None:
             value = getattr(value, key)
         assert value is not None, path
         assert path.rpartition(".")[2] in recipe.to_toml()
+
+
+@pytest.mark.parametrize("name", HEADS)
+def test_head_preset_fits_every_kind_of_image(name: str) -> None:
+    for kind in PRESETS:
+        recipe = Recipe.preset(kind, head=name).completed()
+        dumped = recipe.model_dump(mode="json")
+        for section, settings in HEADS[name].settings.items():
+            assert settings.items() <= dumped[section].items()
+
+
+def test_unknown_head_names_the_nearest() -> None:
+    with pytest.raises(UnknownNameError, match=r"Unknown head 'modem'\. Did you mean 'modern'"):
+        Recipe.preset(head="modem")
 
 
 def test_recipe_cannot_be_changed() -> None:
