@@ -87,7 +87,7 @@ WRONG: list[tuple[list[str], str]] = [
     (["train", "nowhere", "--out", "r"], "There is no data set 'nowhere'; expected a folder"),
     (["train", "textuers", "--out", "r"], "did you mean 'textures'?"),
     (["train", "digits", "--out", "r", "--backbone", "resnet_50"], "Did you mean 'resnet50"),
-    (["train", "digits", "--out", "r", "--set", "head.dropuot=1"], "Did you mean 'head.dropout' or"),
+    (["train", "digits", "--out", "r", "--set", "head.dropuot=1"], "Did you mean 'head.dropout'"),
     (["train", "digits", "--out", "r", "--set", "train.epochs=soon"], "train.epochs does not fit"),
     (["train", "digits", "--out", "r", "--recipe", "none.toml"], "none.toml cannot be read"),
     (["train", "digits", "--out"], "requires an argument"),

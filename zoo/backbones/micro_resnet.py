@@ -24,12 +24,13 @@ from __future__ import annotations
 
 from functools import partial
 from pathlib import Path
-from typing import Any
-
-import numpy as np
-import numpy.typing as npt
+from typing import TYPE_CHECKING, Any
 
 from zoo.backbones.backbone import Backbone
+
+if TYPE_CHECKING:
+    import numpy as np
+    import numpy.typing as npt
 
 # Keeps components that the images hardly have from being blown up to noise.
 _WHITENING_EPSILON = 5e-4
@@ -108,6 +109,8 @@ def whiten(model: Any, images: npt.NDArray[np.float32]) -> None:
         model: A MicroResNet.
         images: float32 [N, S, S, 3], normalised; a few thousand are enough.
     """
+    import numpy as np
+
     patches = np.lib.stride_tricks.sliding_window_view(images, (2, 2), axis=(1, 2))
     # [N, S-1, S-1, 3, 2, 2] → [patches, 12], in the kernel's order: row, column, channel
     flat = patches.transpose(0, 1, 2, 4, 5, 3).reshape(-1, 12).astype(np.float64)
