@@ -9,14 +9,16 @@ from pathlib import PurePosixPath
 from statistics import median
 from typing import Any
 
-from pipelines.sources.catalogue import divide, kind_of
-from pipelines.sources.checks import check_classes, check_decodable, check_images, exclude
+from pipelines.sources.catalogue import check_labels, divide, kind_of
+from pipelines.sources.checks import check_decodable, check_images, exclude
 from pipelines.sources.folder import IMAGE_ENDINGS
 from pipelines.sources.options import DataConfig
 from pipelines.sources.scan import Fact, decodable, scan
 from pipelines.sources.source import Listing, Remark
 from pipelines.sources.suspects import find_suspects
+from pipelines.sources.targets import bind_tasks
 from zoo.errors import DataError
+from zoo.tasks import Task
 
 TINY = 32
 """An image whose shorter side is below this many pixels has little to show a network."""
@@ -112,7 +114,7 @@ class Audit:
         return ["".join(map(_printable, line)) for line in lines]
 
 
-def audit(data: str, config: DataConfig | None = None) -> Audit:
+def audit(data: str, config: DataConfig | None = None, tasks: Sequence[Task] = ()) -> Audit:
     """Looks a data set over and changes nothing.
 
     What would stop a training run is a finding here, so that all of it is seen at
@@ -121,13 +123,17 @@ def audit(data: str, config: DataConfig | None = None) -> Audit:
     Args:
         data: As `open_source` takes it.
         config: What is left out, and how many undecodable files are too many.
+        tasks: The named tasks of a recipe; the classes are then those by which the
+            images are divided.
 
     Raises:
         DataError: There is nothing to look at, or it cannot be listed at all.
     """
     config = config or DataConfig()
-    listing = exclude(kind_of(data).read(data), config.exclude)
+    listing = exclude(kind_of(data).listing(data, tasks), config.exclude)
     check_images(data, listing)
+    if tasks:
+        listing = bind_tasks(data, listing, tasks)
     facts = scan(listing)
     everything = [fact for found in facts.values() for fact in found]
     kept, good = decodable(listing, facts)
@@ -169,7 +175,7 @@ def _blocking(
         messages.append(str(error))
     for which, found in ((listing, "image"), (kept, "image that can be decoded")):
         try:
-            check_classes(data, which, found=found)
+            check_labels(data, which, found=found)
         except DataError as error:
             messages.append(str(error))
             break

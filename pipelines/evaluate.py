@@ -20,6 +20,7 @@ from pipelines.sources import Examples, Labelled, describe, open_labelled
 from zoo.backbones import WEIGHTS, resolve
 from zoo.errors import DataError
 from zoo.pretrained_file import load_pretrained
+from zoo.tasks import classes
 from zoo.weights import fetch
 
 SPLITS = ("train", "val", "test")
@@ -64,7 +65,7 @@ def evaluate(
     if picture:
         check_picture(Path(picture))
     network, recipe, class_names, run = _open(model)
-    found = open_labelled(str(data), recipe.data, class_names)
+    found = open_labelled(str(data), recipe.data, classes(class_names))
     for line in describe(found):
         say(line)
     splits = _choose(found, recipe, run, split)

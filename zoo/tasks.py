@@ -7,12 +7,15 @@ tensor. A model of several tasks answers with a dictionary of tensors, by name.
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from typing import Any, TypeVar
 
 from zoo.table import Table
 
 T = TypeVar("T")
+
+LABEL = "label"
+"""The column that every data set has whose images are of one class each."""
 
 
 @dataclass(frozen=True)
@@ -47,13 +50,16 @@ class Task:
     Args:
         name: What it is called; empty where it is the only one and needs no name.
         kind: A row of TASK_KINDS.
-        class_names: C of them, in the order of the outputs; none for a number.
+        column: Where a data set has the right answers.
+        class_names: C of them, in the order of the outputs; none for a number, and
+            none before the data were read.
         mean: Of a number over the training images; the network learns (y − mean) / std.
         std: Its standard deviation there, above 0.
     """
 
     name: str
     kind: str
+    column: str = LABEL
     class_names: tuple[str, ...] = ()
     mean: float = 0.0
     std: float = 1.0
@@ -63,10 +69,28 @@ class Task:
         """K: how many values the answer to one image has."""
         return len(self.class_names) if TASK_KINDS[self.kind].has_classes else 1
 
+    def to_json(self) -> dict[str, Any]:
+        """Returns values that JSON has, from which `from_json` makes the same task."""
+        return asdict(self) | {"class_names": list(self.class_names)}
+
+    @classmethod
+    def from_json(cls, values: Mapping[str, Any]) -> Task:
+        """Returns the task that `to_json` wrote down.
+
+        Raises:
+            ValueError: They are the values of none.
+        """
+        try:
+            task = cls(**{**values, "class_names": tuple(values["class_names"])})
+            TASK_KINDS[task.kind]
+        except (KeyError, TypeError) as error:
+            raise ValueError(f"these are no values of a task: {error}") from None
+        return task
+
 
 def classes(class_names: Sequence[str]) -> tuple[Task, ...]:
     """Returns the tasks of a plain classifier: one, without a name."""
-    return (Task("", "single_label", tuple(class_names)),)
+    return (Task("", "single_label", class_names=tuple(class_names)),)
 
 
 def pack(values: Mapping[str, T]) -> T | dict[str, T]:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import os
 import shlex
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -19,9 +19,11 @@ from pipelines.sources.scan import decodable, scan
 from pipelines.sources.source import Examples, Listing, Remark, Source
 from pipelines.sources.split import first_per_class, split_examples
 from pipelines.sources.suspects import find_suspects
+from pipelines.sources.targets import bind_tasks, check_tasks, fit_tasks
 from pipelines.sources.tfds_set import read_tfds
 from zoo.errors import DataError
 from zoo.table import Table, unknown_name
+from zoo.tasks import Task
 
 if TYPE_CHECKING:
     from pipelines.sources.labelled import Labelled
@@ -37,6 +39,8 @@ class SourceKind:
         matches: Whether DATA, as the user wrote it, is of this kind. The first row
             that says so has it.
         read: Lists it. All that follows is the same for every kind.
+        read_columns: Lists it with the columns named, for a recipe with tasks; None
+            where images have their class and nothing else.
         preset: The recipe preset that fits its images.
         embedded: Whether it comes with the project.
     """
@@ -45,8 +49,23 @@ class SourceKind:
     summary: str
     matches: Callable[[str], bool]
     read: Callable[[str], Listing]
+    read_columns: Callable[[str, Sequence[str]], Listing] | None = None
     preset: str = "photo"
     embedded: bool = False
+
+    def listing(self, data: str, tasks: Sequence[Task] = ()) -> Listing:
+        """Lists a data set, with what named tasks ask for.
+
+        Args:
+            data: As the user wrote it.
+            tasks: The named tasks, if any.
+
+        Raises:
+            DataError: It cannot be read.
+        """
+        if tasks and self.read_columns:
+            return self.read_columns(data, [task.column for task in tasks])
+        return self.read(data)
 
 
 SOURCES: Table[SourceKind] = Table(
@@ -57,6 +76,7 @@ SOURCES: Table[SourceKind] = Table(
             summary="embedded: ten classes of drawn textures, 64x64, 2,000 images",
             matches=lambda data: data in ("textures", "tfds:textures"),
             read=lambda _: read_tfds("tfds:textures"),
+            read_columns=lambda _, columns: read_tfds("tfds:textures", columns),
             preset="textures",
             embedded=True,
         ),
@@ -73,12 +93,15 @@ SOURCES: Table[SourceKind] = Table(
             summary="tfds:NAME[:CONFIG], images with one label each of TensorFlow Datasets",
             matches=lambda data: data.startswith("tfds:"),
             read=read_tfds,
+            read_columns=read_tfds,
         ),
         SourceKind(
             name="csv",
-            summary="a .csv file with the columns path, label and perhaps split",
+            summary="a .csv file with the columns path, label and perhaps split, or others "
+            "for [tasks]",
             matches=lambda data: data.lower().endswith(".csv") and not os.path.isdir(data),
             read=read_csv,
+            read_columns=read_csv,
         ),
         SourceKind(
             name="folder",
@@ -128,13 +151,20 @@ def preset_of(data: str) -> str:
     return "photo"
 
 
-def open_source(data: str, config: DataConfig | None = None, *, seed: int = 0) -> Source:
+def open_source(
+    data: str,
+    config: DataConfig | None = None,
+    *,
+    seed: int = 0,
+    tasks: Sequence[Task] = (),
+) -> Source:
     """Reads a data set, decodes every image once, checks it and divides it.
 
     Args:
         data: A folder, a .csv file, `tfds:NAME[:CONFIG]`, `textures` or `digits`.
         config: What to leave out and how to divide; None takes the defaults.
         seed: Seeds the division, where the source has none of its own.
+        tasks: The named tasks that a model is to learn; none for the classes alone.
 
     Raises:
         DataError: It cannot be trained on; the subclasses say why.
@@ -142,14 +172,16 @@ def open_source(data: str, config: DataConfig | None = None, *, seed: int = 0) -
     """
     config = config or DataConfig()
     kind = kind_of(data)
-    listing = exclude(kind.read(data), config.exclude)
+    listing = exclude(kind.listing(data, tasks), config.exclude)
     check_images(data, listing)
-    check_classes(data, listing)
+    if tasks:
+        listing = bind_tasks(data, listing, tasks)
+    check_labels(data, listing)
     facts = scan(listing)
     everything = [fact for found in facts.values() for fact in found]
     check_decodable(data, everything, config.max_undecodable)
     listing, kept = decodable(listing, facts)
-    check_classes(data, listing, found="image that can be decoded")
+    check_labels(data, listing, found="image that can be decoded")
     skipped = [Remark(fact.name, fact.problem) for fact in everything if fact.problem]
     splits = divide(listing, config, seed)
     return Source(
@@ -160,7 +192,23 @@ def open_source(data: str, config: DataConfig | None = None, *, seed: int = 0) -
         test=splits.get("test"),
         skipped=(*skipped, *listing.outside),
         suspects=find_suspects(kept),
+        named_tasks=fit_tasks(data, listing.named_tasks, splits["train"]),
     )
+
+
+def check_labels(data: str, listing: Listing, *, found: str = "image") -> None:
+    """Checks that there is something to tell apart, and that training sees all of it.
+
+    Args:
+        data: As the user wrote it.
+        listing: What is left of what a reader found.
+        found: What a class lacks, in the message.
+
+    Raises:
+        DataError: There is not; see `check_classes` and `check_tasks`.
+    """
+    check = check_tasks if listing.named_tasks else check_classes
+    check(data, listing, found=found)
 
 
 def divide(listing: Listing, config: DataConfig, seed: int) -> dict[str, Examples]:

@@ -54,7 +54,8 @@ def exclude(listing: Listing, patterns: Sequence[str]) -> Listing:
     ]
     relabel = np.full(len(listing.class_names), -1, dtype=np.int64)
     relabel[staying] = np.arange(len(staying))
-    return Listing(
+    return replace(
+        listing,
         class_names=tuple(listing.class_names[label] for label in staying),
         splits={
             split: replace(e, labels=relabel[e.labels]) for split, e in splits.items() if len(e)
@@ -115,12 +116,7 @@ def check_classes(data: str, listing: Listing, *, found: str = "image") -> None:
     import numpy as np
 
     for name in listing.class_names:
-        if name.splitlines() != [name] or name != name.strip():
-            raise DataError(
-                f"The name of class {name!r} of {data!r} cannot stand on a line of labels.txt",
-                expected="a name without line breaks, and without blanks at its ends",
-                mend="rename the class",
-            )
+        check_name(data, name)
     if listing.empty:
         raise EmptyClassError(
             f"Class folders of {data!r} are empty",
@@ -160,6 +156,20 @@ def check_classes(data: str, listing: Listing, *, found: str = "image") -> None:
             expected="two classes or more",
             received=only,
             mend=mend,
+        )
+
+
+def check_name(data: str, name: str) -> None:
+    """Checks that a class's name can stand on a line of its own.
+
+    Raises:
+        DataError: It cannot.
+    """
+    if name.splitlines() != [name] or name != name.strip():
+        raise DataError(
+            f"The name of class {name!r} of {data!r} cannot stand on a line of labels.txt",
+            expected="a name without line breaks, and without blanks at its ends",
+            mend="rename the class",
         )
 
 

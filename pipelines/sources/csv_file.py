@@ -4,23 +4,33 @@ from __future__ import annotations
 
 import csv
 import os
+from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 
 from pipelines.sources.folder import SPLIT_NAMES
 from pipelines.sources.source import Examples, Listing, Remark
 from zoo.errors import DataError
+from zoo.tasks import LABEL
 
-_COLUMNS = ("path", "label", "split")
+ONE = ("images",)
+"""The classes of images that are of no class."""
+
+_Said = tuple[str, ...]
+"""What a row says of its image: its split, then the columns that were asked for."""
 
 
-def read_csv(data: str) -> Listing:
+def read_csv(data: str, columns: Sequence[str] | None = None) -> Listing:
     """Lists the images that a CSV file names: columns `path`, `label`, perhaps `split`.
 
-    Paths are relative to the file's own folder. The classes are in the order of
-    their names. A row that repeats another is left out with a remark.
+    Those three may be written in capitals too. Paths are relative to the file's own
+    folder. The classes are in the order of their names. A row that repeats another is
+    left out with a remark.
 
     Args:
         data: The file's path; UTF-8, with or without a byte-order mark.
+        columns: Columns to read instead of `label`, as texts; those that are not there
+            are passed over, and a cell may be empty.
 
     Returns:
         The splits that the column `split` names, or `all` where there is none.
@@ -32,16 +42,19 @@ def read_csv(data: str) -> Listing:
     import numpy as np
 
     path = Path(data)
-    rows = _rows(path, data)
-    has_split = bool(rows) and "split" in rows[0][1]
-    chosen: dict[str, tuple[int, str, str]] = {}
+    asked = (LABEL,) if columns is None else tuple(dict.fromkeys(columns))
+    required = ["path", LABEL] if columns is None else ["path"]
+    header, rows = _rows(path, data, required)
+    wanted = [column for column in asked if column in header]
+    required += ["split"] if "split" in header else []
+    chosen: dict[str, tuple[int, _Said]] = {}
     repeated: list[Remark] = []
     for line, row in rows:
-        label, split = row["label"], "all"
-        for column in ("path", "label", *(["split"] if has_split else [])):
+        split = "all"
+        for column in required:
             if not row[column]:
                 raise DataError(f"Line {line} of {data!r} has no {column}", mend="fill it in")
-        if has_split:
+        if "split" in header:
             if row["split"].lower() not in SPLIT_NAMES:
                 raise DataError(
                     f"Line {line} of {data!r} names an unknown split",
@@ -51,28 +64,32 @@ def read_csv(data: str) -> Listing:
             split = SPLIT_NAMES[row["split"].lower()]
         # Spelt in two ways, a path still is one image.
         name = os.path.normpath(row["path"].replace("\\", "/")).replace(os.sep, "/")
+        said = (split, *(row[column] for column in wanted))
         if name not in chosen:
-            chosen[name] = (line, label, split)
-        elif chosen[name][1:] == (label, split):
+            chosen[name] = (line, said)
+        elif chosen[name][1] == said:
             repeated.append(Remark(name, f"listed again on line {line}"))
         else:
             raise DataError(
                 f"Lines {chosen[name][0]} and {line} of {data!r} disagree about {name}",
-                expected="one label and one split for an image",
+                expected=f"one {' and one '.join((*wanted, 'split'))} for an image",
                 received=" and ".join(
-                    "/".join(v for v in said if v != "all")
-                    for said in (chosen[name][1:], (label, split))
+                    "/".join((*values, *([] if split == "all" else [split])))
+                    for split, *values in (chosen[name][1], said)
                 ),
             )
-    class_names = tuple(sorted({label for _, label, _ in chosen.values()}))
     splits = {}
     for split in ("all", "train", "val", "test"):
-        names = sorted(name for name, said in chosen.items() if said[2] == split)
+        names = sorted(name for name, (_, said) in chosen.items() if said[0] == split)
         if names:
             splits[split] = Examples(
                 names=tuple(names),
-                labels=np.array([class_names.index(chosen[n][1]) for n in names], dtype=np.int64),
+                labels=np.zeros(len(names), np.int64),
                 files=tuple(path.parent / name for name in names),
+                columns={
+                    column: tuple(chosen[name][1][position] for name in names)
+                    for position, column in enumerate(wanted, start=1)
+                },
             )
     if splits and not {"all", "train"} & set(splits):
         raise DataError(
@@ -80,30 +97,50 @@ def read_csv(data: str) -> Listing:
             expected="train in the column split",
             received=", ".join(splits),
         )
-    return Listing(class_names, splits, outside=tuple(repeated))
+    column_names = tuple(name for name in header if name not in ("path", "split"))
+    found = Listing(ONE, splits, outside=tuple(repeated), column_names=column_names)
+    return found if columns is not None else _with_labels(found)
 
 
-def _rows(path: Path, data: str) -> list[tuple[int, dict[str, str]]]:
-    """Returns the rows with their line numbers, stripped of spaces around the values."""
+def _with_labels(listing: Listing) -> Listing:
+    """Returns the listing with the classes that its column `label` names, in order."""
+    import numpy as np
+
+    texts = {split: examples.columns[LABEL] for split, examples in listing.splits.items()}
+    class_names = tuple(sorted({text for found in texts.values() for text in found}))
+    index = {name: label for label, name in enumerate(class_names)}
+    splits = {
+        split: replace(
+            examples, labels=np.array([index[t] for t in texts[split]], np.int64), columns={}
+        )
+        for split, examples in listing.splits.items()
+    }
+    return replace(listing, class_names=class_names, splits=splits)
+
+
+def _rows(
+    path: Path, data: str, required: Sequence[str]
+) -> tuple[list[str], list[tuple[int, dict[str, str]]]]:
+    """Returns the columns, and the rows with their line numbers, stripped of spaces."""
     try:
         # utf-8-sig drops the mark that spreadsheets put in front.
         with path.open(encoding="utf-8-sig", newline="") as file:
             reader = csv.DictReader(file, restval="", strict=True)
-            header = [(name or "").strip().lower() for name in reader.fieldnames or ()]
-            if not {"path", "label"} <= set(header):
+            header = [_heading(name or "") for name in reader.fieldnames or ()]
+            if not set(required) <= set(header):
                 raise DataError(
                     f"The table {data!r} lacks a column",
-                    expected="path, label and perhaps split, with commas between them",
+                    expected=f"{', '.join(required)} and perhaps split, with commas between them",
                     received=", ".join(header) or "an empty file",
                     mend="name the columns in the first line",
                 )
             reader.fieldnames = header
             rows = []
             for row in reader:
-                kept = {column: (row[column] or "").strip() for column in _COLUMNS if column in row}
+                kept = {column: (row[column] or "").strip() for column in header}
                 if any(kept.values()):
                     rows.append((reader.line_num, kept))
-            return rows
+            return header, rows
     except OSError as error:
         raise DataError(
             f"Cannot read the table {data!r}: {error.strerror}", mend="check the path"
@@ -123,3 +160,8 @@ def _rows(path: Path, data: str) -> list[tuple[int, dict[str, str]]]:
             received="a name with a NUL, which no file has",
             mend="check the path",
         ) from None
+
+
+def _heading(text: str) -> str:
+    name = text.strip()
+    return name.lower() if name.lower() in ("path", LABEL, "split") else name

@@ -31,6 +31,27 @@ _Y, _X = np.mgrid[0:SIZE, 0:SIZE] - (SIZE - 1) / 2
 
 
 @dataclass(frozen=True)
+class Drawing:
+    """An image and what was drawn in it, beside its class.
+
+    Args:
+        image: uint8 RGB [64, 64, 3].
+        angle: By how much the pattern is turned, in degrees, -46 to 46; rings and
+            clouds do not show it.
+        contrast: By how much brighter one of the two colours is than the other, 60 to
+            120 grey levels in even light.
+        tint: `red`, `green` or `blue`, whichever the two colours lean to most.
+        litter: Which foreign shapes lie on it: any of `disc` and `stick`, in order.
+    """
+
+    image: npt.NDArray[np.uint8]
+    angle: float
+    contrast: float
+    tint: str
+    litter: tuple[str, ...]
+
+
+@dataclass(frozen=True)
 class Texture:
     """A class of texture.
 
@@ -56,17 +77,32 @@ def draw(index: int, *, seed: int) -> npt.NDArray[np.uint8]:
     Returns:
         uint8 RGB [64, 64, 3].
     """
+    return sketch(index, seed=seed).image
+
+
+def sketch(index: int, *, seed: int) -> Drawing:
+    """Draws the image that `draw` returns, and says what is in it."""
     rng = np.random.Generator(np.random.Philox(key=[seed, index]))
     texture = tuple(TEXTURES.values())[index % len(TEXTURES)]
-    pattern = texture.paint(*_coordinates(rng), rng)
+    u, v, angle = _coordinates(rng)
+    pattern = texture.paint(u, v, rng)
     back, front = _colours(rng)
     image = back + pattern[..., None] * (front - back)
-    image = _litter(image, rng) * _light(rng)[..., None]
+    image, litter = _litter(image, rng)
+    image = image * _light(rng)[..., None]
     image += rng.normal(0, rng.uniform(2, 9), (SIZE, SIZE, 1))
-    return np.clip(np.rint(image), 0, 255).astype(np.uint8)
+    brightness = _LUMA @ np.stack([back, front], axis=1)
+    tint = back + front - brightness.sum()
+    return Drawing(
+        image=np.clip(np.rint(image), 0, 255).astype(np.uint8),
+        angle=float(np.degrees(angle)),
+        contrast=float(abs(brightness[1] - brightness[0])),
+        tint=("red", "green", "blue")[int(tint.argmax())],
+        litter=litter,
+    )
 
 
-def _coordinates(rng: np.random.Generator) -> tuple[Plane, Plane]:
+def _coordinates(rng: np.random.Generator) -> tuple[Plane, Plane, float]:
     """Pixel coordinates, turned by up to 0.8 radians, shifted and bent a little."""
     bend = rng.uniform(0, 1.2, 2)
     wave = rng.uniform(0, 2 * np.pi, 2)
@@ -76,7 +112,7 @@ def _coordinates(rng: np.random.Generator) -> tuple[Plane, Plane]:
     shift = rng.uniform(-40, 40, 2)
     u = np.cos(angle) * bent_x + np.sin(angle) * bent_y + shift[0]
     v = -np.sin(angle) * bent_x + np.cos(angle) * bent_y + shift[1]
-    return u, v
+    return u, v, angle
 
 
 def _colours(rng: np.random.Generator) -> tuple[Plane, Plane]:
@@ -101,21 +137,24 @@ def _light(rng: np.random.Generator) -> Plane:
     return gamma * (1 + slope * (np.cos(angle) * _X + np.sin(angle) * _Y) / SIZE)
 
 
-def _litter(image: Plane, rng: np.random.Generator) -> Plane:
+def _litter(image: Plane, rng: np.random.Generator) -> tuple[Plane, tuple[str, ...]]:
     """Lays up to two discs or sticks of foreign colour over the image."""
+    laid: set[str] = set()
     for _ in range(rng.integers(0, 3)):
         x, y = rng.uniform(-SIZE / 2, SIZE / 2, 2)
         angle = rng.uniform(0, np.pi)
         along = np.cos(angle) * (_X - x) + np.sin(angle) * (_Y - y)
         across = -np.sin(angle) * (_X - x) + np.cos(angle) * (_Y - y)
-        if rng.random() < 0.5:
+        is_disc = rng.random() < 0.5
+        laid.add("disc" if is_disc else "stick")
+        if is_disc:
             a, b = rng.uniform(4, 11, 2)
             inside = (1 - np.hypot(along / a, across / b)) * min(a, b)
         else:
             inside = rng.uniform(0.7, 1.6) - np.abs(across)
         cover = _soft(inside)[..., None]
         image = image + cover * (rng.uniform(20, 235, 3) - image)
-    return image
+    return image, tuple(sorted(laid))
 
 
 def _soft(inside: Plane) -> Plane:

@@ -13,7 +13,9 @@ from pipelines.sources.options import DataConfig
 from pipelines.sources.scan import decodable, scan
 from pipelines.sources.source import Examples, Listing, Remark
 from pipelines.sources.suspects import find_suspects
+from pipelines.sources.targets import bind_tasks
 from zoo.errors import DataError, UndecodableError
+from zoo.tasks import Task
 
 
 @dataclass(frozen=True)
@@ -25,10 +27,12 @@ class Labelled:
 
     Args:
         name: As the user wrote it.
-        class_names: The model's, which the labels index.
+        class_names: The model's, which the labels index; with named tasks, what a
+            division is stratified by.
         splits: `all`, or those of train, val and test that the data set has.
         skipped: Left out, since they cannot be decoded.
         suspects: Kept, though they look unlike the rest.
+        named_tasks: The model's, if it has any.
     """
 
     name: str
@@ -36,6 +40,7 @@ class Labelled:
     splits: dict[str, Examples]
     skipped: tuple[Remark, ...] = ()
     suspects: tuple[Remark, ...] = ()
+    named_tasks: tuple[Task, ...] = ()
 
     def divided(self, config: DataConfig, *, seed: int) -> Labelled:
         """Returns the same, divided as `open_source` divides it for training.
@@ -58,7 +63,7 @@ class Labelled:
         return replace(self, splits={"all": _join(list(self.splits.values()))})
 
 
-def open_labelled(data: str, config: DataConfig, class_names: tuple[str, ...]) -> Labelled:
+def open_labelled(data: str, config: DataConfig, tasks: Sequence[Task]) -> Labelled:
     """Reads labelled images to measure a model on, and decodes every one once.
 
     The classes are the model's by their names. One image is enough, `val/` or
@@ -68,15 +73,19 @@ def open_labelled(data: str, config: DataConfig, class_names: tuple[str, ...]) -
     Args:
         data: DATA as the command line takes it.
         config: What to leave out.
-        class_names: The model's, in the order of its outputs.
+        tasks: The model's, which know their classes.
 
     Raises:
         DataError: There are no images, or some of a class the model does not know.
         UnknownNameError: TFDS knows no such data set.
     """
-    listing = exclude(_read_any_split(data), config.exclude)
+    named = tuple(task for task in tasks if task.name)
+    listing = exclude(_read_any_split(data, named), config.exclude)
     check_images(data, listing)
-    listing = _with_classes(data, listing, class_names)
+    if named:
+        listing = bind_tasks(data, listing, named)
+    else:
+        listing = _with_classes(data, listing, tasks[0].class_names)
     facts = scan(listing)
     everything = [fact for found in facts.values() for fact in found]
     # A missing file is a mistake in the table whatever the limit.
@@ -92,10 +101,11 @@ def open_labelled(data: str, config: DataConfig, class_names: tuple[str, ...]) -
     skipped = [Remark(fact.name, fact.problem) for fact in everything if fact.problem]
     return Labelled(
         name=data,
-        class_names=class_names,
+        class_names=listing.class_names,
         splits=listing.splits,
         skipped=(*skipped, *listing.outside),
         suspects=find_suspects(kept),
+        named_tasks=named,
     )
 
 
@@ -120,14 +130,14 @@ def _with_classes(data: str, listing: Listing, class_names: tuple[str, ...]) -> 
     return replace(listing, class_names=class_names, splits=splits)
 
 
-def _read_any_split(data: str) -> Listing:
+def _read_any_split(data: str, tasks: Sequence[Task]) -> Listing:
     """Lists a data set, of which val/ or test/ may stand without train/."""
     import numpy as np
 
     kind = kind_of(data)
     folders = _judging_folders(Path(data)) if kind.name == "folder" else {}
     if not folders:
-        return kind.read(data)
+        return kind.listing(data, tasks)
     parts = {split: kind.read(str(folder)) for split, folder in folders.items()}
     class_names = tuple(sorted({name for part in parts.values() for name in part.class_names}))
     empty: list[str] = []
@@ -179,4 +189,6 @@ def _join(parts: Sequence[Examples]) -> Examples:
         encoded=tuple(encoded) if parts[0].encoded is not None else None,
         digests=tuple(digest for part in parts for digest in part.digests),
         shapes=np.concatenate(shapes) if len(shapes) == len(parts) else None,
+        columns={k: sum((part.columns[k] for part in parts), ()) for k in parts[0].columns},
+        targets={k: np.concatenate([p.targets[k] for p in parts]) for k in parts[0].targets},
     )

@@ -118,8 +118,7 @@ def decodable(
                 digests=tuple(fact.sha256 for fact in found),
                 shapes=np.array([(fact.height, fact.width) for fact in found], np.int64),
             )
-    kept = Listing(listing.class_names, kept_splits, listing.empty, listing.outside)
-    return kept, tuple(kept_facts)
+    return replace(listing, splits=kept_splits), tuple(kept_facts)
 
 
 def why_undecodable(content: bytes) -> str:

@@ -2,14 +2,20 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
+
+from zoo.tasks import LABEL, Task, classes
 
 if TYPE_CHECKING:
     import numpy as np
     import numpy.typing as npt
+
+
+SEPARATOR = "|"
+"""Stands between the labels of an image in a column of several."""
 
 
 @dataclass(frozen=True)
@@ -29,6 +35,10 @@ class Examples:
             images were scanned. What is computed from an image is kept under it.
         shapes: int64 [N, 2], height and width of each decoded image in pixels; None
             before the images were scanned.
+        columns: What else is said of the images, as a table would write it: N texts
+            a column, by its name. Read only where tasks ask for it.
+        targets: The right answers to each named task, by its name: int64 [N] classes,
+            float32 [N, L] labels, each 0 or 1, or float32 [N] numbers.
     """
 
     names: tuple[str, ...]
@@ -37,6 +47,8 @@ class Examples:
     encoded: tuple[bytes, ...] | None = None
     digests: tuple[str, ...] = ()
     shapes: npt.NDArray[np.int64] | None = None
+    columns: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
+    targets: Mapping[str, npt.NDArray[Any]] = field(default_factory=dict)
 
     def __len__(self) -> int:
         return len(self.names)
@@ -59,7 +71,13 @@ class Examples:
             encoded=None if self.encoded is None else tuple(self.encoded[i] for i in chosen),
             digests=tuple(self.digests[i] for i in chosen) if self.digests else (),
             shapes=None if self.shapes is None else self.shapes[chosen],
+            columns={k: tuple(texts[i] for i in chosen) for k, texts in self.columns.items()},
+            targets={name: values[chosen] for name, values in self.targets.items()},
         )
+
+    def target(self, task: Task) -> npt.NDArray[Any]:
+        """Returns the right answers to a task; those to the nameless one are the labels."""
+        return self.targets[task.name] if task.name else self.labels
 
 
 @dataclass(frozen=True)
@@ -81,13 +99,15 @@ class Source:
 
     Args:
         name: As the user wrote it.
-        class_names: In the order of the labels.
+        class_names: In the order of the labels. With named tasks, what the division is
+            stratified by.
         train: What weights are fitted on.
         val: What stops training and chooses between runs.
         test: What nothing is chosen by, or None.
         skipped: What was left out, with the reason: first the images that cannot be
             decoded, then what `Listing.outside` holds.
         suspects: Kept, though they look unlike the rest.
+        named_tasks: What a model is to learn, where that is not the classes alone.
     """
 
     name: str
@@ -97,6 +117,12 @@ class Source:
     test: Examples | None = None
     skipped: tuple[Remark, ...] = ()
     suspects: tuple[Remark, ...] = ()
+    named_tasks: tuple[Task, ...] = ()
+
+    @property
+    def tasks(self) -> tuple[Task, ...]:
+        """What a model is to learn: the named tasks, or the classes."""
+        return self.named_tasks or classes(self.class_names)
 
     @property
     def splits(self) -> dict[str, Examples]:
@@ -116,9 +142,13 @@ class Listing:
         empty: Class folders that hold nothing, as `train/ants`.
         outside: Images and folders that lie where no class claims them, and rows of
             a table that repeat another.
+        column_names: Every column the data set has, read or not.
+        named_tasks: Those whose answers the examples have; `targets.bind_tasks`.
     """
 
     class_names: tuple[str, ...]
     splits: dict[str, Examples] = field(default_factory=dict)
     empty: tuple[str, ...] = ()
     outside: tuple[Remark, ...] = ()
+    column_names: tuple[str, ...] = (LABEL,)
+    named_tasks: tuple[Task, ...] = ()

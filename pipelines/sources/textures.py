@@ -8,6 +8,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import Any
 
+import numpy as np
 import tensorflow_datasets as tfds
 
 from pipelines.sources import drawing
@@ -20,13 +21,19 @@ SPLITS = {"train": (0, 1600), "val": (1600, 1800), "test": (1800, 2000)}
 class Textures(tfds.core.GeneratorBasedBuilder):
     """Ten classes of drawn textures, 64x64: 1,600 train, 200 val, 200 test images.
 
+    Beside its class, an image has a tint, litter on it, an angle and a contrast; see
+    `drawing.Drawing`.
+
     For a first run, for tests and for demonstrations: no download, no licence to
     read, and yet a task that takes a convolutional network.
     """
 
     # Prepared images are kept under this number: whatever changes a pixel must raise it.
-    VERSION = tfds.core.Version("1.0.0")
-    RELEASE_NOTES: dict[str, str] = {"1.0.0": "Ten classes."}  # noqa: RUF012 - TFDS reads it so
+    VERSION = tfds.core.Version("1.1.0")
+    RELEASE_NOTES: dict[str, str] = {  # noqa: RUF012 - TFDS reads it so
+        "1.0.0": "Ten classes.",
+        "1.1.0": "The same images; tint, litter, angle and contrast of each.",
+    }
 
     def _info(self) -> tfds.core.DatasetInfo:
         shape = (drawing.SIZE, drawing.SIZE, 3)
@@ -37,6 +44,12 @@ class Textures(tfds.core.GeneratorBasedBuilder):
                 {
                     "image": tfds.features.Image(shape=shape, encoding_format="png"),
                     "label": tfds.features.ClassLabel(names=list(drawing.TEXTURES)),
+                    "tint": tfds.features.ClassLabel(names=["blue", "green", "red"]),
+                    "litter": tfds.features.Sequence(
+                        tfds.features.ClassLabel(names=["disc", "stick"])
+                    ),
+                    "angle": np.float32,
+                    "contrast": np.float32,
                 }
             ),
             supervised_keys=("image", "label"),
@@ -49,5 +62,5 @@ class Textures(tfds.core.GeneratorBasedBuilder):
 
     def _generate_examples(self, start: int, stop: int) -> Iterator[tuple[int, dict[str, Any]]]:
         for index in range(start, stop):
-            label = index % len(drawing.TEXTURES)
-            yield index, {"image": drawing.draw(index, seed=SEED), "label": label}
+            drawn = drawing.sketch(index, seed=SEED)
+            yield index, vars(drawn) | {"label": index % len(drawing.TEXTURES)}

@@ -11,15 +11,16 @@ import shutil
 import socket
 import sys
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from typing import Any
 from urllib.parse import urlsplit
 
 from pipelines.sources.folder import SPLIT_NAMES
-from pipelines.sources.source import Examples, Listing
+from pipelines.sources.source import SEPARATOR, Examples, Listing
 from zoo.errors import DataError
 from zoo.files import cache_folder
 from zoo.table import unknown_name
+from zoo.tasks import LABEL
 
 OWN_BUILDERS = {"textures": "pipelines.sources.textures"}
 """Builders of this project, by the module whose import registers them."""
@@ -28,7 +29,7 @@ CONNECT_S = 5.0
 """How long a server may take to answer before the machine counts as offline."""
 
 
-def read_tfds(data: str) -> Listing:
+def read_tfds(data: str, columns: Sequence[str] = ()) -> Listing:
     """Lists a TFDS data set, preparing it first where that has not been done.
 
     Its images stay encoded, and are held in memory. The official splits are used,
@@ -38,6 +39,8 @@ def read_tfds(data: str) -> Listing:
 
     Args:
         data: `tfds:NAME` or `tfds:NAME:CONFIG`.
+        columns: Features to read beside the label, as texts: classes, lists of classes
+            and numbers; those that are not there are passed over.
 
     Raises:
         UnknownNameError: TFDS knows no such data set or configuration.
@@ -50,12 +53,12 @@ def read_tfds(data: str) -> Listing:
     if name in OWN_BUILDERS and config:
         raise DataError(f"The data set {name!r} has no configurations", received=repr(config))
     if name in OWN_BUILDERS:
-        return _read(name, _prepared_own(name))
+        return _read(name, _prepared_own(name), columns)
     builder = _builder(name, config)
     _features(name, builder)  # To refuse what cannot be used before it is downloaded.
     if not builder.data_path.exists():
         _prepare(name, builder)
-    return _read(name, builder)
+    return _read(name, builder, columns)
 
 
 def _builder(name: str, config: str) -> Any:
@@ -210,7 +213,25 @@ def _is_image(feature: Any) -> bool:
     )
 
 
-def _read(name: str, builder: Any) -> Listing:
+def _column(feature: Any) -> Callable[[Any], str] | None:
+    """Returns what writes a value of a feature as a table would, or None for other kinds."""
+    import numpy as np
+    import tensorflow_datasets as tfds
+
+    if isinstance(feature, tfds.features.ClassLabel):
+        return lambda value: str(feature.int2str(int(value)))
+    if isinstance(feature, tfds.features.Sequence):
+        inner = feature.feature
+        if isinstance(inner, tfds.features.ClassLabel):
+            return lambda value: SEPARATOR.join(inner.int2str(int(v)) for v in value)
+        return None
+    if type(feature) in (tfds.features.Tensor, tfds.features.Scalar) and not feature.shape:
+        kind = np.dtype(feature.np_dtype).kind
+        return (lambda value: str(value.item())) if kind in "biuf" else None
+    return None
+
+
+def _read(name: str, builder: Any, columns: Sequence[str]) -> Listing:
     import numpy as np
     import tensorflow as tf
     import tensorflow_datasets as tfds
@@ -221,6 +242,9 @@ def _read(name: str, builder: Any) -> Listing:
     # Other images of an example (a mask, say) would be decoded for nothing.
     encoded_keys = [key for key, f in features.items() if isinstance(f, tfds.features.Image)]
     decoders = {key: tfds.decode.SkipDecoding() for key in encoded_keys}
+    found = {key: _column(f) for key, f in features.items() if key not in (image_key, label_key)}
+    writers = {key: write for key, write in found.items() if write is not None}
+    read = {key: writers[key] for key in columns if key in writers}
     splits: dict[str, Examples] = {}
     for official in builder.info.splits:
         split = SPLIT_NAMES.get(official)
@@ -229,22 +253,27 @@ def _read(name: str, builder: Any) -> Listing:
         dataset = builder.as_dataset(split=official, decoders=decoders or None)
         encoded: list[bytes] = []
         labels: list[int] = []
+        texts: dict[str, list[str]] = {key: [] for key in read}
         for example in dataset.as_numpy_iterator():
             image = example[image_key]
             encoded.append(image if is_encoded else tf.io.encode_png(image).numpy())
             labels.append(int(example[label_key]))
+            for key, write in read.items():
+                texts[key].append(write(example[key]))
         if encoded:
             splits[split] = Examples(
                 names=tuple(f"{name}/{split}/{index:05d}" for index in range(len(encoded))),
                 labels=np.array(labels, dtype=np.int64),
                 encoded=tuple(encoded),
+                columns={key: tuple(values) for key, values in texts.items()},
             )
     if "train" not in splits:
         raise DataError(
             f"The TFDS data set {name!r} has no split called train",
             received=", ".join(builder.info.splits) or "no split",
         )
-    return Listing(tuple(features[label_key].names), splits)
+    class_names = tuple(features[label_key].names)
+    return Listing(class_names, splits, column_names=(LABEL, *writers))
 
 
 def _brief(error: BaseException) -> str:

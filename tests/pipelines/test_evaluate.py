@@ -24,6 +24,7 @@ from zoo.classifier import build_classifier
 from zoo.errors import DataError, InputError, NoImagesError, UndecodableError
 from zoo.heads import HeadConfig
 from zoo.pretrained_file import Card, write_pretrained
+from zoo.tasks import classes
 
 Say = pytest.CaptureFixture[str]
 
@@ -119,7 +120,7 @@ def test_what_could_not_be_trained_on_can_be_measured_on(
 def test_labels_are_matched_by_name(fresh: Path, tmp_path: Path) -> None:
     data = shutil.copytree(fresh, tmp_path / "data")
     _val_and_test(data)
-    found = open_labelled(str(data), DataConfig(), ("red", "unseen", "green", "blue"))
+    found = open_labelled(str(data), DataConfig(), classes(("red", "unseen", "green", "blue")))
     for split, folder in (("test", "Test"), ("val", "valid")):
         examples = found.splits[split]
         for name, label in zip(examples.names, examples.labels, strict=True):
