@@ -13,6 +13,7 @@
     │   ├── WeightsError           a weight file that is wrong or not to be had
     │   └── RunError               a run directory or a model that is not one
     ├── FetchError                 a download broke off
+    ├── EngineError                an engine that cannot run a network, or runs it otherwise
     ├── TrainingError              training met a loss that is not a number
     └── ExportError                an export that does not answer as its run does
 
@@ -100,6 +101,10 @@ class RunError(InputError):
 
 class FetchError(ZooError):
     """A download did not arrive whole."""
+
+
+class EngineError(ZooError):
+    """An inference engine is missing, fails, or does not agree with Keras."""
 
 
 class TrainingError(ZooError):

@@ -1,0 +1,1 @@
+"""Features of a frozen backbone: computed once, kept on disk, shared by every job."""

@@ -1,0 +1,244 @@
+"""Extraction: what the backbone makes of every view, computed once and never in vain."""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+from pipelines.augment.geometry import AugmentConfig
+from pipelines.engines import ENGINES, Network, network_of
+from pipelines.features.config import FeatureConfig
+from pipelines.features.extraction import Extractor
+from pipelines.input import build_views_dataset
+from pipelines.sources import Examples, open_source
+from tests.pipelines.tiny import write_images
+from zoo.classifier import build_classifier
+from zoo.errors import DataError
+from zoo.heads import HeadConfig
+from zoo.preprocessing import Preprocessing
+
+COUNT, VIEWS = 30, 2
+
+
+@pytest.fixture(scope="module")
+def network() -> Network:
+    return network_of(build_classifier("micro_resnet_s", 32, HeadConfig(), 3, frozen=True))
+
+
+@pytest.fixture
+def images(tiny_folder: Path) -> Examples:
+    return open_source(str(tiny_folder)).train
+
+
+@pytest.fixture(autouse=True)
+def own_cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("ZOO_CACHE", str(tmp_path / "cache"))
+
+
+def _extractor(network: Network, **changed: Any) -> Extractor:
+    options: dict[str, Any] = {
+        "preprocessing": Preprocessing(size=32),
+        "augment": AugmentConfig(),
+        "seed": 0,
+        "config": FeatureConfig(engine="keras"),
+        **changed,
+    }
+    return Extractor(network, **options)
+
+
+def _extracted(network: Network, examples: Examples, num_views: int = VIEWS, **changed: Any) -> int:
+    extractor = _extractor(network, **changed)
+    extractor.extract(examples, num_views)
+    return extractor.num_computed
+
+
+@pytest.mark.parametrize("engine", [*ENGINES, "auto"])
+def test_features_are_the_backbones_answers_to_the_rendered_views(
+    engine: str, network: Network, images: Examples
+) -> None:
+    extractor = _extractor(network, config=FeatureConfig(engine=engine))
+    found = extractor.extract(images, VIEWS)
+    assert (len(found), found.num_views) == (COUNT, VIEWS + 1)
+    numbers = np.array([int(digest[:15], 16) for digest in images.digests])
+    rendered = np.concatenate(
+        list(
+            build_views_dataset(
+                images,
+                Preprocessing(size=32),
+                AugmentConfig(),
+                seed=0,
+                views=range(VIEWS + 1),
+                numbers=numbers,
+                batch_size=16,
+            ).as_numpy_iterator()
+        )
+    )
+    expected = network.model.predict(rendered, verbose=0).reshape(COUNT, VIEWS + 1, 2, -1)
+    for view in range(VIEWS + 1):
+        for place, pooling in enumerate(("avg", "max")):
+            received = found.read(pooling, views=view)
+            scale = np.abs(expected[:, :, place]).max()
+            np.testing.assert_allclose(
+                received, expected[:, view, place], rtol=0, atol=1e-4 * scale
+            )
+
+
+def test_second_job_computes_nothing(network: Network, images: Examples) -> None:
+    assert _extracted(network, images) == COUNT * (VIEWS + 1)
+    assert _extracted(network, images) == 0
+
+
+def _other_weights(network: Network) -> dict[str, Any]:
+    other = build_classifier("micro_resnet_s", 32, HeadConfig(), 3, frozen=True)
+    return {"network": network_of(other)}
+
+
+PLAIN, AUGMENTED = COUNT, COUNT * VIEWS
+
+
+@pytest.mark.parametrize(
+    ("change", "computed"),
+    [
+        (_other_weights, PLAIN + AUGMENTED),
+        (lambda _: {"preprocessing": Preprocessing(size=32, fit="pad")}, PLAIN + AUGMENTED),
+        (
+            lambda _: {"preprocessing": Preprocessing(size=32, interpolation="bicubic")},
+            PLAIN + AUGMENTED,
+        ),
+        (lambda _: {"augment": AugmentConfig(flip=0.1)}, AUGMENTED),
+        (lambda _: {"seed": 1}, AUGMENTED),
+        (lambda _: {"num_views": VIEWS + 1}, COUNT),
+        (lambda _: {"num_views": VIEWS - 1}, 0),
+        (lambda _: {"config": FeatureConfig(engine="onnxruntime")}, PLAIN + AUGMENTED),
+        (lambda _: {"config": FeatureConfig(engine="keras", cache_gib=1.0)}, 0),
+    ],
+)
+def test_key_holds_what_features_depend_on_and_nothing_else(
+    change: Callable[[Network], dict[str, Any]],
+    computed: int,
+    network: Network,
+    images: Examples,
+) -> None:
+    _extracted(network, images)
+    changed = change(network)
+    assert _extracted(changed.pop("network", network), images, **changed) == computed
+
+
+def test_images_are_known_by_their_bytes(
+    network: Network, images: Examples, tmp_path: Path
+) -> None:
+    _extracted(network, images)
+    backwards = images.take(range(COUNT)[::-1])
+    assert _extracted(network, backwards) == 0
+    # Other names, and some images more, in front.
+    folder = write_images(tmp_path / "more", 2, seed=7)
+    for index in range(COUNT):
+        (folder / "red" / f"zz{index:02d}.jpg").write_bytes(images.read(index))
+    more = open_source(str(folder)).train
+    known = sum(digest in images.digests for digest in more.digests)
+    assert 0 < known < len(more)
+    first = _extractor(network)
+    found = first.extract(more, VIEWS)
+    assert first.num_computed == (len(more) - known) * (VIEWS + 1)
+    before = _extractor(network).extract(images, VIEWS)
+    for index, digest in enumerate(more.digests):
+        if digest in images.digests:
+            was = images.digests.index(digest)
+            for view in range(VIEWS + 1):
+                np.testing.assert_array_equal(
+                    found.read("avg", np.array([index]), view),
+                    before.read("avg", np.array([was]), view),
+                )
+
+
+def test_image_that_occurs_twice_is_computed_once(network: Network, images: Examples) -> None:
+    twice = images.take([3, 3, 4, 3])
+    assert _extracted(network, twice, 1) == 4
+    found = _extractor(network).extract(twice, 1)
+    np.testing.assert_array_equal(*found.read("max", np.array([0, 3]), 1))
+
+
+def test_shards_of_several_sizes_hold_every_image(
+    network: Network, images: Examples, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    whole = _extractor(network).extract(images, VIEWS)
+    for size in (1, 7, COUNT):
+        monkeypatch.setattr("pipelines.features.extraction._SHARD_IMAGES", size)
+        monkeypatch.setenv("ZOO_CACHE", f"{os.environ['ZOO_CACHE']}{size}")
+        parts = _extractor(network).extract(images, VIEWS)
+        for view in range(VIEWS + 1):
+            np.testing.assert_array_equal(
+                parts.read("concatenated", views=view), whole.read("concatenated", views=view)
+            )
+
+
+def test_image_that_changes_meanwhile_is_not_kept(network: Network, tmp_path: Path) -> None:
+    folder = write_images(tmp_path / "data", 3)
+    examples = open_source(str(folder)).train
+    changed = (examples.files or ())[0]
+    changed.write_bytes((examples.files or ())[1].read_bytes())
+    with pytest.raises(DataError, match=r"changed while the job ran; expected the file that was"):
+        _extracted(network, examples)
+    assert not list(Path(os.environ["ZOO_CACHE"]).rglob("features/*/*.npy"))
+
+
+def test_features_of_other_jobs_make_room(
+    network: Network, images: Examples, capsys: pytest.CaptureFixture[str]
+) -> None:
+    _extracted(network, images)
+    tight = FeatureConfig(engine="keras", cache_gib=1e-9)
+    other = Preprocessing(size=32, fit="stretch")
+    _extracted(network, images, config=tight, preprocessing=other)
+    assert "removed old features" in capsys.readouterr().err
+    assert _extracted(network, images, preprocessing=other) == 0, "a job keeps its own"
+    assert _extracted(network, images) == PLAIN + AUGMENTED
+
+
+KILLED = """
+import os, signal, sys
+from pipelines.features import extraction, store
+extraction._SHARD_IMAGES = 4
+write, written = store.Space.write, []
+def write_and_die(self, images, features):
+    write(self, images, features)
+    written.append(len(images))
+    if len(written) == int(sys.argv[2]):
+        os.kill(os.getpid(), signal.SIGKILL)
+store.Space.write = write_and_die
+from tests.pipelines.features.test_extraction import extract_in_a_process
+extract_in_a_process(sys.argv[1])
+"""
+
+
+def extract_in_a_process(folder: str) -> None:
+    """What the test below kills; the weights are the same in every process."""
+    import keras
+
+    keras.utils.set_random_seed(0)
+    classifier = build_classifier("micro_resnet_s", 32, HeadConfig(), 3, frozen=True)
+    _extracted(network_of(classifier), open_source(folder).train)
+
+
+def test_killed_extraction_goes_on_where_it_was(tiny_folder: Path) -> None:
+    import keras
+
+    done = subprocess.run(
+        [sys.executable, "-c", KILLED, str(tiny_folder), "8"], capture_output=True, check=False
+    )
+    assert done.returncode == -signal.SIGKILL, done.stderr.decode()
+    shards = list(Path(os.environ["ZOO_CACHE"]).rglob("features/*/[!.]*.npy"))
+    assert len(shards) == 8
+    keras.utils.set_random_seed(0)
+    classifier = build_classifier("micro_resnet_s", 32, HeadConfig(), 3, frozen=True)
+    examples = open_source(str(tiny_folder)).train
+    # Three whole groups of four images in three views would be nine shards.
+    assert _extracted(network_of(classifier), examples) == 3 * COUNT - 8 * 4
+    assert _extracted(network_of(classifier), examples) == 0
