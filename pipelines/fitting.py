@@ -5,7 +5,6 @@ from __future__ import annotations
 import hashlib
 import time
 from collections.abc import Mapping
-from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -19,54 +18,33 @@ from pipelines.input import (
     decode_images,
     steps_per_epoch,
 )
+from pipelines.phases import Phase, phases_of
 from pipelines.progress import say
 from pipelines.recipe import Recipe
 from pipelines.runs import Run
 from pipelines.sampling import num_places
 from pipelines.sources import Source
 from tuning.averaging import validating_averages
+from tuning.contradictions import check_devices, check_steps
 from tuning.losses import build_loss
-from tuning.optimizers import build_optimizer
+from tuning.optimizers import OPTIMIZERS, build_optimizer, build_rules
+from tuning.plateau import Plateau
 from tuning.schedules import build_schedule
-from tuning.stopping import EarlyStopping
+from tuning.stopping import EarlyStopping, validated_epochs
 from zoo.backbones import resolve
-from zoo.classifier import backbone_of, build_classifier, check_blocks, logits_of, unfreeze_top
+from zoo.classifier import (
+    backbone_of,
+    build_classifier,
+    check_blocks,
+    depth_of,
+    logits_of,
+    unfreeze_top,
+)
 from zoo.errors import RunError
 from zoo.preprocessing import NORMALISATIONS
 
 # Enough patches for a covariance of 12 channels, few enough to decode in a second.
 _STEM_IMAGES = 2000
-
-
-@dataclass(frozen=True)
-class Phase:
-    """One stretch of training.
-
-    Args:
-        name: `head`, `all` or `fine_tune`, as history.csv calls it.
-        first_epoch: Its first epoch, counted from 0 through the whole job.
-        last_epoch: The epoch before which it ends at the latest.
-        blocks: How many of the backbone's top blocks train with the head.
-        learning_rate: The optimizer's, at its highest.
-    """
-
-    name: str
-    first_epoch: int
-    last_epoch: int
-    blocks: int
-    learning_rate: float
-
-
-def phases_of(recipe: Recipe) -> list[Phase]:
-    """Returns the phases of a completed recipe, in order."""
-    rate, epochs, fine = recipe.optimizer.learning_rate, recipe.train.epochs, recipe.fine_tune
-    if rate is None:
-        raise ValueError("The recipe has to be completed first.")
-    phases = [Phase("head" if recipe.backbone.frozen else "all", 0, epochs, 0, rate)]
-    if fine.blocks:
-        last = epochs + fine.epochs
-        phases.append(Phase("fine_tune", epochs, last, fine.blocks, fine.learning_rate))
-    return phases
 
 
 class Fitting:
@@ -79,7 +57,8 @@ class Fitting:
         devices: What to train on.
 
     Raises:
-        RecipeError: The backbone has fewer blocks than are to be unfrozen.
+        RecipeError: The backbone has fewer blocks than are to be unfrozen, or the
+            optimizer's settings do not fit the devices or the number of batches.
         RunError: The checkpoint is damaged, or was made from other images.
         WeightsError: The backbone's weights are not to be had.
     """
@@ -89,10 +68,16 @@ class Fitting:
         self.data_key = _fingerprint(source)
         self.checkpoint = self._load_checkpoint()
         self.stopping = EarlyStopping(recipe.stopping)
+        self.plateau = Plateau(recipe.schedule)
         self.history: list[dict[str, Any]] = (
             self.checkpoint[0]["history"] if self.checkpoint else []
         )
         self.phases = phases_of(recipe)
+        places = num_places(source.train.labels, recipe.train.oversample)
+        self.steps = steps_per_epoch(places, recipe.input.batch_size, devices.num_replicas)
+        check_devices(recipe.optimizer, devices.num_replicas)
+        for phase in self.phases:
+            check_steps(recipe.optimizer, self.steps * (phase.last_epoch - phase.first_epoch))
         _make_repeatable(recipe.seed, devices)
         with devices.scope():
             self.classifier = self._build()
@@ -139,6 +124,7 @@ class Fitting:
                 # A second phase starts from the best and has to beat it.
                 self.stopping.restore_best(logits)
                 self.stopping.wait = 0
+                self.plateau = Plateau(recipe.schedule)
             first = taken_up["epoch"] + 1 if resumed else phase.first_epoch
             if first < phase.last_epoch and not self.stopping.stopped:
                 self._fit_phase(number, phase, first, validation, images)
@@ -181,12 +167,20 @@ class Fitting:
         import keras
 
         recipe, logits = self.recipe, self.logits
-        places = num_places(self.source.train.labels, recipe.train.oversample)
-        steps = steps_per_epoch(places, recipe.input.batch_size, self.devices.num_replicas)
-        num_steps = steps * (phase.last_epoch - phase.first_epoch)
-        rate = build_schedule(recipe.schedule, phase.learning_rate, num_steps)
+        num_steps = self.steps * (phase.last_epoch - phase.first_epoch)
+        rules = build_rules(
+            recipe.optimizer,
+            recipe.penalty,
+            depth_of=depth_of(self.classifier, recipe.backbone.name),
+            block_decay=recipe.fine_tune.block_decay if phase.blocks else 1.0,
+        )
         logits.compile(
-            optimizer=build_optimizer(recipe.optimizer, rate),
+            optimizer=build_optimizer(
+                recipe.optimizer,
+                build_schedule(recipe.schedule, phase.learning_rate, num_steps, self.steps),
+                rule_of=rules,
+                steps_per_epoch=self.steps,
+            ),
             loss=build_loss(
                 recipe.train.loss,
                 label_smoothing=recipe.train.label_smoothing,
@@ -215,6 +209,7 @@ class Fitting:
             class_weights=class_weights_of(self.source, recipe.train.class_weights),
             seed=recipe.seed,
             oversample=recipe.train.oversample,
+            whole_passes=OPTIMIZERS[recipe.optimizer.name].full_batch,
             first_epoch=first,
             num_replicas=self.devices.num_replicas,
             images=images,
@@ -224,24 +219,29 @@ class Fitting:
         def end_epoch(epoch: int, logs: Mapping[str, Any]) -> None:
             nonlocal epoch_started
             logits.stop_training = not self.stopping.end_epoch(logits, epoch, logs)
+            measured = {name: float(value) for name, value in logs.items()}
+            # Not every epoch need be validated, and each has the same columns.
+            names = [name for name in measured if not name.startswith("val_")]
             row = {
                 "epoch": epoch + 1,
                 "phase": phase.name,
-                **{name: float(value) for name, value in logs.items()},
+                **{name: measured.get(name) for name in (*names, *(f"val_{n}" for n in names))},
                 "learning_rate": float(keras.ops.convert_to_numpy(logits.optimizer.learning_rate)),
                 "wall_s": round(time.perf_counter() - epoch_started, 3),
             }
             epoch_started = time.perf_counter()
+            if "val_loss" in measured:
+                self.plateau.end_validation(logits, measured["val_loss"])
             self.history.append(row)
             self.run.save_history(self.history)
             self._save_checkpoint(number, epoch)
             best = ", best" if self.stopping.best_epoch == epoch else ""
-            say(
-                f"epoch {epoch + 1}/{phase.last_epoch} {phase.name}: "
-                f"loss {row['loss']:.4f}, accuracy {row['accuracy']:.4f}; "
-                f"val loss {row['val_loss']:.4f}, accuracy {row['val_accuracy']:.4f} "
-                f"({row['wall_s']:.1f} s{best})"
-            )
+            line = f"epoch {epoch + 1}/{phase.last_epoch} {phase.name}: "
+            line += f"loss {measured['loss']:.4f}, accuracy {measured['accuracy']:.4f}"
+            if "val_loss" in measured:
+                line += f"; val loss {measured['val_loss']:.4f}"
+                line += f", accuracy {measured['val_accuracy']:.4f}"
+            say(f"{line} ({row['wall_s']:.1f} s{best})")
 
         logits.fit(
             stream.dataset,
@@ -249,6 +249,7 @@ class Fitting:
             initial_epoch=first,
             epochs=phase.last_epoch,
             validation_data=validation,
+            validation_freq=validated_epochs(recipe.stopping, phase.first_epoch, phase.last_epoch),
             shuffle=False,
             verbose=0,
             callbacks=[
@@ -265,6 +266,7 @@ class Fitting:
             "phase": phase,
             "epoch": epoch,
             "stopping": self.stopping.state(),
+            "plateau": self.plateau.state(),
             "history": self.history,
             "data": self.data_key,
         }
@@ -286,6 +288,7 @@ class Fitting:
         state, arrays = self.checkpoint
         count = sum(name.startswith("best_") for name in arrays)
         self.stopping.restore(state["stopping"], [arrays[f"best_{i}"] for i in range(count)])
+        self.plateau.restore(state["plateau"])
         for i, variable in enumerate(_state_of(self.logits)):
             variable.assign(arrays[f"now_{i}"])
         say(f"taking up after epoch {state['epoch'] + 1}")

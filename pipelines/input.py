@@ -148,6 +148,7 @@ def build_train_stream(
     class_weights: npt.NDArray[np.float32],
     seed: int,
     oversample: Oversample = "none",
+    whole_passes: bool = False,
     first_epoch: int = 0,
     num_replicas: int = 1,
     images: DecodedImages | None = None,
@@ -168,6 +169,9 @@ def build_train_stream(
         class_weights: float32 [C], what an image of each class counts.
         seed: Of order and augmentation.
         oversample: Whether rare classes come round more often; `pipelines.sampling`.
+        whole_passes: Whether every epoch is one pass, as full-batch descent needs it:
+            what fills up its last batch has no weight, and the others make up for it, so
+            that the mean over the epoch is the mean over the pass.
         first_epoch: Where the stream starts.
         num_replicas: Devices that share a batch evenly.
         images: What `decode_images` returned for these examples, so that several
@@ -185,15 +189,20 @@ def build_train_stream(
     weights = tf.constant(class_weights, tf.float32)
     preprocessing = config.preprocessing
 
+    stride = steps * batch if whole_passes else count
+
     def view(position: Any) -> Any:
-        number, place = position // count, position % count
+        number, place = position // stride, position % stride
+        share = tf.cast(place < count, tf.float32) * (stride / count)
+        place %= count
         if count > 1:
             place = tf.random.experimental.index_shuffle(place, tf.stack([seed, number]), count - 1)
         # An image that comes twice in a pass looks different each time.
         key = tf.stack([seed, number, place])
         index = places.image_at(place, number) if places else place
         image = render_augmented(fetch(index), preprocessing, augment, key)
-        return image, tf.one_hot(labels[index], len(class_weights)), weights[labels[index]]
+        weight = weights[labels[index]] * share
+        return image, tf.one_hot(labels[index], len(class_weights)), weight
 
     first = first_epoch * steps * batch
     positions = tf.data.Dataset.range(first, np.iinfo(np.int64).max)

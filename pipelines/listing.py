@@ -68,7 +68,11 @@ def _initializers() -> tuple[Table[Any], Columns]:
 def _optimizers() -> tuple[Table[Any], Columns]:
     from tuning.optimizers import OPTIMIZERS
 
-    return OPTIMIZERS, {"learning_rate": lambda row: row.learning_rate}
+    return OPTIMIZERS, {
+        "learning_rate": lambda row: row.learning_rate,
+        "l1": lambda row: "yes" if row.step_size else "no",
+        "paper": lambda row: row.paper,
+    }
 
 
 def _losses() -> tuple[Table[Any], Columns]:
@@ -81,6 +85,18 @@ def _schedules() -> tuple[Table[Any], Columns]:
     from tuning.schedules import SCHEDULES
 
     return SCHEDULES, {}
+
+
+def _penalties() -> tuple[Table[Any], Columns]:
+    from tuning.penalties import PENALTIES
+
+    return PENALTIES, {"l1": lambda row: row.l1, "l2": lambda row: row.l2}
+
+
+def _clippings() -> tuple[Table[Any], Columns]:
+    from tuning.clipping import CLIPPINGS
+
+    return CLIPPINGS, {}
 
 
 def _sources() -> tuple[Table[Any], Columns]:
@@ -106,6 +122,8 @@ LISTINGS: Mapping[str, Callable[[], tuple[Table[Any], Columns]]] = {
     "initializers": _initializers,
     "optimizers": _optimizers,
     "schedules": _schedules,
+    "penalties": _penalties,
+    "clippings": _clippings,
     "losses": _losses,
     "normalisations": _normalisations,
 }
@@ -116,6 +134,7 @@ _HIDDEN = {
     "weights": {"url", "normalisation", "origin"},
     "activations": {"paper"},
     "initializers": {"paper"},
+    "optimizers": {"paper"},
 }
 
 

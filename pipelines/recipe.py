@@ -16,8 +16,10 @@ from pipelines.input import InputConfig
 from pipelines.presets import HEADS
 from pipelines.sampling import Oversample
 from pipelines.sources import DataConfig
+from tuning.contradictions import check_training
 from tuning.losses import LOSSES
 from tuning.optimizers import OptimizerConfig
+from tuning.penalties import PenaltyConfig
 from tuning.schedules import ScheduleConfig
 from tuning.stopping import StoppingConfig
 from zoo.backbones import resolve
@@ -104,12 +106,31 @@ class FineTuneConfig(Config):
     Args:
         blocks: How many blocks to unfreeze, from the top; 0 leaves it out.
         epochs: At most this many more.
-        learning_rate: Far below the head's, since the weights are good already.
+        learning_rate: The head's, far below that of the first phase, since the weights
+            are good already.
+        block_decay: The learning rate of each block over that of what is above it,
+            above 0; 1 gives all the same. What is low in a network is general and
+            should change least; Howard and Ruder, 2018, divide by 2.6.
+        gradual: Epochs between one block and the next to be unfrozen, from the top;
+            each is a phase of its own, and the last goes on to the end. 0 unfreezes
+            all at once.
     """
 
     blocks: Annotated[int, Field(ge=0)] = 0
     epochs: Annotated[int, Field(ge=1)] = 10
     learning_rate: Annotated[float, Field(gt=0, le=10)] = 0.0005
+    block_decay: Annotated[float, Field(gt=0, le=1)] = 1.0
+    gradual: Annotated[int, Field(ge=0)] = 0
+
+    @model_validator(mode="after")
+    def _has_epochs_for_every_block(self) -> FineTuneConfig:
+        needed = self.gradual * (self.blocks - 1) + 1
+        if self.epochs < needed:
+            raise ValueError(
+                f"blocks = {self.blocks} with gradual = {self.gradual} never unfreezes the last; "
+                f"expected epochs of at least {needed}, not {self.epochs}"
+            )
+        return self
 
 
 class Recipe(Config):
@@ -125,6 +146,7 @@ class Recipe(Config):
         head: What is trained first.
         optimizer: What trains it.
         schedule: How its learning rate changes.
+        penalty: What large weights cost.
         train: How long, on what loss.
         stopping: When it ends early.
         fine_tune: The second phase.
@@ -139,6 +161,7 @@ class Recipe(Config):
     head: HeadConfig = HeadConfig()
     optimizer: OptimizerConfig = OptimizerConfig()
     schedule: ScheduleConfig = ScheduleConfig()
+    penalty: PenaltyConfig = PenaltyConfig()
     train: TrainConfig = TrainConfig()
     stopping: StoppingConfig = StoppingConfig()
     fine_tune: FineTuneConfig = FineTuneConfig()
@@ -238,11 +261,13 @@ class Recipe(Config):
                 f"fine_tune.blocks = {self.fine_tune.blocks}",
                 mend="choose a pretrained backbone (`zoo list weights`) or drop fine_tune.blocks",
             )
+        check_training(self.optimizer, self.schedule, self.penalty, self.stopping)
         return self.model_copy(
             update={
                 "backbone": self.backbone.model_copy(update={"frozen": frozen}),
                 "input": self.input.model_copy(update={"size": size}),
                 "optimizer": self.optimizer.completed(),
+                "penalty": self.penalty.completed(),
             }
         )
 

@@ -14,6 +14,8 @@ from pipelines.progress import say
 from pipelines.recipe import Recipe
 from pipelines.runs import Run
 from pipelines.sources import Source, describe, kind_of, open_source, preset_of
+from tuning.penalties import weigh
+from zoo.classifier import head_kernels
 
 
 def train(
@@ -72,6 +74,9 @@ def train(
     model = job.fit()
     run.save_model(model)
     metrics = _measure_splits(model, recipe, source)
+    metrics["head"] = weigh(
+        head_kernels(model, recipe.backbone.name), recipe.penalty.l1 or 0, recipe.penalty.l2 or 0
+    )
     metrics["timing"] = {
         "wall_s": round(time.perf_counter() - started + earlier_s, 3),
         "read_s": round(read_s, 3),

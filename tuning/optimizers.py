@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Annotated, Any
 
-from pydantic import Field, field_validator
+from pydantic import Field, field_validator, model_validator
 
-from tuning.rates import with_rates
+from tuning import step_sizes
+from tuning.clipping import CLIPPINGS
+from tuning.penalties import PenaltyConfig, is_kernel
+from tuning.rules import Rule, RuleOf, StepSize, with_rules
 from zoo.config import Config
 from zoo.table import Table
 
@@ -24,6 +27,10 @@ class Optimizer:
         learning_rate: The usual one for training a head.
         arguments: What else its constructor is given.
         weight_decay: Its own decoupled weight decay.
+        step_size: How far a weight moves for a lasting gradient of one, see
+            `tuning.step_sizes`; None where that is no answer, and L1 cannot be had.
+        full_batch: Whether its gradient is that of the whole training set.
+        paper: Where it comes from.
     """
 
     name: str
@@ -32,29 +39,153 @@ class Optimizer:
     learning_rate: float
     arguments: Mapping[str, Any] = field(default_factory=dict)
     weight_decay: float = 0.0
+    step_size: StepSize | None = None
+    full_batch: bool = False
+    paper: str = ""
 
 
+# In the order of the notes, then what came after them. Keras adds ε to √s (and to s for
+# AdaGrad, AdaDelta and RMSProp) as the notes do; its ε is 1e-7 throughout, the notes' 1e-8.
 OPTIMIZERS: Table[Optimizer] = Table(
     "optimizer",
     [
-        Optimizer("sgd", "plain mini-batch descent; slow and steady", "SGD", 0.01),
-        Optimizer("momentum", "SGD that keeps going downhill", "SGD", 0.01, {"momentum": 0.9}),
+        # SGD on the mean gradient of all batches: one step an epoch.
+        Optimizer(
+            "gradient_descent",
+            "one step an epoch, along the gradient of the whole training set: exact and slow, for "
+            "study",
+            "SGD",
+            0.1,
+            step_size=step_sizes.plain,
+            full_batch=True,
+        ),
+        Optimizer(
+            "sgd",
+            "plain mini-batch descent, at input.batch_size = 1 online; slow and steady",
+            "SGD",
+            0.01,
+            step_size=step_sizes.plain,
+        ),
+        # θ ← θ + m, m ← βm − ηg: the notes' with the sign in m.
+        Optimizer(
+            "momentum",
+            "SGD that keeps going downhill",
+            "SGD",
+            0.01,
+            {"momentum": 0.9},
+            step_size=step_sizes.heavy_ball,
+        ),
+        # The notes take the gradient at the point ahead and keep θ; Keras keeps the point
+        # ahead itself as the variable, which visits the same points.
         Optimizer(
             "nesterov",
             "momentum that looks ahead; the notes' default",
             "SGD",
             0.01,
             {"momentum": 0.9, "nesterov": True},
+            step_size=step_sizes.heavy_ball,
+            paper="https://proceedings.mlr.press/v28/sutskever13.html",
+        ),
+        # Keras starts the sum of squares at 0.1, the notes at 0: the first steps are shorter.
+        Optimizer(
+            "adagrad",
+            "for sparse features; stops too early on deep networks",
+            "Adagrad",
+            0.01,
+            step_size=step_sizes.adagrad,
+            paper="https://jmlr.org/papers/v12/duchi11a.html",
         ),
         Optimizer(
-            "adagrad", "for sparse features; stops too early on deep networks", "Adagrad", 0.01
+            "adadelta",
+            "AdaGrad that forgets and measures its own steps; wants a rate of about 1",
+            "Adadelta",
+            1.0,
+            step_size=step_sizes.adadelta,
+            paper="https://arxiv.org/abs/1212.5701",
         ),
-        Optimizer("rmsprop", "AdaGrad that forgets", "RMSprop", 0.001, {"rho": 0.9}),
-        Optimizer("adam", "works nearly untuned", "Adam", 0.001),
-        Optimizer("adamw", "Adam with decoupled weight decay", "AdamW", 0.001, weight_decay=0.004),
-        Optimizer("nadam", "Adam that looks ahead", "Nadam", 0.001),
-        Optimizer("adamax", "Adam by the largest gradient seen", "Adamax", 0.001),
-        Optimizer("lion", "the sign of the momentum; small learning rates", "Lion", 0.0001),
+        Optimizer(
+            "rmsprop",
+            "AdaGrad that forgets",
+            "RMSprop",
+            0.001,
+            {"rho": 0.9},
+            step_size=step_sizes.rmsprop,
+            paper="https://www.cs.toronto.edu/~tijmen/csc321/slides/lecture_slides_lec6.pdf",
+        ),
+        # ε is added before √ŝ is corrected for its bias, so in effect it is ε/√(1 − β₂ᵗ).
+        Optimizer(
+            "adam",
+            "works nearly untuned",
+            "Adam",
+            0.001,
+            step_size=step_sizes.adam,
+            paper="https://arxiv.org/abs/1412.6980",
+        ),
+        Optimizer(
+            "adamw",
+            "Adam with decoupled weight decay; first choice for whole networks",
+            "Adam",
+            0.001,
+            weight_decay=0.004,
+            step_size=step_sizes.adam,
+            paper="https://arxiv.org/abs/1711.05101",
+        ),
+        # β₁ rises along Dozat's schedule, 0.9·(1 − 0.5·0.96ᵗ).
+        Optimizer(
+            "nadam",
+            "Adam that looks ahead",
+            "Nadam",
+            0.001,
+            step_size=step_sizes.nadam,
+            paper="https://openreview.net/forum?id=OM0jvwB8jIp57ZJjtNEZ",
+        ),
+        Optimizer(
+            "adamax",
+            "Adam by the largest gradient seen; bears outliers",
+            "Adamax",
+            0.001,
+            step_size=step_sizes.adamax,
+            paper="https://arxiv.org/abs/1412.6980",
+        ),
+        # Its rate counts in shares of the weights' own size.
+        Optimizer(
+            "adafactor",
+            "Adam in far less memory: for the largest networks",
+            "Adafactor",
+            0.01,
+            paper="https://arxiv.org/abs/1804.04235",
+        ),
+        Optimizer(
+            "lamb",
+            "Adam scaled to each layer's weights: for very large batches",
+            "Lamb",
+            0.001,
+            step_size=step_sizes.lamb,
+            paper="https://arxiv.org/abs/1904.00962",
+        ),
+        # It rebuilds the weights from the sum of all gradients, which no step of ours enters.
+        Optimizer(
+            "ftrl",
+            "AdaGrad for linear models on streams of sparse features",
+            "Ftrl",
+            0.05,
+            paper="https://research.google/pubs/ad-click-prediction-a-view-from-the-trenches/",
+        ),
+        Optimizer(
+            "lion",
+            "the sign of the momentum: small learning rates, half of Adam's memory",
+            "Lion",
+            0.0001,
+            paper="https://arxiv.org/abs/2302.06675",
+        ),
+        # Kernels by Muon, the rest by Adam. Its own decay of the rest is left to the rules.
+        Optimizer(
+            "muon",
+            "momentum made orthogonal, for kernels of dense layers; few steps, each dearer",
+            "Muon",
+            0.001,
+            paper="https://kellerjordan.github.io/posts/muon/",
+        ),
     ],
 )
 
@@ -68,56 +199,139 @@ class OptimizerConfig(Config):
         weight_decay: Share of every weight taken away at each step, times the
             learning rate: decoupled (Loshchilov and Hutter, 2019). 0 is none; left
             out, the optimizer's own, which only AdamW has.
+        backbone_weight_decay: The same for what is trained of the backbone; left out,
+            that of the head.
         ema: Momentum of a running average of the weights, 0 to below 1, which
             then is what is validated and kept (Polyak and Juditsky, 1992); 0 is none.
         beta_rate: Factor on the learning rate of batch normalisation's shifts β, above
             0. 64 lets a network that is trained from random weights for few epochs
             learn faster (Jordan, 2024, arXiv 2404.00498).
+        clip: How gradients are clipped: a row of CLIPPINGS.
+        clip_at: The bound that `clip` sets, above 0. Penalties come after it.
+        accumulate: Batches whose mean gradient makes one step, at least 1: a large batch
+            where memory holds a small one.
     """
 
     name: str = "nesterov"
     learning_rate: Annotated[float, Field(gt=0, le=10)] | None = None
     weight_decay: Annotated[float, Field(ge=0, lt=1)] | None = None
+    backbone_weight_decay: Annotated[float, Field(ge=0, lt=1)] | None = None
     ema: Annotated[float, Field(ge=0, lt=1)] = 0.0
     beta_rate: Annotated[float, Field(gt=0, le=1000)] = 1.0
+    clip: str = "none"
+    clip_at: Annotated[float, Field(gt=0)] = 1.0
+    accumulate: Annotated[int, Field(ge=1, le=65536)] = 1
 
     @field_validator("name")
     @classmethod
     def _known(cls, name: str) -> str:
         return OPTIMIZERS[name].name
 
+    @field_validator("clip")
+    @classmethod
+    def _known_clipping(cls, name: str) -> str:
+        return CLIPPINGS[name].name
+
+    @model_validator(mode="after")
+    def _accumulates_once(self) -> OptimizerConfig:
+        full_batch = OPTIMIZERS[self.name].full_batch
+        if full_batch and self.accumulate > 1:
+            raise ValueError(
+                f"{self.name} accumulates a whole epoch already; expected accumulate = 1, or "
+                "name = 'sgd'"
+            )
+        if self.ema and (full_batch or self.accumulate > 1):
+            raise ValueError(
+                "ema averages after every batch, and accumulate changes the weights at some only; "
+                "expected ema = 0, or accumulate = 1 and not gradient_descent"
+            )
+        return self
+
     def completed(self) -> OptimizerConfig:
         """Returns the same with the optimizer's own values written out."""
         row = OPTIMIZERS[self.name]
         decay = row.weight_decay if self.weight_decay is None else self.weight_decay
-        rate = self.learning_rate or row.learning_rate
-        return self.model_copy(update={"learning_rate": rate, "weight_decay": decay})
+        below = decay if self.backbone_weight_decay is None else self.backbone_weight_decay
+        return self.model_copy(
+            update={
+                "learning_rate": self.learning_rate or row.learning_rate,
+                "weight_decay": decay,
+                "backbone_weight_decay": below,
+            }
+        )
 
 
-def build_optimizer(config: OptimizerConfig, learning_rate: Any = None) -> Any:
+def build_optimizer(
+    config: OptimizerConfig,
+    learning_rate: Any = None,
+    *,
+    rule_of: RuleOf | None = None,
+    steps_per_epoch: int = 1,
+) -> Any:
     """Builds the `keras.optimizers.Optimizer` a recipe names.
 
     Args:
         config: Which one.
         learning_rate: A Keras schedule to use instead of the config's constant rate.
+        rule_of: How each variable is trained; left out, all of them as the head and
+            without a penalty.
+        steps_per_epoch: Batches an epoch, which full-batch descent accumulates.
     """
     import keras
 
     row, config = OPTIMIZERS[config.name], config.completed()
-    optimizer_class = getattr(keras.optimizers, row.keras_class)
-    if config.beta_rate != 1:
-        optimizer_class = with_rates(
-            optimizer_class, lambda variable: config.beta_rate if is_beta(variable) else 1.0
-        )
+    accumulate = steps_per_epoch if row.full_batch else config.accumulate
+    clipping = CLIPPINGS[config.clip].argument
+    optimizer_class = with_rules(
+        getattr(keras.optimizers, row.keras_class),
+        rule_of or build_rules(config),
+        row.step_size,
+    )
     return optimizer_class(
         learning_rate=config.learning_rate if learning_rate is None else learning_rate,
-        weight_decay=config.weight_decay or None,
         use_ema=config.ema > 0,
         ema_momentum=config.ema or 0.99,
+        gradient_accumulation_steps=accumulate if accumulate > 1 else None,
+        **({clipping: config.clip_at} if clipping else {}),
         **row.arguments,
     )
 
 
+def build_rules(
+    config: OptimizerConfig,
+    penalty: PenaltyConfig | None = None,
+    *,
+    depth_of: Callable[[Any], int] = lambda variable: 0,
+    block_decay: float = 1.0,
+) -> RuleOf:
+    """Returns how each variable of a classifier is trained.
+
+    Args:
+        config: Whose weight decay and rates.
+        penalty: On the kernels; None is none.
+        depth_of: Maps a `keras.Variable` to 0 in the head, and in the backbone to its
+            block, counted from 1 at the top.
+        block_decay: The learning rate of each block over that of the one above it,
+            above 0; so its weight decay too. 1 / 2.6 is that of Howard and Ruder,
+            2018, https://arxiv.org/abs/1801.06146.
+    """
+    config, penalty = config.completed(), (penalty or PenaltyConfig()).completed()
+
+    def rule_of(variable: Any) -> Rule:
+        depth = depth_of(variable)
+        factor = block_decay**depth
+        decay = config.backbone_weight_decay if depth else config.weight_decay
+        penalised = is_kernel(variable)
+        return Rule(
+            rate=factor * (config.beta_rate if is_beta(variable) else 1.0),
+            weight_decay=factor * (decay or 0.0),
+            l1=(penalty.backbone_l1 if depth else penalty.l1) if penalised else 0.0,
+            l2=(penalty.backbone_l2 if depth else penalty.l2) if penalised else 0.0,
+        )
+
+    return rule_of
+
+
 def is_beta(variable: Any) -> bool:
     """Tells whether a `keras.Variable` is a shift of batch normalisation."""
-    return variable.path.rpartition("/")[2] == "beta"
+    return str(variable.path).rpartition("/")[2] == "beta"

@@ -23,17 +23,35 @@ class StoppingConfig(Config):
         monitor: The validation figure to watch. Of two epochs of the same accuracy
             the one of the lower loss is better. The loss alone would stop a head
             early that grows too sure of itself while it still grows better.
-        patience: Epochs without improvement before it stops; 0 never stops.
+        every: Epochs from one validation to the next, at least 1; the last epoch of a
+            phase is always validated.
+        patience: Validations without improvement before it stops; 0 never stops.
         min_delta: What counts as an improvement, in the figure's own unit.
     """
 
     monitor: Literal["val_accuracy", "val_loss"] = "val_accuracy"
+    every: Annotated[int, Field(ge=1)] = 1
     patience: Annotated[int, Field(ge=0)] = 5
     min_delta: Annotated[float, Field(ge=0)] = 0.0
 
 
+def validated_epochs(config: StoppingConfig, first: int, last: int) -> list[int]:
+    """Returns the epochs of a phase that are validated, counted from 1 as Keras does.
+
+    Args:
+        config: How often.
+        first: Epochs before the phase.
+        last: Epochs when it ends.
+
+    Example:
+        >>> validated_epochs(StoppingConfig(every=4), 0, 10)
+        [4, 8, 10]
+    """
+    return [*range(first + config.every, last, config.every), last]
+
+
 class EarlyStopping:
-    """Keeps the best weights, stops after `patience` epochs without better ones.
+    """Keeps the best weights, stops after `patience` validations without better ones.
 
     Keras' own compares with NaN for ever once a first epoch gave NaN, and
     forgets its best after a resume; this one ends training on a NaN with an
@@ -57,7 +75,8 @@ class EarlyStopping:
         Args:
             model: The model in training.
             epoch: From 0.
-            logs: What Keras measured: `loss` and the figure that is watched.
+            logs: What Keras measured: `loss` and, where the epoch was validated,
+                `val_loss` and the figure that is watched.
 
         Returns:
             Whether to go on.
@@ -65,15 +84,19 @@ class EarlyStopping:
         Raises:
             TrainingError: A loss is not a number.
         """
-        value = float(logs[self.config.monitor])
-        if not math.isfinite(value) or not math.isfinite(float(logs["loss"])):
+        watched = {
+            name: float(logs[name]) for name in ("loss", self.config.monitor) if name in logs
+        }
+        if not all(map(math.isfinite, watched.values())):
             raise TrainingError(
                 f"the loss is no longer a number in epoch {epoch + 1}",
                 expected="a finite loss",
-                received=f"loss {logs['loss']}, {self.config.monitor} {value}",
+                received=", ".join(f"{name} {value}" for name, value in watched.items()),
                 mend="lower optimizer.learning_rate, or fine_tune.learning_rate if it came then",
             )
-        val_loss = float(logs["val_loss"])
+        if self.config.monitor not in watched:
+            return True
+        value, val_loss = watched[self.config.monitor], float(logs["val_loss"])
         gain = self.best - value if self.config.monitor == "val_loss" else value - self.best
         better = gain == 0 and val_loss < self.best_loss - self.config.min_delta
         if gain > self.config.min_delta or better:
@@ -86,7 +109,7 @@ class EarlyStopping:
 
     @property
     def stopped(self) -> bool:
-        """Whether the last epoch used the patience up."""
+        """Whether the last validation used the patience up."""
         return bool(self.config.patience) and self.wait >= self.config.patience
 
     def restore_best(self, model: Any) -> None:

@@ -10,6 +10,7 @@ project is not installed; only a head with the activation `rrelu` or `step` need
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any
 
 from zoo.backbones import blocks_of, build_backbone, resolve
@@ -120,6 +121,37 @@ def check_blocks(classifier: Any, backbone: str, num_blocks: int) -> None:
             received=str(num_blocks),
             mend=f"--set fine_tune.blocks={len(blocks)} unfreezes all of it",
         )
+
+
+def depth_of(classifier: Any, backbone: str) -> Callable[[Any], int]:
+    """Returns how far below the head each variable of a classifier stands.
+
+    Args:
+        classifier: As `build_classifier` made it.
+        backbone: The name it was built with.
+
+    Returns:
+        A function from a `keras.Variable` to 0 in the head, and in the backbone to its
+        block, counted from 1 at the top.
+    """
+    blocks = blocks_of(resolve(backbone)[0], backbone_of(classifier, backbone))
+    depths = {
+        id(variable): depth
+        for depth, block in enumerate(reversed(blocks), start=1)
+        for layer in block
+        for variable in layer.variables
+    }
+    return lambda variable: depths.get(id(variable), 0)
+
+
+def head_kernels(classifier: Any, backbone: str) -> dict[str, Any]:
+    """Returns the kernels of a classifier's head, float32 arrays by the name of their layer."""
+    network = backbone_of(classifier, backbone)
+    return {
+        layer.name: layer.kernel.numpy()
+        for layer in classifier.layers
+        if layer is not network and hasattr(layer, "kernel")
+    }
 
 
 def unfreeze_top(classifier: Any, backbone: str, num_blocks: int) -> None:

@@ -8,7 +8,7 @@ import keras
 import numpy as np
 import pytest
 
-from tuning.stopping import EarlyStopping, StoppingConfig
+from tuning.stopping import EarlyStopping, StoppingConfig, validated_epochs
 from zoo.errors import TrainingError
 
 
@@ -97,3 +97,25 @@ def test_best_weights_are_a_copy() -> None:
     _run(stopping, model, [1.0])
     model.set_weights([np.full((1, 1), 99, np.float32)])
     assert stopping.best_weights[0].item() == 0
+
+
+@pytest.mark.parametrize(
+    ("every", "first", "last", "expected"),
+    [(1, 0, 3, [1, 2, 3]), (4, 0, 10, [4, 8, 10]), (2, 3, 7, [5, 7]), (9, 0, 3, [3])],
+)
+def test_last_epoch_of_a_phase_is_validated(
+    every: int, first: int, last: int, expected: list[int]
+) -> None:
+    assert validated_epochs(StoppingConfig(every=every), first, last) == expected
+
+
+def test_epochs_without_validation_count_for_nothing_but_their_loss() -> None:
+    stopping, model = EarlyStopping(StoppingConfig(monitor="val_loss", patience=1)), _model()
+    assert stopping.end_epoch(model, 0, {"loss": 1.0, "val_loss": 1.0})
+    assert stopping.end_epoch(model, 1, {"loss": 1.0})
+    assert not stopping.end_epoch(model, 2, {"loss": 1.0, "val_loss": 2.0})
+    assert stopping.best_epoch == 0
+    with pytest.raises(
+        TrainingError, match=r"no longer a number in epoch 4; .* received loss nan;"
+    ):
+        stopping.end_epoch(model, 3, {"loss": np.nan})
