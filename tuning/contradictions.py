@@ -42,6 +42,13 @@ def check_training(
             received=f"optimizer.ema = {optimizer.ema}, penalty.name = {penalty.name!r}",
             mend="--set optimizer.ema=0.0",
         )
+    if optimizer.name == "ftrl" and schedule.name == "cosine" and schedule.warmup:
+        raise RecipeError(
+            "ftrl divides by the learning rate, which is 0 when a warm-up begins",
+            expected="schedule.warmup = 0, or another optimizer",
+            received=f"schedule.warmup = {schedule.warmup}",
+            mend="--set schedule.warmup=0.0",
+        )
     falls_after = SCHEDULES[schedule.name].by_validation and schedule.patience
     if falls_after and 0 < stopping.patience <= falls_after:
         raise RecipeError(

@@ -166,6 +166,24 @@ def test_stream_labels_and_weights_belong_to_their_images(examples: Examples) ->
         np.testing.assert_array_equal(sample_weights, weights[expected])
 
 
+def test_whole_passes_weigh_every_image_the_same_in_every_epoch(examples: Examples) -> None:
+    factors = np.array([1.0, 2.0, 3.0, 4.0], np.float32)
+    stream = _stream(examples, augment=NO_AUGMENT, class_weights=factors, whole_passes=True)
+    assert stream.steps_per_epoch == 4
+    plain = [Preprocessing(size=16)(tf.constant(e)).numpy() for e in examples.encoded]
+    batches = list(stream.dataset.take(8).as_numpy_iterator())
+    for epoch in (batches[:4], batches[4:]):
+        images, _, weights = (np.concatenate(parts) for parts in zip(*epoch, strict=True))
+        counts = [
+            sum(w for i, w in zip(images, weights, strict=True) if (i == p).all()) for p in plain
+        ]
+        # 24 places for 20 images: what Keras takes the mean over is 24.
+        np.testing.assert_allclose(
+            np.array(counts) / 24, factors[np.arange(20) % 4] / 20, rtol=1e-6
+        )
+        assert (weights == 0).sum() == 4
+
+
 @pytest.mark.parametrize(("replicas", "batch"), [(1, 6), (2, 6), (4, 4)])
 def test_stream_batches_are_all_of_one_size_that_devices_share(
     examples: Examples, replicas: int, batch: int

@@ -116,6 +116,14 @@ def test_recipe_cannot_be_changed() -> None:
         ("head=3", r"head does not fit; expected"),
         ("head.dropout", r"--set does not understand its argument; expected PATH=VALUE"),
         ("=3", r"--set does not understand its argument"),
+        ("penalty.l1=0.1", r"penalty contradicts itself: name = 'none' has no l1; expected l1 = 0"),
+        ("schedule.name=multi_step", r"schedule contradicts itself: .* milestones = \[\]"),
+        ("schedule.milestones=[3, 2]", r"schedule\.milestones .*epochs that rise"),
+        (
+            "fine_tune={blocks=4, gradual=5}",
+            r"fine_tune contradicts itself: .*at least 16, not 10",
+        ),
+        ("optimizer.accumulate=0", r"optimizer\.accumulate does not fit.* or equal to 1"),
         ("input.size=4000", r"input\.size does not fit; expected less than or equal to 1024"),
     ],
 )
@@ -147,6 +155,18 @@ def test_unknown_name_names_the_nearest(layer: Any, kind: type[Exception], messa
         (
             {"backbone": {"name": "micro_resnet_s"}, "fine_tune": {"blocks": 1}},
             r"fine_tune\.blocks unfreezes a frozen backbone",
+        ),
+        (
+            {"optimizer": {"name": "lion"}, "penalty": {"name": "l1"}},
+            r"lion takes steps that do not grow with the gradient.*--set penalty\.name=l2",
+        ),
+        (
+            {"optimizer": {"ema": 0.9}, "penalty": {"name": "elastic_net"}},
+            r"optimizer\.ema undoes L1",
+        ),
+        (
+            {"schedule": {"name": "performance", "patience": 9}},
+            r"training stops before the schedule performance ever lowers the rate",
         ),
     ],
 )

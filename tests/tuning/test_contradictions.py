@@ -40,6 +40,13 @@ def test_averaged_weights_would_fill_the_zeros_of_l1() -> None:
         _check(optimizer=OptimizerConfig(ema=0.9), penalty=PenaltyConfig(name="l1"))
 
 
+def test_optimizer_that_divides_by_a_rate_of_zero() -> None:
+    ftrl = OptimizerConfig(name="ftrl")
+    with pytest.raises(RecipeError, match=r"ftrl divides by .* --set schedule\.warmup=0\.0"):
+        _check(optimizer=ftrl, schedule=ScheduleConfig(name="cosine", warmup=0.1))
+    _check(optimizer=ftrl, schedule=ScheduleConfig(name="cosine", warmup=0.0))
+
+
 def test_schedule_that_training_does_not_live_to_see() -> None:
     performance = ScheduleConfig(name="performance", patience=5)
     with pytest.raises(RecipeError, match=r"stops before .* --set stopping\.patience=11"):

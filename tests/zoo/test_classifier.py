@@ -12,7 +12,14 @@ import numpy as np
 import pytest
 
 from zoo.backbones import blocks_of, resolve
-from zoo.classifier import backbone_of, build_classifier, logits_of, unfreeze_top
+from zoo.classifier import (
+    backbone_of,
+    build_classifier,
+    depth_of,
+    head_kernels,
+    logits_of,
+    unfreeze_top,
+)
 from zoo.errors import RecipeError, UnknownNameError
 from zoo.heads import HeadConfig
 
@@ -99,6 +106,25 @@ def test_unfrozen_backbone_trains_throughout() -> None:
     _fit(classifier, 32, frozen=False)
     # The whitening of its first layer is fitted, not trained.
     assert _moved(before, classifier) == set(before) - {"whiten/kernel"}
+
+
+@pytest.mark.parametrize("name", BACKBONES)
+def test_depth_counts_blocks_from_the_head_down(name: str) -> None:
+    classifier = build_classifier(name, 48, HEAD, 3, frozen=False)
+    depth = depth_of(classifier, name)
+    blocks = blocks_of(resolve(name)[0], backbone_of(classifier, name))
+    below = [depth(v) for block in reversed(blocks) for layer in block for v in layer.variables]
+    assert below == sorted(below)
+    assert set(below) == set(range(1, len(blocks) + 1))
+    inside = {id(v) for v in backbone_of(classifier, name).variables}
+    assert {depth(v) for v in classifier.variables if id(v) not in inside} == {0}
+
+
+def test_kernels_of_the_head_are_found() -> None:
+    classifier = build_classifier("micro_resnet_s", 32, HeadConfig(hidden=(8, 4)), 3, frozen=True)
+    kernels = head_kernels(classifier, "micro_resnet_s")
+    shapes = {name: kernel.shape for name, kernel in kernels.items()}
+    assert shapes == {"hidden1": (128, 8), "hidden2": (8, 4), "logits": (4, 3)}
 
 
 def test_unknown_backbone_names_the_nearest() -> None:
