@@ -10,14 +10,9 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from pipelines.decoded import DecodedImages, decode_images
 from pipelines.devices import Devices
-from pipelines.input import (
-    DecodedImages,
-    build_eval_dataset,
-    build_train_stream,
-    decode_images,
-    steps_per_epoch,
-)
+from pipelines.input import build_eval_dataset, build_train_stream, steps_per_epoch
 from pipelines.phases import Phase, phases_of
 from pipelines.progress import say
 from pipelines.recipe import Recipe

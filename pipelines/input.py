@@ -4,18 +4,20 @@ from __future__ import annotations
 
 import os
 from collections.abc import Sequence
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
-from typing import Annotated, Any
+from typing import Annotated, Any, NamedTuple
 
 import numpy as np
 import numpy.typing as npt
 from pydantic import Field
 
-from pipelines.augment.geometry import AugmentConfig, render_augmented
-from pipelines.sampling import Oversample, build_places
+from pipelines.augment.augmenter import Augmenter, HostRenderer, needs_axes
+from pipelines.augment.policies import AugmentConfig
+from pipelines.augment.principal import fit_axes
+from pipelines.augment.views import Views
+from pipelines.decoded import DecodedImages, decode_images
+from pipelines.sampling import Oversample, build_places, shuffled
 from pipelines.sources.source import Examples
-from zoo.errors import DataError
 from zoo.preprocessing import Preprocessing, decode
 
 
@@ -26,8 +28,7 @@ class InputConfig(Preprocessing):
         size: Height and width in pixels; 0 takes the backbone's own.
         batch_size: Images a step.
         cache_mib: Memory, in MiB, that the decoded training images may take, at
-            3 bytes a pixel of the files' own sizes; TensorFlow takes as much again
-            while it trains on them. Counted apart, it is also what the fitted
+            3 bytes a pixel of the files' own sizes. Counted apart, it is also what the fitted
             validation images may take, at 3 × size². All are kept, or none: where
             they do not all fit, each is read and decoded anew each epoch. 0 keeps
             none.
@@ -41,89 +42,6 @@ class InputConfig(Preprocessing):
     def preprocessing(self) -> Preprocessing:
         """The transform alone."""
         return Preprocessing(size=self.size, fit=self.fit, interpolation=self.interpolation)
-
-
-@dataclass(frozen=True)
-class DecodedImages:
-    """Images decoded once and kept in one flat buffer.
-
-    Reading from it needs no lock and no Python, however many calls run at once.
-
-    Args:
-        pixels: uint8 [sum of H × W × 3], one image after the other.
-        starts: int64 [N], where each begins.
-        shapes: int64 [N, 3], height, width and 3.
-    """
-
-    pixels: Any
-    starts: Any
-    shapes: Any
-
-    def fetch(self, index: Any) -> Any:
-        """Returns the image at an index, int64 [], as uint8 [H, W, 3], in the graph or eagerly."""
-        import tensorflow as tf
-
-        shape = self.shapes[index]
-        flat = tf.slice(self.pixels, [self.starts[index]], [tf.reduce_prod(shape)])
-        return tf.ensure_shape(tf.reshape(flat, shape), (None, None, 3))
-
-
-def decode_images(examples: Examples, cache_mib: int) -> DecodedImages | None:
-    """Decodes all images into memory, if they fit.
-
-    Whether they do is known from their scan, so nothing is decoded in vain. They
-    are decoded in parallel into one buffer, which TensorFlow then reads; beside it,
-    only the images being decoded at the moment take memory. An iterator over a
-    stream of them holds a copy, since tf.data copies what a function captures when
-    it rewrites the pipeline.
-
-    Args:
-        examples: Scanned, so that their sizes are known; others do not fit.
-        cache_mib: How much they may take, in MiB.
-
-    Returns:
-        The images, or None where they do not fit.
-
-    Raises:
-        DataError: A file is no longer what it was when it was scanned.
-    """
-    if examples.shapes is None or not len(examples):
-        return None
-    sizes = 3 * examples.shapes.prod(axis=1)
-    ends = np.cumsum(sizes)
-    if ends[-1] > cache_mib * 2**20:
-        return None
-    import tensorflow as tf
-
-    shapes = np.insert(examples.shapes, 2, 3, axis=1)
-    buffer = _aligned(int(ends[-1]))
-
-    def fill(index: int) -> None:
-        try:
-            with tf.device("CPU"):
-                image = decode(tf.constant(examples.read(index))).numpy()
-        except (OSError, tf.errors.OpError):
-            image = np.empty((0, 0, 3), np.uint8)
-        if image.shape != tuple(shapes[index]):
-            raise DataError(
-                f"{examples.names[index]} changed while the job ran",
-                expected=" × ".join(map(str, shapes[index, :2])) + " pixels, as it was scanned",
-                received=" × ".join(map(str, image.shape[:2])) if image.size else "no image",
-                mend="start again",
-            )
-        buffer[ends[index] - sizes[index] : ends[index]] = image.ravel()
-
-    # TensorFlow's decoders release the interpreter's lock, so threads do decode in parallel.
-    with ThreadPoolExecutor(max_workers=os.cpu_count()) as pool:
-        for _ in pool.map(fill, range(len(examples))):
-            pass
-    with tf.device("CPU"):
-        return DecodedImages(
-            # `tf.constant` would copy it, twice; this shares it.
-            pixels=tf.experimental.dlpack.from_dlpack(buffer.__dlpack__()),
-            starts=tf.constant(ends - sizes, tf.int64),
-            shapes=tf.constant(shapes, tf.int64),
-        )
 
 
 @dataclass(frozen=True)
@@ -184,31 +102,89 @@ def build_train_stream(
     batch = _even_batch(count, config.batch_size, num_replicas)
     steps = steps_per_epoch(count, config.batch_size, num_replicas)
     images = images or decode_images(examples, config.cache_mib)
-    fetch = images.fetch if images else _reader(examples)
+    augmenter = _augmenter(examples, config.preprocessing, augment, seed, images)
     labels = tf.constant(examples.labels)
     weights = tf.constant(class_weights, tf.float32)
-    preprocessing = config.preprocessing
 
     stride = steps * batch if whole_passes else count
 
-    def view(position: Any) -> Any:
-        number, place = position // stride, position % stride
-        share = tf.cast(place < count, tf.float32) * (stride / count)
-        place %= count
+    def keys_of(step: Any) -> Keys:
+        positions = step * batch + tf.range(batch, dtype=tf.int64)
+        numbers, spots = positions // stride, positions % stride
+        shares = tf.cast(spots < count, tf.float32) * (stride / count)
+        spots %= count
         if count > 1:
-            place = tf.random.experimental.index_shuffle(place, tf.stack([seed, number]), count - 1)
+            spots = shuffled(spots, seed, numbers, tf.fill([batch], np.int64(count - 1)))
         # An image that comes twice in a pass looks different each time.
-        key = tf.stack([seed, number, place])
-        index = places.image_at(place, number) if places else place
-        image = render_augmented(fetch(index), preprocessing, augment, key)
-        weight = weights[labels[index]] * share
-        return image, tf.one_hot(labels[index], len(class_weights)), weight
+        indices = places.image_at(spots, numbers) if places else spots
+        return Keys(numbers, spots, indices, shares)
 
-    first = first_epoch * steps * batch
-    positions = tf.data.Dataset.range(first, np.iinfo(np.int64).max)
-    views = positions.map(view, num_parallel_calls=tf.data.AUTOTUNE)
-    dataset = views.batch(batch, drop_remainder=True).prefetch(tf.data.AUTOTUNE)
-    return TrainStream(dataset, steps)
+    def finish(images: Any, keys: Keys, views: Views) -> tuple[Any, Any, Any]:
+        label = tf.gather(labels, keys.indices)
+        one_hot = tf.one_hot(label, len(class_weights))
+        return augmenter.mix(images, one_hot, tf.gather(weights, label) * keys.shares, views)
+
+    batches = tf.data.Dataset.range(first_epoch * steps, np.iinfo(np.int64).max // batch)
+    rendered = _render(batches.map(keys_of), augmenter, _reader(examples, images), images, batch)
+    dataset = rendered.map(finish, num_parallel_calls=tf.data.AUTOTUNE)
+    return TrainStream(dataset.prefetch(tf.data.AUTOTUNE), steps)
+
+
+class Keys(NamedTuple):
+    """What a batch of views is drawn from.
+
+    Args:
+        numbers: int64 [B], the pass.
+        spots: int64 [B], the place in the pass, which stands for the image.
+        indices: int64 [B], which image of the split stands there.
+        shares: float32 [B], what it counts besides its class's weight.
+    """
+
+    numbers: Any
+    spots: Any
+    indices: Any
+    shares: Any
+
+
+def _render(
+    keys: Any, augmenter: Augmenter, fetch: Any, images: DecodedImages | None, batch: int
+) -> Any:
+    """Turns batches of Keys into (uint8 [B, S, S, 3], Keys, Views)."""
+    import tensorflow as tf
+
+    renderer = augmenter.renderer
+    if images is not None and augmenter.moves and isinstance(renderer, HostRenderer):
+        # A batch a call, straight from the decoded images.
+        shapes, pick = tf.constant(images.shapes), images.pick
+
+        def render_batch(keys: Keys) -> tuple[Any, Keys, Views]:
+            views = augmenter.sample(keys.numbers, keys.spots)
+            sides = tf.gather(shapes, keys.indices)
+            return renderer.render_picked(pick, keys.indices, sides, views), keys, views
+
+        return keys.map(render_batch, num_parallel_calls=tf.data.AUTOTUNE)
+
+    def draw(keys: Keys) -> tuple[Keys, Views]:
+        return keys, augmenter.sample(keys.numbers, keys.spots)
+
+    def render_image(keys: Keys, views: Views) -> tuple[Any, Keys, Views]:
+        one = tf.nest.map_structure(lambda part: part[tf.newaxis], views)
+        return augmenter.render(fetch(keys.indices), one)[0], keys, views
+
+    drawn = keys.map(draw).unbatch()
+    rendered = drawn.map(render_image, num_parallel_calls=tf.data.AUTOTUNE)
+    return rendered.batch(batch, drop_remainder=True)
+
+
+def _augmenter(
+    examples: Examples,
+    preprocessing: Preprocessing,
+    augment: AugmentConfig,
+    seed: int,
+    images: DecodedImages | None,
+) -> Augmenter:
+    axes = principal_axes(examples, images) if needs_axes(augment) else None
+    return Augmenter(augment, preprocessing, seed, axes)
 
 
 def build_views_dataset(
@@ -220,6 +196,7 @@ def build_views_dataset(
     views: Sequence[int],
     batch_size: int,
     numbers: npt.NDArray[np.int64] | None = None,
+    axes: npt.NDArray[np.float32] | None = None,
     images: DecodedImages | None = None,
 ) -> Any:
     """Builds several views of every image, in order: what features are extracted from.
@@ -237,6 +214,8 @@ def build_views_dataset(
         batch_size: Views a batch, across images; the last one has what is left.
         numbers: int64 [N], what stands for each image in its key; None counts them
             from 0, as the training stream does.
+        axes: What `principal_axes` returned for the training split, if the policy has
+            `pca_noise`; None fits them on these examples.
         images: What `decode_images` returned for these examples; None reads and
             decodes each image when its turn comes.
 
@@ -246,26 +225,47 @@ def build_views_dataset(
     """
     import tensorflow as tf
 
-    fetch = images.fetch if images else _reader(examples)
+    fetch = _reader(examples, images)
+    axes = principal_axes(examples, images) if needs_axes(augment) and axes is None else axes
+    augmenter = Augmenter(augment, preprocessing, seed, axes)
     counted = np.arange(len(examples)) if numbers is None else numbers
     keys = tf.constant(counted, tf.int64)
+    drawn = tf.constant([view for view in views if view], tf.int64)
+    order = np.argsort(np.argsort([view == 0 for view in views], kind="stable"))
 
     def render(index: Any) -> Any:
         image = fetch(index)
-        return tf.stack(
-            [
-                render_augmented(
-                    image, preprocessing, augment, tf.stack([np.int64(seed), view, keys[index]])
-                )
-                if view
-                else preprocessing.fit_image(image)
-                for view in map(np.int64, views)
-            ]
-        )
+        found = [preprocessing.fit_image(image)[tf.newaxis]] * list(views).count(0)
+        if len(drawn):
+            sampled = augmenter.sample(drawn, tf.fill([len(drawn)], keys[index]))
+            found.insert(0, augmenter.render(image, sampled))
+        return tf.gather(tf.concat(found, axis=0), order)
 
     indices = tf.data.Dataset.range(len(examples))
     rendered = indices.map(render, num_parallel_calls=tf.data.AUTOTUNE).unbatch()
     return rendered.batch(batch_size).prefetch(tf.data.AUTOTUNE)
+
+
+def principal_axes(
+    examples: Examples, images: DecodedImages | None = None, *, most: int = 1000
+) -> npt.NDArray[np.float32]:
+    """Fits what `pca_noise` varies on a split, the training split's as a rule.
+
+    Args:
+        examples: The split.
+        images: What `decode_images` returned for it; None decodes what is needed.
+        most: How many images are looked at, taken evenly.
+
+    Returns:
+        float32 [3, 3], as `fit_axes` returns it.
+    """
+    import tensorflow as tf
+
+    chosen = np.linspace(0, len(examples) - 1, min(most, len(examples))).astype(np.int64)
+    if images is not None:
+        return fit_axes(images.pick(chosen))
+    with tf.device("CPU"):
+        return fit_axes(decode(tf.constant(examples.read(int(i)))).numpy() for i in chosen)
 
 
 def steps_per_epoch(num_images: int, batch_size: int, num_replicas: int = 1) -> int:
@@ -312,7 +312,7 @@ def build_eval_dataset(
     """
     import tensorflow as tf
 
-    fetch = _reader(examples)
+    fetch = _reader(examples, None)
     indices = tf.data.Dataset.range(len(examples))
     images = indices.map(
         lambda index: preprocessing.fit_image(fetch(index)), num_parallel_calls=tf.data.AUTOTUNE
@@ -324,10 +324,12 @@ def build_eval_dataset(
     return tf.data.Dataset.zip(images, one_hot).prefetch(tf.data.AUTOTUNE)
 
 
-def _reader(examples: Examples) -> Any:
-    """Returns a graph function from an index to an image that is read and decoded there."""
+def _reader(examples: Examples, images: DecodedImages | None) -> Any:
+    """Returns a graph function from an index to an image, read and decoded there if need be."""
     import tensorflow as tf
 
+    if images is not None:
+        return images.fetch
     with tf.device("CPU"):
         if examples.files is not None:
             # As bytes, since a file's name need not be valid UTF-8.
@@ -335,11 +337,3 @@ def _reader(examples: Examples) -> Any:
             return lambda index: decode(tf.io.read_file(paths[index]))
         encoded = tf.constant(examples.encoded)
         return lambda index: decode(encoded[index])
-
-
-def _aligned(size: int) -> npt.NDArray[np.uint8]:
-    """Returns uint8 [size] that begins where TensorFlow wants its tensors to."""
-    alignment = 64  # Bytes; memory that begins elsewhere it copies.
-    memory = np.empty(size + alignment, np.uint8)
-    start = -memory.ctypes.data % alignment
-    return memory[start : start + size]

@@ -10,7 +10,7 @@ from typing import Annotated, Any, Literal
 import tomlkit
 from pydantic import BaseModel, Field, ValidationError, field_validator, model_validator
 
-from pipelines.augment.geometry import AugmentConfig
+from pipelines.augment.policies import AugmentConfig
 from pipelines.devices import DeviceConfig
 from pipelines.input import InputConfig
 from pipelines.presets import HEADS
@@ -184,8 +184,8 @@ class Recipe(Config):
             RecipeError: A setting that is unknown or out of range.
 
         Example:
-            >>> Recipe.preset("digits").augment.flip
-            0.0
+            >>> str(Recipe.preset("digits").augment)
+            'digits: crop(0.8, aspect=1.1)'
             >>> Recipe.preset(head={"dropout": 0.3}).head.dropout
             0.3
             >>> Recipe.preset(head="modern").optimizer.name
@@ -278,7 +278,7 @@ class Recipe(Config):
 _FROM_SCRATCH = {
     "data": {"val_fraction": 0.02},
     "input": {"size": 32, "batch_size": 256},
-    "augment": {"flip": 0.5, "crop": 1.0, "aspect": 1.0, "shift": 0.0938},
+    "augment": {"policy": "flip_lr(0.5)|shift(0.0938)", "border": "black"},
     "backbone": {"name": "micro_resnet_m", "frozen": False},
     "optimizer": {
         "name": "nesterov",
@@ -298,7 +298,7 @@ PRESETS: Mapping[str, Mapping[str, Any]] = {
     # Written signs: neither flipped nor cropped, or a 6 is no longer a 6.
     "digits": {
         "backbone": {"name": "micro_resnet_s"},
-        "augment": {"flip": 0.0, "crop": 0.8, "aspect": 1.1},
+        "augment": {"policy": "digits"},
         "input": {"size": 32},
     },
     # Small pictures of surfaces.
@@ -396,6 +396,8 @@ def _recipe_error(error: ValidationError) -> Exception:
     path = next((prefix for prefix in prefixes if prefix in paths), prefixes[0])
     if first["type"] == "extra_forbidden":
         return RecipeError(str(unknown_name("recipe key", path, paths)))
+    if first["type"] == "value_error" and isinstance(first["ctx"]["error"], RecipeError):
+        return RecipeError(f"{path}: {first['ctx']['error']}")
     if first["type"] == "value_error":
         return RecipeError(f"{path} contradicts itself: {first['ctx']['error']}")
     expected = [

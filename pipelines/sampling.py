@@ -35,18 +35,36 @@ class Places:
     seed: int
 
     def image_at(self, place: Any, number: Any) -> Any:
-        """Returns the index of the image at a place, int64 [], in a pass, int64 []."""
+        """Returns the indices of the images at places, int64 [B], in passes, int64 [B]."""
         import tensorflow as tf
 
         per_class = self.count // len(self.sizes)
         label, turn = place // per_class, place % per_class
-        size = tf.constant(self.sizes)[label]
+        size = tf.gather(self.sizes, label)
         # A number of its own for each class and pass, and none that orders a pass.
-        key = tf.stack([tf.cast(self.seed, tf.int64), -1 - number * len(self.sizes) - label])
+        group = -1 - number * len(self.sizes) - label
         last = tf.maximum(size - 1, 1)  # Of a class with one image there is nothing to draw.
-        drawn = tf.random.experimental.index_shuffle(turn % size, key, last)
-        member = tf.constant(self.starts)[label] + tf.where(size > 1, drawn, 0)
-        return tf.constant(self.members)[member]
+        drawn = shuffled(turn % size, self.seed, group, last)
+        member = tf.gather(self.starts, label) + tf.where(size > 1, drawn, 0)
+        return tf.gather(self.members, member)
+
+
+def shuffled(places: Any, seed: int, numbers: Any, last: Any) -> Any:
+    """Returns which member stands at each place, when members are shuffled by a key.
+
+    Args:
+        places: int64 [B], 0 to `last`.
+        seed: Of the key.
+        numbers: int64 [B], the rest of the key: another one is another order.
+        last: int64 [B], one less than there are members; at least 1.
+    """
+    import tensorflow as tf
+
+    # `tf.random.experimental.index_shuffle`, whose wrapper pads a batch of keys (TF 2.21)
+    # along the wrong axis; the number is the one it pads with.
+    padding = tf.fill(tf.shape(numbers), tf.constant(498247692, tf.int64))
+    key = tf.stack([padding, tf.fill(tf.shape(numbers), tf.constant(seed, tf.int64)), numbers], 1)
+    return tf.raw_ops.RandomIndexShuffle(index=places, seed=key, max_index=last, rounds=4)
 
 
 def build_places(

@@ -76,11 +76,24 @@ class Preprocessing(Config):
         """
         import tensorflow as tf
 
-        height, width = tf.unstack(tf.cast(tf.shape(image)[:2], tf.float32))
+        return tf.stack(self.box_of(*tf.unstack(tf.cast(tf.shape(image)[:2], tf.float32))))
+
+    def box_of(self, height: Any, width: Any) -> tuple[Any, Any, Any, Any]:
+        """Returns the same for images of known sizes, as floats, arrays or tensors.
+
+        Args:
+            height: In pixels.
+            width: In pixels.
+
+        Returns:
+            Top, left, height and width, as `box` has them.
+        """
         if self.fit == "stretch":
-            return tf.stack([0.0, 0.0, height, width])
-        side = tf.minimum(height, width) if self.fit == "crop" else tf.maximum(height, width)
-        return tf.stack([(height - side) / 2, (width - side) / 2, side, side])
+            return 0 * height, 0 * width, height, width
+        # The smaller or larger of the two, by operators alone; exact for whole numbers.
+        gap = abs(height - width)
+        side = (height + width + (-gap if self.fit == "crop" else gap)) / 2
+        return (height - side) / 2, (width - side) / 2, side, side
 
     def render(self, image: Any, box: Any) -> Any:
         """Draws a box of an image into the square, in one resampling.

@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from pipelines.augment.geometry import AugmentConfig
+from pipelines.augment import AugmentConfig
 from pipelines.engines import ENGINES, POOLED, Engine, Network, padded
 from pipelines.engines.choice import choose_engine, open_engine
 from pipelines.features.config import FeatureConfig

@@ -15,13 +15,14 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from PIL import Image
 
-from pipelines.augment.geometry import AugmentConfig, draw_view, render_augmented
+from pipelines.augment import AugmentConfig
+from pipelines.augment.augmenter import Augmenter
+from pipelines.decoded import decode_images
 from pipelines.input import (
     InputConfig,
     build_eval_dataset,
     build_train_stream,
     build_views_dataset,
-    decode_images,
     steps_per_epoch,
 )
 from pipelines.sources import Examples
@@ -29,7 +30,10 @@ from zoo.errors import DataError
 from zoo.preprocessing import Preprocessing
 
 COUNT = 20
-NO_AUGMENT = AugmentConfig(flip=0, crop=1, aspect=1)
+NO_AUGMENT = AugmentConfig(policy="none")
+# Every stage, draws of every kind, and operations on whole batches.
+EVERYTHING = "strong|median_blur|bilateral_blur|hue|choose(1, mixup, cutmix)"
+RENDERERS = ("opencv", "tensorflow")
 
 
 def _png(pixels: np.ndarray) -> bytes:
@@ -74,23 +78,29 @@ def test_stream_repeats_exactly_and_differs_by_seed(examples: Examples) -> None:
     assert not _same(first, _take(_stream(examples, seed=2), 8))
 
 
+@pytest.mark.parametrize("renderer", RENDERERS)
+@pytest.mark.parametrize("policy", ["photo", EVERYTHING])
+@pytest.mark.parametrize("cache_mib", [0, 64])
 def test_stream_is_the_same_with_one_call_and_with_eight(
-    examples: Examples, monkeypatch: pytest.MonkeyPatch
+    examples: Examples, monkeypatch: pytest.MonkeyPatch, renderer: str, policy: str, cache_mib: int
 ) -> None:
+    augment = AugmentConfig(policy=policy, renderer=renderer)
     streams = []
     for calls in (1, 8):
         monkeypatch.setattr(tf.data, "AUTOTUNE", calls)
-        streams.append(_take(_stream(examples), 8))
+        streams.append(_take(_stream(examples, augment=augment, cache_mib=cache_mib), 8))
     assert _same(*streams)
 
 
 def test_stream_is_the_same_cached_and_not(examples: Examples) -> None:
     assert decode_images(examples, 64) is not None
-    anew = _take(_stream(examples, cache_mib=0), 4)
-    assert _same(anew, _take(_stream(examples, cache_mib=64), 4))
+    augment = AugmentConfig(policy=EVERYTHING)
+    anew = _take(_stream(examples, augment=augment, cache_mib=0), 4)
+    assert _same(anew, _take(_stream(examples, augment=augment, cache_mib=64), 4))
     shared = decode_images(examples, 64)
     for _ in range(2):
-        assert _same(anew, _take(_stream(examples, cache_mib=0, images=shared), 4))
+        options = {"augment": augment, "cache_mib": 0, "images": shared}
+        assert _same(anew, _take(_stream(examples, **options), 4))
 
 
 def test_decoded_images_are_the_decoders(examples: Examples) -> None:
@@ -133,9 +143,14 @@ def test_files_with_names_that_are_not_unicode_are_read(tmp_path: Path, examples
     np.testing.assert_array_equal(images[0], Preprocessing(size=16)((examples.encoded or ())[0]))
 
 
-def test_stream_taken_up_at_an_epoch_goes_on_as_the_whole_one(examples: Examples) -> None:
-    whole = _stream(examples)
-    late = _stream(examples, first_epoch=2)
+@pytest.mark.parametrize("policy", ["none", "photo", EVERYTHING])
+def test_stream_taken_up_at_an_epoch_goes_on_as_the_whole_one(
+    examples: Examples, policy: str
+) -> None:
+    # Epochs end in the middle of passes: 4 batches of 6 are a pass of 20 and a bit.
+    augment = AugmentConfig(policy=policy)
+    whole = _stream(examples, augment=augment)
+    late = _stream(examples, augment=augment, first_epoch=2)
     steps = whole.steps_per_epoch
     assert steps == 4
     assert _same(_take(whole, 3 * steps)[2 * steps :], _take(late, steps))
@@ -240,109 +255,18 @@ def test_views_depend_on_nothing_but_image_and_key(examples: Examples) -> None:
         np.testing.assert_array_equal(plain, InputConfig(size=16).preprocessing(image))
 
 
-def test_augmentation_of_nothing_is_the_validation_transform(examples: Examples) -> None:
-    for fit in ("crop", "stretch", "pad"):
-        transform = Preprocessing(size=16, fit=fit)
-        image = tf.io.decode_png((examples.encoded or ())[3])
-        view = render_augmented(image, transform, NO_AUGMENT, tf.constant([1, 2, 3], tf.int64))
-        np.testing.assert_array_equal(view, transform.fit_image(image))
-
-
-def _gradient(height: int, width: int) -> Any:
-    y, x = np.mgrid[:height, :width]
-    return tf.constant(
-        np.stack([255 * y / (height - 1), 255 * x / (width - 1), 0 * x], -1).astype(np.uint8)
-    )
-
-
-def test_draws_have_the_probability_and_range_of_the_recipe() -> None:
-    # On a picture whose pixels say where they are, corners tell what was drawn.
-    config = AugmentConfig(flip=0.3, crop=0.5, aspect=1.5)
-    transform = Preprocessing(size=32)
-    keys = tf.stack([tf.fill([2000], 7), tf.range(2000), tf.range(2000) % 50], axis=1)
-    image = _gradient(256, 256)
-    views_of = tf.function(
-        lambda keys: tf.map_fn(
-            lambda key: render_augmented(image, transform, config, key),
-            keys,
-            fn_output_signature=tf.TensorSpec((32, 32, 3), tf.uint8),
-        )
-    )
-    views = views_of(tf.cast(keys, tf.int64)).numpy().astype(float) / 255
-    top, bottom = views[:, 0, 16, 0], views[:, -1, 16, 0]
-    left, right = views[:, 16, 0, 1], views[:, 16, -1, 1]
-    flipped = left > right
-    # 2,000 draws of probability 0.3: four standard deviations are 0.041.
-    assert abs(flipped.mean() - 0.3) < 0.041
-    height = (bottom - top) * 32 / 31
-    width = np.abs(right - left) * 32 / 31
-    assert height.max() <= 1.02
-    assert width.max() <= 1.02
-    area = height * width
-    assert area.min() == pytest.approx(0.5, abs=0.04)
-    ratio = height / width
-    assert ratio.max() == pytest.approx(1.5, abs=0.08)
-    assert ratio.min() == pytest.approx(1 / 1.5, abs=0.08)
-    assert len({view.tobytes() for view in views}) == 2000, "no two keys draw the same"
-
-
-@given(
-    crop=st.floats(0.02, 1),
-    aspect=st.floats(1, 4),
-    whole=st.tuples(*[st.floats(-50, 50)] * 2, *[st.floats(8, 4000)] * 2),
-    index=st.integers(0, 2**40),
-)
-def test_crops_keep_their_share_and_stay_inside(
-    crop: float, aspect: float, whole: tuple[float, ...], index: int
+@pytest.mark.parametrize("fit", ["crop", "stretch", "pad"])
+@pytest.mark.parametrize("renderer", RENDERERS)
+def test_augmentation_of_nothing_is_the_validation_transform(
+    examples: Examples, fit: str, renderer: str
 ) -> None:
-    config = AugmentConfig(crop=crop, aspect=aspect)
-    outer = np.array(whole, np.float32)
-    box, _ = draw_view(tf.constant(outer), config, tf.constant([3, 1, index], tf.int64), 32)
-    inner = box.numpy()
-    sides = inner[2:] / outer[2:]
-    share = sides.prod()
-    assert crop * (1 - 1e-5) <= share <= 1 + 1e-5
-    ratio = sides[0] / sides[1]
-    limit = min(aspect, 1 / share) * (1 + 1e-5)
-    assert 1 / limit <= ratio <= limit
-    tolerance = 1e-5 * np.abs(outer).sum()
-    assert (inner[:2] >= outer[:2] - tolerance).all()
-    assert (inner[:2] + inner[2:] <= outer[:2] + outer[2:] + tolerance).all()
-
-
-@pytest.mark.parametrize("aspect", [1, 1.2, 4])
-def test_crop_of_everything_is_everything_in_its_proportions(aspect: float) -> None:
-    whole = tf.constant([0.0, 20.0, 60.0, 60.0])
-    for index in range(20):
-        key = tf.constant([0, 0, index], tf.int64)
-        box, _ = draw_view(whole, AugmentConfig(crop=1, aspect=aspect), key, 32)
-        np.testing.assert_array_equal(box, whole)
-
-
-def test_shift_moves_by_whole_pixels_and_shows_black_beyond() -> None:
-    config = AugmentConfig(flip=0, crop=1, aspect=1, shift=0.25)
-    image = _gradient(16, 16)
-    plain = image.numpy()
-    seen = set()
-    for index in range(300):
-        view = render_augmented(
-            image, Preprocessing(size=16), config, tf.constant([0, 0, index], tf.int64)
-        ).numpy()
-        # Blue is 0 everywhere, so a black corner is told from content by its position.
-        matches = [
-            (dy, dx)
-            for dy in range(-4, 5)
-            for dx in range(-4, 5)
-            if np.array_equal(view, _moved(plain, dy, dx))
-        ]
-        assert len(matches) == 1
-        seen.update(matches)
-    assert {dy for dy, _ in seen} == {dx for _, dx in seen} == set(range(-4, 5))
-
-
-def _moved(image: np.ndarray, dy: int, dx: int) -> np.ndarray:
-    padded = np.pad(image, ((4, 4), (4, 4), (0, 0)))
-    return padded[4 + dy : 20 + dy, 4 + dx : 20 + dx]
+    transform = Preprocessing(size=16, fit=fit)
+    image = tf.io.decode_png((examples.encoded or ())[3])
+    for policy in ("none", "brightness(0)"):
+        augmenter = Augmenter(AugmentConfig(policy=policy, renderer=renderer), transform, seed=1)
+        views = augmenter.sample(tf.zeros(2, tf.int64), tf.range(2, dtype=tf.int64))
+        for view in augmenter.render(image, views):
+            np.testing.assert_array_equal(view, transform.fit_image(image))
 
 
 def test_eval_dataset_is_in_order_and_whole(examples: Examples) -> None:

@@ -11,6 +11,7 @@ from hypothesis import strategies as st
 
 from pipelines.presets import HEADS
 from pipelines.recipe import PRESETS, Recipe, parse_overrides, recipe_paths
+from tests.pipelines.augment.drawn_policies import policies
 from tuning.optimizers import OPTIMIZERS
 from zoo.backbones import BACKBONES, WEIGHTS
 from zoo.errors import RecipeError, UnknownNameError
@@ -31,7 +32,7 @@ settings = st.fixed_dictionaries(
                 "batch_size": st.integers(1, 512),
             },
         ),
-        "augment": st.fixed_dictionaries({}, optional={"flip": fractions}),
+        "augment": st.fixed_dictionaries({}, optional={"policy": policies()}),
         "backbone": st.fixed_dictionaries(
             {}, optional={"name": st.sampled_from([*BACKBONES, *WEIGHTS])}
         ),

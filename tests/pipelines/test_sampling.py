@@ -11,7 +11,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from pipelines.augment.geometry import AugmentConfig
+from pipelines.augment import AugmentConfig
 from pipelines.input import InputConfig, build_train_stream
 from pipelines.sampling import build_places, num_places
 from pipelines.sources import Examples
@@ -26,8 +26,8 @@ def _pass(labels: npt.NDArray[np.int64], number: int, seed: int = 1) -> list[int
 
     places = build_places(labels, "balanced", seed=seed)
     assert places is not None
-    at = tf.function(lambda place: places.image_at(place, tf.constant(number, tf.int64)))
-    return [int(at(tf.constant(place, tf.int64))) for place in range(places.count)]
+    every = tf.range(places.count, dtype=tf.int64)
+    return [int(index) for index in places.image_at(every, tf.fill(every.shape, np.int64(number)))]
 
 
 @settings(max_examples=15)

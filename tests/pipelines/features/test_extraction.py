@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from pipelines.augment.geometry import AugmentConfig
+from pipelines.augment import AugmentConfig
 from pipelines.engines import ENGINES, Network, network_of
 from pipelines.features.config import FeatureConfig
 from pipelines.features.extraction import Extractor
@@ -113,7 +113,10 @@ PLAIN, AUGMENTED = COUNT, COUNT * VIEWS
             lambda _: {"preprocessing": Preprocessing(size=32, interpolation="bicubic")},
             PLAIN + AUGMENTED,
         ),
-        (lambda _: {"augment": AugmentConfig(flip=0.1)}, AUGMENTED),
+        (
+            lambda _: {"augment": AugmentConfig(policy="flip_lr(0.1)|crop(0.6, aspect=1.2)")},
+            AUGMENTED,
+        ),
         (lambda _: {"seed": 1}, AUGMENTED),
         (lambda _: {"num_views": VIEWS + 1}, COUNT),
         (lambda _: {"num_views": VIEWS - 1}, 0),
