@@ -46,7 +46,7 @@ class ScheduleConfig(Config):
     @classmethod
     def _rise(cls, milestones: tuple[int, ...]) -> tuple[int, ...]:
         if list(milestones) != sorted(set(milestones)):
-            raise ValueError("epochs that rise, such as [10, 20]")
+            raise ValueError(f"{list(milestones)} do not rise; expected such as [10, 20]")
         return milestones
 
     @model_validator(mode="after")

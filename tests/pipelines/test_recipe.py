@@ -2,61 +2,86 @@
 
 from __future__ import annotations
 
+import contextlib
 from pathlib import Path
 from typing import Any
 
+import hypothesis
+import keras
+import numpy as np
 import pytest
-from hypothesis import given
-from hypothesis import strategies as st
+from hypothesis import given, reject
 
+from pipelines import train
+from pipelines.phases import phases_of
 from pipelines.presets import HEADS
 from pipelines.recipe import PRESETS, Recipe, parse_overrides, recipe_paths
-from tests.pipelines.augment.drawn_policies import policies
-from tuning.optimizers import OPTIMIZERS
-from zoo.backbones import BACKBONES, WEIGHTS
-from zoo.errors import RecipeError, UnknownNameError
-
-fractions = st.floats(0, 0.99)
-settings = st.fixed_dictionaries(
-    {},
-    optional={
-        "seed": st.integers(0, 2**31 - 1),
-        "data": st.fixed_dictionaries(
-            {}, optional={"source": st.text(), "val_fraction": st.floats(0.01, 0.5)}
-        ),
-        "input": st.fixed_dictionaries(
-            {},
-            optional={
-                "size": st.integers(400, 1024),
-                "fit": st.sampled_from(["crop", "stretch", "pad"]),
-                "batch_size": st.integers(1, 512),
-            },
-        ),
-        "augment": st.fixed_dictionaries({}, optional={"policy": policies()}),
-        "backbone": st.fixed_dictionaries(
-            {}, optional={"name": st.sampled_from([*BACKBONES, *WEIGHTS])}
-        ),
-        "head": st.fixed_dictionaries(
-            {}, optional={"hidden": st.lists(st.integers(1, 512), max_size=3), "dropout": fractions}
-        ),
-        "optimizer": st.fixed_dictionaries(
-            {}, optional={"name": st.sampled_from(list(OPTIMIZERS))}
-        ),
-        "stopping": st.fixed_dictionaries({}, optional={"patience": st.integers(0, 20)}),
-        "device": st.fixed_dictionaries({}, optional={"xla": st.sampled_from([False, "auto"])}),
-    },
-)
+from tests.pipelines.recipes import sections
+from tuning.optimizers import build_optimizer, build_rules
+from tuning.schedules import build_schedule
+from zoo.errors import RecipeError, TrainingError, UnknownNameError
+from zoo.heads import build_head
 
 
-@given(settings)
+def _completed(layer: Any) -> Recipe:
+    """The recipe of generated settings; those that contradict each other are not of interest."""
+    try:
+        return Recipe.from_settings(layer).completed()
+    except RecipeError:
+        reject()
+
+
+@given(sections)
 def test_recipe_survives_toml(tmp_path_factory: pytest.TempPathFactory, layer: Any) -> None:
-    recipe = Recipe.from_settings(layer).completed()
+    recipe = _completed(layer)
     file = tmp_path_factory.getbasetemp() / "recipe.toml"
     file.write_text(recipe.to_toml(), encoding="utf-8")
     again = Recipe.from_toml(file)
     assert again == recipe
     assert again.completed() == recipe
     assert again.to_toml() == recipe.to_toml()
+
+
+@given(sections)
+def test_recipe_that_is_accepted_can_be_trained_by(layer: Any) -> None:
+    recipe = _completed(layer)
+    head = keras.Input((2, 2, 3))
+    model = keras.Model(head, build_head(head, recipe.head, 3))
+    images = np.random.default_rng(0).normal(size=(4, 2, 2, 3)).astype(np.float32)
+    for phase in phases_of(recipe):
+        assert phase.last_epoch > phase.first_epoch
+        rate = build_schedule(recipe.schedule, phase.learning_rate, 20, 5)
+        rules = build_rules(recipe.optimizer, recipe.penalty)
+        optimizer = build_optimizer(recipe.optimizer, rate, rule_of=rules, steps_per_epoch=2)
+        optimizer.build(model.trainable_variables)
+        gradients = [1e-3 * keras.ops.ones_like(v) for v in model.trainable_variables]
+        for _ in range(2):
+            optimizer.apply(gradients)
+    assert np.isfinite(np.asarray(model(images))).all()
+
+
+@pytest.mark.slow
+@hypothesis.settings(max_examples=15, phases=[hypothesis.Phase.generate])
+@given(sections)
+def test_recipe_that_is_accepted_trains(
+    tmp_path_factory: pytest.TempPathFactory, tiny_folder: Path, layer: Any
+) -> None:
+    recipe = _completed(layer)
+    small = {
+        "backbone": {"name": "micro_resnet_s", "frozen": True},
+        "input": {"size": 32, "batch_size": 8},
+        "train": {"epochs": 2},
+        # As many batches as there are.
+        "optimizer": {"accumulate": min(recipe.optimizer.accumulate, 8)},
+        "fine_tune": {"blocks": min(recipe.fine_tune.blocks, 2), "gradual": 0, "epochs": 1},
+        "data": {"source": "", "exclude": [], "train_per_class": 0},
+    }
+    settings = recipe.model_dump(mode="json", exclude_none=True)
+    out = tmp_path_factory.mktemp("run") / "run"
+    # A rate that is too high for these images is nothing that a recipe shows.
+    with contextlib.suppress(TrainingError):
+        run = train(tiny_folder, Recipe.from_settings(settings, small), out=out)
+        assert np.isfinite(run.metrics["val"]["loss"])
 
 
 @pytest.mark.parametrize("name", PRESETS)
@@ -119,7 +144,7 @@ def test_recipe_cannot_be_changed() -> None:
         ("=3", r"--set does not understand its argument"),
         ("penalty.l1=0.1", r"penalty contradicts itself: name = 'none' has no l1; expected l1 = 0"),
         ("schedule.name=multi_step", r"schedule contradicts itself: .* milestones = \[\]"),
-        ("schedule.milestones=[3, 2]", r"schedule\.milestones .*epochs that rise"),
+        ("schedule.milestones=[3, 2]", r"schedule\.milestones .* do not rise"),
         (
             "fine_tune={blocks=4, gradual=5}",
             r"fine_tune contradicts itself: .*at least 16, not 10",

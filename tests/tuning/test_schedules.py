@@ -60,8 +60,11 @@ def test_schedule_is_its_closed_form_at_every_step(name: str, warmup: float) -> 
 @pytest.mark.parametrize(
     ("settings", "message"),
     [
-        ({"name": "multi_step", "milestones": (7, 2)}, r"epochs that rise, such as \[10, 20\]"),
-        ({"name": "multi_step", "milestones": (2, 2)}, r"epochs that rise"),
+        (
+            {"name": "multi_step", "milestones": (7, 2)},
+            r"\[7, 2\] do not rise; expected such as \[10, 20\]",
+        ),
+        ({"name": "multi_step", "milestones": (2, 2)}, r"do not rise"),
         ({"name": "multi_step"}, r"'multi_step' with milestones = \[\]; expected both"),
         ({"milestones": (2,)}, r"'constant' with milestones = \[2\]; expected both"),
         ({"factor": 1.0}, r"less than 1"),

@@ -1,0 +1,119 @@
+"""Recipes drawn at random by Hypothesis: every section, every table.
+
+Each section is right in itself; sections may contradict each other.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from hypothesis import strategies as st
+
+from tests.pipelines.augment.drawn_policies import policies
+from tuning.clipping import CLIPPINGS
+from tuning.optimizers import OPTIMIZERS
+from tuning.penalties import PENALTIES
+from tuning.schedules import SCHEDULES
+from zoo.activations import ACTIVATIONS
+from zoo.backbones import BACKBONES, WEIGHTS
+from zoo.heads import POOLINGS
+from zoo.initializers import INITIALIZERS
+
+_shares = st.floats(0, 0.99)
+_strengths = st.floats(0, 0.1)
+
+
+def _row(*tables: Mapping[str, Any]) -> Any:
+    return st.sampled_from([name for table in tables for name in table])
+
+
+def _section(**settings: Any) -> Any:
+    return st.fixed_dictionaries({}, optional=settings)
+
+
+def _schedule(**settings: Any) -> Any:
+    always = {"name": _row({name: 0 for name in SCHEDULES if name != "multi_step"}), **settings}
+    return st.fixed_dictionaries(
+        always,
+        optional={
+            "warmup": _shares,
+            "every": st.integers(1, 10),
+            "factor": st.floats(0.01, 0.99),
+            "patience": st.integers(1, 6),
+            "tenfold": st.floats(0.1, 100),
+        },
+    )
+
+
+_milestones = st.lists(st.integers(1, 10), min_size=1, max_size=3, unique=True).map(sorted)
+
+
+def _penalty(name: str) -> Any:
+    row = PENALTIES[name]
+    strengths = {"l1": row.l1, "l2": row.l2, "backbone_l1": row.l1, "backbone_l2": row.l2}
+    given = {setting: _strengths for setting, usual in strengths.items() if usual}
+    return st.fixed_dictionaries({"name": st.just(name)}, optional=given)
+
+
+sections = _section(
+    seed=st.integers(0, 2**31 - 1),
+    data=_section(
+        source=st.text(),
+        val_fraction=st.floats(0.01, 0.5),
+        test_fraction=st.floats(0, 0.4),
+        train_per_class=st.integers(0, 100),
+    ),
+    input=_section(
+        size=st.integers(400, 1024),
+        fit=st.sampled_from(["crop", "stretch", "pad"]),
+        interpolation=st.sampled_from(["bilinear", "bicubic", "lanczos3"]),
+        batch_size=st.integers(1, 512),
+    ),
+    augment=_section(policy=policies()),
+    backbone=_section(name=_row(BACKBONES, WEIGHTS)),
+    head=_section(
+        pooling=_row(POOLINGS),
+        hidden=st.lists(st.integers(1, 64), max_size=2),
+        initializer=_row(INITIALIZERS),
+        initializer_stddev=st.floats(0.01, 1),
+        activation=_row(ACTIVATIONS),
+        batch_norm=st.booleans(),
+        batch_norm_position=st.sampled_from(["before", "after"]),
+        input_dropout=_shares,
+        dropout=_shares,
+    ),
+    optimizer=_section(
+        name=_row(OPTIMIZERS),
+        learning_rate=st.floats(1e-6, 0.1),
+        weight_decay=_shares,
+        backbone_weight_decay=_shares,
+        ema=_shares,
+        beta_rate=st.floats(0.1, 64),
+        clip=_row(CLIPPINGS),
+        clip_at=st.floats(0.01, 10),
+        accumulate=st.integers(1, 4),
+    ),
+    schedule=st.one_of(_schedule(), _schedule(name=st.just("multi_step"), milestones=_milestones)),
+    penalty=st.sampled_from(list(PENALTIES)).flatmap(_penalty),
+    train=_section(
+        epochs=st.integers(1, 50),
+        label_smoothing=_shares,
+        class_weights=st.sampled_from(["none", "balanced"]),
+        oversample=st.sampled_from(["none", "balanced"]),
+    ),
+    stopping=_section(
+        monitor=st.sampled_from(["val_accuracy", "val_loss"]),
+        every=st.integers(1, 4),
+        patience=st.integers(0, 20),
+        min_delta=st.floats(0, 0.1),
+    ),
+    fine_tune=_section(
+        blocks=st.integers(0, 3),
+        epochs=st.integers(1, 10),
+        learning_rate=st.floats(1e-6, 0.1),
+        block_decay=st.floats(0.1, 1),
+        gradual=st.integers(0, 3),
+    ),
+    device=_section(xla=st.sampled_from([False, "auto"])),
+)
