@@ -32,7 +32,7 @@ import numpy as np
 import typer
 
 from pipelines import Recipe, open_source, train
-from pipelines.input import build_eval_dataset
+from pipelines.input import build_image_dataset
 from pipelines.sources import preset_of
 from zoo.files import replacing, write_json, write_text
 
@@ -115,10 +115,8 @@ def pixels_accuracy(task: Task, recipe: Recipe) -> float:
     source = open_source(task.data, recipe.data, seed=recipe.seed)
     arrays = {}
     for name, examples in source.splits.items():
-        batches = build_eval_dataset(
-            examples, recipe.input.preprocessing, 256, len(source.class_names)
-        )
-        images = np.concatenate([images for images, _ in batches.as_numpy_iterator()])
+        batches = build_image_dataset(examples, recipe.input.preprocessing, 256)
+        images = np.concatenate(list(batches.as_numpy_iterator()))
         arrays[name] = images.reshape(len(images), -1) / 255.0, examples.labels
     fitted = [
         make_pipeline(StandardScaler(), LogisticRegression(C=c, max_iter=300)).fit(*arrays["train"])

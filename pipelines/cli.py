@@ -77,10 +77,10 @@ def audit(data: Data, recipe: RecipeFile = None, set_: Set = None, as_json: Json
     from pipelines.audit import audit as audit_data
     from pipelines.devices import quiet_start
 
-    config = _recipe(data, recipe, "", set_).data
+    settings = _recipe(data, recipe, "", set_)
     with quiet_start():
         import tensorflow  # noqa: F401
-    found = audit_data(data, config)
+    found = audit_data(data, settings.data, settings.asked_tasks)
     if as_json:
         _print_json(found.to_json())
     else:
@@ -104,13 +104,14 @@ def train(
     resume: Annotated[bool, typer.Option("--resume", help="Go on where it stopped.")] = False,
 ) -> None:
     """Train a classifier on a data set."""
+    from pipelines.reports import in_short
     from pipelines.train import train as train_run
 
     settings = _recipe(data, recipe or _begun(out, resume), backbone, set_, head=head)
     run = train_run(data, settings, out=out, resume=resume)
     for split in ("val", "test"):
         if figures := run.metrics.get(split):
-            print(f"{split}: {_in_short(figures)}")
+            print("\n".join(f"{split}: {line}" for line in in_short(figures)))
     print(f"run: {run.path}")
 
 
@@ -154,7 +155,7 @@ def evaluate(
 ) -> None:
     """Measure a model on labelled images."""
     from pipelines.evaluate import evaluate as evaluate_model
-    from pipelines.listing import show_evaluation
+    from pipelines.reports import show_evaluation
 
     measured = evaluate_model(model, data, split=split, picture=picture or "")
     if as_json:
@@ -175,13 +176,12 @@ def predict(
 
     predictions = predict_images(model, images, top=top)
     if as_json:
-        _print_json({"predictions": [vars(prediction) for prediction in predictions]})
+        _print_json({"predictions": [prediction.to_json() for prediction in predictions]})
     for prediction in predictions:
         if prediction.error:
             print(f"skipped {prediction.image}: {prediction.error}", file=sys.stderr)
         elif not as_json:
-            pairs = zip(prediction.classes, prediction.probabilities, strict=True)
-            print(f"{prediction.image}: " + ", ".join(f"{name} {p:.4f}" for name, p in pairs))
+            print(prediction)
     if any(prediction.error for prediction in predictions):
         raise typer.Exit(1)
 
@@ -242,15 +242,6 @@ def _recipe(
     if backbone:
         layers.append(other_backbone(backbone))
     return Recipe.from_settings(*layers, parse_overrides(assignments or []))
-
-
-def _in_short(figures: Mapping[str, Any]) -> str:
-    low, high = figures["accuracy_interval"]
-    return (
-        f"accuracy {figures['accuracy']:.4f} (95 % interval {low:.4f} to {high:.4f}), "
-        f"macro-F1 {figures['macro_f1']:.4f}, loss {figures['loss']:.4f}, "
-        f"{figures['num_images']} images"
-    )
 
 
 def _print_json(value: Any) -> None:

@@ -7,20 +7,17 @@ import tomllib
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-import numpy.typing as npt
-
 from pipelines.devices import quiet_start
-from pipelines.metrics import measure
 from pipelines.pictures import check_picture, draw_answers
 from pipelines.progress import say
 from pipelines.recipe import Recipe
 from pipelines.runs import Run
 from pipelines.sources import Examples, Labelled, describe, open_labelled
+from pipelines.task_metrics import measure_tasks
 from zoo.backbones import WEIGHTS, resolve
 from zoo.errors import DataError
 from zoo.pretrained_file import load_pretrained
-from zoo.tasks import classes
+from zoo.tasks import Task, classes
 from zoo.weights import fetch
 
 SPLITS = ("train", "val", "test")
@@ -50,7 +47,8 @@ def evaluate(
         picture: Where to draw images with their answers, a PNG; empty draws none.
 
     Returns:
-        `pipelines.metrics.measure`'s figures for every split there is, by name.
+        `pipelines.task_metrics.measure_tasks`'s figures for every split there is, by
+        name.
 
     Raises:
         RunError: `model` is neither, or damaged.
@@ -64,18 +62,17 @@ def evaluate(
         )
     if picture:
         check_picture(Path(picture))
-    network, recipe, class_names, run = _open(model)
-    found = open_labelled(str(data), recipe.data, classes(class_names))
+    network, recipe, tasks, run = _open(model)
+    found = open_labelled(str(data), recipe.data, tasks)
     for line in describe(found):
         say(line)
     splits = _choose(found, recipe, run, split)
     answers = {name: answer(network, recipe, part) for name, part in splits.items()}
     if picture:
         shown = next(name for name in ("test", "val", "all", "train") if name in answers)
-        draw_answers(splits[shown], answers[shown], class_names, Path(picture))
+        draw_answers(splits[shown], answers[shown], tasks, Path(picture))
     return {
-        name: measure(splits[name].labels, probabilities, class_names)
-        for name, probabilities in answers.items()
+        name: measure_tasks(splits[name], answered, tasks) for name, answered in answers.items()
     }
 
 
@@ -135,12 +132,12 @@ def _same_place(data: str, source: str) -> bool:
     )
 
 
-def _open(model: Run | str | Path) -> tuple[Any, Recipe, tuple[str, ...], Run | None]:
-    """Returns a classifier, the recipe it was trained by, its classes, and its run."""
+def _open(model: Run | str | Path) -> tuple[Any, Recipe, tuple[Task, ...], Run | None]:
+    """Returns a model, the recipe it was trained by, what it is asked, and its run."""
     if isinstance(model, Run) or os.path.isfile(Path(model) / "recipe.toml"):
         run = model if isinstance(model, Run) else Run.open(model)
         with quiet_start():
-            return run.load_model(), run.recipe, run.class_names, run
+            return run.load_model(), run.recipe, run.tasks, run
     name = str(model)
     if name.endswith(".npz") or (name in WEIGHTS and WEIGHTS[name].file.endswith(".npz")):
         _, weights = resolve(name)
@@ -148,22 +145,25 @@ def _open(model: Run | str | Path) -> tuple[Any, Recipe, tuple[str, ...], Run | 
             raise ValueError("A .npz file resolves to its weights.")
         with quiet_start():
             network, card = load_pretrained(fetch(weights))
-        return network, Recipe.from_settings(tomllib.loads(card.recipe)), card.class_names, None
+        recipe = Recipe.from_settings(tomllib.loads(card.recipe))
+        return network, recipe, classes(card.class_names), None
     # Says what is wrong with the path.
     return _open(Run.open(model))
 
 
-def answer(model: Any, recipe: Recipe, examples: Examples) -> npt.NDArray[np.float32]:
-    """Returns a classifier's probabilities for a split, float32 [N, C].
+def answer(model: Any, recipe: Recipe, examples: Examples) -> Any:
+    """Returns a model's answers for a split.
 
     Args:
-        model: From float32 [B, S, S, 3] in 0 to 255 to probabilities.
+        model: From float32 [B, S, S, 3] in 0 to 255 to probabilities, or to a
+            dictionary of answers to named tasks.
         recipe: Whose transform and batch size are used.
         examples: The split.
-    """
-    from pipelines.input import build_eval_dataset
 
-    dataset = build_eval_dataset(
-        examples, recipe.input.preprocessing, recipe.input.batch_size, model.output_shape[-1]
-    )
-    return np.asarray(model.predict(dataset.map(lambda image, label: image), verbose=0))
+    Returns:
+        float32 [N, C], or a dictionary of float32 [N, K] by the tasks' names.
+    """
+    from pipelines.input import build_image_dataset
+
+    images = build_image_dataset(examples, recipe.input.preprocessing, recipe.input.batch_size)
+    return model.predict(images, verbose=0)

@@ -13,8 +13,9 @@ from pipelines.evaluate import answer
 from pipelines.progress import say
 from pipelines.runs import Run
 from pipelines.sources import Examples, Source, open_source
+from zoo.answers import TOLERANCE
 from zoo.errors import DataError, InputError, RunError
-from zoo.export import TOLERANCE, export_savedmodel, next_version
+from zoo.export import export_savedmodel, next_version
 
 
 def export(run: Run | str | Path, to: str | Path, *, data: str = "") -> Path:
@@ -44,16 +45,16 @@ def export(run: Run | str | Path, to: str | Path, *, data: str = "") -> Path:
         import tensorflow  # noqa: F401
     source = _open_images(run, data, to)
     model = run.load_model()
-    probabilities = answer(model, recipe, source.val)
+    answers = answer(model, recipe, source.val)
     say(f"writing and proving {to} on {len(source.val)} validation images")
     with _as_files(source.val) as images:
         version = export_savedmodel(
             model,
             recipe.input.preprocessing,
-            run.class_names,
+            run.tasks,
             to,
             images=images,
-            probabilities=probabilities,
+            answers=answers,
         )
     say(f"a fresh process answers all {len(source.val)} within {TOLERANCE:g} of the run")
     return version
@@ -76,7 +77,9 @@ def _open_images(run: Run, data: str, to: Path) -> Source:
     """Reads the images a run was validated on, and checks that they are those."""
     recipe = run.recipe
     try:
-        source = open_source(data or recipe.data.source, recipe.data, seed=recipe.seed)
+        source = open_source(
+            data or recipe.data.source, recipe.data, seed=recipe.seed, tasks=recipe.asked_tasks
+        )
     except InputError as error:
         if data:
             raise
@@ -84,13 +87,14 @@ def _open_images(run: Run, data: str, to: Path) -> Source:
             f"the images of {run.path} are not to be had: {error}",
             mend=f"say where they are now: zoo export {run.path} --to {to} --data DATA",
         ) from error
-    if source.class_names != run.class_names:
-        raise DataError(
-            f"{source.name} has other classes than {run.path}",
-            expected=", ".join(run.class_names),
-            received=", ".join(source.class_names),
-            mend="give --data the images it was trained on",
-        )
+    for had_task, task in zip(run.tasks, source.tasks, strict=True):
+        if task.class_names != had_task.class_names:
+            raise DataError(
+                f"{source.name} has other classes than {run.path}",
+                expected=", ".join(had_task.class_names),
+                received=", ".join(task.class_names),
+                mend="give --data the images it was trained on",
+            )
     # Of an old run it is not recorded.
     had, has = run.digests("val"), frozenset(source.val.digests)
     if had and had != has:

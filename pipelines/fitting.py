@@ -8,11 +8,17 @@ from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
-import numpy.typing as npt
 
 from pipelines.decoded import DecodedImages, decode_images
 from pipelines.devices import Devices
-from pipelines.input import build_eval_dataset, build_train_stream, steps_per_epoch
+from pipelines.input import (
+    build_eval_dataset,
+    build_image_dataset,
+    build_train_stream,
+    steps_per_epoch,
+)
+from pipelines.labels import balanced_weights
+from pipelines.objective import compile_arguments, figures_in_words
 from pipelines.phases import Phase, phases_of
 from pipelines.progress import say
 from pipelines.recipe import Recipe
@@ -21,7 +27,6 @@ from pipelines.sampling import num_places
 from pipelines.sources import Source
 from tuning.averaging import validating_averages
 from tuning.contradictions import check_devices, check_steps
-from tuning.losses import build_loss
 from tuning.optimizers import OPTIMIZERS, build_optimizer, build_rules
 from tuning.plateau import Plateau
 from tuning.schedules import build_schedule
@@ -36,6 +41,7 @@ from zoo.classifier import (
     unfreeze_top,
 )
 from zoo.errors import RunError
+from zoo.multi_task import build_multi_task
 from zoo.preprocessing import NORMALISATIONS
 
 # Enough patches for a covariance of 12 channels, few enough to decode in a second.
@@ -79,7 +85,9 @@ class Fitting:
             self._fit_stem()
             if devices.num_replicas > 1:
                 _synchronise(self.classifier)
-            self.logits = logits_of(self.classifier, frozen=bool(recipe.backbone.frozen))
+            self.logits = logits_of(
+                self.classifier, frozen=bool(recipe.backbone.frozen), tasks=source.named_tasks
+            )
         if recipe.fine_tune.blocks:
             check_blocks(self.classifier, recipe.backbone.name, recipe.fine_tune.blocks)
 
@@ -101,7 +109,7 @@ class Fitting:
             self.source.val,
             recipe.input.preprocessing,
             recipe.input.batch_size,
-            len(self.source.class_names),
+            self.source.tasks,
             cache_mib=recipe.input.cache_mib,
         )
         images = decode_images(self.source.train, recipe.input.cache_mib)
@@ -132,14 +140,12 @@ class Fitting:
         return plain
 
     def _build(self) -> Any:
-        recipe = self.recipe
-        return build_classifier(
-            recipe.backbone.name,
-            recipe.input.size,
-            recipe.head,
-            len(self.source.class_names),
-            frozen=bool(recipe.backbone.frozen),
-        )
+        recipe, frozen = self.recipe, bool(self.recipe.backbone.frozen)
+        what = recipe.backbone.name, recipe.input.size, recipe.head
+        if not self.source.named_tasks:
+            return build_classifier(*what, len(self.source.class_names), frozen=frozen)
+        hidden = {name: task.hidden for name, task in recipe.tasks.items()}
+        return build_multi_task(*what, self.source.named_tasks, frozen=frozen, hidden=hidden)
 
     def _fit_stem(self) -> None:
         """Fits the first layers of a backbone with random weights, if it wants that."""
@@ -150,16 +156,13 @@ class Fitting:
         if row.fit_stem is None or weights is not None or self.checkpoint is not None:
             return
         spread = np.linspace(0, len(train) - 1, min(len(train), _STEM_IMAGES)).astype(np.int64)
-        images = build_eval_dataset(
-            train.take(spread), recipe.input.preprocessing, 256, len(self.source.class_names)
-        )
-        pixels = np.concatenate([batch for batch, _ in images.as_numpy_iterator()])
+        images = build_image_dataset(train.take(spread), recipe.input.preprocessing, 256)
+        pixels = np.concatenate(list(images.as_numpy_iterator()))
         normalised = NORMALISATIONS[row.normalisation].apply(pixels.astype(np.float32))
         backbone = backbone_of(self.classifier, recipe.backbone.name)
         row.fit_stem(backbone, keras.ops.convert_to_numpy(normalised))
 
     def _compile(self, phase: Phase) -> None:
-        import keras
 
         recipe, logits = self.recipe, self.logits
         num_steps = self.steps * (phase.last_epoch - phase.first_epoch)
@@ -176,12 +179,7 @@ class Fitting:
                 rule_of=rules,
                 steps_per_epoch=self.steps,
             ),
-            loss=build_loss(
-                recipe.train.loss,
-                label_smoothing=recipe.train.label_smoothing,
-                focal_gamma=recipe.train.focal_gamma,
-            ),
-            metrics=[keras.metrics.CategoricalAccuracy(name="accuracy")],
+            **compile_arguments(recipe.all_tasks),
             jit_compile=self.devices.jit_compile,
         )
         logits.optimizer.build(logits.trainable_variables)
@@ -201,7 +199,12 @@ class Fitting:
             self.source.train,
             recipe.input,
             recipe.augment,
-            class_weights=class_weights_of(self.source, recipe.train.class_weights),
+            tasks=self.source.tasks,
+            class_weights={
+                task.name: balanced_weights(self.source.train, task)
+                for task in self.source.tasks
+                if recipe.all_tasks[task.name].class_weights == "balanced"
+            },
             seed=recipe.seed,
             oversample=recipe.train.oversample,
             whole_passes=OPTIMIZERS[recipe.optimizer.name].full_batch,
@@ -232,10 +235,9 @@ class Fitting:
             self._save_checkpoint(number, epoch)
             best = ", best" if self.stopping.best_epoch == epoch else ""
             line = f"epoch {epoch + 1}/{phase.last_epoch} {phase.name}: "
-            line += f"loss {measured['loss']:.4f}, accuracy {measured['accuracy']:.4f}"
+            line += figures_in_words(recipe.all_tasks, measured)
             if "val_loss" in measured:
-                line += f"; val loss {measured['val_loss']:.4f}"
-                line += f", accuracy {measured['val_accuracy']:.4f}"
+                line += f"; val {figures_in_words(recipe.all_tasks, measured, 'val_')}"
             say(f"{line} ({row['wall_s']:.1f} s{best})")
 
         logits.fit(
@@ -289,20 +291,6 @@ class Fitting:
         say(f"taking up after epoch {state['epoch'] + 1}")
 
 
-def class_weights_of(source: Source, kind: str) -> npt.NDArray[np.float32]:
-    """Returns what an image of each class counts in the loss, float32 [C].
-
-    Args:
-        source: Whose training images are counted.
-        kind: `none`: 1 each; `balanced`: N / (C × N_class), so that every class
-            counts the same.
-    """
-    counts = np.bincount(source.train.labels, minlength=len(source.class_names))
-    if kind == "none":
-        return np.ones(len(counts), np.float32)
-    return (len(source.train) / (len(counts) * counts)).astype(np.float32)
-
-
 def _make_repeatable(seed: int, devices: Devices) -> None:
     """Seeds what Keras draws from; has TensorFlow run the same kernels in the same order."""
     import keras
@@ -333,8 +321,12 @@ def _state_of(model: Any) -> list[Any]:
 
 def _fingerprint(source: Source) -> str:
     digest = hashlib.sha256(repr(source.class_names).encode())
+    for task in source.named_tasks:
+        digest.update(f"{task}\n".encode())
     for split, examples in source.splits.items():
         digest.update(f"{split}\n".encode())
         for row in zip(examples.names, examples.labels, examples.digests, strict=True):
             digest.update(f"{row}\n".encode())
+        for name, target in examples.targets.items():
+            digest.update(f"{name}\n".encode() + target.tobytes())
     return digest.hexdigest()

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Annotated, Any, NamedTuple
 
@@ -16,9 +16,11 @@ from pipelines.augment.policies import AugmentConfig
 from pipelines.augment.principal import fit_axes
 from pipelines.augment.views import Views
 from pipelines.decoded import DecodedImages, decode_images
+from pipelines.labels import build_labels, build_weights
 from pipelines.sampling import Oversample, build_places, shuffled
 from pipelines.sources.source import Examples
 from zoo.preprocessing import Preprocessing, decode
+from zoo.tasks import Task
 
 
 class InputConfig(Preprocessing):
@@ -49,8 +51,9 @@ class TrainStream:
     """Batches without end.
 
     Args:
-        dataset: Yields (uint8 [B, S, S, 3], float32 [B, C] one-hot, float32 [B]
-            weights), every batch of the same size.
+        dataset: Yields (uint8 [B, S, S, 3], labels, weights), every batch of the same
+            size: float32 [B, C] one-hot and float32 [B], or dictionaries of such for
+            named tasks; see `pipelines.labels`.
         steps_per_epoch: Batches an epoch: the fewest that hold a pass.
     """
 
@@ -63,7 +66,8 @@ def build_train_stream(
     config: InputConfig,
     augment: AugmentConfig,
     *,
-    class_weights: npt.NDArray[np.float32],
+    tasks: Sequence[Task],
+    class_weights: Mapping[str, npt.NDArray[np.float32]] | None = None,
     seed: int,
     oversample: Oversample = "none",
     whole_passes: bool = False,
@@ -84,7 +88,9 @@ def build_train_stream(
         examples: The training split.
         config: Size, batch size, memory.
         augment: How far images vary.
-        class_weights: float32 [C], what an image of each class counts.
+        tasks: What is learned.
+        class_weights: By a task's name, float32 [C], what an image of each class
+            counts; left out, each counts 1.
         seed: Of order and augmentation.
         oversample: Whether rare classes come round more often; `pipelines.sampling`.
         whole_passes: Whether every epoch is one pass, as full-batch descent needs it:
@@ -103,8 +109,8 @@ def build_train_stream(
     steps = steps_per_epoch(count, config.batch_size, num_replicas)
     images = images or decode_images(examples, config.cache_mib)
     augmenter = _augmenter(examples, config.preprocessing, augment, seed, images)
-    labels = tf.constant(examples.labels)
-    weights = tf.constant(class_weights, tf.float32)
+    labels_of = build_labels(examples, tasks)
+    weights_of = build_weights(examples, tasks, class_weights or {})
 
     stride = steps * batch if whole_passes else count
 
@@ -120,9 +126,8 @@ def build_train_stream(
         return Keys(numbers, spots, indices, shares)
 
     def finish(images: Any, keys: Keys, views: Views) -> tuple[Any, Any, Any]:
-        label = tf.gather(labels, keys.indices)
-        one_hot = tf.one_hot(label, len(class_weights))
-        return augmenter.mix(images, one_hot, tf.gather(weights, label) * keys.shares, views)
+        weights = tf.nest.map_structure(lambda w: w * keys.shares, weights_of(keys.indices))
+        return augmenter.mix(images, labels_of(keys.indices), weights, views)
 
     batches = tf.data.Dataset.range(first_epoch * steps, np.iinfo(np.int64).max // batch)
     rendered = _render(batches.map(keys_of), augmenter, _reader(examples, images), images, batch)
@@ -292,23 +297,46 @@ def build_eval_dataset(
     examples: Examples,
     preprocessing: Preprocessing,
     batch_size: int,
-    num_classes: int,
+    tasks: Sequence[Task],
     *,
     cache_mib: int = 0,
 ) -> Any:
-    """Builds the input of validation, test and prediction: in order, nothing random.
+    """Builds the input of validation and test: in order, nothing random.
 
     Args:
         examples: Any split.
         preprocessing: The transform.
         batch_size: Images a batch.
-        num_classes: C.
+        tasks: What is asked.
+        cache_mib: As `build_image_dataset` takes it.
+
+    Returns:
+        A finite `tf.data.Dataset` of (uint8 [B, S, S, 3], labels): float32 [B, C], or a
+        dictionary of such for named tasks.
+    """
+    import tensorflow as tf
+
+    images = build_image_dataset(examples, preprocessing, batch_size, cache_mib=cache_mib)
+    indices = tf.data.Dataset.range(len(examples)).batch(batch_size)
+    labels = indices.map(build_labels(examples, tasks))
+    return tf.data.Dataset.zip(images, labels).prefetch(tf.data.AUTOTUNE)
+
+
+def build_image_dataset(
+    examples: Examples, preprocessing: Preprocessing, batch_size: int, *, cache_mib: int = 0
+) -> Any:
+    """Builds images without labels: in order, nothing random.
+
+    Args:
+        examples: Any split.
+        preprocessing: The transform.
+        batch_size: Images a batch.
         cache_mib: Memory, in MiB, that the fitted images may take, at 3 × S² bytes
             each. If all of them fit, the first pass keeps them for those after it;
             else each pass decodes anew.
 
     Returns:
-        A finite `tf.data.Dataset` of (uint8 [B, S, S, 3], float32 [B, C]).
+        A finite `tf.data.Dataset` of uint8 [B, S, S, 3].
     """
     import tensorflow as tf
 
@@ -319,9 +347,7 @@ def build_eval_dataset(
     ).batch(batch_size)
     if len(examples) * 3 * preprocessing.size**2 <= cache_mib * 2**20:
         images = images.cache()
-    labels = tf.data.Dataset.from_tensor_slices(examples.labels).batch(batch_size)
-    one_hot = labels.map(lambda label: tf.one_hot(label, num_classes))
-    return tf.data.Dataset.zip(images, one_hot).prefetch(tf.data.AUTOTUNE)
+    return images.prefetch(tf.data.AUTOTUNE)
 
 
 def _reader(examples: Examples, images: DecodedImages | None) -> Any:

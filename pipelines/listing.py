@@ -1,4 +1,4 @@
-"""Listing: tables of choices and figures, for people or as JSON."""
+"""Listing: tables of choices, for people or as JSON."""
 
 from __future__ import annotations
 
@@ -81,6 +81,12 @@ def _losses() -> tuple[Table[Any], Columns]:
     return LOSSES, {"task": lambda row: row.kind}
 
 
+def _tasks() -> tuple[Table[Any], Columns]:
+    from zoo.tasks import TASK_KINDS
+
+    return TASK_KINDS, {}
+
+
 def _schedules() -> tuple[Table[Any], Columns]:
     from tuning.schedules import SCHEDULES
 
@@ -125,6 +131,7 @@ LISTINGS: Mapping[str, Callable[[], tuple[Table[Any], Columns]]] = {
     "penalties": _penalties,
     "clippings": _clippings,
     "losses": _losses,
+    "tasks": _tasks,
     "normalisations": _normalisations,
 }
 
@@ -157,7 +164,7 @@ def show_table(name: str, *, as_json: bool) -> None:
     shown = [c for c in ("name", *columns, "summary") if c not in _HIDDEN.get(name, ())]
     if name == "weights":
         shown.remove("summary")  # it repeats the columns
-    _print_grid(shown, [[_in_words(row[c]) for c in shown] for row in rows])
+    print_grid(shown, [[_in_words(row[c]) for c in shown] for row in rows])
 
 
 def show_tables(*, as_json: bool) -> None:
@@ -169,32 +176,6 @@ def show_tables(*, as_json: bool) -> None:
         print(f"zoo list {name}")
 
 
-def show_evaluation(measured: Mapping[str, Mapping[str, Any]]) -> None:
-    """Prints each split's figures, its classes, and the confusion matrix of few classes."""
-    for split, figures in measured.items():
-        low, high = figures["accuracy_interval"]
-        print(f"{split}: {figures['num_images']} images")
-        print(f"  accuracy  {figures['accuracy']:.4f}  (95 % interval {low:.4f} to {high:.4f})")
-        if "top5" in figures:
-            low, high = figures["top5_interval"]
-            print(f"  top-5     {figures['top5']:.4f}  (95 % interval {low:.4f} to {high:.4f})")
-        print(f"  macro-F1  {figures['macro_f1']:.4f}")
-        print(f"  loss      {figures['loss']:.4f}")
-        print(f"  calibration error  {figures['ece']:.4f}")
-        header = ["class", "precision", "recall", "f1", "images"]
-        classes = figures["per_class"]
-        body = [
-            [name, *(f"{c[k]:.4f}" for k in ("precision", "recall", "f1")), str(c["support"])]
-            for name, c in classes.items()
-        ]
-        _print_grid(header, body, indent=2)
-        if len(classes) <= 12:
-            print("  confusion matrix, true classes as rows")
-            matrix = figures["confusion_matrix"]
-            numbered = [[name, *map(str, row)] for name, row in zip(classes, matrix, strict=True)]
-            _print_grid(["", *(name[:10] for name in classes)], numbered, indent=2)
-
-
 def _in_words(value: object) -> str:
     if isinstance(value, float):
         return f"{value:.3g}"
@@ -203,7 +184,14 @@ def _in_words(value: object) -> str:
     return "" if value is None else str(value)
 
 
-def _print_grid(header: Sequence[str], rows: Sequence[Sequence[str]], indent: int = 0) -> None:
+def print_grid(header: Sequence[str], rows: Sequence[Sequence[str]], indent: int = 0) -> None:
+    """Prints a table; columns of numbers are flush right.
+
+    Args:
+        header: The columns' titles.
+        rows: A text for each column.
+        indent: Blanks in front of each line.
+    """
     from rich.console import Console
     from rich.padding import Padding
     from rich.table import Table as Grid

@@ -60,6 +60,13 @@ def pretrain(
         ZooError: Whatever `train` raises.
     """
     recipe = Recipe.preset("pretrain") if recipe is None else recipe
+    if recipe.tasks:
+        raise RecipeError(
+            "pretraining learns the classes alone",
+            expected="no [tasks]",
+            received=", ".join(recipe.tasks),
+            mend="leave them out; `zoo train` learns several tasks",
+        )
     if recipe.completed().backbone.frozen or recipe.head.hidden:
         raise RecipeError(
             "pretraining trains the whole backbone with nothing but a linear top",

@@ -16,6 +16,7 @@ from pipelines.input import InputConfig
 from pipelines.presets import HEADS
 from pipelines.sampling import Oversample
 from pipelines.sources import DataConfig
+from pipelines.tasks import TaskConfig, TaskName, asked, check_combination
 from tuning.contradictions import check_training
 from tuning.losses import LOSSES
 from tuning.optimizers import OptimizerConfig
@@ -27,6 +28,7 @@ from zoo.config import Config
 from zoo.errors import RecipeError
 from zoo.heads import HeadConfig
 from zoo.table import unknown_name
+from zoo.tasks import LABEL, Task
 
 
 class RecipeData(DataConfig):
@@ -148,6 +150,8 @@ class Recipe(Config):
         schedule: How its learning rate changes.
         penalty: What large weights cost.
         train: How long, on what loss.
+        tasks: What is learned, by name, where that is not the classes alone; see
+            `pipelines.tasks`.
         stopping: When it ends early.
         fine_tune: The second phase.
         device: What it runs on.
@@ -163,9 +167,40 @@ class Recipe(Config):
     schedule: ScheduleConfig = ScheduleConfig()
     penalty: PenaltyConfig = PenaltyConfig()
     train: TrainConfig = TrainConfig()
+    tasks: Mapping[TaskName, TaskConfig] = {}
     stopping: StoppingConfig = StoppingConfig()
     fine_tune: FineTuneConfig = FineTuneConfig()
     device: DeviceConfig = DeviceConfig()
+
+    @model_validator(mode="before")
+    @classmethod
+    def _tasks_have_one_loss_to_watch(cls, values: Any) -> Any:
+        # Several tasks have no one accuracy; what is said of `stopping` stays as it is said.
+        if isinstance(values, dict) and values.get("tasks"):
+            given = values.get("stopping", {})
+            if isinstance(given, Mapping) and "monitor" not in given:
+                return {**values, "stopping": {**given, "monitor": "val_loss"}}
+        return values
+
+    @property
+    def asked_tasks(self) -> tuple[Task, ...]:
+        """The named tasks, as data are asked for them; none where the classes are learned."""
+        return asked(self.tasks)
+
+    @property
+    def all_tasks(self) -> Mapping[str, TaskConfig]:
+        """What is learned, by name: the named tasks, or the classes under the empty name."""
+        if self.tasks:
+            return self.tasks
+        return {
+            "": TaskConfig(
+                column=LABEL,
+                loss=self.train.loss,
+                label_smoothing=self.train.label_smoothing,
+                focal_gamma=self.train.focal_gamma,
+                class_weights=self.train.class_weights,
+            )
+        }
 
     @classmethod
     def preset(
@@ -262,12 +297,22 @@ class Recipe(Config):
                 mend="choose a pretrained backbone (`zoo list weights`) or drop fine_tune.blocks",
             )
         check_training(self.optimizer, self.schedule, self.penalty, self.stopping)
+        if self.tasks:
+            check_combination(
+                self.tasks,
+                loss=self.train.loss,
+                label_smoothing=self.train.label_smoothing,
+                class_weights=self.train.class_weights,
+                oversample=self.train.oversample,
+                monitor=self.stopping.monitor,
+            )
         return self.model_copy(
             update={
                 "backbone": self.backbone.model_copy(update={"frozen": frozen}),
                 "input": self.input.model_copy(update={"size": size}),
                 "optimizer": self.optimizer.completed(),
                 "penalty": self.penalty.completed(),
+                "tasks": {name: task.completed(name) for name, task in self.tasks.items()},
             }
         )
 
@@ -390,12 +435,15 @@ def _merge(into: dict[str, Any], settings: Mapping[str, Any]) -> None:
 def _recipe_error(error: ValidationError) -> Exception:
     first = error.errors(include_url=False)[0]
     # A union's branches append their own names to the path; the setting is what counts.
-    parts = [str(part) for part in first["loc"]]
+    parts = [str(part) for part in first["loc"] if part != "[key]"]
     paths = list(recipe_paths())
+    if parts[0] == "tasks":
+        task = ".".join(parts[:2])
+        paths = [task, *recipe_paths(TaskConfig, f"{task}.")]
     prefixes = [".".join(parts[:end]) for end in range(len(parts), 0, -1)]
     path = next((prefix for prefix in prefixes if prefix in paths), prefixes[0])
     if first["type"] == "extra_forbidden":
-        return RecipeError(str(unknown_name("recipe key", path, paths)))
+        return RecipeError(str(unknown_name("recipe key", prefixes[0], paths)))
     if first["type"] == "value_error" and isinstance(first["ctx"]["error"], RecipeError):
         return RecipeError(f"{path}: {first['ctx']['error']}")
     if first["type"] == "value_error":
@@ -403,7 +451,7 @@ def _recipe_error(error: ValidationError) -> Exception:
     expected = [
         e["msg"].removeprefix("Input should be ").removeprefix("Value error, ")
         for e in error.errors(include_url=False)
-        if [str(part) for part in e["loc"]][: path.count(".") + 1] == path.split(".")
+        if ".".join(map(str, e["loc"])).startswith(path)
     ]
     return RecipeError(
         f"{path} does not fit",

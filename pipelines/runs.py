@@ -17,6 +17,7 @@ from pipelines.destination import check_destination
 from pipelines.recipe import Recipe
 from zoo.errors import RunError
 from zoo.files import replacing, write_json, write_text
+from zoo.tasks import Task, classes
 
 if TYPE_CHECKING:
     from pipelines.predict import Prediction
@@ -85,13 +86,16 @@ class Run:
                 mend="leave these settings out to go on with its own, or choose another --out",
             )
 
-    def begin(self, recipe: Recipe, class_names: Sequence[str]) -> None:
+    def begin(self, recipe: Recipe, tasks: Sequence[Task]) -> None:
         """Makes the directory, or clears what a killed process left half-written in it."""
         self.path.mkdir(parents=True, exist_ok=True)
         for leftover in (*self.path.glob(".*.*.*"), *self.checkpoint_file.parent.glob(".*.*.*")):
             leftover.unlink()
         write_text(self.recipe_file, recipe.to_toml())
-        write_json(self.path / "labels.json", list(class_names))
+        # Of a plain classifier, as of most, it is the list of its classes.
+        plain = not tasks[0].name
+        names = list(tasks[0].class_names) if plain else [task.to_json() for task in tasks]
+        write_json(self.path / "labels.json", names)
 
     @classmethod
     def open(cls, path: str | Path) -> Run:
@@ -150,12 +154,28 @@ class Run:
 
     @property
     def class_names(self) -> tuple[str, ...]:
-        """The classes, in the order of the model's outputs.
+        """The classes, in the order of the model's outputs; of named tasks the first's.
 
         Raises:
             RunError: The file is damaged or gone.
         """
-        return tuple(_read_json(self.path / "labels.json", list))
+        return self.tasks[0].class_names
+
+    @property
+    def tasks(self) -> tuple[Task, ...]:
+        """What the model is asked.
+
+        Raises:
+            RunError: The file is damaged or gone.
+        """
+        file = self.path / "labels.json"
+        values = _read_json(file, list)
+        try:
+            if values and all(isinstance(value, dict) for value in values):
+                return tuple(Task.from_json(value) for value in values)
+        except ValueError as error:
+            raise RunError(f"{file} is damaged: {error}", mend="train the run again") from None
+        return classes(values)
 
     def digests(self, split: str) -> frozenset[str]:
         """Returns the SHA-256 of each image a split had; empty where it is not known."""
@@ -164,6 +184,8 @@ class Run:
 
     def load_model(self) -> Any:
         """Returns the classifier: float32 [B, S, S, 3] in 0 to 255 → probabilities.
+
+        With named tasks, to a dictionary of answers; see `zoo.multi_task`.
 
         Raises:
             RunError: The file is damaged, or does not fit labels.json.
@@ -181,11 +203,15 @@ class Run:
                 received=f"{type(error).__name__}: {str(error)[:120]}",
                 mend="train the run again",
             ) from error
-        if model.output_shape[-1] != len(self.class_names):
+        tasks = self.tasks
+        sizes = {layer.name: layer.output.shape[-1] for layer in model.layers}
+        found = {task.output: sizes.get(task.output) for task in tasks}
+        told = {task.output: task.num_outputs for task in tasks}
+        if len(model.outputs) != len(tasks) or found != told:
             raise RunError(
                 f"{self.path} is damaged: its model and labels.json do not belong together",
-                expected=f"{model.output_shape[-1]} classes",
-                received=str(len(self.class_names)),
+                expected=", ".join(f"{name} of {size}" for name, size in told.items()),
+                received=", ".join(f"{name} of {size}" for name, size in found.items()),
                 mend="train the run again",
             )
         return model

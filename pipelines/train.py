@@ -9,11 +9,11 @@ from typing import Any
 from pipelines.devices import prepare_devices, quiet_start
 from pipelines.evaluate import answer
 from pipelines.fitting import Fitting
-from pipelines.metrics import measure
 from pipelines.progress import say
 from pipelines.recipe import Recipe
 from pipelines.runs import Run
 from pipelines.sources import Source, describe, kind_of, open_source, preset_of
+from pipelines.task_metrics import measure_tasks
 from tuning.penalties import weigh
 from zoo.classifier import head_kernels
 
@@ -58,15 +58,15 @@ def train(
         return run
     with quiet_start():
         devices = prepare_devices(recipe.device)
-    source = open_source(source_name, recipe.data, seed=recipe.seed)
+    source = open_source(source_name, recipe.data, seed=recipe.seed, tasks=recipe.asked_tasks)
     for line in describe(source):
         say(line)
     counts = ", ".join(f"{len(examples)} {name}" for name, examples in source.splits.items())
-    say(f"{data or source_name}: {len(source.class_names)} classes, {counts} images")
+    say(f"{data or source_name}: {_in_words(source)}, {counts} images")
     say(f"training on {devices.description}")
     # All that can be wrong with the input is found out before the first file is written.
     job = Fitting(run, recipe, source, devices)
-    run.begin(recipe, source.class_names)
+    run.begin(recipe, source.tasks)
     run.save_digests({name: examples.digests for name, examples in source.splits.items()})
     read_s = time.perf_counter() - started
 
@@ -89,6 +89,19 @@ def train(
     return run
 
 
+def _in_words(source: Source) -> str:
+    said = {
+        "single_label": "{count} classes",
+        "multi_label": "{count} labels",
+        "regression": "a number",
+    }
+    parts = []
+    for task in source.tasks:
+        what = said[task.kind].format(count=task.num_outputs)
+        parts.append(f"{task.name} ({what})" if task.name else what)
+    return ", ".join(parts)
+
+
 def _lasting(data: str) -> str:
     """A name that means the same data set from any working folder."""
     on_disk = kind_of(data).name in ("folder", "csv")
@@ -97,6 +110,6 @@ def _lasting(data: str) -> str:
 
 def _measure_splits(model: Any, recipe: Recipe, source: Source) -> dict[str, Any]:
     return {
-        name: measure(examples.labels, answer(model, recipe, examples), source.class_names)
+        name: measure_tasks(examples, answer(model, recipe, examples), source.tasks)
         for name, examples in source.splits.items()
     }

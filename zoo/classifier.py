@@ -10,13 +10,14 @@ project is not installed; only a head with the activation `rrelu` or `step` need
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any
 
 from zoo.backbones import blocks_of, build_backbone, resolve
 from zoo.errors import RecipeError
 from zoo.heads import HeadConfig, build_head
 from zoo.preprocessing import NORMALISATIONS
+from zoo.tasks import Task, pack
 
 
 def build_classifier(
@@ -43,6 +44,26 @@ def build_classifier(
     """
     import keras
 
+    images, features = build_features(backbone, size, frozen=frozen)
+    logits = build_head(features, head, num_classes)
+    probabilities = keras.layers.Softmax(name="probabilities", dtype="float32")(logits)
+    return keras.Model(images, probabilities, name="classifier")
+
+
+def build_features(backbone: str, size: int, *, frozen: bool) -> tuple[Any, Any]:
+    """Builds what every model has below its head: normalisation and backbone.
+
+    Args:
+        backbone: An architecture (random weights) or `architecture.tag`.
+        size: Height and width of the images, in pixels.
+        frozen: Whether the backbone's weights are kept.
+
+    Returns:
+        The input, a Keras tensor float32 [B, S, S, 3] in 0 to 255, and the features,
+        one of [B, h, w, F].
+    """
+    import keras
+
     row, weights = resolve(backbone)
     network = build_backbone(backbone, size)
     images = keras.Input((size, size, 3), name="images", dtype="float32")
@@ -50,12 +71,10 @@ def build_classifier(
     x = NORMALISATIONS[normalisation].apply(images)
     if frozen:
         network.trainable = False
-    logits = build_head(network(x), head, num_classes)
-    probabilities = keras.layers.Softmax(name="probabilities", dtype="float32")(logits)
-    return keras.Model(images, probabilities, name="classifier")
+    return images, network(x)
 
 
-def logits_of(classifier: Any, *, frozen: bool) -> Any:
+def logits_of(classifier: Any, *, frozen: bool, tasks: Sequence[Task] = ()) -> Any:
     """Returns what is trained: a model that ends in the logits and shares every weight.
 
     A loss on logits is exact where one on probabilities has to clip them. When
@@ -65,16 +84,20 @@ def logits_of(classifier: Any, *, frozen: bool) -> Any:
     that: Keras 3 replaces the recorded argument by the outer call's.
 
     Args:
-        classifier: As `build_classifier` made it.
+        classifier: As `build_classifier` made it, or `build_multi_task`.
         frozen: As it was built.
+        tasks: The named tasks it was built with, if any.
 
     Returns:
-        A `keras.Model` from images float32 [B, S, S, 3] to float32 [B, C]; to be
-        trained, not to be saved.
+        A `keras.Model` from images float32 [B, S, S, 3] to float32 [B, C], or to a
+        dictionary of float32 [B, K] by the tasks' names; to be trained, not to be
+        saved. A number's logit is the number standardised.
     """
     import keras
 
-    images, logits = classifier.input, classifier.get_layer("logits").output
+    images = classifier.input
+    prefixes = {task.name: task.prefix for task in tasks} or {"": ""}
+    logits = pack({n: classifier.get_layer(f"{p}logits").output for n, p in prefixes.items()})
     if not frozen:
         return keras.Model(images, logits, name="logits")
     # A nested model's own output is not the tensor it gave in this graph.

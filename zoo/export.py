@@ -14,42 +14,41 @@ import os
 import subprocess
 import sys
 import tempfile
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 import numpy as np
-import numpy.typing as npt
 
+from zoo.answers import compare, output_names, serve
 from zoo.errors import ExportError, RunError
-from zoo.files import placing_folder
+from zoo.files import placing_folder, write_json
 from zoo.preprocessing import Preprocessing
+from zoo.tasks import Task, unpack
 
-TOLERANCE = 1e-5
-TOP_K = 5
-
-_OUTPUTS = ("probabilities", "top_labels", "top_scores")
 _GATE = Path(__file__).with_name("export_gate.py")
 
 
 def export_savedmodel(
     classifier: Any,
     preprocessing: Preprocessing,
-    class_names: Sequence[str],
+    tasks: Sequence[Task],
     to: Path,
     *,
     images: Sequence[Path],
-    probabilities: npt.NDArray[np.float32],
+    answers: Any,
 ) -> Path:
     """Writes `to`/VERSION and proves it, or leaves nothing behind.
 
     Args:
-        classifier: From float32 [B, S, S, 3] in 0 to 255 to probabilities.
+        classifier: From float32 [B, S, S, 3] in 0 to 255 to probabilities, or to a
+            dictionary of answers to named tasks.
         preprocessing: The transform in front of it.
-        class_names: C of them.
+        tasks: What it is asked; `zoo.tasks.classes` for the classes alone.
         to: The model's folder; the version is the highest number in it plus one.
         images: Image files to prove it with.
-        probabilities: float32 [N, C], the classifier's own answers to them.
+        answers: float32 [N, C], or a dictionary of float32 [N, K] by the tasks' names:
+            the classifier's own answers to them.
 
     Returns:
         The version's folder.
@@ -63,8 +62,8 @@ def export_savedmodel(
     made = [folder for folder in (to, *to.parents) if not folder.exists()]
     try:
         with placing_folder(version) as folder:
-            write_savedmodel(classifier, preprocessing, class_names, folder)
-            check_savedmodel(folder, images, probabilities, class_names)
+            write_savedmodel(classifier, preprocessing, tasks, folder)
+            check_savedmodel(folder, images, answers, tasks)
     finally:
         # Of a failed export nothing stays; what holds something, as after a good one, does.
         with contextlib.suppress(OSError):
@@ -100,7 +99,7 @@ def next_version(to: Path) -> Path:
 
 
 def write_savedmodel(
-    classifier: Any, preprocessing: Preprocessing, class_names: Sequence[str], folder: Path
+    classifier: Any, preprocessing: Preprocessing, tasks: Sequence[Task], folder: Path
 ) -> None:
     """Writes a SavedModel with two signatures, unproven.
 
@@ -109,10 +108,15 @@ def write_savedmodel(
     `top_labels` string [B, k] and `top_scores` float32 [B, k]; B may be 0.
     assets/labels.txt holds the class names as they are, one a line.
 
+    Of named tasks each has outputs of its own, called after it (`tint_probabilities`,
+    `tint_top_labels`, `tint_top_scores`; `angle_value` float32 [B]), and
+    assets/tasks.json says what they mean.
+
     Args:
-        classifier: From float32 [B, S, S, 3] in 0 to 255 to probabilities.
+        classifier: From float32 [B, S, S, 3] in 0 to 255 to probabilities, or to a
+            dictionary of answers to named tasks.
         preprocessing: The transform in front of it.
-        class_names: C of them.
+        tasks: What it is asked.
         folder: An empty folder to write into.
 
     Raises:
@@ -121,8 +125,8 @@ def write_savedmodel(
     import keras
     import tensorflow as tf
 
-    lines = _lines_of(class_names)
-    labels = tf.constant(list(class_names))
+    named = bool(tasks[0].name)
+    lines = b"" if named else _lines_of(tasks[0].class_names)
     pixels = tf.TensorSpec((preprocessing.size, preprocessing.size, 3), tf.uint8)
 
     def answers(images: Any) -> dict[str, Any]:
@@ -130,13 +134,11 @@ def write_savedmodel(
         count = tf.shape(images)[0]
         spare = tf.zeros(tf.stack([tf.cast(count == 0, tf.int32), *pixels.shape]), tf.uint8)
         batch = tf.cast(tf.concat([images, spare], 0), tf.float32)
-        probabilities = classifier(batch, training=False)[:count]
-        scores, indices = tf.math.top_k(probabilities, min(TOP_K, len(class_names)))
-        return {
-            "probabilities": probabilities,
-            "top_labels": tf.gather(labels, indices),
-            "top_scores": scores,
-        }
+        answered = unpack(tasks, classifier(batch, training=False))
+        served: dict[str, Any] = {}
+        for task in tasks:
+            served |= serve(task, answered[task.name][:count])
+        return served
 
     def serve_images(images: Any) -> dict[str, Any]:
         return answers(tf.map_fn(preprocessing.fit_image, images, fn_output_signature=pixels))
@@ -156,7 +158,10 @@ def write_savedmodel(
     )
     archive.write_out(str(folder), verbose=False)
     (folder / "assets").mkdir(exist_ok=True)
-    (folder / "assets" / "labels.txt").write_bytes(lines)
+    if named:
+        write_json(folder / "assets" / "tasks.json", [task.to_json() for task in tasks])
+    else:
+        (folder / "assets" / "labels.txt").write_bytes(lines)
 
 
 def _lines_of(class_names: Sequence[str]) -> bytes:
@@ -181,8 +186,8 @@ def _lines_of(class_names: Sequence[str]) -> bytes:
 def check_savedmodel(
     folder: Path,
     images: Sequence[Path],
-    probabilities: npt.NDArray[np.float32],
-    class_names: Sequence[str],
+    answers: Any,
+    tasks: Sequence[Task],
 ) -> float:
     """Compares a SavedModel's answers, given in a fresh process, with the expected ones.
 
@@ -193,11 +198,12 @@ def check_savedmodel(
     Args:
         folder: Where saved_model.pb lies.
         images: N image files.
-        probabilities: float32 [N, C], what it should answer.
-        class_names: C of them, what the outputs mean.
+        answers: float32 [N, C], or a dictionary of float32 [N, K] by the tasks' names:
+            what it should answer.
+        tasks: What it is asked, and what the outputs mean.
 
     Returns:
-        The largest difference of two probabilities.
+        The largest difference of two answers; see `zoo.answers.compare`.
 
     Raises:
         ExportError: It is above 1e-5, a label is not that of its score, or the
@@ -205,11 +211,11 @@ def check_savedmodel(
     """
     with tempfile.TemporaryDirectory() as name:
         scratch = Path(name)
-        listing, answers = scratch / "images.json", scratch / "answers.npz"
+        listing, written = scratch / "images.json", scratch / "answers.npz"
         listing.write_text(json.dumps([str(path.resolve()) for path in images]), encoding="utf-8")
         # -I: neither the working folder nor PYTHONPATH, so nothing of ours is at hand.
         done = subprocess.run(
-            [sys.executable, "-I", str(_GATE), str(folder), str(listing), str(answers)],
+            [sys.executable, "-I", str(_GATE), str(folder), str(listing), str(written)],
             capture_output=True,
             text=True,
             check=False,
@@ -221,59 +227,18 @@ def check_savedmodel(
                 "the exported model does not load and answer in a fresh process",
                 received=lines[-1],
             )
-        with np.load(answers) as file:
+        with np.load(written) as file:
             served = {name: file[name] for name in file.files}
     asked = served.pop("asked")
-    parts = {
-        "serving_bytes": (images, probabilities),
-        "serving_default": ([images[i] for i in asked], probabilities[asked]),
-    }
+    parts = {"serving_bytes": np.arange(len(images)), "serving_default": asked}
     return max(
-        _compare(
+        compare(
             signature,
-            {name: served[f"{signature}/{name}"] for name in _OUTPUTS},
-            files,
-            expected,
-            class_names,
+            task,
+            {name: served[f"{signature}/{name}"] for name in output_names(task)},
+            expected[indices],
+            [images[i] for i in indices],
         )
-        for signature, (files, expected) in parts.items()
+        for signature, indices in parts.items()
+        for task, expected in zip(tasks, unpack(tasks, answers).values(), strict=True)
     )
-
-
-def _compare(
-    signature: str,
-    served: Mapping[str, npt.NDArray[Any]],
-    images: Sequence[Path],
-    expected: npt.NDArray[np.float32],
-    class_names: Sequence[str],
-) -> float:
-    """Returns how far a signature's answers are from the expected ones, at most 1e-5."""
-    probabilities, top_labels, top_scores = (served[name] for name in _OUTPUTS)
-    if probabilities.shape != expected.shape or not np.isfinite(probabilities).all():
-        raise ExportError(
-            f"the exported model (by {signature}) answers in another shape or with no numbers",
-            expected=f"probabilities {expected.shape}",
-            received=f"{probabilities.shape}",
-        )
-    rows = np.abs(probabilities - expected).max(axis=1)
-    top = -np.sort(-expected, axis=1)[:, : top_scores.shape[1]]
-    rows = np.maximum(rows, np.abs(top_scores - top).max(axis=1))
-    if rows.max() > TOLERANCE:
-        worst = images[int(rows.argmax())]
-        raise ExportError(
-            "the exported model does not answer as its run does; nothing was exported",
-            expected=f"the same probabilities within {TOLERANCE:g}",
-            received=f"{rows.max():.2g} apart by {signature}, most for {worst}",
-        )
-    # By its own probabilities: two that differ by less than the tolerance may change places.
-    order = np.argsort(-probabilities, axis=1, kind="stable")[:, : top_labels.shape[1]]
-    right = np.array(class_names)[order]
-    wrong = np.argwhere(top_labels != right)
-    if len(wrong):
-        row, column = wrong[0]
-        raise ExportError(
-            f"the exported model (by {signature}) names another class than its probabilities say",
-            expected=f"{str(right[row, column])!r} for {images[row]}",
-            received=repr(str(top_labels[row, column])),
-        )
-    return float(rows.max())

@@ -134,11 +134,22 @@ def build_trunk(features: Any, config: HeadConfig) -> Any:
     if config.input_dropout:
         x = layers.Dropout(config.input_dropout, name="input_dropout")(x)
     for number, units in enumerate(config.hidden, start=1):
-        x = _hidden_layer(x, units, config, f"hidden{number}")
+        x = build_hidden(x, units, config, f"hidden{number}")
     return x
 
 
-def _hidden_layer(x: Any, units: int, config: HeadConfig, name: str) -> Any:
+def build_hidden(x: Any, units: int, config: HeadConfig, name: str) -> Any:
+    """Puts one hidden layer on what is below it.
+
+    Args:
+        x: A Keras tensor [B, F].
+        units: U, how wide it is.
+        config: How it is built.
+        name: What the names of its layers begin with.
+
+    Returns:
+        A Keras tensor [B, U].
+    """
     from keras import layers
 
     before = config.batch_norm and config.batch_norm_position == "before"

@@ -69,6 +69,17 @@ class Task:
         """K: how many values the answer to one image has."""
         return len(self.class_names) if TASK_KINDS[self.kind].has_classes else 1
 
+    @property
+    def prefix(self) -> str:
+        """What the names of its layers and outputs begin with."""
+        return f"{self.name}_" if self.name else ""
+
+    @property
+    def output(self) -> str:
+        """What its answer is called, in a model and in an exported one."""
+        kind = "probabilities" if TASK_KINDS[self.kind].has_classes else "value"
+        return f"{self.prefix}{kind}"
+
     def to_json(self) -> dict[str, Any]:
         """Returns values that JSON has, from which `from_json` makes the same task."""
         return asdict(self) | {"class_names": list(self.class_names)}

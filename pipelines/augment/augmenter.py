@@ -107,14 +107,18 @@ class Augmenter:
 
         Args:
             images: uint8 [B, S, S, 3].
-            labels: float32 [B, …].
-            weights: float32 [B].
+            labels: float32 [B, …], or a dictionary of such for named tasks.
+            weights: float32 [B], or a dictionary of such.
             views: What was drawn for the batch.
         """
         for parameters in views.labels:
             images = self.renderer.mix(images, parameters)
             share = partner_share(parameters, self.preprocessing.size)
-            labels, weights = mix_labels(labels, weights, share)
+            if isinstance(labels, dict):
+                mixed = {n: mix_labels(labels[n], weights[n], share) for n in labels}
+                labels, weights = ({n: pair[i] for n, pair in mixed.items()} for i in (0, 1))
+            else:
+                labels, weights = mix_labels(labels, weights, share)
         return images, labels, weights
 
 

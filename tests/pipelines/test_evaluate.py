@@ -15,9 +15,9 @@ from PIL import Image
 
 from pipelines import Recipe, Run, evaluate
 from pipelines.cli import run_command
-from pipelines.listing import show_evaluation
 from pipelines.metrics import measure
 from pipelines.pictures import draw_answers
+from pipelines.reports import show_evaluation
 from pipelines.sources import DataConfig, Examples, open_labelled, open_source
 from tests.pipelines.tiny import CLASSES, TINY, write_images
 from zoo.classifier import build_classifier
@@ -297,7 +297,7 @@ def test_picture_shows_names_as_they_are(tmp_path: Path) -> None:
     Image.new("RGB", (40, 40), "red").save(file)
     examples = Examples(("1", "2", "3"), np.arange(3), files=(file, file, file))
     probabilities = np.array([[1, 0, 0], [1, 0, 0], [0, 0, 1]], np.float32)
-    draw_answers(examples, probabilities, ODD_NAMES, tmp_path / "new" / "answers.png")
+    draw_answers(examples, probabilities, classes(ODD_NAMES), tmp_path / "new" / "answers.png")
     with Image.open(tmp_path / "new" / "answers.png") as picture:
         assert picture.format == "PNG"
 

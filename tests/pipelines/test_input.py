@@ -28,8 +28,10 @@ from pipelines.input import (
 from pipelines.sources import Examples
 from zoo.errors import DataError
 from zoo.preprocessing import Preprocessing
+from zoo.tasks import Task, classes
 
 COUNT = 20
+TASKS = classes("abcd")
 NO_AUGMENT = AugmentConfig(policy="none")
 # Every stage, draws of every kind, and operations on whole batches.
 EVERYTHING = "strong|median_blur|bilateral_blur|hue|choose(1, mixup, cutmix)"
@@ -60,7 +62,7 @@ def _stream(examples: Examples, **options: Any) -> Any:
         size=16, batch_size=options.pop("batch_size", 6), cache_mib=options.pop("cache_mib", 64)
     )
     augment = options.pop("augment", AugmentConfig())
-    options.setdefault("class_weights", np.ones(4, np.float32))
+    options.setdefault("tasks", TASKS)
     return build_train_stream(examples, config, augment, **{"seed": 1, **options})
 
 
@@ -139,7 +141,7 @@ def test_files_with_names_that_are_not_unicode_are_read(tmp_path: Path, examples
     path = Path(os.fsdecode(os.fsencode(tmp_path) + b"/caf\xe9.png"))
     path.write_bytes((examples.encoded or ())[0])
     one = Examples(("caf\\xe9.png",), np.zeros(1, np.int64), files=(path,))
-    ((images, _),) = build_eval_dataset(one, Preprocessing(size=16), 1, 2)
+    ((images, _),) = build_eval_dataset(one, Preprocessing(size=16), 1, classes("ab"))
     np.testing.assert_array_equal(images[0], Preprocessing(size=16)((examples.encoded or ())[0]))
 
 
@@ -169,7 +171,7 @@ def test_stream_shows_every_image_once_a_pass(examples: Examples) -> None:
 
 def test_stream_labels_and_weights_belong_to_their_images(examples: Examples) -> None:
     weights = np.array([1, 2, 3, 4], np.float32)
-    stream = _stream(examples, augment=NO_AUGMENT, class_weights=weights)
+    stream = _stream(examples, augment=NO_AUGMENT, class_weights={"": weights})
     transform = Preprocessing(size=16)
     label_of = {
         transform(e).numpy().tobytes(): label
@@ -183,7 +185,7 @@ def test_stream_labels_and_weights_belong_to_their_images(examples: Examples) ->
 
 def test_whole_passes_weigh_every_image_the_same_in_every_epoch(examples: Examples) -> None:
     factors = np.array([1.0, 2.0, 3.0, 4.0], np.float32)
-    stream = _stream(examples, augment=NO_AUGMENT, class_weights=factors, whole_passes=True)
+    stream = _stream(examples, augment=NO_AUGMENT, class_weights={"": factors}, whole_passes=True)
     assert stream.steps_per_epoch == 4
     plain = [Preprocessing(size=16)(tf.constant(e)).numpy() for e in examples.encoded]
     batches = list(stream.dataset.take(8).as_numpy_iterator())
@@ -197,6 +199,42 @@ def test_whole_passes_weigh_every_image_the_same_in_every_epoch(examples: Exampl
             np.array(counts) / 24, factors[np.arange(20) % 4] / 20, rtol=1e-6
         )
         assert (weights == 0).sum() == 4
+
+
+def test_labels_of_every_task_are_blended_as_the_images_are(examples: Examples) -> None:
+    numbers = np.arange(COUNT).astype(np.float32)
+    tags = np.stack([numbers % 2, numbers % 3 == 0], axis=1).astype(np.float32)
+    targets = {"letter": examples.labels, "tags": tags, "size": numbers}
+    tasks = (
+        Task("letter", "single_label", class_names=tuple("abcd")),
+        Task("tags", "multi_label", class_names=("odd", "third")),
+        Task("size", "regression", mean=10.0, std=4.0),
+    )
+    options: dict[str, Any] = {"augment": AugmentConfig(policy="mixup")}
+    factors = np.array([1.0, 2.0, 3.0, 4.0], np.float32)
+    plain = _stream(examples, class_weights={"": factors}, **options)
+    several = _stream(
+        replace(examples, targets=targets),
+        tasks=tasks,
+        class_weights={"letter": factors},
+        **options,
+    )
+    pairs = zip(plain.dataset.take(4), several.dataset.take(4), strict=True)
+    for (images, one_hot, weights), (same_images, labels, every_weight) in pairs:
+        np.testing.assert_array_equal(images, same_images)
+        np.testing.assert_array_equal(one_hot, labels["letter"])
+        np.testing.assert_array_equal(weights, every_weight["letter"])
+        np.testing.assert_allclose(every_weight["size"], 1, rtol=1e-6)
+        # Neither odd nor even: it is partly both.
+        odd = labels["tags"].numpy()[:, 0]
+        assert ((odd > 0) & (odd < 1)).any()
+    # Unblended, a number is what the mean and deviation make of it.
+    _, labels, _ = next(
+        iter(_stream(replace(examples, targets=targets), tasks=tasks, augment=NO_AUGMENT).dataset)
+    )
+    size = labels["size"].numpy()[:, 0] * 4 + 10
+    np.testing.assert_allclose(size % 4, labels["letter"].numpy().argmax(axis=1), atol=1e-5)
+    np.testing.assert_allclose(size % 2, labels["tags"].numpy()[:, 0], atol=1e-5)
 
 
 @pytest.mark.parametrize(("replicas", "batch"), [(1, 6), (2, 6), (4, 4)])
@@ -231,9 +269,7 @@ def _views(examples: Examples, **options: Any) -> np.ndarray:
 
 def test_views_are_those_of_the_stream_in_the_pass_of_their_number(examples: Examples) -> None:
     config = InputConfig(size=16, batch_size=COUNT)
-    stream = build_train_stream(
-        examples, config, AugmentConfig(), class_weights=np.ones(4, np.float32), seed=1
-    )
+    stream = build_train_stream(examples, config, AugmentConfig(), tasks=TASKS, seed=1)
     for view, batch in list(enumerate(_take(stream, 3)))[1:]:
         views = _views(examples, views=[view])
         assert {v.tobytes() for v in views} == {v.tobytes() for v in batch}
@@ -271,7 +307,7 @@ def test_augmentation_of_nothing_is_the_validation_transform(
 
 def test_eval_dataset_is_in_order_and_whole(examples: Examples) -> None:
     transform = Preprocessing(size=16)
-    batches = list(build_eval_dataset(examples, transform, 8, 4))
+    batches = list(build_eval_dataset(examples, transform, 8, TASKS))
     assert [len(images) for images, _ in batches] == [8, 8, 4]
     images = np.concatenate([images for images, _ in batches])
     labels = np.concatenate([labels for _, labels in batches])
@@ -291,7 +327,7 @@ def test_eval_dataset_is_kept_if_it_fits_and_else_read_anew(tmp_path: Path) -> N
         for file in files:
             file.write_bytes(_png(rng.integers(0, 256, (9, 9, 3)).astype(np.uint8)))
         some = Examples(tuple(map(str, files)), np.arange(count) % 4, files=files)
-        dataset = build_eval_dataset(some, Preprocessing(size=64), 8, 4, cache_mib=1)
+        dataset = build_eval_dataset(some, Preprocessing(size=64), 8, TASKS, cache_mib=1)
         first = list(dataset.as_numpy_iterator())
         files[-1].unlink()
         if is_kept:

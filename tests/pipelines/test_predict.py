@@ -18,6 +18,7 @@ from zoo.errors import DataError, RunError
 from zoo.export import write_savedmodel
 from zoo.heads import HeadConfig
 from zoo.preprocessing import Preprocessing
+from zoo.tasks import classes
 
 NAMES = ("a b", "a  b", " c\u2028")
 
@@ -36,7 +37,7 @@ def served(tmp_path_factory: pytest.TempPathFactory) -> Path:
     keras.utils.set_random_seed(0)
     classifier = build_classifier("micro_resnet_s", 32, HeadConfig(), 3, frozen=True)
     to = tmp_path_factory.mktemp("models") / "letters"
-    write_savedmodel(classifier, Preprocessing(size=32), NAMES, to / "1")
+    write_savedmodel(classifier, Preprocessing(size=32), classes(NAMES), to / "1")
     return to
 
 
@@ -108,7 +109,7 @@ INDEX, DATA = "variables/variables.index", "variables/variables.data-00000-of-00
         (_cut(DATA, 1000), "cannot be loaded"),
         (_remove(DATA), "cannot be loaded"),
         (_remove("assets/labels.txt"), "is a SavedModel of another kind"),
-        (_cut("assets/labels.txt", 4), r"labels\.txt does not fit its model; expected 3 lines"),
+        (_cut("assets/labels.txt", 4), r"labels\.txt does not fit its model; expected 3 classes"),
         (_cut("assets/labels.txt", 12), r"labels\.txt cannot be read: 'utf-8' codec"),
     ],
 )

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 from pipelines import Recipe, evaluate, open_source, train
-from pipelines.input import build_eval_dataset
+from pipelines.input import build_image_dataset
 from pipelines.pretrain import pretrain
 from zoo.backbones import BACKBONES, build_backbone, resolve
 from zoo.backbones.micro_resnet import whiten
@@ -75,8 +75,8 @@ def test_first_layer_is_fitted_to_the_training_images_and_kept(
 ) -> None:
     recipe = Recipe.from_toml(pretrained.parent / "recipe.toml")
     source = open_source(str(tiny_folder), recipe.data, seed=recipe.seed)
-    images = build_eval_dataset(source.train, recipe.input.preprocessing, 64, 3)
-    pixels = np.concatenate([batch for batch, _ in images.as_numpy_iterator()])
+    images = build_image_dataset(source.train, recipe.input.preprocessing, 64)
+    pixels = np.concatenate(list(images.as_numpy_iterator()))
     fresh = BACKBONES["micro_resnet_s"].build(32)
     normalised = NORMALISATIONS["cifar10"].apply(pixels.astype(np.float32)).numpy()
     whiten(fresh, normalised)

@@ -16,8 +16,10 @@ from pipelines.input import InputConfig, build_train_stream
 from pipelines.sampling import build_places, num_places
 from pipelines.sources import Examples
 from tests.pipelines.test_input import NO_AUGMENT, _png
+from zoo.tasks import classes
 
 LABELS = np.array([0] * 7 + [1] * 3 + [2])
+TASKS = classes("abc")
 
 
 def _pass(labels: npt.NDArray[np.int64], number: int, seed: int = 1) -> list[int]:
@@ -74,12 +76,11 @@ def uneven() -> Examples:
 
 def _stream(examples: Examples, **options: Any) -> Any:
     config = InputConfig(size=16, batch_size=7)
-    weights = np.ones(3, np.float32)
     return build_train_stream(
         examples,
         config,
         NO_AUGMENT,
-        class_weights=weights,
+        tasks=TASKS,
         seed=1,
         oversample="balanced",
         **options,
@@ -105,7 +106,7 @@ def test_image_that_comes_twice_looks_different_each_time(uneven: Examples) -> N
         uneven,
         config,
         AugmentConfig(),
-        class_weights=np.ones(3, np.float32),
+        tasks=TASKS,
         seed=1,
         oversample="balanced",
     )

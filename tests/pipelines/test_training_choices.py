@@ -17,7 +17,7 @@ import pytest
 from pipelines import Recipe, Run, train
 from pipelines.devices import prepare_devices
 from pipelines.fitting import Fitting
-from pipelines.input import build_eval_dataset
+from pipelines.input import build_image_dataset
 from pipelines.sources import open_source
 from tests.pipelines.tiny import TINY
 from zoo.errors import RecipeError
@@ -56,7 +56,7 @@ def test_gradient_descent_follows_the_gradient_of_the_whole_training_set(
     # Softmax regression by hand, on the features of the 30 training images; 4 batches of 8.
     examples = job.source.train
     preprocessing = job.recipe.input.preprocessing
-    images = build_eval_dataset(examples, preprocessing, 30, 3).map(lambda pixels, _: pixels)
+    images = build_image_dataset(examples, preprocessing, 30)
     pooled = keras.Model(job.classifier.input, job.classifier.get_layer("pool").output)
     features = pooled.predict_on_batch(next(iter(images)).numpy().astype(np.float32))
     logits = features @ kernel + bias

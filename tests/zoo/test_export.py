@@ -17,9 +17,11 @@ from zoo.errors import ExportError, RunError
 from zoo.export import check_savedmodel, export_savedmodel, next_version, write_savedmodel
 from zoo.heads import HeadConfig
 from zoo.preprocessing import Preprocessing, decode
+from zoo.tasks import classes
 
 # Two differ by a space alone, one holds what Python calls a line's end.
 NAMES = ["ant", "bee", "Käfer 虫", "dragon fly", "dragon  fly", " f\u2028", "g"]
+TASKS = classes(NAMES)
 TRANSFORM = Preprocessing(size=32, fit="crop", interpolation="bicubic")
 
 
@@ -60,7 +62,7 @@ def exported(
     tmp_path_factory: pytest.TempPathFactory,
 ) -> Path:
     to = tmp_path_factory.mktemp("saved_models") / "insects"
-    return export_savedmodel(classifier, TRANSFORM, NAMES, to, images=images, probabilities=answers)
+    return export_savedmodel(classifier, TRANSFORM, TASKS, to, images=images, answers=answers)
 
 
 def test_export_has_the_layout_tensorflow_serving_reads(exported: Path) -> None:
@@ -113,7 +115,7 @@ def test_second_export_is_the_next_version(
     classifier: Any, images: list[Path], answers: np.ndarray, exported: Path
 ) -> None:
     again = export_savedmodel(
-        classifier, TRANSFORM, NAMES, exported.parent, images=images[:3], probabilities=answers[:3]
+        classifier, TRANSFORM, TASKS, exported.parent, images=images[:3], answers=answers[:3]
     )
     assert again == exported.parent / "2"
     assert exported.is_dir()
@@ -130,10 +132,10 @@ def test_export_that_answers_otherwise_fails_and_leaves_nothing(
         export_savedmodel(
             classifier,
             TRANSFORM,
-            NAMES,
+            TASKS,
             tmp_path / "models" / "insects" / "x",
             images=images[:3],
-            probabilities=wrong,
+            answers=wrong,
         )
     assert not list(tmp_path.iterdir()), "the folders above it are gone as well"
 
@@ -145,7 +147,7 @@ def test_export_with_another_transform_is_caught(
     other = TRANSFORM.model_copy(update={"interpolation": "bilinear"})
     with pytest.raises(ExportError, match="does not answer as its run does; nothing was exported"):
         export_savedmodel(
-            classifier, other, NAMES, tmp_path / "x", images=images[:3], probabilities=answers[:3]
+            classifier, other, TASKS, tmp_path / "x", images=images[:3], answers=answers[:3]
         )
     assert not list(tmp_path.iterdir())
 
@@ -206,7 +208,7 @@ def test_gate_asks_both_signatures_for_probabilities_and_labels(
         lambda image_bytes: answer(tf.map_fn(TRANSFORM, image_bytes, fn_output_signature=spec)),
     )
     with pytest.raises(ExportError, match=message):
-        check_savedmodel(folder, images[:3], answers[:3], NAMES)
+        check_savedmodel(folder, images[:3], answers[:3], TASKS)
 
 
 def test_empty_batch_has_empty_answers(exported: Path) -> None:
@@ -230,7 +232,7 @@ def test_class_name_that_no_line_holds_is_refused(
     name: str, message: str, classifier: Any, tmp_path: Path
 ) -> None:
     with pytest.raises(ExportError, match=message):
-        write_savedmodel(classifier, TRANSFORM, [*NAMES[:6], name], tmp_path / "x")
+        write_savedmodel(classifier, TRANSFORM, classes([*NAMES[:6], name]), tmp_path / "x")
     assert not list(tmp_path.iterdir())
 
 
@@ -251,7 +253,7 @@ def test_model_that_does_not_load_is_an_error_in_one_line(
 ) -> None:
     (tmp_path / "saved_model.pb").write_bytes(b"not a model")
     with pytest.raises(ExportError, match="does not load and answer in a fresh process") as caught:
-        check_savedmodel(tmp_path, images[:1], answers[:1], NAMES)
+        check_savedmodel(tmp_path, images[:1], answers[:1], TASKS)
     assert "\n" not in str(caught.value)
 
 
