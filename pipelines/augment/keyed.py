@@ -11,6 +11,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
+import numpy as np
+
 _GOLDEN = 0x9E3779B97F4A7C15
 
 
@@ -32,7 +34,8 @@ def key_uniforms(seed: Any, numbers: Any, indices: Any, places: Sequence[int]) -
     for part in (numbers, indices):
         state = splitmix64(state + tf.cast(part, tf.uint64))
     # The n-th number of SplitMix64 is that of the state n golden ratios on.
-    steps = tf.constant([place * _GOLDEN % 2**64 for place in places], tf.uint64)
+    # As an array: in a graph, TensorFlow 2.21 rounds a list of large integers to floats.
+    steps = tf.constant(np.array([place * _GOLDEN % 2**64 for place in places], np.uint64))
     bits = splitmix64(state[:, tf.newaxis] + steps)
     return tf.cast(tf.bitwise.right_shift(bits, tf.constant(40, tf.uint64)), tf.float32) * 2.0**-24
 

@@ -210,18 +210,25 @@ def _shrink(
     (left, top), (right, bottom) = extent.tolist()
     first_x, first_y, last_x, last_y = 0, 0, width, height
     if left > -1 and top > -1 and right < width and bottom < height:
-        # Nothing beyond the image is seen. Two more pixels: to interpolate and to soften.
-        first_x, first_y = max(int(left) - 2, 0), max(int(top) - 2, 0)
-        last_x, last_y = min(int(right) + 4, width), min(int(bottom) + 4, height)
+        # Nothing beyond the image is seen. More pixels, one to interpolate, two to soften.
+        first_x, first_y = max(int(left) - 3, 0), max(int(top) - 3, 0)
+        last_x, last_y = min(int(right) + 5, width), min(int(bottom) + 5, height)
     part = image[first_y * down : last_y * down, first_x * across : last_x * across]
     if max(across, down) > 1:
         part = cv2.resize(part, (last_x - first_x, last_y - first_y), interpolation=cv2.INTER_AREA)
     if soften.any():
-        x, y = ([a, 1 - 2 * a, a] for a in soften.tolist())
-        part = cv2.sepFilter2D(part, -1, np.array(x), np.array(y))
+        part = cv2.sepFilter2D(part, -1, *map(_kernel_of, soften.tolist()))
     if first_x or first_y:
         matrix = np.array([[1, 0, -first_x], [0, 1, -first_y], [0, 0, 1]]) @ matrix
     return part, matrix
+
+
+def _kernel_of(soften: float) -> npt.NDArray[np.float64]:
+    """Both kernels of `Resampling.soften` as one."""
+    first = min(soften, 0.25)
+    second = soften - first
+    kernel = np.array([first, 1 - 2 * first, first])
+    return np.convolve(kernel, [second, 1 - 2 * second, second]) if second else kernel
 
 
 def _mix(images: Image, parameters: Parameters) -> Image:

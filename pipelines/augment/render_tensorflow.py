@@ -114,9 +114,11 @@ class TensorFlowRenderer:
         columns, rows = shape[2] // across, shape[1] // down
         sums = _block_sums(_block_sums(tf.cast(images, tf.float32), across, 2), down, 1)
         pixels = tf.round(sums / _columns(tf.cast(across * down, tf.float32)[:, tf.newaxis])[0])
-        soften = tf.cast(placed.soften, tf.float32)
-        pixels = _soften(pixels, soften[:, :1], columns, axis=2)
-        pixels = tf.round(_soften(pixels, soften[:, 1:], rows, axis=1))
+        first = tf.cast(tf.minimum(placed.soften, 0.25), tf.float32)
+        for soften in (first, tf.cast(placed.soften, tf.float32) - first):
+            pixels = _soften(pixels, soften[:, :1], columns, axis=2)
+            pixels = _soften(pixels, soften[:, 1:], rows, axis=1)
+        pixels = tf.round(pixels)
         size = self.preprocessing.size
         grid = tf.cast(tf.range(size), tf.float64)
         y, x = tf.meshgrid(grid, grid, indexing="ij")

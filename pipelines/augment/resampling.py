@@ -5,9 +5,10 @@ grids multiply into one matrix; pixels are read once, by bilinear interpolation.
 
 Where the view is smaller than what it shows, validation averages by a triangle as wide
 as a pixel of the view. A triangle of half-width s, in pixels of the image, has the
-variance s²/6; interpolation has 1/6 of it. What is missing is made up for beforehand,
-by whole blocks of ⌊s⌋ pixels, and by the kernel [a, 1 − 2a, a] for the rest, a at most
-1/4. So the image is shrunk by the same amount as in validation and still read once.
+variance s²/6, of which interpolation brings 1/6. What is missing is made up for
+beforehand: by the kernel [a, 1 − 2a, a], at s = 2 to the very triangle; beyond, by a
+second one; and beyond s = 2.65 by averaging whole blocks of pixels first, so that two
+to three of them make a pixel of the view. So the image is still read once.
 """
 
 from __future__ import annotations
@@ -28,7 +29,8 @@ class Resampling(NamedTuple):
             image, after blocks were averaged; pixels are counted from 0 at their centres.
         block: int32 [B, 2], width and height in pixels of the blocks that are averaged
             first; those left over at the right and below are dropped.
-        soften: float64 [B, 2], a in the kernel [a, 1 − 2a, a] across and down; 0 is none.
+        soften: float64 [B, 2], across and down the sum, up to 1/2, of the a of both
+            kernels [a, 1 − 2a, a]; the first one's is at most 1/4. 0 is none.
     """
 
     matrix: Any
@@ -55,10 +57,10 @@ def resample(matrix: Any, shapes: Any, preprocessing: Preprocessing) -> Resampli
     centre = drawn[:, :2, 2:] / drawn[:, 2:, 2:]
     slope = (drawn[:, :2, :2] - centre @ drawn[:, 2:, :2]) / drawn[:, 2:, 2:]
     shrink = tf.linalg.norm(slope, axis=2) * sides / size
-    # Rounding must not decide between 1.9999 and 2.
-    block = tf.clip_by_value(tf.floor(shrink + 1e-3), 1.0, limit)
+    # The smallest for which `soften` is enough; rounding must not decide at whole numbers.
+    block = tf.clip_by_value(tf.math.ceil(tf.sqrt((shrink**2 + 0.5) / 7.5) - 1e-3), 1.0, limit)
     missing = (shrink**2 - block**2) / 6 - (block**2 - 1) / 12
-    soften = tf.clip_by_value(missing / block**2 / 2, 0.0, 0.25)
+    soften = tf.clip_by_value(missing / block**2 / 2, 0.0, 0.5)
     to_image = _scale_and_move(sides / block, (tf.stack([left, top], 1) + sides / 2) / block - 0.5)
     from_pixel = _scale_and_move(
         tf.ones_like(sides) / size, (0.5 / size - 0.5) * tf.ones_like(sides)
