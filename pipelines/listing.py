@@ -111,6 +111,23 @@ def _sources() -> tuple[Table[Any], Columns]:
     return SOURCES, {}
 
 
+def _augmentations() -> tuple[Table[Any], Columns]:
+    from pipelines.augment import AUGMENTATIONS
+    from pipelines.augment.shorthand import print_defaults
+
+    return AUGMENTATIONS, {
+        "stage": lambda row: row.stage,
+        "defaults": lambda row: print_defaults(row.operation),
+        "reference": lambda row: row.reference,
+    }
+
+
+def _policies() -> tuple[Table[Any], Columns]:
+    from pipelines.augment import POLICIES
+
+    return POLICIES, {"operations": lambda row: row.operations}
+
+
 def _normalisations() -> tuple[Table[Any], Columns]:
     from zoo.preprocessing import NORMALISATIONS
 
@@ -122,6 +139,8 @@ LISTINGS: Mapping[str, Callable[[], tuple[Table[Any], Columns]]] = {
     "backbones": _backbones,
     "weights": _weights,
     "sources": _sources,
+    "augmentations": _augmentations,
+    "policies": _policies,
     "heads": _heads,
     "poolings": _poolings,
     "activations": _activations,
@@ -137,6 +156,7 @@ LISTINGS: Mapping[str, Callable[[], tuple[Table[Any], Columns]]] = {
 
 # Too long for a line of a terminal; `--json` has them.
 _HIDDEN = {
+    "augmentations": {"reference"},
     "backbones": {"paper"},
     "weights": {"url", "normalisation", "origin"},
     "activations": {"paper"},

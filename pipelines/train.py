@@ -63,6 +63,7 @@ def train(
         say(line)
     counts = ", ".join(f"{len(examples)} {name}" for name, examples in source.splits.items())
     say(f"{data or source_name}: {_in_words(source)}, {counts} images")
+    say(f"augmentation {recipe.augment}")
     say(f"training on {devices.description}")
     # All that can be wrong with the input is found out before the first file is written.
     job = Fitting(run, recipe, source, devices)

@@ -53,6 +53,7 @@ class FlipUpDown(Geometry):
     """Mirrors top and bottom."""
 
     name: Literal["flip_ud"] = "flip_ud"
+    p: Probability = 0.5
 
     def matrix(self, values: Values) -> Any:
         """Returns the mirroring, [1, 3, 3]."""
@@ -63,6 +64,7 @@ class Transpose(Geometry):
     """Swaps rows and columns; with both flips it gives all eight symmetries of the square."""
 
     name: Literal["transpose"] = "transpose"
+    p: Probability = 0.5
 
     def matrix(self, values: Values) -> Any:
         """Returns the transposition, [1, 3, 3]."""

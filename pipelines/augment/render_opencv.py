@@ -217,7 +217,8 @@ def _shrink(
     if max(across, down) > 1:
         part = cv2.resize(part, (last_x - first_x, last_y - first_y), interpolation=cv2.INTER_AREA)
     if soften.any():
-        part = cv2.sepFilter2D(part, -1, *map(_kernel_of, soften.tolist()))
+        across_it, down_it = (_kernel_of(share) for share in soften.tolist())
+        part = cv2.sepFilter2D(part, -1, across_it, down_it)
     if first_x or first_y:
         matrix = np.array([[1, 0, -first_x], [0, 1, -first_y], [0, 0, 1]]) @ matrix
     return part, matrix

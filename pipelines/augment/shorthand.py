@@ -53,6 +53,26 @@ def print_policy(operations: Iterable[Operation]) -> str:
     return "|".join(map(_print, operations))
 
 
+def print_defaults(operation: type[Operation]) -> str:
+    """Writes every setting of an operation with its default, as it is spelled out.
+
+    Example:
+        >>> from pipelines.augment.geometry import Crop
+        >>> print_defaults(Crop)
+        'crop(0.08, aspect=1.3333, p=1)'
+    """
+    defaults = {
+        name: _print_value(field.default)
+        for name, field in operation.model_fields.items()
+        if name != "name" and not field.is_required()
+    }
+    main = defaults.pop(operation.main)
+    last = {"p": defaults.pop("p")} if "p" in defaults else {}
+    named = [f"{name}={value}" for name, value in {**defaults, **last}.items()]
+    members = [] if operation is not Choose else ["…"]
+    return f"{operation.model_fields['name'].default}({', '.join([main, *members, *named])})"
+
+
 def _settings(node: ast.expr, text: str, presets: Mapping[str, str]) -> Iterable[dict[str, Any]]:
     if isinstance(node, ast.BinOp) and isinstance(node.op, ast.BitOr):
         yield from _settings(node.left, text, presets)

@@ -13,12 +13,13 @@ import numpy as np
 import numpy.typing as npt
 
 from pipelines.augment import AugmentConfig
+from pipelines.augment.augmenter import needs_axes
 from pipelines.engines import ENGINES, POOLED, Engine, Network, padded
 from pipelines.engines.choice import choose_engine, open_engine
 from pipelines.features.config import FeatureConfig
 from pipelines.features.features import Features
 from pipelines.features.store import FeatureStore, Space
-from pipelines.input import build_views_dataset
+from pipelines.input import build_views_dataset, principal_axes
 from pipelines.progress import say
 from pipelines.sources.source import Examples
 from zoo.errors import DataError
@@ -65,6 +66,7 @@ class Extractor:
         self.num_computed = 0
         self._engine: Engine | None = None
         self._spaces: dict[int, Space] = {}
+        self._axes: npt.NDArray[np.float32] | None = None
 
     def extract(self, examples: Examples, num_views: int) -> Features:
         """Returns the features of images, in the plain view and in augmented ones.
@@ -79,6 +81,9 @@ class Extractor:
         """
         started = time.perf_counter()
         views = range(num_views + 1)
+        if num_views and self._axes is None and needs_axes(self.augment):
+            # Augmented views are those of training images, which this is fitted on.
+            self._axes = principal_axes(examples)
         if not self.engine_name:
             self.engine_name, self._engine = choose_engine(
                 ENGINES,
@@ -113,6 +118,8 @@ class Extractor:
         if view:
             augment = self.augment.model_dump(mode="json")
             key |= {"augment": augment, "seed": self.seed, "view": view}
+            if self._axes is not None:
+                key["axes"] = self._axes.tolist()
         return key
 
     def _missing(
@@ -178,6 +185,7 @@ class Extractor:
             views=views,
             batch_size=batch_size,
             numbers=np.array(numbers, np.int64),
+            axes=self._axes,
         )
 
     def _sample(self, examples: Examples) -> npt.NDArray[np.uint8]:

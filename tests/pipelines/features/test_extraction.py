@@ -135,6 +135,15 @@ def test_key_holds_what_features_depend_on_and_nothing_else(
     assert _extracted(changed.pop("network", network), images, **changed) == computed
 
 
+def test_key_holds_the_axes_that_colours_vary_along(network: Network, images: Examples) -> None:
+    augment = AugmentConfig(policy="pca_noise")
+    assert _extracted(network, images, augment=augment) == PLAIN + AUGMENTED
+    assert _extracted(network, images, augment=augment) == 0
+    # Of some of the images they are others, and so are these images' views.
+    some = images.take(range(COUNT // 2))
+    assert _extracted(network, some, augment=augment) == len(some) * VIEWS
+
+
 def test_images_are_known_by_their_bytes(
     network: Network, images: Examples, tmp_path: Path
 ) -> None:
