@@ -30,6 +30,8 @@ class Optimizer:
         step_size: How far a weight moves for a lasting gradient of one, see
             `tuning.step_sizes`; None where that is no answer, and L1 cannot be had.
         full_batch: Whether its gradient is that of the whole training set.
+        elementwise: Whether a weight's step depends on no other weight, so that heads can
+            be trained side by side in one variable.
         paper: Where it comes from.
     """
 
@@ -41,6 +43,7 @@ class Optimizer:
     weight_decay: float = 0.0
     step_size: StepSize | None = None
     full_batch: bool = False
+    elementwise: bool = True
     paper: str = ""
 
 
@@ -153,6 +156,7 @@ OPTIMIZERS: Table[Optimizer] = Table(
             "Adam in far less memory: for the largest networks",
             "Adafactor",
             0.01,
+            elementwise=False,
             paper="https://arxiv.org/abs/1804.04235",
         ),
         Optimizer(
@@ -161,6 +165,7 @@ OPTIMIZERS: Table[Optimizer] = Table(
             "Lamb",
             0.001,
             step_size=step_sizes.lamb,
+            elementwise=False,
             paper="https://arxiv.org/abs/1904.00962",
         ),
         # It rebuilds the weights from the sum of all gradients, which no step of ours enters.
@@ -184,6 +189,7 @@ OPTIMIZERS: Table[Optimizer] = Table(
             "momentum made orthogonal, for kernels of dense layers; few steps, each dearer",
             "Muon",
             0.001,
+            elementwise=False,
             paper="https://kellerjordan.github.io/posts/muon/",
         ),
     ],

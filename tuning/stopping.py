@@ -84,6 +84,23 @@ class EarlyStopping:
         Raises:
             TrainingError: A loss is not a number.
         """
+        if self.judge(epoch, logs):
+            self.best_weights = weights_to_keep(model)
+        return not self.stopped
+
+    def judge(self, epoch: int, logs: Mapping[str, Any]) -> bool:
+        """Compares an epoch with the best so far, whose figures it keeps, not its weights.
+
+        Args:
+            epoch: From 0.
+            logs: As `end_epoch` takes them.
+
+        Returns:
+            Whether it is better.
+
+        Raises:
+            TrainingError: A loss is not a number.
+        """
         watched = {
             name: float(logs[name]) for name in ("loss", self.config.monitor) if name in logs
         }
@@ -95,17 +112,16 @@ class EarlyStopping:
                 mend="lower optimizer.learning_rate, or fine_tune.learning_rate if it came then",
             )
         if self.config.monitor not in watched:
-            return True
+            return False
         value, val_loss = watched[self.config.monitor], float(logs["val_loss"])
         gain = self.best - value if self.config.monitor == "val_loss" else value - self.best
         better = gain == 0 and val_loss < self.best_loss - self.config.min_delta
         if gain > self.config.min_delta or better:
             self.best, self.best_loss = value, val_loss
             self.best_epoch, self.wait = epoch, 0
-            self.best_weights = weights_to_keep(model)
-        else:
-            self.wait += 1
-        return not self.stopped
+            return True
+        self.wait += 1
+        return False
 
     @property
     def stopped(self) -> bool:

@@ -120,6 +120,23 @@ def logits_of(classifier: Any, *, frozen: bool, tasks: Sequence[Task] = ()) -> A
     return model
 
 
+def head_of(classifier: Any) -> Any:
+    """Returns what is trained on a frozen backbone, from its pooled features on.
+
+    Args:
+        classifier: As `build_classifier` made it, or any model with the layers of
+            `build_head`.
+
+    Returns:
+        A `keras.Model` from float32 [B, F] to the logits, which shares every weight.
+    """
+    import keras
+
+    names = {layer.name for layer in classifier.layers}
+    pooled = classifier.get_layer("pool_both" if "pool_both" in names else "pool").output
+    return keras.Model(pooled, classifier.get_layer("logits").output, name="head")
+
+
 def backbone_of(classifier: Any, backbone: str) -> Any:
     """Returns the backbone inside a classifier, as its own model."""
     return classifier.get_layer(resolve(backbone)[0].name)

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
+from hashlib import sha256
 from typing import Annotated, Any, Literal
 
 from pydantic import Field, field_validator
@@ -187,3 +188,25 @@ def build_head(features: Any, config: HeadConfig, num_classes: int) -> Any:
     trunk = build_trunk(features, config)
     # float32 whatever the policy: a softmax over halves loses small probabilities.
     return layers.Dense(num_classes, name="logits", dtype="float32")(trunk)
+
+
+def start_head(layers: Iterable[Any], seed: int) -> None:
+    """Draws a head's initial weights, and seeds what it draws from while training.
+
+    By the seed and the layers' names alone, so that a head starts the same on any
+    backbone, and the rest of it the same whether one layer more is dropped out of.
+
+    Args:
+        layers: The head's Keras layers; those without weights or draws are passed over.
+        seed: Of the run.
+    """
+    for layer in layers:
+        own = int.from_bytes(sha256(f"{seed}/{layer.name}".encode()).digest()[:4], "big") >> 1
+        if hasattr(layer, "kernel_initializer"):
+            initializer = layer.kernel_initializer
+            config = initializer.get_config()
+            if "seed" in config:
+                initializer = type(initializer).from_config({**config, "seed": own})
+            layer.kernel.assign(initializer(layer.kernel.shape, layer.kernel.dtype))
+        if hasattr(layer, "seed_generator"):
+            layer.seed_generator.state.assign([own, 0])
