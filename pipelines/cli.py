@@ -102,12 +102,20 @@ def train(
     ] = "",
     set_: Set = None,
     resume: Annotated[bool, typer.Option("--resume", help="Go on where it stopped.")] = False,
+    find_lr: Annotated[
+        bool,
+        typer.Option("--find-lr", help="Only find a learning rate: print and draw it, in RUN."),
+    ] = False,
 ) -> None:
     """Train a classifier on a data set."""
+    from pipelines.find_rate import find_rate
     from pipelines.reports import in_short
     from pipelines.train import train as train_run
 
     settings = _recipe(data, recipe or _begun(out, resume), backbone, set_, head=head)
+    if find_lr:
+        print(f"optimizer.learning_rate={find_rate(data, settings, out=out).suggestion:.2g}")
+        return
     run = train_run(data, settings, out=out, resume=resume)
     for split in ("val", "test"):
         if figures := run.metrics.get(split):

@@ -12,6 +12,7 @@ import numpy as np
 from pipelines.decoded import DecodedImages, decode_images
 from pipelines.devices import Devices
 from pipelines.input import (
+    TrainStream,
     build_eval_dataset,
     build_image_dataset,
     build_train_stream,
@@ -25,6 +26,7 @@ from pipelines.recipe import Recipe
 from pipelines.runs import Run
 from pipelines.sampling import num_places
 from pipelines.sources import Source
+from pipelines.statistics import fit_normalisation
 from tuning.averaging import validating_averages
 from tuning.contradictions import check_devices, check_steps
 from tuning.optimizers import OPTIMIZERS, build_optimizer, build_rules
@@ -42,7 +44,6 @@ from zoo.classifier import (
 )
 from zoo.errors import RunError
 from zoo.multi_task import build_multi_task
-from zoo.preprocessing import NORMALISATIONS
 
 # Enough patches for a covariance of 12 channels, few enough to decode in a second.
 _STEM_IMAGES = 2000
@@ -79,6 +80,12 @@ class Fitting:
         check_devices(recipe.optimizer, devices.num_replicas)
         for phase in self.phases:
             check_steps(recipe.optimizer, self.steps * (phase.last_epoch - phase.first_epoch))
+        self.normalisation = fit_normalisation(
+            recipe.input.normalisation,
+            recipe.backbone.name,
+            source.train,
+            recipe.input.preprocessing,
+        )
         _make_repeatable(recipe.seed, devices)
         with devices.scope():
             self.classifier = self._build()
@@ -119,7 +126,7 @@ class Fitting:
             with self.devices.scope():
                 if phase.blocks:
                     unfreeze_top(self.classifier, recipe.backbone.name, phase.blocks)
-                self._compile(phase)
+                self.compile_phase(phase)
             resumed = self.checkpoint is not None and number == taken_up["phase"]
             if resumed:
                 self._restore()
@@ -142,10 +149,11 @@ class Fitting:
     def _build(self) -> Any:
         recipe, frozen = self.recipe, bool(self.recipe.backbone.frozen)
         what = recipe.backbone.name, recipe.input.size, recipe.head
+        how: Any = {"frozen": frozen, "normalisation": self.normalisation}
         if not self.source.named_tasks:
-            return build_classifier(*what, len(self.source.class_names), frozen=frozen)
+            return build_classifier(*what, len(self.source.class_names), **how)
         hidden = {name: task.hidden for name, task in recipe.tasks.items()}
-        return build_multi_task(*what, self.source.named_tasks, frozen=frozen, hidden=hidden)
+        return build_multi_task(*what, self.source.named_tasks, hidden=hidden, **how)
 
     def _fit_stem(self) -> None:
         """Fits the first layers of a backbone with random weights, if it wants that."""
@@ -158,12 +166,12 @@ class Fitting:
         spread = np.linspace(0, len(train) - 1, min(len(train), _STEM_IMAGES)).astype(np.int64)
         images = build_image_dataset(train.take(spread), recipe.input.preprocessing, 256)
         pixels = np.concatenate(list(images.as_numpy_iterator()))
-        normalised = NORMALISATIONS[row.normalisation].apply(pixels.astype(np.float32))
+        normalised = self.normalisation.apply(pixels.astype(np.float32))
         backbone = backbone_of(self.classifier, recipe.backbone.name)
         row.fit_stem(backbone, keras.ops.convert_to_numpy(normalised))
 
-    def _compile(self, phase: Phase) -> None:
-
+    def compile_phase(self, phase: Phase) -> None:
+        """Gives the model the optimizer, the schedule and the losses of a phase."""
         recipe, logits = self.recipe, self.logits
         num_steps = self.steps * (phase.last_epoch - phase.first_epoch)
         rules = build_rules(
@@ -184,18 +192,15 @@ class Fitting:
         )
         logits.optimizer.build(logits.trainable_variables)
 
-    def _fit_phase(
-        self,
-        number: int,
-        phase: Phase,
-        first: int,
-        validation: Any,
-        images: DecodedImages | None,
-    ) -> None:
-        import keras
+    def train_stream(self, first: int = 0, images: DecodedImages | None = None) -> TrainStream:
+        """Returns the training input from an epoch on, as the recipe has it.
 
-        recipe, logits = self.recipe, self.logits
-        stream = build_train_stream(
+        Args:
+            first: The epoch, from 0.
+            images: The training images, where they are decoded already.
+        """
+        recipe = self.recipe
+        return build_train_stream(
             self.source.train,
             recipe.input,
             recipe.augment,
@@ -212,6 +217,19 @@ class Fitting:
             num_replicas=self.devices.num_replicas,
             images=images,
         )
+
+    def _fit_phase(
+        self,
+        number: int,
+        phase: Phase,
+        first: int,
+        validation: Any,
+        images: DecodedImages | None,
+    ) -> None:
+        import keras
+
+        recipe, logits = self.recipe, self.logits
+        stream = self.train_stream(first, images)
         epoch_started = time.perf_counter()
 
         def end_epoch(epoch: int, logs: Mapping[str, Any]) -> None:

@@ -9,7 +9,7 @@ from typing import Annotated, Any, NamedTuple
 
 import numpy as np
 import numpy.typing as npt
-from pydantic import Field
+from pydantic import Field, field_validator
 
 from pipelines.augment.augmenter import Augmenter, HostRenderer, needs_axes
 from pipelines.augment.policies import AugmentConfig
@@ -19,7 +19,7 @@ from pipelines.decoded import DecodedImages, decode_images
 from pipelines.labels import build_labels, build_weights
 from pipelines.sampling import Oversample, build_places, shuffled
 from pipelines.sources.source import Examples
-from zoo.preprocessing import Preprocessing, decode
+from zoo.preprocessing import NORMALISATIONS, Preprocessing, decode
 from zoo.tasks import Task
 
 
@@ -28,6 +28,9 @@ class InputConfig(Preprocessing):
 
     Args:
         size: Height and width in pixels; 0 takes the backbone's own.
+        normalisation: What becomes of a pixel in 0 to 255, inside the model: a row of
+            NORMALISATIONS, fitted to the training split where it has to be, or `own`
+            for what the backbone's weights expect.
         batch_size: Images a step.
         cache_mib: Memory, in MiB, that the decoded training images may take, at
             3 bytes a pixel of the files' own sizes. Counted apart, it is also what the fitted
@@ -37,8 +40,14 @@ class InputConfig(Preprocessing):
     """
 
     size: Annotated[int, Field(ge=0, le=1024)] = 0
+    normalisation: str = "own"
     batch_size: Annotated[int, Field(ge=1, le=65536)] = 32
     cache_mib: Annotated[int, Field(ge=0)] = 1024
+
+    @field_validator("normalisation")
+    @classmethod
+    def _known(cls, name: str) -> str:
+        return name if name == "own" else NORMALISATIONS[name].name
 
     @property
     def preprocessing(self) -> Preprocessing:

@@ -67,12 +67,17 @@ def pretrain(
             received=", ".join(recipe.tasks),
             mend="leave them out; `zoo train` learns several tasks",
         )
-    if recipe.completed().backbone.frozen or recipe.head.hidden:
+    plain = recipe.head.pooling == "avg" and recipe.input.normalisation == "own"
+    if recipe.completed().backbone.frozen or recipe.head.hidden or not plain:
+        # The file says nothing of another top, nor of other pixels.
         raise RecipeError(
-            "pretraining trains the whole backbone with nothing but a linear top",
-            expected="backbone.frozen = false and head.hidden = []",
+            "pretraining trains the whole backbone on pixels normalised its own way, with "
+            "nothing but a linear top",
+            expected="backbone.frozen = false, head.hidden = [], head.pooling = 'avg' and "
+            "input.normalisation = 'own'",
             received=f"backbone.frozen = {recipe.backbone.frozen}, "
-            f"head.hidden = {list(recipe.head.hidden)}",
+            f"head.hidden = {list(recipe.head.hidden)}, head.pooling = {recipe.head.pooling!r}, "
+            f"input.normalisation = {recipe.input.normalisation!r}",
             mend="start from the preset: leave --recipe out",
         )
     run = train(data, recipe, out=out, resume=resume)

@@ -296,6 +296,7 @@ class Recipe(Config):
                 f"fine_tune.blocks = {self.fine_tune.blocks}",
                 mend="choose a pretrained backbone (`zoo list weights`) or drop fine_tune.blocks",
             )
+        self._check_normalisation(bool(frozen and weights), row.normalisation)
         check_training(self.optimizer, self.schedule, self.penalty, self.stopping)
         if self.tasks:
             check_combination(
@@ -314,6 +315,19 @@ class Recipe(Config):
                 "penalty": self.penalty.completed(),
                 "tasks": {name: task.completed(name) for name, task in self.tasks.items()},
             }
+        )
+
+    def _check_normalisation(self, kept: bool, own: str) -> None:
+        """Refuses pixels that the backbone could not make anything of."""
+        chosen = self.input.normalisation
+        if chosen in ("own", own) or not (kept or own == "none"):
+            return
+        kept_as_it_is = f"was trained with {own!r} and is kept as it is"
+        raise RecipeError(
+            f"{self.backbone.name} {'normalises inside' if own == 'none' else kept_as_it_is}",
+            expected="input.normalisation = 'own'",
+            received=repr(chosen),
+            mend="leave it out, or train another backbone from random weights",
         )
 
 
@@ -404,10 +418,13 @@ def parse_overrides(assignments: Sequence[str]) -> dict[str, Any]:
 def other_backbone(name: str) -> dict[str, Any]:
     """Returns the settings that put another backbone into a recipe.
 
-    Whether it is frozen and at which size it sees images was decided for the one
-    before, and is decided anew.
+    Whether it is frozen, at which size it sees images and what becomes of their pixels
+    was decided for the one before, and is decided anew.
     """
-    return {"backbone": {"name": name, "frozen": "auto"}, "input": {"size": 0}}
+    return {
+        "backbone": {"name": name, "frozen": "auto"},
+        "input": {"size": 0, "normalisation": "own"},
+    }
 
 
 def recipe_paths(model: type[BaseModel] = Recipe, prefix: str = "") -> Iterator[str]:

@@ -23,6 +23,9 @@ if TYPE_CHECKING:
     from pipelines.predict import Prediction
 
 
+FOUND_PICTURE, FOUND_TABLE = "find_lr.png", "find_lr.csv"
+
+
 class Run:
     """A training job's directory.
 
@@ -52,7 +55,9 @@ class Run:
         """
         check_destination(path, "--out")
         run = cls(path)
-        taken = path.exists() and (not path.is_dir() or any(path.iterdir()))
+        # What `zoo train --find-lr` drew there is about the run to come.
+        held = {p.name for p in path.iterdir()} if path.is_dir() else set()
+        taken = path.exists() and (not path.is_dir() or bool(held - {FOUND_PICTURE, FOUND_TABLE}))
         if taken and not run.recipe_file.is_file():
             raise RunError(
                 f"{path} exists and is no run",

@@ -16,12 +16,18 @@ from typing import Any
 from zoo.backbones import blocks_of, build_backbone, resolve
 from zoo.errors import RecipeError
 from zoo.heads import HeadConfig, build_head
-from zoo.preprocessing import NORMALISATIONS
+from zoo.preprocessing import NORMALISATIONS, Normalisation
 from zoo.tasks import Task, pack
 
 
 def build_classifier(
-    backbone: str, size: int, head: HeadConfig, num_classes: int, *, frozen: bool
+    backbone: str,
+    size: int,
+    head: HeadConfig,
+    num_classes: int,
+    *,
+    frozen: bool,
+    normalisation: Normalisation | None = None,
 ) -> Any:
     """Builds a classifier.
 
@@ -31,6 +37,7 @@ def build_classifier(
         head: What goes on top of the backbone.
         num_classes: C, at least 2.
         frozen: Whether the backbone's weights are kept; see `logits_of`.
+        normalisation: Of the pixels, instead of the backbone's own.
 
     Returns:
         A `keras.Model` from images float32 [B, S, S, 3] in 0 to 255 to
@@ -44,19 +51,22 @@ def build_classifier(
     """
     import keras
 
-    images, features = build_features(backbone, size, frozen=frozen)
+    images, features = build_features(backbone, size, frozen=frozen, normalisation=normalisation)
     logits = build_head(features, head, num_classes)
     probabilities = keras.layers.Softmax(name="probabilities", dtype="float32")(logits)
     return keras.Model(images, probabilities, name="classifier")
 
 
-def build_features(backbone: str, size: int, *, frozen: bool) -> tuple[Any, Any]:
+def build_features(
+    backbone: str, size: int, *, frozen: bool, normalisation: Normalisation | None = None
+) -> tuple[Any, Any]:
     """Builds what every model has below its head: normalisation and backbone.
 
     Args:
         backbone: An architecture (random weights) or `architecture.tag`.
         size: Height and width of the images, in pixels.
         frozen: Whether the backbone's weights are kept.
+        normalisation: Of the pixels, instead of the backbone's own.
 
     Returns:
         The input, a Keras tensor float32 [B, S, S, 3] in 0 to 255, and the features,
@@ -67,8 +77,8 @@ def build_features(backbone: str, size: int, *, frozen: bool) -> tuple[Any, Any]
     row, weights = resolve(backbone)
     network = build_backbone(backbone, size)
     images = keras.Input((size, size, 3), name="images", dtype="float32")
-    normalisation = weights.normalisation if weights else row.normalisation
-    x = NORMALISATIONS[normalisation].apply(images)
+    own = weights.normalisation if weights else row.normalisation
+    x = (normalisation or NORMALISATIONS[own]).apply(images)
     if frozen:
         network.trainable = False
     return images, network(x)

@@ -14,6 +14,7 @@ from typing import Any
 
 from zoo.classifier import build_features
 from zoo.heads import HeadConfig, build_hidden, build_trunk
+from zoo.preprocessing import Normalisation
 from zoo.tasks import Task
 
 
@@ -25,6 +26,7 @@ def build_multi_task(
     *,
     frozen: bool,
     hidden: Mapping[str, Sequence[int]] | None = None,
+    normalisation: Normalisation | None = None,
 ) -> Any:
     """Builds a model of several tasks.
 
@@ -36,6 +38,7 @@ def build_multi_task(
         frozen: Whether the backbone's weights are kept; see `logits_of`.
         hidden: Units of the hidden layers a task has of its own, by its name; they
             are built as the head's are.
+        normalisation: Of the pixels, instead of the backbone's own.
 
     Returns:
         A `keras.Model` from images float32 [B, S, S, 3] in 0 to 255 to a dictionary by
@@ -51,7 +54,7 @@ def build_multi_task(
     import keras
     from keras import layers
 
-    images, features = build_features(backbone, size, frozen=frozen)
+    images, features = build_features(backbone, size, frozen=frozen, normalisation=normalisation)
     trunk = build_trunk(features, head)
     answers = {}
     for task in tasks:

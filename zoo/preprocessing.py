@@ -16,7 +16,7 @@ is `box`; a random crop is another box through the same `render`.
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Annotated, Any, Literal
 
 from pydantic import Field
@@ -151,24 +151,52 @@ def decode(encoded: Any) -> Any:
     return image
 
 
+Apply = Callable[[Any], Any]
+Channels = tuple[float, float, float]
+
+
+def _unfitted(pixels: Any) -> Any:
+    """Stands where a function will be once a normalisation is fitted."""
+    raise ValueError("This normalisation has to be fitted to the training images first.")
+
+
 @dataclass(frozen=True)
 class Normalisation:
-    """How a pixel in 0 to 255 becomes the number a backbone was trained on.
+    """How a pixel in 0 to 255 becomes the number a backbone is trained on.
 
     Args:
         name: The key in NORMALISATIONS.
-        summary: The formula.
+        summary: The formula, and when to use it.
         apply: Maps float32 [B, S, S, 3] in 0 to 255 to the normalised tensor,
             by Keras' own layers and operations alone, so that a saved model
-            loads where this project is not installed.
+            loads where this project is not installed. Raises ValueError until it is
+            fitted.
+        fit: Maps the mean and the standard deviation of each channel of the training
+            images, in 0 to 1, to `apply`; None where it is fixed.
     """
 
     name: str
     summary: str
-    apply: Callable[[Any], Any]
+    apply: Apply = _unfitted
+    fit: Callable[[Channels, Channels], Apply] | None = None
+
+    def fitted(self, mean: Channels, std: Channels) -> Normalisation:
+        """Returns the same with `apply` made from what the training images are like.
+
+        Args:
+            mean: Of each channel, in 0 to 1.
+            std: Of each channel, in 0 to 1; where nothing varies, 1 is taken.
+
+        Raises:
+            ValueError: It is fixed.
+        """
+        if self.fit is None:
+            raise ValueError(f"The normalisation {self.name!r} is fixed.")
+        red, green, blue = (s or 1.0 for s in std)
+        return replace(self, apply=self.fit(mean, (red, green, blue)))
 
 
-def _rescale(scale: float, offset: float | tuple[float, ...], name: str) -> Callable[[Any], Any]:
+def _rescale(scale: float, offset: float | tuple[float, ...], name: str) -> Apply:
     def apply(pixels: Any) -> Any:
         import keras
 
@@ -178,9 +206,7 @@ def _rescale(scale: float, offset: float | tuple[float, ...], name: str) -> Call
     return apply
 
 
-def _standardise(
-    mean: tuple[float, ...], std: tuple[float, ...], name: str
-) -> Callable[[Any], Any]:
+def _standardise(mean: tuple[float, ...], std: tuple[float, ...], name: str) -> Apply:
     def apply(pixels: Any) -> Any:
         import keras
 
@@ -205,7 +231,21 @@ NORMALISATIONS: Table[Normalisation] = Table(
     "normalisation",
     [
         Normalisation("none", "0 to 255; the backbone normalises inside", lambda pixels: pixels),
-        Normalisation("signed_unit", "x / 127.5 - 1", _rescale(1 / 127.5, -1.0, "signed_unit")),
+        Normalisation(
+            "center",
+            "x / 255 - mean of the training images: for a backbone with random weights",
+            fit=lambda mean, std: _rescale(1 / 255, tuple(-m for m in mean), "center"),
+        ),
+        Normalisation(
+            "standardise",
+            "(x / 255 - mean) / std of the training images: the usual one for random weights",
+            fit=lambda mean, std: _standardise(mean, std, "standardise"),
+        ),
+        Normalisation(
+            "signed_unit",
+            "(x / 255 - 0.5) / 0.5: fixed halves, -1 to 1",
+            _rescale(1 / 127.5, -1.0, "signed_unit"),
+        ),
         Normalisation(
             "imagenet",
             "(x / 255 - mean) / std of ImageNet, RGB",

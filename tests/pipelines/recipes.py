@@ -19,6 +19,7 @@ from zoo.activations import ACTIVATIONS
 from zoo.backbones import BACKBONES, WEIGHTS
 from zoo.heads import POOLINGS
 from zoo.initializers import INITIALIZERS
+from zoo.preprocessing import NORMALISATIONS
 
 _shares = st.floats(0, 0.99)
 _strengths = st.floats(0, 0.1)
@@ -68,6 +69,7 @@ sections = _section(
         size=st.integers(400, 1024),
         fit=st.sampled_from(["crop", "stretch", "pad"]),
         interpolation=st.sampled_from(["bilinear", "bicubic", "lanczos3"]),
+        normalisation=st.sampled_from(["own", "own", *NORMALISATIONS]),
         batch_size=st.integers(1, 512),
     ),
     augment=_section(policy=policies()),

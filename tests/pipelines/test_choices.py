@@ -22,8 +22,10 @@ from tuning.schedules import SCHEDULES
 from zoo.activations import ACTIVATIONS
 from zoo.heads import POOLINGS
 from zoo.initializers import INITIALIZERS
+from zoo.preprocessing import NORMALISATIONS
 
 TABLES: Mapping[str, Mapping[str, Any]] = {
+    "input.normalisation": NORMALISATIONS,
     "head.pooling": POOLINGS,
     "head.initializer": INITIALIZERS,
     "head.activation": ACTIVATIONS,
@@ -76,6 +78,7 @@ def test_no_row_is_left_out() -> None:
         assert {recipe[section][setting] for recipe in RECIPES} == set(table), path
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("layer", RECIPES, ids=_optimizer)
 def test_recipe_trains_saves_reloads_and_answers_the_same(layer: Any, tmp_path: Path) -> None:
     recipe = Recipe.from_settings(TINY, layer)

@@ -183,6 +183,17 @@ def test_unknown_name_names_the_nearest(layer: Any, kind: type[Exception], messa
             r"fine_tune\.blocks unfreezes a frozen backbone",
         ),
         (
+            {
+                "backbone": {"name": "resnet50.imagenet"},
+                "input": {"normalisation": "standardise"},
+            },
+            r"resnet50\.imagenet was trained with 'caffe' and is kept as it is; expected",
+        ),
+        (
+            {"backbone": {"name": "efficientnet_b0"}, "input": {"normalisation": "center"}},
+            r"efficientnet_b0 normalises inside; expected input\.normalisation = 'own'",
+        ),
+        (
             {"optimizer": {"name": "lion"}, "penalty": {"name": "l1"}},
             r"lion takes steps that do not grow with the gradient.*--set penalty\.name=l2",
         ),
@@ -215,6 +226,17 @@ def test_another_backbone_decides_anew_what_is_frozen_and_its_size() -> None:
     assert recipe.input.size == 224
     kept = Recipe.preset("textures", backbone="vgg16.imagenet", input={"batch_size": 4})
     assert kept.input.batch_size == 4
+
+
+def test_normalisation_may_be_chosen_where_the_backbone_learns_it() -> None:
+    for name, frozen in (("resnet50", "auto"), ("resnet50.imagenet", False)):
+        for chosen in ("standardise", "center", "signed_unit", "caffe"):
+            recipe = Recipe.from_settings(
+                {"backbone": {"name": name, "frozen": frozen}, "input": {"normalisation": chosen}}
+            )
+            assert recipe.completed().input.normalisation == chosen
+    same = {"backbone": {"name": "resnet50.imagenet"}, "input": {"normalisation": "caffe"}}
+    assert Recipe.from_settings(same).completed().input.normalisation == "caffe"
 
 
 def test_frozen_auto_keeps_pretrained_weights_and_trains_random_ones() -> None:

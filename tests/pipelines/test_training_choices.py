@@ -116,6 +116,24 @@ def test_epochs_between_validations_are_trained_and_not_compared(
     assert run.metrics["val"]["loss"] == pytest.approx(best[1], rel=1e-4)
 
 
+@pytest.mark.parametrize("name", ["center", "standardise"])
+def test_normalisation_is_fitted_to_the_training_split_and_saved(
+    name: str, tiny_folder: Path, tmp_path: Path
+) -> None:
+    recipe = _recipe(input={"normalisation": name}, train={"epochs": 1})
+    run = train(tiny_folder, recipe, out=tmp_path / "run")
+    # By hand: the training images as the network sees them, not those of validation.
+    source = open_source(str(tiny_folder), recipe.data, seed=recipe.seed)
+    preprocessing = run.recipe.input.preprocessing
+    shown = [preprocessing(source.train.read(i)).numpy() for i in range(len(source.train))]
+    pixels = np.stack(shown).reshape(-1, 3) / 255
+    expected = (pixels - pixels.mean(axis=0)) / (pixels.std(axis=0) if name != "center" else 1)
+    model = run.load_model()
+    normalised = keras.Model(model.input, model.get_layer(name).output)
+    received = normalised.predict_on_batch(np.stack(shown).astype(np.float32))
+    np.testing.assert_allclose(received.reshape(-1, 3), expected, atol=1e-4)
+
+
 def test_lower_blocks_change_less(tiny_folder: Path, tmp_path: Path) -> None:
     fine_tune = {"blocks": 3, "epochs": 1, "learning_rate": 0.01, "block_decay": 0.1}
     recipe = _recipe(train={"epochs": 1}, fine_tune=fine_tune, optimizer={"name": "adam"})
@@ -180,6 +198,7 @@ def test_rate_is_halved_where_the_loss_did_not_fall(whole: Run) -> None:
     assert rate < 2, "it fell at least once, or this shows nothing"
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("epochs", [2, 6])
 def test_killed_run_takes_up_every_state(whole: Run, epochs: int, tmp_path: Path) -> None:
     arguments = [str(whole.recipe_file), str(tmp_path / "run"), str(epochs)]

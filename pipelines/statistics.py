@@ -1,0 +1,61 @@
+"""Statistics: what the training images are like, for a normalisation fitted to them."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+
+from pipelines.input import build_image_dataset
+from pipelines.sources.source import Examples
+from zoo.backbones import resolve
+from zoo.preprocessing import NORMALISATIONS, Channels, Normalisation, Preprocessing
+
+
+def channel_statistics(
+    examples: Examples, preprocessing: Preprocessing
+) -> tuple[Channels, Channels]:
+    """Returns the mean and the standard deviation of each channel over all pixels.
+
+    Args:
+        examples: The training split alone: what judges a model must not shape it.
+        preprocessing: What an image goes through before the network; nothing is
+            augmented.
+
+    Returns:
+        Both in 0 to 1, for red, green and blue.
+    """
+    sums, squares, count = np.zeros(3, np.int64), np.zeros(3, np.int64), 0
+    for batch in build_image_dataset(examples, preprocessing, 64).as_numpy_iterator():
+        # Whole numbers, so that no order of adding them up matters.
+        pixels = batch.reshape(-1, 3).astype(np.int64)
+        sums += pixels.sum(axis=0)
+        squares += np.square(pixels).sum(axis=0)
+        count += len(pixels)
+    mean = sums / count
+    std = np.sqrt(np.maximum(squares / count - np.square(mean), 0))
+    return _channels(mean / 255), _channels(std / 255)
+
+
+def _channels(values: Any) -> Channels:
+    red, green, blue = (float(value) for value in values)
+    return red, green, blue
+
+
+def fit_normalisation(
+    name: str, backbone: str, examples: Examples, preprocessing: Preprocessing
+) -> Normalisation:
+    """Returns the normalisation that a recipe names, fitted if it has to be.
+
+    Args:
+        name: A row of NORMALISATIONS, or `own` for the backbone's.
+        backbone: An architecture, or one with its weights.
+        examples: The training split.
+        preprocessing: What an image goes through before the network.
+    """
+    row, weights = resolve(backbone)
+    own = weights.normalisation if weights else row.normalisation
+    normalisation = NORMALISATIONS[own if name == "own" else name]
+    if normalisation.fit is None:
+        return normalisation
+    return normalisation.fitted(*channel_statistics(examples, preprocessing))
