@@ -37,3 +37,28 @@ def test_run_trained_on_jax_is_measured_alike_on_tensorflow(
     # The shipped file, written on one backend and read on the other.
     from_file = evaluate(str(tmp_path / "run" / "pretrained.npz"), tiny_folder, split="val")["val"]
     assert from_file["loss"] == pytest.approx(measured["loss"], rel=0.02)  # half precision
+
+
+@pytest.mark.slow
+def test_penalties_clipping_and_accumulation_work_on_jax(tiny_folder: Path, tmp_path: Path) -> None:
+    settings = ["backbone.name=micro_resnet_s", "backbone.frozen=true", "input.size=32"]
+    settings += ["input.batch_size=8", "head.hidden=[8]", "head.activation=rrelu"]
+    settings += ["optimizer.name=adam", "optimizer.accumulate=2", "optimizer.clip=global_norm"]
+    settings += ["penalty.name=elastic_net", "penalty.l1=0.05", "schedule.name=performance"]
+    settings += ["train.epochs=3", "stopping.every=2", "input.normalisation=standardise"]
+    done = subprocess.run(
+        [
+            *(sys.executable, "-c", "from pipelines.cli import main; main()"),
+            *("train", str(tiny_folder), "--out", str(tmp_path / "run")),
+            *(f"--set={setting}" for setting in settings),
+        ],
+        capture_output=True,
+        text=True,
+        check=False,
+        env={**os.environ, "KERAS_BACKEND": "jax"},
+    )
+    assert done.returncode == 0, done.stderr
+    run = Run.open(tmp_path / "run")
+    assert run.metrics["head"]["num_zeros"] > 0
+    measured = evaluate(run, tiny_folder)["val"]
+    assert measured["loss"] == pytest.approx(run.metrics["val"]["loss"], rel=1e-4)
