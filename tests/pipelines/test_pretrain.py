@@ -98,11 +98,19 @@ def test_file_is_a_backbone_to_start_from(
     assert resolve(str(pretrained))[0] is BACKBONES["micro_resnet_s"]
 
 
-def test_pretraining_refuses_what_it_could_not_ship(tiny_folder: Path, tmp_path: Path) -> None:
-    recipe = Recipe.from_settings(SETTINGS, {"head": {"hidden": [8]}})
-    with pytest.raises(
-        RecipeError, match=r"received backbone\.frozen = False, head\.hidden = \[8\]"
-    ):
+@pytest.mark.parametrize(
+    ("layer", "message"),
+    [
+        ({"head": {"hidden": [8]}}, r"received backbone\.frozen = False, head\.hidden = \[8\]"),
+        ({"head": {"pooling": "max"}}, r"received .* head\.pooling = 'max'"),
+        ({"input": {"normalisation": "center"}}, r"received .* normalisation = 'center'"),
+    ],
+)
+def test_pretraining_refuses_what_it_could_not_ship(
+    layer: Any, message: str, tiny_folder: Path, tmp_path: Path
+) -> None:
+    recipe = Recipe.from_settings(SETTINGS, layer)
+    with pytest.raises(RecipeError, match=message):
         pretrain(tiny_folder, recipe, out=tmp_path / "run")
     assert not (tmp_path / "run").exists()
 
