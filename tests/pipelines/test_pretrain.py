@@ -103,7 +103,7 @@ def test_file_is_a_backbone_to_start_from(
     [
         ({"head": {"hidden": [8]}}, r"received backbone\.frozen = False, head\.hidden = \[8\]"),
         ({"head": {"pooling": "max"}}, r"received .* head\.pooling = 'max'"),
-        ({"input": {"normalisation": "center"}}, r"received .* normalisation = 'center'"),
+        ({"input": {"normalisation": "center"}}, r"received .*input\.normalisation = 'center'"),
     ],
 )
 def test_pretraining_refuses_what_it_could_not_ship(
