@@ -1,4 +1,4 @@
-"""Layers no library has: randomized leaky ReLU, and a step that can be trained through.
+"""Layers no library has: randomized leaky ReLU, a step that trains, a dense layer both ways.
 
 A `model.keras` that holds one of them loads only after `import zoo.layers`, with which
 Keras knows it by its registered name, such as `zoo>RandomizedLeakyReLU`. An exported
@@ -109,3 +109,66 @@ class StraightThroughStep(keras.layers.Layer):
     def compute_output_shape(self, input_shape: Any) -> Any:
         """Returns the shape it was given."""
         return input_shape
+
+
+@keras.saving.register_keras_serializable("zoo")
+class TiedDense(keras.layers.Layer):
+    """A dense layer that runs both ways through one kernel: parameter tying.
+
+    Forwards x·W + b, backwards y·Wᵀ + c. An autoencoder made of it has half the
+    weights of one whose decoder has its own, and cannot learn the identity by making
+    one half large and the other small:
+
+        tied = TiedDense(16)
+        code = tied(x)
+        restored = tied(code, reverse=True)
+
+    It is one layer, called twice, so it stays tied through saving and loading, where a
+    layer that referred to another one's kernel would be given a copy. Call it forwards
+    first: that is what tells it its shape.
+
+    Args:
+        units: U, the size of the code.
+        kernel_initializer: A name or object Keras knows.
+        **kwargs: `name` and `dtype` of the layer.
+
+    Raises:
+        ValueError: `units` is below 1.
+
+    Reference: Vincent et al., 2010, section 3,
+    https://www.jmlr.org/papers/v11/vincent10a.html
+    """
+
+    def __init__(
+        self, units: int, kernel_initializer: Any = "glorot_uniform", **kwargs: Any
+    ) -> None:
+        super().__init__(**kwargs)
+        if units < 1:
+            raise ValueError(f"A tied dense layer needs a unit. Received: units={units}")
+        self.units = units
+        self.kernel_initializer = keras.initializers.get(kernel_initializer)
+
+    def build(self, input_shape: Any) -> None:
+        """Makes the kernel [F, U] and a bias for each way, from the shape [..., F]."""
+        size = input_shape[-1]
+        self.kernel = self.add_weight(
+            (size, self.units), initializer=self.kernel_initializer, name="kernel"
+        )
+        self.bias = self.add_weight((self.units,), initializer="zeros", name="bias")
+        self.reverse_bias = self.add_weight((size,), initializer="zeros", name="reverse_bias")
+
+    def call(self, inputs: Any, reverse: bool = False) -> Any:
+        """Maps float [..., F] to [..., U], or back.
+
+        Args:
+            inputs: The tensor.
+            reverse: Whether from the code back.
+        """
+        if reverse:
+            return ops.matmul(inputs, ops.transpose(self.kernel)) + self.reverse_bias
+        return ops.matmul(inputs, self.kernel) + self.bias
+
+    def get_config(self) -> dict[str, Any]:
+        """Returns what the constructor takes."""
+        initializer = keras.initializers.serialize(self.kernel_initializer)
+        return {**super().get_config(), "units": self.units, "kernel_initializer": initializer}

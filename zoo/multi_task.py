@@ -61,9 +61,26 @@ def build_multi_task(
         x = trunk
         for number, units in enumerate((hidden or {}).get(task.name, ()), start=1):
             x = build_hidden(x, units, head, f"{task.name}_hidden{number}")
+        if task.kind == "regression":
+            x = _steady(x, task)
         logits = layers.Dense(task.num_outputs, name=f"{task.name}_logits", dtype="float32")(x)
         answers[task.name] = _answer(task)(logits)
     return keras.Model(images, answers, name="multi_task")
+
+
+def _steady(x: Any, task: Task) -> Any:
+    """Brings what a number is computed from to mean 0 and total variance 1.
+
+    The gradient of a squared error grows with the error, unlike that of the losses of
+    classes. On the raw features of a frozen backbone it makes every usual learning rate
+    too large: its curvature is 2 · E‖x‖², some hundreds. So it is at most 2.
+    """
+    from keras import layers
+
+    x = layers.BatchNormalization(
+        momentum=0.9, center=False, scale=False, name=f"{task.name}_norm"
+    )(x)
+    return layers.Rescaling(x.shape[-1] ** -0.5, name=f"{task.name}_scale")(x)
 
 
 def _answer(task: Task) -> Any:

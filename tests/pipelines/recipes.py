@@ -12,6 +12,7 @@ from hypothesis import strategies as st
 
 from tests.pipelines.augment.drawn_policies import policies
 from tuning.clipping import CLIPPINGS
+from tuning.losses import LOSSES
 from tuning.optimizers import OPTIMIZERS
 from tuning.penalties import PENALTIES
 from tuning.schedules import SCHEDULES
@@ -20,6 +21,7 @@ from zoo.backbones import BACKBONES, WEIGHTS
 from zoo.heads import POOLINGS
 from zoo.initializers import INITIALIZERS
 from zoo.preprocessing import NORMALISATIONS
+from zoo.tasks import TASK_KINDS
 
 _shares = st.floats(0, 0.99)
 _strengths = st.floats(0, 0.1)
@@ -100,7 +102,9 @@ sections = _section(
     penalty=st.sampled_from(list(PENALTIES)).flatmap(_penalty),
     train=_section(
         epochs=st.integers(1, 50),
+        loss=_row({loss.name: 0 for loss in LOSSES.values() if loss.kind == "single_label"}),
         label_smoothing=_shares,
+        focal_gamma=st.floats(0, 5),
         class_weights=st.sampled_from(["none", "balanced"]),
         oversample=st.sampled_from(["none", "balanced"]),
     ),
@@ -119,3 +123,29 @@ sections = _section(
     ),
     device=_section(xla=st.sampled_from([False, "auto"])),
 )
+
+
+@st.composite
+def _task(draw: st.DrawFn) -> dict[str, Any]:
+    kind = draw(_row(TASK_KINDS))
+    losses = {loss.name: 0 for loss in LOSSES.values() if loss.kind == kind}
+    settings = {
+        "kind": kind,
+        "column": draw(st.text(max_size=8)),
+        "weight": draw(st.floats(0.01, 100)),
+        "loss": draw(_row({"": 0}, losses)),
+        "focal_gamma": draw(st.floats(0, 5)),
+        "hidden": draw(st.lists(st.integers(1, 64), max_size=2)),
+    }
+    if kind != "regression":
+        settings["label_smoothing"] = draw(_shares)
+    if kind == "single_label":
+        settings["class_weights"] = draw(st.sampled_from(["none", "balanced"]))
+    return settings
+
+
+_names = st.from_regex(r"[a-z][a-z0-9_]{0,9}", fullmatch=True).filter(
+    lambda name: not name.startswith("val")
+)
+tasks = st.dictionaries(_names, _task(), min_size=1, max_size=3)
+"""The section `[tasks]`, in place of the losses of `[train]`."""

@@ -62,3 +62,37 @@ def test_penalties_clipping_and_accumulation_work_on_jax(tiny_folder: Path, tmp_
     assert run.metrics["head"]["num_zeros"] > 0
     measured = evaluate(run, tiny_folder)["val"]
     assert measured["loss"] == pytest.approx(run.metrics["val"]["loss"], rel=1e-4)
+
+
+@pytest.mark.slow
+def test_several_tasks_train_on_jax(tmp_path: Path) -> None:
+    recipe = tmp_path / "recipe.toml"
+    recipe.write_text(
+        """
+        backbone = { name = "micro_resnet_s", frozen = true }
+        input = { size = 32, batch_size = 16 }
+        data = { source = "digits", train_per_class = 6, val_fraction = 0.05 }
+        train = { epochs = 2 }
+        [tasks]
+        digit = { column = "label", loss = "focal", class_weights = "balanced" }
+        marks = { kind = "multi_label", column = "label", loss = "binary_focal" }
+        value = { kind = "regression", column = "label", hidden = [8] }
+        """,
+        encoding="utf-8",
+    )
+    done = subprocess.run(
+        [
+            *(sys.executable, "-c", "from pipelines.cli import main; main()"),
+            *("train", "--recipe", str(recipe), "--out", str(tmp_path / "run")),
+        ],
+        capture_output=True,
+        text=True,
+        check=False,
+        env={**os.environ, "KERAS_BACKEND": "jax"},
+    )
+    assert done.returncode == 0, done.stderr
+    run = Run.open(tmp_path / "run")
+    measured = evaluate(run, "digits", split="val")["val"]["tasks"]
+    for name, figure in (("digit", "loss"), ("marks", "loss"), ("value", "mae")):
+        expected = run.metrics["val"]["tasks"][name][figure]
+        assert measured[name][figure] == pytest.approx(expected, rel=1e-4)

@@ -16,6 +16,7 @@ import pytest
 
 from pipelines import Recipe, Run, evaluate, train
 from tuning.clipping import CLIPPINGS
+from tuning.losses import LOSSES
 from tuning.optimizers import OPTIMIZERS
 from tuning.penalties import PENALTIES
 from tuning.schedules import SCHEDULES
@@ -92,3 +93,17 @@ def test_recipe_trains_saves_reloads_and_answers_the_same(layer: Any, tmp_path: 
     figures = run.metrics["head"]
     assert figures["num_weights"] == sum(part["num_weights"] for part in figures["layers"].values())
     assert list(figures["layers"]) == ["hidden1", "hidden2", "logits"]
+
+
+def test_every_loss_trains_a_task_that_answers_the_same_when_reloaded(tmp_path: Path) -> None:
+    # A digit is a class, a set of one label, and a number.
+    tasks = {
+        name: {"kind": loss.kind, "loss": name, "column": "label"} for name, loss in LOSSES.items()
+    }
+    run = train("digits", Recipe.from_settings(TINY, {"tasks": tasks}), out=tmp_path / "run")
+    assert list(run.metrics["val"]["tasks"]) == list(LOSSES)
+    again = evaluate(Run.open(tmp_path / "run"), "digits", split="val")["val"]["tasks"]
+    for name, figures in run.metrics["val"]["tasks"].items():
+        key = "mae" if "mae" in figures else "loss"
+        assert np.isfinite(figures[key])
+        assert again[name][key] == pytest.approx(figures[key], rel=1e-5)

@@ -6,49 +6,30 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from hypothesis import given
-from hypothesis import strategies as st
+from hypothesis import given, reject
 
 from pipelines import Recipe
 from pipelines.recipe import parse_overrides
 from pipelines.tasks import TaskConfig
-from tuning.losses import LOSSES
+from tests.pipelines.recipes import sections, tasks
 from zoo.errors import RecipeError, UnknownNameError
-from zoo.tasks import TASK_KINDS, Task
+from zoo.tasks import Task
 
 
 def _tasks(**tasks: Any) -> Recipe:
     return Recipe.from_settings({"tasks": tasks})
 
 
-@st.composite
-def task_settings(draw: st.DrawFn) -> dict[str, Any]:
-    kind = draw(st.sampled_from(list(TASK_KINDS)))
-    losses = [loss.name for loss in LOSSES.values() if loss.kind == kind]
-    settings = {
-        "kind": kind,
-        "column": draw(st.text(max_size=8)),
-        "weight": draw(st.floats(0.01, 100)),
-        "loss": draw(st.sampled_from(["", *losses])),
-        "focal_gamma": draw(st.floats(0, 5)),
-        "hidden": draw(st.lists(st.integers(1, 64), max_size=2)),
-    }
-    if kind != "regression":
-        settings["label_smoothing"] = draw(st.floats(0, 0.5))
-    if kind == "single_label":
-        settings["class_weights"] = draw(st.sampled_from(["none", "balanced"]))
-    return settings
-
-
-names = st.from_regex(r"[a-z][a-z0-9_]{0,9}", fullmatch=True).filter(
-    lambda name: not name.startswith("val")
-)
-
-
-@given(st.dictionaries(names, task_settings(), min_size=1, max_size=3))
-def test_tasks_survive_toml(tmp_path_factory: pytest.TempPathFactory, tasks: Any) -> None:
-    recipe = Recipe.from_settings({"tasks": tasks}).completed()
-    assert list(recipe.tasks) == list(tasks)
+@given(sections, tasks)
+def test_tasks_survive_toml(
+    tmp_path_factory: pytest.TempPathFactory, layer: Any, tasks: dict[str, Any]
+) -> None:
+    # What the losses of tasks stand in for, and what they have none of.
+    others = {name: layer[name] for name in layer if name not in ("train", "stopping")}
+    try:
+        recipe = Recipe.from_settings(others, {"tasks": tasks}).completed()
+    except RecipeError:
+        reject()
     file = tmp_path_factory.getbasetemp() / "tasks.toml"
     file.write_text(recipe.to_toml(), encoding="utf-8")
     again = Recipe.from_toml(file)

@@ -117,3 +117,23 @@ def test_saved_model_of_several_tasks_loads_without_this_project(tmp_path: Path)
         assert set(theirs.files) == set(ours)
         for name, value in ours.items():
             np.testing.assert_allclose(theirs[name], value, rtol=1e-6, atol=1e-6)
+
+
+@pytest.mark.parametrize("optimizer", ["sgd", "adam"])
+def test_number_is_learned_on_raw_features_at_a_usual_rate(optimizer: str) -> None:
+    # The features of a frozen backbone: hundreds, large, far from 0 and alike.
+    rng = np.random.default_rng(0)
+    tasks = (Task("size", "regression"),)
+    model = build_multi_task("micro_resnet_s", 32, HeadConfig(), tasks, frozen=True)
+    head = keras.Model(model.get_layer("pool").output, model.get_layer("size_logits").output)
+    hidden = rng.normal(0, 1, (256, 4))
+    features = hidden @ rng.normal(0, 5, (4, 128)) + rng.normal(30, 10, 128)
+    target = hidden[:, :1] / hidden[:, 0].std()
+    built = {
+        "sgd": keras.optimizers.SGD(0.01, momentum=0.9, nesterov=True),
+        "adam": keras.optimizers.Adam(0.001),
+    }[optimizer]
+    head.compile(built, "mse")
+    history = head.fit(features, target, batch_size=32, epochs=40, verbose=0).history["loss"]
+    assert max(history) < 4, "guessing the mean costs 1"
+    assert history[-1] < 0.2
