@@ -19,12 +19,15 @@ if TYPE_CHECKING:
     from pipelines.evaluate import evaluate
     from pipelines.export import export
     from pipelines.predict import predict
+    from pipelines.preview import preview
     from pipelines.recipe import Recipe
     from pipelines.runs import Run
     from pipelines.sources import open_source
     from pipelines.train import train
 
-__all__ = ["Recipe", "Run", "audit", "evaluate", "export", "open_source", "predict", "train"]
+__all__ = [
+    "Recipe", "Run", "audit", "evaluate", "export", "open_source", "predict", "preview", "train",
+]  # fmt: skip
 
 _HOMES = {
     "Recipe": "pipelines.recipe",

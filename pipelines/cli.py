@@ -90,6 +90,21 @@ def audit(data: Data, recipe: RecipeFile = None, set_: Set = None, as_json: Json
 
 
 @app.command()
+def augment(
+    data: Data,
+    preview: Annotated[
+        Path, typer.Option("--preview", metavar="FILE.png", help="The picture to draw.")
+    ],
+    recipe: RecipeFile = None,
+    set_: Set = None,
+) -> None:
+    """Draw what augmentation makes of a data set's images; see `zoo list policies`."""
+    from pipelines.preview import preview as draw_preview
+
+    print(draw_preview(data, _recipe(data, recipe, "", set_), picture=preview))
+
+
+@app.command()
 def train(
     out: Out,
     data: OptionalData = "",

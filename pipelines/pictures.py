@@ -19,8 +19,12 @@ from zoo.tasks import Task, unpack
 COLUMNS = 6
 
 
-def check_picture(path: Path) -> None:
+def check_picture(path: Path, option: str = "--picture") -> None:
     """Checks that a picture can be written, before anything is computed for it.
+
+    Args:
+        path: The PNG.
+        option: What the user named it by.
 
     Raises:
         InputError: `path` is a folder, lies below a file, or cannot be written.
@@ -29,7 +33,7 @@ def check_picture(path: Path) -> None:
         raise InputError(
             f"{path} is a folder", expected="a file to write, a PNG", mend="name a file in it"
         )
-    check_destination(path, "--picture")
+    check_destination(path, option)
 
 
 def draw_answers(

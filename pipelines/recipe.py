@@ -288,6 +288,12 @@ class Recipe(Config):
                 received=str(size),
                 mend=f"--set input.size={native} is its own",
             )
+        if self.augment.blends and self.input.batch_size == 1:
+            raise RecipeError(
+                "augment.policy blends images of a batch, and a batch is to have one",
+                expected="input.batch_size of 2 or more, or a policy without mixup and cutmix",
+                received=f"augment.policy = {str(self.augment)!r}, input.batch_size = 1",
+            )
         if self.fine_tune.blocks and not frozen:
             raise RecipeError(
                 "fine_tune.blocks unfreezes a frozen backbone, and this one is trained throughout",

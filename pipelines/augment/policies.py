@@ -7,7 +7,8 @@ from typing import Any, Literal
 
 from pydantic import field_validator
 
-from pipelines.augment.operations import AnyOperation, read_operation
+from pipelines.augment.labels import Labels
+from pipelines.augment.operations import AnyOperation, Choose, read_operation
 from pipelines.augment.shorthand import parse_policy, print_policy
 from zoo.config import Config
 from zoo.table import Table
@@ -86,6 +87,16 @@ class AugmentConfig(Config):
     @classmethod
     def _read(cls, value: Any) -> Any:
         return parse_policy(value, _PRESETS) if isinstance(value, str) else value
+
+    @property
+    def blends(self) -> bool:
+        """Whether the policy blends images with others of their batch."""
+        members = [
+            member
+            for operation in self.policy
+            for member in (operation.operations if isinstance(operation, Choose) else (operation,))
+        ]
+        return any(isinstance(member, Labels) for member in members)
 
     def __str__(self) -> str:
         """The policy in the shorthand, after the name of the preset it is, if it is one."""

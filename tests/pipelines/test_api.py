@@ -14,7 +14,8 @@ NAMES = sorted(pipelines.__all__)
 
 def test_public_names_are_these() -> None:
     assert NAMES == [
-        "Recipe", "Run", "audit", "evaluate", "export", "open_source", "predict", "train",
+        "Recipe", "Run", "audit", "evaluate", "export", "open_source", "predict",
+        "preview", "train",
     ]  # fmt: skip
 
 

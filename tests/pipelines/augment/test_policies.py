@@ -66,6 +66,26 @@ def test_recipe_writes_its_policy_as_a_list_of_tables(preset: str, tmp_path: Pat
     assert Recipe.from_toml(file) == recipe
 
 
+@pytest.mark.parametrize(
+    ("policy", "blends"),
+    [
+        ("photo", False),
+        ("photo|mixup", True),
+        ("choose(1, rotate(5), cutmix)", True),
+        ("none", False),
+    ],
+)
+def test_blending_of_images_needs_two_in_a_batch(policy: str, blends: bool) -> None:
+    layer = {"augment": {"policy": policy}, "input": {"batch_size": 1}}
+    recipe = Recipe.from_settings(layer)
+    assert recipe.augment.blends is blends
+    if blends:
+        with pytest.raises(RecipeError, match=r"blends images of a batch.*batch_size of 2 or more"):
+            recipe.completed()
+    else:
+        recipe.completed()
+
+
 def test_policy_is_set_by_name_by_shorthand_and_by_tables() -> None:
     by_name = Recipe.from_settings(parse_overrides(["augment.policy=medical"]))
     assert str(by_name.augment).startswith("medical: ")
