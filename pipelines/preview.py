@@ -88,7 +88,7 @@ def _rows(
     from pipelines.input import principal_axes
 
     axes = principal_axes(examples) if needs_axes(config) else None
-    chosen = np.linspace(0, len(examples) - 1, min(COLUMNS, len(examples))).astype(np.int64)
+    chosen = choose(examples)
     images = [decode(tf.constant(examples.read(int(index)))) for index in chosen]
     fitted = [preprocessing.fit_image(image).numpy() for image in images]
     names = [Path(examples.names[int(index)]).name for index in chosen]
@@ -105,6 +105,12 @@ def _rows(
         views, drawn = _views(augmenter, images, chosen, number)
         captions = [_all_in_words(drawn, place) for place in range(len(images))]
         yield Row(f"whole policy, pass {number + 1}", views, captions)
+
+
+def choose(examples: Examples) -> npt.NDArray[np.int64]:
+    """Chooses the images to show, int64 [at most COLUMNS]: taken evenly, class by class."""
+    by_class = np.argsort(examples.labels, kind="stable")
+    return by_class[np.linspace(0, len(examples) - 1, min(COLUMNS, len(examples))).astype(int)]
 
 
 def _single(policy: Sequence[Operation]) -> Iterator[Operation]:
@@ -149,7 +155,7 @@ def _all_in_words(drawn: Sequence[Drawn], place: int) -> str:
 
 
 # In inches.
-_TILE, _GAP, _LABEL, _LINE = 1.5, 0.06, 1.25, 0.1
+_TILE, _GAP, _LABEL, _LINE = 1.5, 0.06, 1.35, 0.1
 
 
 def _draw(rows: Sequence[Row], title: str, path: Path) -> None:
@@ -166,7 +172,7 @@ def _draw(rows: Sequence[Row], title: str, path: Path) -> None:
     figure.text(_GAP / width, 1 - _GAP / height, "\n".join(heading), fontsize=9, **words)
     for row, said, tall in zip(rows, captions, heights, strict=True):
         middle = 1 - (top + _TILE / 2) / height
-        label = "\n".join(textwrap.wrap(row.label, 19))
+        label = "\n".join(textwrap.wrap(row.label, 21))
         figure.text(_GAP / width, middle, label, fontsize=8, **{**words, "va": "center"})
         for column, (image, caption) in enumerate(zip(row.images, said, strict=True)):
             left, below = _LABEL + column * (_TILE + _GAP), height - top - _TILE
@@ -180,4 +186,4 @@ def _draw(rows: Sequence[Row], title: str, path: Path) -> None:
             )
         top += tall
     with replacing(path) as temporary:
-        figure.savefig(temporary, format="png", dpi=150)
+        figure.savefig(temporary, format="png", dpi=120)

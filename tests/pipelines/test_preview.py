@@ -12,7 +12,7 @@ from pipelines import Recipe, preview
 from pipelines.augment.policies import AugmentConfig
 from pipelines.cli import run_command
 from pipelines.input import build_views_dataset
-from pipelines.preview import COLUMNS, VIEWS, _rows
+from pipelines.preview import COLUMNS, VIEWS, _rows, choose
 from pipelines.sources import open_source
 from tests.pipelines.tiny import TINY
 from zoo.errors import InputError
@@ -31,8 +31,7 @@ def test_rows_are_the_originals_each_operation_and_the_views_of_training(tiny_fo
     assert [row.label for row in rows] == ["as validation shows them", *labels, "mixup(1)", *passes]
     assert {(len(row.images), len(row.captions)) for row in rows} == {(COLUMNS, COLUMNS)}
     originals = rows[0].images
-    chosen = np.linspace(0, len(train) - 1, COLUMNS).astype(int)
-    for image, index in zip(originals, chosen, strict=True):
+    for image, index in zip(originals, choose(train), strict=True):
         np.testing.assert_array_equal(image, transform(train.read(int(index))))
     # An operation on its own changes every image, and by values of its own.
     for image, flipped in zip(originals, rows[1].images, strict=True):
@@ -40,6 +39,12 @@ def test_rows_are_the_originals_each_operation_and_the_views_of_training(tiny_fo
     assert all(caption.startswith("degrees ") for caption in rows[2].captions)
     assert len(set(rows[2].captions)) == COLUMNS
     assert not any("place" in caption for row in rows for caption in row.captions)
+
+
+def test_images_of_every_class_are_shown(tiny_folder: Path) -> None:
+    train = open_source(str(tiny_folder)).train
+    assert set(train.labels[choose(train)]) == {0, 1, 2}
+    assert len(choose(train.take([4, 1]))) == 2
 
 
 def test_views_by_the_whole_policy_are_those_of_the_passes(tiny_folder: Path) -> None:
@@ -51,9 +56,8 @@ def test_views_by_the_whole_policy_are_those_of_the_passes(tiny_folder: Path) ->
     views = np.concatenate(
         list(build_views_dataset(train, transform, config, **options).as_numpy_iterator())
     ).reshape(len(train), 2, SIZE, SIZE, 3)
-    chosen = np.linspace(0, len(train) - 1, COLUMNS).astype(int)
     for number, row in enumerate(rows[1:]):
-        np.testing.assert_array_equal(np.stack(row.images), views[chosen, number])
+        np.testing.assert_array_equal(np.stack(row.images), views[choose(train), number])
 
 
 @pytest.mark.parametrize("policy", ["none", POLICY, "strong|perspective"])
@@ -62,7 +66,7 @@ def test_picture_is_written_for_any_policy(policy: str, tiny_folder: Path, tmp_p
     file = preview(tiny_folder, recipe, picture=tmp_path / "new" / "preview.png")
     with Image.open(file) as picture:
         assert picture.format == "PNG"
-        assert picture.width > 1000
+        assert picture.width > 800
         shades = np.asarray(picture.convert("L"))
     assert shades.std() > 20
 
