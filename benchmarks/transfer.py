@@ -81,12 +81,11 @@ def recipe_for(
         # The pretraining recipe's, for a batch of 32 instead of 256.
         "optimizer": {
             "name": "nesterov",
-            "learning_rate": 0.25 * BATCH / 256,
-            "weight_decay": 0.0133,
-            "beta_rate": 64.0,
+            "learning_rate": 0.2 * BATCH / 256,
+            "weight_decay": 0.005,
             "ema": 0.9,
         },
-        "schedule": {"name": "cosine", "warmup": 0.2},
+        "schedule": {"name": "cosine", "warmup": 0.15},
     }
     transfer = {"optimizer": {"name": "adam", "learning_rate": 0.003}}
     fine_tune = {

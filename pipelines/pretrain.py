@@ -12,7 +12,7 @@ from pipelines.recipe import Recipe
 from pipelines.runs import Run
 from pipelines.sources import open_source
 from pipelines.train import train
-from zoo.backbones import BACKBONES
+from zoo.backbones import BACKBONES, resolve
 from zoo.errors import RecipeError
 from zoo.files import sha256_of, write_text
 from zoo.pretrained_file import Card, round_kernels, write_pretrained
@@ -41,14 +41,15 @@ METHODS: Table[Method] = Table(
 def pretrain(
     data: str | Path, recipe: Recipe | None = None, *, out: str | Path, resume: bool = False
 ) -> Path:
-    """Trains a backbone from random weights and writes what others can start from.
+    """Trains a whole backbone and writes what others can start from.
 
-    The run is that of `train`; beside it come `pretrained.npz`, which `--set
-    backbone.weights=FILE` starts from and `zoo evaluate` measures, and `card.md`.
+    The run is that of `train`; beside it come `pretrained.npz`, which
+    `--backbone FILE` starts from and `zoo evaluate` measures, and `card.md`.
 
     Args:
         data: DATA as the command line takes it; empty takes the recipe's.
-        recipe: What to do; left out, the preset `pretrain`.
+        recipe: What to do; left out, the preset `pretrain`. Its backbone may be a file
+            of an earlier run, whose training this one continues with a new top.
         out: The run's directory, new unless `resume`.
         resume: Go on where an interrupted run stood.
 
@@ -82,15 +83,16 @@ def pretrain(
         )
     run = train(data, recipe, out=out, resume=resume)
     network = run.load_model()
-    round_kernels(network, run.recipe.backbone.name)
-    card = _card_of(run, network)
+    backbone = resolve(run.recipe.backbone.name)[0].name
+    round_kernels(network, backbone)
+    card = _card_of(run, network, backbone)
     file = run.path / "pretrained.npz"
     write_pretrained(network, card, file)
     write_text(run.path / "card.md", _page_of(card, sha256_of(file), file.stat().st_size))
     return file
 
 
-def _card_of(run: Run, network: Any) -> Card:
+def _card_of(run: Run, network: Any, backbone: str) -> Card:
     """Measures what is shipped: the rounded network, on images nothing was chosen by."""
     recipe = run.recipe
     source = open_source(recipe.data.source, recipe.data, seed=recipe.seed)
@@ -100,7 +102,7 @@ def _card_of(run: Run, network: Any) -> Card:
     # Where the data lay is this machine's affair.
     nowhere = recipe.data.model_copy(update={"source": ""})
     return Card(
-        backbone=recipe.backbone.name,
+        backbone=backbone,
         class_names=run.class_names,
         preprocessing=recipe.input.preprocessing,
         data=Path(recipe.data.source).name,

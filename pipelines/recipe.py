@@ -337,23 +337,31 @@ class Recipe(Config):
         )
 
 
-# After https://arxiv.org/abs/2404.00498: few epochs, a high rate that rises and falls,
-# much weight decay, fast shifts, Nesterov, label smoothing, averaged weights, flips and
-# small shifts.
+# The field's recipe for small images: Nesterov at a high rate that rises and falls, label
+# smoothing, averaged weights, flips, shifts of four pixels and cutout of eight (DeVries
+# and Taylor, 2017, https://arxiv.org/abs/1708.04552). Without the cutout and with shifts
+# of three pixels a network answered 95 % of its training images right and 88.5 % of others.
 _FROM_SCRATCH = {
     "data": {"val_fraction": 0.02},
     "input": {"size": 32, "batch_size": 256},
-    "augment": {"policy": "flip_lr(0.5)|shift(0.0938)", "border": "black"},
-    "backbone": {"name": "micro_resnet_m", "frozen": False},
-    "optimizer": {
-        "name": "nesterov",
-        "learning_rate": 0.25,
-        "weight_decay": 0.0133,
-        "beta_rate": 64.0,
-        "ema": 0.99,
+    "augment": {
+        "policy": [
+            {"name": "flip_lr"},
+            {"name": "shift", "share": 0.125},
+            {
+                "name": "erase",
+                "p": 1.0,
+                "area": 0.0625,
+                "least": 0.0625,
+                "aspect": 1.0,
+                "fill": "grey",
+            },
+        ]
     },
-    "schedule": {"name": "cosine", "warmup": 0.2},
-    "train": {"epochs": 12, "label_smoothing": 0.1},
+    "backbone": {"name": "micro_resnet_m", "frozen": False},
+    "optimizer": {"name": "nesterov", "learning_rate": 0.2, "weight_decay": 0.005, "ema": 0.99},
+    "schedule": {"name": "cosine", "warmup": 0.15},
+    "train": {"epochs": 30, "label_smoothing": 0.1},
     "stopping": {"monitor": "val_accuracy", "patience": 0},
 }
 
@@ -362,12 +370,19 @@ PRESETS: Mapping[str, Mapping[str, Any]] = {
     "photo": {},
     # Written signs: neither flipped nor cropped, or a 6 is no longer a 6.
     "digits": {
-        "backbone": {"name": "micro_resnet_s"},
+        "backbone": {"name": "micro_resnet_m.cifar10"},
         "augment": {"policy": "digits"},
         "input": {"size": 32},
+        "head": {"hidden": [256]},
     },
-    # Small pictures of surfaces.
-    "textures": {"backbone": {"name": "micro_resnet_s"}, "input": {"size": 48}},
+    # Small pictures of surfaces, which look the same from all sides but not at all scales.
+    "textures": {
+        "backbone": {"name": "micro_resnet_m.cifar10"},
+        "augment": {"policy": "flip_lr(0.5)|flip_ud(0.5)|shift(0.125)"},
+        "input": {"size": 64},
+        "head": {"hidden": [256]},
+        "train": {"epochs": 15},
+    },
     # A whole small network from random weights, for `zoo pretrain`.
     "pretrain": _FROM_SCRATCH,
 }

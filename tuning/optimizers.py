@@ -209,9 +209,6 @@ class OptimizerConfig(Config):
             that of the head.
         ema: Momentum of a running average of the weights, 0 to below 1, which
             then is what is validated and kept (Polyak and Juditsky, 1992); 0 is none.
-        beta_rate: Factor on the learning rate of batch normalisation's shifts β, above
-            0. 64 lets a network that is trained from random weights for few epochs
-            learn faster (Jordan, 2024, arXiv 2404.00498).
         clip: How gradients are clipped: a row of CLIPPINGS.
         clip_at: The bound that `clip` sets, above 0. Penalties come after it.
         accumulate: Batches whose mean gradient makes one step, at least 1: a large batch
@@ -223,7 +220,6 @@ class OptimizerConfig(Config):
     weight_decay: Annotated[float, Field(ge=0, lt=1)] | None = None
     backbone_weight_decay: Annotated[float, Field(ge=0, lt=1)] | None = None
     ema: Annotated[float, Field(ge=0, lt=1)] = 0.0
-    beta_rate: Annotated[float, Field(gt=0, le=1000)] = 1.0
     clip: str = "none"
     clip_at: Annotated[float, Field(gt=0)] = 1.0
     accumulate: Annotated[int, Field(ge=1, le=65536)] = 1
@@ -329,15 +325,10 @@ def build_rules(
         decay = config.backbone_weight_decay if depth else config.weight_decay
         penalised = is_kernel(variable)
         return Rule(
-            rate=factor * (config.beta_rate if is_beta(variable) else 1.0),
+            rate=factor,
             weight_decay=factor * (decay or 0.0),
             l1=(penalty.backbone_l1 if depth else penalty.l1) if penalised else 0.0,
             l2=(penalty.backbone_l2 if depth else penalty.l2) if penalised else 0.0,
         )
 
     return rule_of
-
-
-def is_beta(variable: Any) -> bool:
-    """Tells whether a `keras.Variable` is a shift of batch normalisation."""
-    return str(variable.path).rpartition("/")[2] == "beta"

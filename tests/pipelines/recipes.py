@@ -93,7 +93,6 @@ sections = _section(
         weight_decay=_shares,
         backbone_weight_decay=_shares,
         ema=_shares,
-        beta_rate=st.floats(0.1, 64),
         clip=_row(CLIPPINGS),
         clip_at=st.floats(0.01, 10),
         accumulate=st.integers(1, 4),

@@ -10,7 +10,7 @@ import pytest
 import tensorflow as tf
 from sklearn.linear_model import ElasticNet, Lasso
 
-from tuning.optimizers import OPTIMIZERS, OptimizerConfig, build_optimizer, build_rules, is_beta
+from tuning.optimizers import OPTIMIZERS, OptimizerConfig, build_optimizer, build_rules
 from tuning.penalties import PenaltyConfig
 from tuning.rules import Rule, with_rules
 
@@ -28,42 +28,22 @@ def _five_steps(optimizer: Any, name: str = "kernel") -> np.ndarray:
 
 @pytest.mark.parametrize("name", OPTIMIZERS)
 def test_variable_moves_as_at_its_own_rate(name: str) -> None:
-    config = OptimizerConfig(name=name, learning_rate=0.01, weight_decay=0, beta_rate=8)
-    assert (_five_steps(build_optimizer(config), "beta") != 1).all()
+    config = OptimizerConfig(name=name, learning_rate=0.01, weight_decay=0)
+    at_eight_times = build_optimizer(config, rule_of=lambda variable: Rule(rate=8.0))
+    moved = _five_steps(at_eight_times)
+    assert (moved != 1).all()
     fast = config.model_copy(update={"learning_rate": 0.08})
-    np.testing.assert_allclose(
-        _five_steps(build_optimizer(config), "beta"),
-        _five_steps(build_optimizer(fast), "kernel"),
-        rtol=1e-6,
-    )
+    np.testing.assert_allclose(moved, _five_steps(build_optimizer(fast)), rtol=1e-6)
     plain = getattr(keras.optimizers, OPTIMIZERS[name].keras_class)
     decay = {"adam_weight_decay": None} if name == "muon" else {}
     theirs = plain(0.01, weight_decay=None, **decay, **OPTIMIZERS[name].arguments)
-    np.testing.assert_array_equal(
-        _five_steps(build_optimizer(config), "kernel"), _five_steps(theirs)
-    )
-
-
-def test_weight_decay_is_not_scaled_by_the_rate_of_shifts() -> None:
-    config = OptimizerConfig(name="sgd", learning_rate=0.1, weight_decay=0.5, beta_rate=10)
-    optimizer = build_optimizer(config)
-    variables = [keras.Variable([1.0], name="kernel"), keras.Variable([1.0], name="beta")]
-    optimizer.build(variables)
-    optimizer.apply([keras.ops.zeros(1)] * 2, variables)
-    assert [v.numpy()[0] for v in variables] == pytest.approx([0.95, 0.95])
-
-
-def test_shifts_are_found_in_a_network() -> None:
-    layers = [keras.layers.Dense(2, name="a"), keras.layers.BatchNormalization(name="b")]
-    model = keras.Sequential([keras.Input((3,)), *layers])
-    found = [v.path for v in model.trainable_variables if is_beta(v)]
-    assert [path.rpartition("/")[2] for path in found] == ["beta"]
+    np.testing.assert_array_equal(_five_steps(build_optimizer(config)), _five_steps(theirs))
 
 
 def test_each_block_has_its_rate_decay_and_penalty() -> None:
     depths = {"kernel": 0, "top/kernel": 1, "stem/kernel": 2, "stem/bias": 2, "stem/beta": 2}
     rule_of = build_rules(
-        OptimizerConfig(weight_decay=0.1, backbone_weight_decay=0.2, beta_rate=4.0),
+        OptimizerConfig(weight_decay=0.1, backbone_weight_decay=0.2),
         PenaltyConfig(name="elastic_net", l1=1e-3, l2=1e-2, backbone_l1=0.0, backbone_l2=2e-2),
         depth_of=lambda variable: depths[variable.path],
         block_decay=0.5,
@@ -78,7 +58,7 @@ def test_each_block_has_its_rate_decay_and_penalty() -> None:
         "top/kernel": Rule(0.5, 0.1, 0.0, 2e-2),
         "stem/kernel": Rule(0.25, 0.05, 0.0, 2e-2),
         "stem/bias": Rule(0.25, 0.05, 0.0, 0.0),
-        "stem/beta": Rule(1.0, 0.05, 0.0, 0.0),
+        "stem/beta": Rule(0.25, 0.05, 0.0, 0.0),
     }
 
 

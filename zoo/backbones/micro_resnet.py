@@ -27,6 +27,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from zoo.backbones.backbone import Backbone
+from zoo.weights import Weights
 
 if TYPE_CHECKING:
     import numpy as np
@@ -126,7 +127,28 @@ def _load(model: Any, path: Path) -> None:
     load_backbone(model, path)
 
 
-def _row(name: str, widths: tuple[int, int, int], parameters: int, summary: str) -> Backbone:
+def _cifar10(name: str, sha256: str, top1: float) -> Weights:
+    return Weights(
+        name=f"{name}.cifar10",
+        url=f"{name}.cifar10.npz",
+        file=f"{name}.cifar10.npz",
+        sha256=sha256,
+        licence="Apache-2.0",
+        data="CIFAR-10",
+        input_size=32,
+        normalisation="cifar10",
+        top1=top1,
+        origin=f"trained by this project: zoo/pretrained/{name}.cifar10.toml",
+    )
+
+
+def _row(
+    name: str,
+    widths: tuple[int, int, int],
+    parameters: int,
+    summary: str,
+    weights: tuple[Weights, ...] = (),
+) -> Backbone:
     return Backbone(
         name=name,
         summary=summary,
@@ -141,6 +163,7 @@ def _row(name: str, widths: tuple[int, int, int], parameters: int, summary: str)
         # A block each convolution: the last stage is three quarters of the network.
         block_pattern=r"stage\d_(?:conv|res\d)",
         paper="Page, 2018, https://myrtle.ai/learn/how-to-train-your-resnet/",
+        weights=weights,
     )
 
 
@@ -150,8 +173,27 @@ ROWS: tuple[Backbone, ...] = (
         (32, 64, 128),
         488_448,
         "small images on a slow machine; trains in minutes",
+        (
+            _cifar10(
+                "micro_resnet_s",
+                "ae32ec569b45a16b7aa85ff8c043a955d265157c908b6475719f60f03573957b",
+                0.8629,
+            ),
+        ),
     ),
-    _row("micro_resnet_m", (64, 128, 256), 1_935_072, "first choice for images of about 32 px"),
+    _row(
+        "micro_resnet_m",
+        (64, 128, 256),
+        1_935_072,
+        "first choice for images of about 32 px",
+        (
+            _cifar10(
+                "micro_resnet_m",
+                "db6cb9ed290736a646f507bfbb4dd73e18d03065b55e108368abae24d958f4b9",
+                0.8984,
+            ),
+        ),
+    ),
     _row(
         "micro_resnet_l", (128, 256, 512), 7_703_712, "most accurate for small images; wants a GPU"
     ),
