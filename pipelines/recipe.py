@@ -375,10 +375,10 @@ PRESETS: Mapping[str, Mapping[str, Any]] = {
         "input": {"size": 32},
         "head": {"hidden": [256]},
     },
-    # Small pictures of surfaces, which look the same from all sides but not at all scales.
+    # Small pictures of surfaces.
     "textures": {
         "backbone": {"name": "micro_resnet_m.cifar10"},
-        "augment": {"policy": "flip_lr(0.5)|flip_ud(0.5)|shift(0.125)"},
+        "augment": {"policy": "textures"},
         "input": {"size": 64},
         "head": {"hidden": [256]},
         "train": {"epochs": 15},

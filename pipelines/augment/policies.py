@@ -43,6 +43,11 @@ POLICIES: Table[Policy] = Table(
             "crop(0.8, aspect=1.1)",
         ),
         Policy(
+            "textures",
+            "surfaces: mirrored both ways and shifted, never rescaled, since scale tells",
+            "flip_lr(0.5)|flip_ud(0.5)|shift(0.125)",
+        ),
+        Policy(
             "medical",
             "medical images: no flip, since sides matter; little colour, since it tells",
             "rotate(10)|zoom(1.1)|shift(0.05)|brightness(0.08)|contrast(0.15)"

@@ -71,14 +71,15 @@ def test_shift_is_that_of_a_padded_image_to_the_bit(
     np.testing.assert_array_equal(found, expected)
 
 
-def test_pretraining_shifts_by_up_to_three_pixels() -> None:
+def test_pretraining_mirrors_shifts_by_four_pixels_and_covers_eight() -> None:
     from pipelines.recipe import Recipe
 
-    flip, shift = Recipe.preset("pretrain").augment.policy
+    flip, shift, cutout = Recipe.preset("pretrain").augment.policy
     assert (flip.name, flip.p) == ("flip_lr", 0.5)
     assert isinstance(shift, Shift)
-    assert round(shift.share * 32) == 3
-    assert Recipe.preset("pretrain").augment.border == "black"
+    assert round(shift.share * 32) == 4
+    assert (cutout.name, cutout.p) == ("erase", 1.0)
+    assert cutout.least * 32**2 == cutout.area * 32**2 == 8**2
 
 
 @both
