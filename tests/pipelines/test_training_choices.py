@@ -134,7 +134,9 @@ def test_normalisation_is_fitted_to_the_training_split_and_saved(
     np.testing.assert_allclose(received.reshape(-1, 3), expected, atol=1e-4)
 
 
-def test_lower_blocks_change_less(tiny_folder: Path, tmp_path: Path) -> None:
+def test_lower_blocks_change_less(
+    tiny_folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     fine_tune = {"blocks": 3, "epochs": 1, "learning_rate": 0.01, "block_decay": 0.1}
     recipe = _recipe(train={"epochs": 1}, fine_tune=fine_tune, optimizer={"name": "adam"})
     job = _job(recipe, tiny_folder, tmp_path / "run")
@@ -145,8 +147,9 @@ def test_lower_blocks_change_less(tiny_folder: Path, tmp_path: Path) -> None:
         return [backbone.get_layer(name).get_weights()[0] for name in names]
 
     before = kernels()
+    # What the second phase did is looked at, whether or not it was for the better.
+    monkeypatch.setattr(job.stopping, "restore_best", lambda model: None)
     job.fit()
-    assert job.stopping.best_epoch == 1, "the second phase was kept, or this shows nothing"
     moved = [np.abs(a - b).mean() for a, b in zip(kernels(), before, strict=True)]
     # Adam takes steps of about its rate, which falls tenfold from block to block.
     np.testing.assert_allclose(np.array(moved[1:]) / moved[:-1], 0.1, rtol=0.5)
