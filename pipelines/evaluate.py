@@ -4,23 +4,31 @@ from __future__ import annotations
 
 import os
 import tomllib
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+
 from pipelines.devices import quiet_start
+from pipelines.feeds import FeatureFeed
 from pipelines.pictures import check_picture, draw_answers
 from pipelines.progress import say
 from pipelines.recipe import Recipe
 from pipelines.runs import Run
-from pipelines.sources import Examples, Labelled, describe, open_labelled
+from pipelines.sources import Examples, Labelled, Source, describe, open_labelled
 from pipelines.task_metrics import measure_tasks
 from zoo.backbones import WEIGHTS, resolve
-from zoo.errors import DataError
+from zoo.classifier import answers_of
+from zoo.errors import DataError, EngineError
 from zoo.pretrained_file import load_pretrained
 from zoo.tasks import Task, classes
 from zoo.weights import fetch
 
 SPLITS = ("train", "val", "test")
+
+# A feature may be 1e-4 of the largest off, and a head of many layers makes that more.
+_TOLERANCE = 1e-3
 
 
 def evaluate(
@@ -167,3 +175,55 @@ def answer(model: Any, recipe: Recipe, examples: Examples) -> Any:
 
     images = build_image_dataset(examples, recipe.input.preprocessing, recipe.input.batch_size)
     return model.predict(images, verbose=0)
+
+
+def answer_splits(
+    model: Any, recipe: Recipe, source: Source, features: FeatureFeed | None
+) -> dict[str, Any]:
+    """Returns a trained model's answers for every split of what it was trained on.
+
+    A head that was trained on features answers from them; the whole model has to agree
+    on the first batch of validation.
+
+    Args:
+        model: As `answer` takes it.
+        recipe: Likewise.
+        source: The images.
+        features: What the head was trained on, or None.
+
+    Raises:
+        EngineError: The whole model does not agree.
+    """
+    if features is None:
+        return {name: answer(model, recipe, part) for name, part in source.splits.items()}
+    head = answers_of(model)
+    answers = {
+        name: head.predict(features.dataset(name).map(lambda rows, _: rows), verbose=0)
+        for name in source.splits
+    }
+    some = range(min(recipe.input.batch_size, len(source.val)))
+    check_agreement(answers["val"], answer(model, recipe, source.val.take(some)))
+    return answers
+
+
+def check_agreement(from_features: Any, whole: Any) -> None:
+    """Checks that answers from features are the whole model's.
+
+    Args:
+        from_features: float32 [N, K], or a dictionary of such by task.
+        whole: The same of the first images alone.
+
+    Raises:
+        EngineError: They are not.
+    """
+    if not isinstance(whole, Mapping):
+        from_features, whole = {"": from_features}, {"": whole}
+    for name, expected in whole.items():
+        error = float(np.abs(from_features[name][: len(expected)] - expected).max())
+        if not error <= _TOLERANCE * max(1.0, float(np.abs(expected).max())):
+            raise EngineError(
+                "the head does not answer from features as the whole model does",
+                expected=f"the same within {_TOLERANCE:g}",
+                received=f"{error:.2g} apart",
+                mend="--set features.engine=keras, or features.use=false",
+            )

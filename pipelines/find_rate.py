@@ -52,11 +52,11 @@ def find_rate(data: str | Path, recipe: Recipe | None = None, *, out: str | Path
     # A run of its own, which is never begun: a finished one in `out` stays as it is.
     job = Fitting(Run(folder / "find_lr"), recipe, source, devices)
     with devices.scope():
-        job.compile_phase(job.phases[0])
+        feed = job.compile_phase(job.phases[0])
     full_batch = OPTIMIZERS[recipe.optimizer.name].full_batch
     curve = try_rates(
         job.logits,
-        iter(job.train_stream().dataset),
+        iter(feed.train(0).dataset),
         batches_per_rate=job.steps if full_batch else recipe.optimizer.accumulate,
     )
     suggested = curve.suggestion  # there may be none, and then nothing is written

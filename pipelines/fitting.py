@@ -9,27 +9,22 @@ from typing import Any
 
 import numpy as np
 
-from pipelines.decoded import DecodedImages, decode_images
 from pipelines.devices import Devices
-from pipelines.input import (
-    TrainStream,
-    build_eval_dataset,
-    build_image_dataset,
-    build_train_stream,
-    steps_per_epoch,
-)
-from pipelines.labels import balanced_weights
+from pipelines.engines import ENGINES, network_of
+from pipelines.features.extraction import Extractor
+from pipelines.feeds import FeatureFeed, Feed, ImageFeed
+from pipelines.input import build_image_dataset
 from pipelines.objective import compile_arguments, figures_in_words
 from pipelines.phases import Phase, phases_of
 from pipelines.progress import say
 from pipelines.recipe import Recipe
 from pipelines.runs import Run
-from pipelines.sampling import num_places
+from pipelines.sampling import num_places, steps_per_epoch
 from pipelines.sources import Source
 from pipelines.statistics import fit_normalisation
-from tuning.averaging import validating_averages
+from tuning.averaging import validating_averages, weights_to_keep
 from tuning.contradictions import check_devices, check_steps
-from tuning.optimizers import OPTIMIZERS, build_optimizer, build_rules
+from tuning.optimizers import build_optimizer, build_rules
 from tuning.plateau import Plateau
 from tuning.schedules import build_schedule
 from tuning.stopping import EarlyStopping, validated_epochs
@@ -39,10 +34,12 @@ from zoo.classifier import (
     build_classifier,
     check_blocks,
     depth_of,
+    head_of,
     logits_of,
     unfreeze_top,
 )
 from zoo.errors import RunError
+from zoo.heads import start_head
 from zoo.multi_task import build_multi_task
 
 # Enough patches for a covariance of 12 channels, few enough to decode in a second.
@@ -92,9 +89,13 @@ class Fitting:
             self._fit_stem()
             if devices.num_replicas > 1:
                 _synchronise(self.classifier)
-            self.logits = logits_of(
+            self.whole = logits_of(
                 self.classifier, frozen=bool(recipe.backbone.frozen), tasks=source.named_tasks
             )
+        self.images = ImageFeed(recipe, source, devices.num_replicas)
+        self.features = self._features() if recipe.features.use else None
+        # What is being trained, which is a part of the classifier.
+        self.logits = self.whole
         if recipe.fine_tune.blocks:
             check_blocks(self.classifier, recipe.backbone.name, recipe.fine_tune.blocks)
 
@@ -103,6 +104,33 @@ class Fitting:
         """Seconds of training so far, those before an interruption included."""
         return sum(float(row["wall_s"]) for row in self.history)
 
+    @property
+    def extract_s(self) -> float:
+        """Seconds that features took, or finding them."""
+        return self.features.extractor.extract_s if self.features else 0.0
+
+    def compute_features(self) -> Recipe:
+        """Computes the features that are still wanted, or finds them.
+
+        Returns:
+            The recipe, with the engine that was chosen for them.
+        """
+        feed, taken_up = self.features, self.checkpoint
+        if feed is not None and not (taken_up and taken_up[0]["phase"]):
+            # What is fine-tuned is measured as a whole, with other features.
+            for split in ("train", "val") if self.recipe.fine_tune.blocks else self.source.splits:
+                feed.features(split)
+            engine = {"engine": feed.extractor.engine_name}
+            chosen = self.recipe.features.model_copy(update=engine)
+            self.recipe = self.recipe.model_copy(update={"features": chosen})
+        return self.recipe
+
+    @property
+    def measurable(self) -> FeatureFeed | None:
+        """The features to measure the trained head by, where they are those it will get."""
+        whole = self.logits is self.whole or self.devices.precision != "float32"
+        return None if whole else self.features
+
     def fit(self) -> Any:
         """Runs what is left of the phases; returns the classifier with the best weights.
 
@@ -110,35 +138,29 @@ class Fitting:
         """
         import keras
 
-        recipe, logits = self.recipe, self.logits
+        recipe = self.recipe
         taken_up = self.checkpoint[0] if self.checkpoint else {}
-        validation = build_eval_dataset(
-            self.source.val,
-            recipe.input.preprocessing,
-            recipe.input.batch_size,
-            self.source.tasks,
-            cache_mib=recipe.input.cache_mib,
-        )
-        images = decode_images(self.source.train, recipe.input.cache_mib)
         for number, phase in enumerate(self.phases):
             if number < taken_up.get("phase", 0):
                 continue
+            resumed = self.checkpoint is not None and number == taken_up["phase"]
+            if number and not resumed:
+                # A second phase starts from the best and has to beat it.
+                self.stopping.restore_best(self.logits)
             with self.devices.scope():
                 if phase.blocks:
                     unfreeze_top(self.classifier, recipe.backbone.name, phase.blocks)
-                self.compile_phase(phase)
-            resumed = self.checkpoint is not None and number == taken_up["phase"]
+                feed = self.compile_phase(phase)
             if resumed:
                 self._restore()
             elif number:
-                # A second phase starts from the best and has to beat it.
-                self.stopping.restore_best(logits)
+                self.stopping.best_weights = weights_to_keep(self.logits)
                 self.stopping.wait = 0
                 self.plateau = Plateau(recipe.schedule)
             first = taken_up["epoch"] + 1 if resumed else phase.first_epoch
             if first < phase.last_epoch and not self.stopping.stopped:
-                self._fit_phase(number, phase, first, validation, images)
-        self.stopping.restore_best(logits)
+                self._fit_phase(number, phase, first, feed)
+        self.stopping.restore_best(self.logits)
         if self.devices.precision == "float32" and self.devices.num_replicas == 1:
             return self.classifier
         keras.mixed_precision.set_dtype_policy("float32")
@@ -146,14 +168,38 @@ class Fitting:
         plain.set_weights(self.classifier.get_weights())
         return plain
 
+    def _features(self) -> FeatureFeed:
+        """What the head is trained on alone."""
+        recipe = self.recipe
+        if recipe.features.engine != "auto":
+            ENGINES[recipe.features.engine].check_installed()
+        extractor = Extractor(
+            network_of(self.classifier),
+            recipe.input.preprocessing,
+            recipe.augment,
+            seed=recipe.seed,
+            config=recipe.features,
+        )
+        return FeatureFeed(recipe, self.source, self.devices.num_replicas, extractor)
+
+    def _part(self, phase: Phase) -> tuple[Any, Feed]:
+        """Returns what a phase trains, and on what."""
+        if self.features is None or phase.blocks:
+            return self.whole, self.images
+        return head_of(self.classifier, tasks=self.source.named_tasks), self.features
+
     def _build(self) -> Any:
         recipe, frozen = self.recipe, bool(self.recipe.backbone.frozen)
         what = recipe.backbone.name, recipe.input.size, recipe.head
         how: Any = {"frozen": frozen, "normalisation": self.normalisation}
-        if not self.source.named_tasks:
-            return build_classifier(*what, len(self.source.class_names), **how)
-        hidden = {name: task.hidden for name, task in recipe.tasks.items()}
-        return build_multi_task(*what, self.source.named_tasks, hidden=hidden, **how)
+        tasks = self.source.named_tasks
+        if tasks:
+            hidden = {name: task.hidden for name, task in recipe.tasks.items()}
+            model = build_multi_task(*what, tasks, hidden=hidden, **how)
+        else:
+            model = build_classifier(*what, len(self.source.class_names), **how)
+        start_head(model.layers, recipe.seed)
+        return model
 
     def _fit_stem(self) -> None:
         """Fits the first layers of a backbone with random weights, if it wants that."""
@@ -161,7 +207,9 @@ class Fitting:
 
         recipe, train = self.recipe, self.source.train
         row, weights = resolve(recipe.backbone.name)
-        if row.fit_stem is None or weights is not None or self.checkpoint is not None:
+        # A checkpoint has them, but not that of a head that is trained on features.
+        known = self.checkpoint is not None and not recipe.features.use
+        if row.fit_stem is None or weights is not None or known:
             return
         spread = np.linspace(0, len(train) - 1, min(len(train), _STEM_IMAGES)).astype(np.int64)
         images = build_image_dataset(train.take(spread), recipe.input.preprocessing, 256)
@@ -170,8 +218,13 @@ class Fitting:
         backbone = backbone_of(self.classifier, recipe.backbone.name)
         row.fit_stem(backbone, keras.ops.convert_to_numpy(normalised))
 
-    def compile_phase(self, phase: Phase) -> None:
-        """Gives the model the optimizer, the schedule and the losses of a phase."""
+    def compile_phase(self, phase: Phase) -> Feed:
+        """Gives the part that a phase trains its optimizer, its schedule and its losses.
+
+        Returns:
+            What it is trained on.
+        """
+        self.logits, feed = self._part(phase)
         recipe, logits = self.recipe, self.logits
         num_steps = self.steps * (phase.last_epoch - phase.first_epoch)
         rules = build_rules(
@@ -191,45 +244,13 @@ class Fitting:
             jit_compile=self.devices.jit_compile,
         )
         logits.optimizer.build(logits.trainable_variables)
+        return feed
 
-    def train_stream(self, first: int = 0, images: DecodedImages | None = None) -> TrainStream:
-        """Returns the training input from an epoch on, as the recipe has it.
-
-        Args:
-            first: The epoch, from 0.
-            images: The training images, where they are decoded already.
-        """
-        recipe = self.recipe
-        return build_train_stream(
-            self.source.train,
-            recipe.input,
-            recipe.augment,
-            tasks=self.source.tasks,
-            class_weights={
-                task.name: balanced_weights(self.source.train, task)
-                for task in self.source.tasks
-                if recipe.all_tasks[task.name].class_weights == "balanced"
-            },
-            seed=recipe.seed,
-            oversample=recipe.train.oversample,
-            whole_passes=OPTIMIZERS[recipe.optimizer.name].full_batch,
-            first_epoch=first,
-            num_replicas=self.devices.num_replicas,
-            images=images,
-        )
-
-    def _fit_phase(
-        self,
-        number: int,
-        phase: Phase,
-        first: int,
-        validation: Any,
-        images: DecodedImages | None,
-    ) -> None:
+    def _fit_phase(self, number: int, phase: Phase, first: int, feed: Feed) -> None:
         import keras
 
         recipe, logits = self.recipe, self.logits
-        stream = self.train_stream(first, images)
+        stream = feed.train(first)
         epoch_started = time.perf_counter()
 
         def end_epoch(epoch: int, logs: Mapping[str, Any]) -> None:
@@ -263,7 +284,7 @@ class Fitting:
             steps_per_epoch=stream.steps_per_epoch,
             initial_epoch=first,
             epochs=phase.last_epoch,
-            validation_data=validation,
+            validation_data=feed.validation,
             validation_freq=validated_epochs(recipe.stopping, phase.first_epoch, phase.last_epoch),
             shuffle=False,
             verbose=0,

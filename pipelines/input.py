@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Annotated, Any, NamedTuple
+from typing import Annotated, Any
 
 import numpy as np
 import numpy.typing as npt
@@ -17,7 +17,7 @@ from pipelines.augment.principal import fit_axes
 from pipelines.augment.views import Views
 from pipelines.decoded import DecodedImages, decode_images
 from pipelines.labels import build_labels, build_weights
-from pipelines.sampling import Oversample, build_places, shuffled
+from pipelines.sampling import Keys, Oversample, build_order
 from pipelines.sources.source import Examples
 from zoo.preprocessing import NORMALISATIONS, Preprocessing, decode
 from zoo.tasks import Task
@@ -112,52 +112,30 @@ def build_train_stream(
     """
     import tensorflow as tf
 
-    places = build_places(examples.labels, oversample, seed=seed)
-    count = places.count if places else len(examples)
-    batch = _even_batch(count, config.batch_size, num_replicas)
-    steps = steps_per_epoch(count, config.batch_size, num_replicas)
+    order = build_order(
+        examples.labels,
+        config.batch_size,
+        seed=seed,
+        oversample=oversample,
+        whole_passes=whole_passes,
+        num_replicas=num_replicas,
+    )
+    batch, steps = order.batch, order.steps
     images = images or decode_images(examples, config.cache_mib)
     augmenter = _augmenter(examples, config.preprocessing, augment, seed, images)
     labels_of = build_labels(examples, tasks)
     weights_of = build_weights(examples, tasks, class_weights or {})
-
-    stride = steps * batch if whole_passes else count
-
-    def keys_of(step: Any) -> Keys:
-        positions = step * batch + tf.range(batch, dtype=tf.int64)
-        numbers, spots = positions // stride, positions % stride
-        shares = tf.cast(spots < count, tf.float32) * (stride / count)
-        spots %= count
-        if count > 1:
-            spots = shuffled(spots, seed, numbers, tf.fill([batch], np.int64(count - 1)))
-        # An image that comes twice in a pass looks different each time.
-        indices = places.image_at(spots, numbers) if places else spots
-        return Keys(numbers, spots, indices, shares)
 
     def finish(images: Any, keys: Keys, views: Views) -> tuple[Any, Any, Any]:
         weights = tf.nest.map_structure(lambda w: w * keys.shares, weights_of(keys.indices))
         return augmenter.mix(images, labels_of(keys.indices), weights, views)
 
     batches = tf.data.Dataset.range(first_epoch * steps, np.iinfo(np.int64).max // batch)
-    rendered = _render(batches.map(keys_of), augmenter, _reader(examples, images), images, batch)
+    rendered = _render(
+        batches.map(order.batch_keys), augmenter, _reader(examples, images), images, batch
+    )
     dataset = rendered.map(finish, num_parallel_calls=tf.data.AUTOTUNE)
     return TrainStream(dataset.prefetch(tf.data.AUTOTUNE), steps)
-
-
-class Keys(NamedTuple):
-    """What a batch of views is drawn from.
-
-    Args:
-        numbers: int64 [B], the pass.
-        spots: int64 [B], the place in the pass, which stands for the image.
-        indices: int64 [B], which image of the split stands there.
-        shares: float32 [B], what it counts besides its class's weight.
-    """
-
-    numbers: Any
-    spots: Any
-    indices: Any
-    shares: Any
 
 
 def _render(
@@ -280,26 +258,6 @@ def principal_axes(
         return fit_axes(images.pick(chosen))
     with tf.device("CPU"):
         return fit_axes(decode(tf.constant(examples.read(int(i)))).numpy() for i in chosen)
-
-
-def steps_per_epoch(num_images: int, batch_size: int, num_replicas: int = 1) -> int:
-    """Returns the fewest batches that hold a pass, as `build_train_stream` cuts them.
-
-    Args:
-        num_images: N; with oversampling the places of a pass.
-        batch_size: Images a batch that were asked for.
-        num_replicas: Devices that share a batch evenly, for which it is rounded.
-
-    Example:
-        >>> steps_per_epoch(20, 6), steps_per_epoch(20, 6, num_replicas=4)
-        (4, 5)
-    """
-    return -(-num_images // _even_batch(num_images, batch_size, num_replicas))
-
-
-def _even_batch(num_images: int, batch_size: int, num_replicas: int) -> int:
-    """Rounds a batch down to what devices share evenly; each gets at least one image."""
-    return max(min(batch_size, num_images) // num_replicas, 1) * num_replicas
 
 
 def build_eval_dataset(

@@ -105,6 +105,15 @@ def _clippings() -> tuple[Table[Any], Columns]:
     return CLIPPINGS, {}
 
 
+def _engines() -> tuple[Table[Any], Columns]:
+    from pipelines.engines import ENGINES
+
+    return ENGINES, {
+        "installed": lambda row: "yes" if row.installed else "no",
+        "extra": lambda row: row.extra,
+    }
+
+
 def _sources() -> tuple[Table[Any], Columns]:
     from pipelines.sources import SOURCES
 
@@ -139,6 +148,7 @@ LISTINGS: Mapping[str, Callable[[], tuple[Table[Any], Columns]]] = {
     "backbones": _backbones,
     "weights": _weights,
     "sources": _sources,
+    "engines": _engines,
     "augmentations": _augmentations,
     "policies": _policies,
     "heads": _heads,

@@ -12,6 +12,7 @@ from pydantic import BaseModel, Field, ValidationError, field_validator, model_v
 
 from pipelines.augment.policies import AugmentConfig
 from pipelines.devices import DeviceConfig
+from pipelines.features.config import FeatureConfig
 from pipelines.input import InputConfig
 from pipelines.presets import HEADS
 from pipelines.sampling import Oversample
@@ -145,6 +146,7 @@ class Recipe(Config):
         input: How they reach the network.
         augment: How training images vary.
         backbone: What the head stands on.
+        features: Whether what a frozen backbone makes of the images is computed once.
         head: What is trained first.
         optimizer: What trains it.
         schedule: How its learning rate changes.
@@ -162,6 +164,7 @@ class Recipe(Config):
     input: InputConfig = InputConfig()
     augment: AugmentConfig = AugmentConfig()
     backbone: BackboneConfig = BackboneConfig()
+    features: FeatureConfig = FeatureConfig()
     head: HeadConfig = HeadConfig()
     optimizer: OptimizerConfig = OptimizerConfig()
     schedule: ScheduleConfig = ScheduleConfig()
@@ -316,6 +319,7 @@ class Recipe(Config):
         return self.model_copy(
             update={
                 "backbone": self.backbone.model_copy(update={"frozen": frozen}),
+                "features": self.features.completed(self.augment, frozen=frozen),
                 "input": self.input.model_copy(update={"size": size}),
                 "optimizer": self.optimizer.completed(),
                 "penalty": self.penalty.completed(),

@@ -72,6 +72,13 @@ class Run:
             )
         return run
 
+    def with_its_engine(self, recipe: Recipe) -> Recipe:
+        """Returns a recipe with the engine this run's features were computed by, if any."""
+        if not self.recipe_file.is_file() or recipe.features.engine != "auto":
+            return recipe
+        features = recipe.features.model_copy(update={"engine": self.recipe.features.engine})
+        return recipe.model_copy(update={"features": features})
+
     def check_same(self, recipe: Recipe) -> None:
         """Checks that a recipe is the one this run was started with, if it was.
 

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from pipelines.devices import prepare_devices, quiet_start
-from pipelines.evaluate import answer
+from pipelines.evaluate import answer_splits
 from pipelines.fitting import Fitting
 from pipelines.progress import say
 from pipelines.recipe import Recipe
@@ -52,6 +52,7 @@ def train(
     recipe = recipe.completed().model_copy(
         update={"data": recipe.data.model_copy(update={"source": source_name})}
     )
+    recipe = run.with_its_engine(recipe)
     run.check_same(recipe)
     if run.finished:
         say(f"{run.path} is finished already")
@@ -67,20 +68,25 @@ def train(
     say(f"training on {devices.description}")
     # All that can be wrong with the input is found out before the first file is written.
     job = Fitting(run, recipe, source, devices)
+    recipe = job.compute_features()
     run.begin(recipe, source.tasks)
     run.save_digests({name: examples.digests for name, examples in source.splits.items()})
-    read_s = time.perf_counter() - started
+    read_s = time.perf_counter() - started - job.extract_s
 
     earlier_s = job.fit_s
     model = job.fit()
     run.save_model(model)
-    metrics = _measure_splits(model, recipe, source)
+    metrics: dict[str, Any] = {
+        name: measure_tasks(source.splits[name], answers, source.tasks)
+        for name, answers in answer_splits(model, recipe, source, job.measurable).items()
+    }
     metrics["head"] = weigh(
         head_kernels(model, recipe.backbone.name), recipe.penalty.l1 or 0, recipe.penalty.l2 or 0
     )
     metrics["timing"] = {
         "wall_s": round(time.perf_counter() - started + earlier_s, 3),
         "read_s": round(read_s, 3),
+        "extract_s": round(job.extract_s, 3),
         "fit_s": round(job.fit_s, 3),
     }
     metrics["device"] = devices.description
@@ -107,10 +113,3 @@ def _lasting(data: str) -> str:
     """A name that means the same data set from any working folder."""
     on_disk = kind_of(data).name in ("folder", "csv")
     return str(Path(data).resolve()) if on_disk else data
-
-
-def _measure_splits(model: Any, recipe: Recipe, source: Source) -> dict[str, Any]:
-    return {
-        name: measure_tasks(examples, answer(model, recipe, examples), source.tasks)
-        for name, examples in source.splits.items()
-    }

@@ -105,9 +105,7 @@ def logits_of(classifier: Any, *, frozen: bool, tasks: Sequence[Task] = ()) -> A
     """
     import keras
 
-    images = classifier.input
-    prefixes = {task.name: task.prefix for task in tasks} or {"": ""}
-    logits = pack({n: classifier.get_layer(f"{p}logits").output for n, p in prefixes.items()})
+    images, logits = classifier.input, _logits(classifier, tasks)
     if not frozen:
         return keras.Model(images, logits, name="logits")
     # A nested model's own output is not the tensor it gave in this graph.
@@ -130,21 +128,38 @@ def logits_of(classifier: Any, *, frozen: bool, tasks: Sequence[Task] = ()) -> A
     return model
 
 
-def head_of(classifier: Any) -> Any:
+def head_of(classifier: Any, *, tasks: Sequence[Task] = ()) -> Any:
     """Returns what is trained on a frozen backbone, from its pooled features on.
 
     Args:
-        classifier: As `build_classifier` made it, or any model with the layers of
-            `build_head`.
+        classifier: As `build_classifier` or `build_multi_task` made it, or any model with
+            the layers of a head.
+        tasks: The named tasks it was built with, if any.
 
     Returns:
-        A `keras.Model` from float32 [B, F] to the logits, which shares every weight.
+        A `keras.Model` from float32 [B, F] to what `logits_of` ends in, which shares
+        every weight.
     """
     import keras
 
+    return keras.Model(_pooled(classifier), _logits(classifier, tasks), name="head")
+
+
+def answers_of(classifier: Any) -> Any:
+    """Returns a classifier's head with its answers: from pooled features to probabilities."""
+    import keras
+
+    return keras.Model(_pooled(classifier), classifier.output, name="answers")
+
+
+def _pooled(classifier: Any) -> Any:
     names = {layer.name for layer in classifier.layers}
-    pooled = classifier.get_layer("pool_both" if "pool_both" in names else "pool").output
-    return keras.Model(pooled, classifier.get_layer("logits").output, name="head")
+    return classifier.get_layer("pool_both" if "pool_both" in names else "pool").output
+
+
+def _logits(classifier: Any, tasks: Sequence[Task]) -> Any:
+    prefixes = {task.name: task.prefix for task in tasks} or {"": ""}
+    return pack({n: classifier.get_layer(f"{p}logits").output for n, p in prefixes.items()})
 
 
 def backbone_of(classifier: Any, backbone: str) -> Any:

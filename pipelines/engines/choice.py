@@ -127,7 +127,8 @@ def open_engine(
         folder: Where converted networks are kept.
 
     Raises:
-        EngineError: It is not installed, cannot run the network, or does not agree.
+        EngineError: It cannot run the network, or does not agree.
+        RecipeError: It is not installed.
     """
     row.check_installed()
     try:

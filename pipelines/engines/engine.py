@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol
 
-from zoo.errors import EngineError
+from zoo.errors import RecipeError
 
 if TYPE_CHECKING:
     import numpy as np
@@ -60,10 +60,10 @@ class EngineRow:
         """Checks that its packages are there.
 
         Raises:
-            EngineError: One is missing.
+            RecipeError: One is missing.
         """
         if not self.installed:
-            raise EngineError(
+            raise RecipeError(
                 f"features.engine = {self.name!r} is not installed",
                 expected=" and ".join(self.packages),
                 mend=f"pip install 'transfer-zoo[{self.extra}]', or --set features.engine=auto",

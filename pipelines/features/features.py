@@ -46,6 +46,10 @@ class Features:
     def __len__(self) -> int:
         return self.num_images
 
+    def width(self, pooling: str) -> int:
+        """Returns how many numbers a head with a pooling sees of an image."""
+        return self.num_features * (2 if pooling == "concatenated" else 1)
+
     def read(
         self,
         pooling: str,

@@ -23,8 +23,8 @@ from pipelines.input import (
     build_eval_dataset,
     build_train_stream,
     build_views_dataset,
-    steps_per_epoch,
 )
+from pipelines.sampling import steps_per_epoch
 from pipelines.sources import Examples
 from zoo.errors import DataError
 from zoo.preprocessing import Preprocessing

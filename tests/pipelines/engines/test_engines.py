@@ -14,7 +14,7 @@ from pipelines.engines import choice as choosing
 from pipelines.engines.choice import choose_engine, open_engine
 from pipelines.engines.engine import cache_sized_batch
 from zoo.classifier import build_classifier
-from zoo.errors import EngineError
+from zoo.errors import EngineError, RecipeError
 from zoo.heads import HeadConfig
 from zoo.table import Table
 
@@ -141,7 +141,7 @@ def test_engine_that_fails_says_how_to_go_on(network: Network, folder: Path) -> 
     with pytest.raises(EngineError, match=r"cannot run the backbone; received RuntimeError: no"):
         open_engine(EngineRow("broken", "", fail), network, _images(8, 32), folder)
     absent = EngineRow("absent", "", fail, packages=("no_such_package",), extra="onnx")
-    with pytest.raises(EngineError, match=r"'absent' is not installed.*transfer-zoo\[onnx\]"):
+    with pytest.raises(RecipeError, match=r"'absent' is not installed.*transfer-zoo\[onnx\]"):
         open_engine(absent, network, _images(8, 32), folder)
 
 
