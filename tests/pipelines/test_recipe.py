@@ -14,8 +14,8 @@ from hypothesis import given, reject
 
 from pipelines import train
 from pipelines.phases import phases_of
-from pipelines.presets import HEADS
-from pipelines.recipe import PRESETS, Recipe, parse_overrides, recipe_paths
+from pipelines.recipe import Recipe
+from pipelines.settings import parse_overrides
 from tests.pipelines.recipes import sections
 from tuning.optimizers import build_optimizer, build_rules
 from tuning.schedules import build_schedule
@@ -82,31 +82,6 @@ def test_recipe_that_is_accepted_trains(
     with contextlib.suppress(TrainingError):
         run = train(tiny_folder, Recipe.from_settings(settings, small), out=out)
         assert np.isfinite(run.metrics["val"]["loss"])
-
-
-@pytest.mark.parametrize("name", PRESETS)
-def test_preset_completes_and_spells_everything_out(name: str) -> None:
-    recipe = Recipe.preset(name).completed()
-    for path in recipe_paths():
-        value: Any = recipe
-        for key in path.split("."):
-            value = getattr(value, key)
-        assert value is not None, path
-        assert path.rpartition(".")[2] in recipe.to_toml()
-
-
-@pytest.mark.parametrize("name", HEADS)
-def test_head_preset_fits_every_kind_of_image(name: str) -> None:
-    for kind in PRESETS:
-        recipe = Recipe.preset(kind, head=name).completed()
-        dumped = recipe.model_dump(mode="json")
-        for section, settings in HEADS[name].settings.items():
-            assert settings.items() <= dumped[section].items()
-
-
-def test_unknown_head_names_the_nearest() -> None:
-    with pytest.raises(UnknownNameError, match=r"Unknown head 'modem'\. Did you mean 'modern'"):
-        Recipe.preset(head="modem")
 
 
 def test_recipe_cannot_be_changed() -> None:
@@ -242,27 +217,3 @@ def test_normalisation_may_be_chosen_where_the_backbone_learns_it() -> None:
 def test_frozen_auto_keeps_pretrained_weights_and_trains_random_ones() -> None:
     assert Recipe.preset(backbone="vgg16.imagenet").completed().backbone.frozen is True
     assert Recipe.preset(backbone="vgg16").completed().backbone.frozen is False
-
-
-def test_overrides_read_values_as_toml_and_as_text_otherwise() -> None:
-    parsed = parse_overrides(
-        ["a.b=0.5", "a.c=[1, 2]", "a.d=true", "a.e=resnet50.imagenet", "a.f='x'", "s=x=y"]
-    )
-    values = {"b": 0.5, "c": [1, 2], "d": True, "e": "resnet50.imagenet", "f": "x"}
-    assert parsed == {"a": values, "s": "x=y"}
-
-
-@pytest.mark.parametrize(
-    ("content", "message"),
-    [("a = ", "is not valid TOML"), ("[head]\ndropot = 1", "Did you mean 'head.dropout'")],
-)
-def test_recipe_file_that_is_wrong(tmp_path: Path, content: str, message: str) -> None:
-    file = tmp_path / "recipe.toml"
-    file.write_text(content)
-    with pytest.raises(RecipeError, match=message):
-        Recipe.from_toml(file)
-
-
-def test_recipe_file_that_is_absent(tmp_path: Path) -> None:
-    with pytest.raises(RecipeError, match=r"none\.toml cannot be read: No such file"):
-        Recipe.from_toml(tmp_path / "none.toml")

@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given, reject
 
 from pipelines import Recipe
-from pipelines.recipe import parse_overrides
+from pipelines.settings import parse_overrides
 from pipelines.tasks import TaskConfig
 from tests.pipelines.recipes import sections, tasks
 from zoo.errors import RecipeError, UnknownNameError
