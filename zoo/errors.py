@@ -15,6 +15,7 @@
     ├── FetchError                 a download broke off
     ├── EngineError                an engine that cannot run a network, or runs it otherwise
     ├── TrainingError              training met a loss that is not a number
+    ├── WorkerError                a search's chief or all of its workers are gone
     └── ExportError                an export that does not answer as its run does
 
 A message is one line: what happened; expected …; received …; how to mend it.
@@ -109,6 +110,10 @@ class EngineError(ZooError):
 
 class TrainingError(ZooError):
     """Training cannot go on."""
+
+
+class WorkerError(ZooError):
+    """A search cannot go on without its chief, or without any worker."""
 
 
 class ExportError(ZooError):
