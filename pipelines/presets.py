@@ -115,7 +115,8 @@ PRESETS: Mapping[str, Mapping[str, Any]] = {
         "augment": {"policy": "textures"},
         "input": {"size": 64},
         "head": {"hidden": [256]},
-        "train": {"epochs": 15},
+        "schedule": {"name": "cosine"},
+        "train": {"epochs": 40},
     },
     # A whole small network from random weights, for `zoo pretrain`.
     "pretrain": _FROM_SCRATCH,

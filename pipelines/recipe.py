@@ -126,13 +126,13 @@ class Recipe(Config):
         if name not in PRESETS:
             raise unknown_name("preset", name, PRESETS)
         layers: list[Mapping[str, Any]] = [PRESETS[name]]
+        if backbone:
+            layers.append(other_backbone(backbone))
         if isinstance(head, str):
             layers.append(HEADS[head].settings)
         elif head is not None:
             settings["head"] = head
         layers.append(settings)
-        if backbone:
-            layers.append(other_backbone(backbone))
         return cls.from_settings(*layers)
 
     @classmethod

@@ -199,8 +199,8 @@ def test_another_backbone_decides_anew_what_is_frozen_and_its_size() -> None:
     recipe = Recipe.preset("textures", backbone="vgg16.imagenet").completed()
     assert recipe.backbone.frozen is True
     assert recipe.input.size == 224
-    kept = Recipe.preset("textures", backbone="vgg16.imagenet", input={"batch_size": 4})
-    assert kept.input.batch_size == 4
+    given = Recipe.preset("textures", backbone="vgg16.imagenet", input={"size": 96})
+    assert given.completed().input.size == 96
 
 
 def test_normalisation_may_be_chosen_where_the_backbone_learns_it() -> None:
