@@ -22,6 +22,8 @@ from zoo.errors import TrainingError
 _WINDOW = 5.0
 # Rates at the start, too low to do anything: what their losses are, the loss is untrained.
 _IDLE = 10
+# Share of the whole fall, at its beginning and at its end, that may be noise.
+_NOISE = 0.25
 # Times the untrained loss, beyond which training has gone wrong for good.
 _DIVERGED = 2.0
 
@@ -66,22 +68,28 @@ class RateCurve:
     def suggestion(self) -> float:
         """The rate to train with: where the smoothed loss falls most steeply.
 
-        At most a tenth of the rate at which it is lowest, where training only just
-        holds.
+        Looked for in the middle of the fall: before and after it, a noisy loss falls
+        steeply at times, and rises again. At most a tenth of the rate at which it is
+        lowest, where training only just holds.
 
         Raises:
             TrainingError: The loss never fell.
         """
-        if self.lowest < _IDLE:
+        if self.lowest < _IDLE or self.smoothed[self.lowest] >= self.untrained:
             raise TrainingError(
                 "no learning rate made the loss fall",
                 expected=f"a loss below {self.untrained:.4g}, where it began",
                 received=f"{self.smoothed.min():.4g} at best",
                 mend="look at the data: zoo audit DATA",
             )
+        falling = self.smoothed[: self.lowest + 1]
+        fallen = (self.untrained - falling) / (self.untrained - falling[-1])
+        before = np.flatnonzero(fallen <= _NOISE)
+        start = int(before[-1]) if len(before) else 0
+        end = start + 1 + int(np.argmax(fallen[start + 1 :] >= 1 - _NOISE))
         # Evenly spaced in the logarithm of the rate, as people look at it.
-        steepest = float(self.rates[np.gradient(self.smoothed[: self.lowest + 1]).argmin()])
-        return min(steepest, float(self.rates[self.lowest]) / 10)
+        steepest = start + int(np.gradient(falling[start : end + 1]).argmin())
+        return min(float(self.rates[steepest]), float(self.rates[self.lowest]) / 10)
 
 
 def try_rates(

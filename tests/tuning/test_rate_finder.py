@@ -82,6 +82,14 @@ def test_suggestion_is_where_a_known_curve_is_steepest() -> None:
     assert curve.untrained == pytest.approx(2, abs=1e-3)
 
 
+@pytest.mark.parametrize("seed", range(20))
+def test_noise_before_and_after_the_fall_is_not_taken_for_it(seed: int) -> None:
+    rates = np.geomspace(1e-6, 10, 100)
+    noise = np.random.default_rng(seed).normal(0, 0.3, len(rates))
+    losses = 2 - 1 / (1 + 1e-2 / rates)
+    assert 5e-4 < RateCurve(rates, losses + noise).suggestion < 0.3
+
+
 def test_loss_that_never_falls_is_an_error() -> None:
     rates = np.geomspace(1e-6, 10, 100)
     with pytest.raises(TrainingError, match=r"no learning rate made the loss fall; .* zoo audit"):
