@@ -10,6 +10,7 @@ from typing import Any
 
 from hypothesis import strategies as st
 
+from pipelines.engines import ENGINES
 from tests.pipelines.augment.drawn_policies import policies
 from tuning.clipping import CLIPPINGS
 from tuning.losses import LOSSES
@@ -59,13 +60,24 @@ def _penalty(name: str) -> Any:
     return st.fixed_dictionaries({"name": st.just(name)}, optional=given)
 
 
-sections = _section(
+_balanced = st.sampled_from(["none", "balanced"])
+_epochs = st.integers(1, 50)
+_stopping = {
+    "every": st.integers(1, 4),
+    "patience": st.integers(0, 20),
+    "min_delta": st.floats(0, 0.1),
+}
+
+
+_sections: dict[str, Any] = dict(
     seed=st.integers(0, 2**31 - 1),
     data=_section(
         source=st.text(),
         val_fraction=st.floats(0.01, 0.5),
         test_fraction=st.floats(0, 0.4),
         train_per_class=st.integers(0, 100),
+        exclude=st.lists(st.text(max_size=8), max_size=2),
+        max_undecodable=st.floats(0, 1),
     ),
     input=_section(
         size=st.integers(400, 1024),
@@ -73,9 +85,22 @@ sections = _section(
         interpolation=st.sampled_from(["bilinear", "bicubic", "lanczos3"]),
         normalisation=st.sampled_from(["own", "own", *NORMALISATIONS]),
         batch_size=st.integers(1, 512),
+        cache_mib=st.integers(0, 4096),
     ),
-    augment=_section(policy=policies()),
-    backbone=_section(name=_row(BACKBONES, WEIGHTS)),
+    augment=_section(
+        policy=policies(),
+        border=st.sampled_from(["reflect", "edge", "black"]),
+        renderer=st.sampled_from(["opencv", "tensorflow"]),
+    ),
+    backbone=_section(
+        name=_row(BACKBONES, WEIGHTS), frozen=st.sampled_from(["auto", "auto", True, False])
+    ),
+    features=_section(
+        use=st.sampled_from(["auto", "auto", True, False]),
+        views=st.integers(0, 8),
+        engine=_row({"auto": 0}, ENGINES),
+        cache_gib=st.floats(0.001, 100),
+    ),
     head=_section(
         pooling=_row(POOLINGS),
         hidden=st.lists(st.integers(1, 64), max_size=2),
@@ -100,19 +125,14 @@ sections = _section(
     schedule=st.one_of(_schedule(), _schedule(name=st.just("multi_step"), milestones=_milestones)),
     penalty=st.sampled_from(list(PENALTIES)).flatmap(_penalty),
     train=_section(
-        epochs=st.integers(1, 50),
+        epochs=_epochs,
         loss=_row({loss.name: 0 for loss in LOSSES.values() if loss.kind == "single_label"}),
         label_smoothing=_shares,
         focal_gamma=st.floats(0, 5),
-        class_weights=st.sampled_from(["none", "balanced"]),
-        oversample=st.sampled_from(["none", "balanced"]),
+        class_weights=_balanced,
+        oversample=_balanced,
     ),
-    stopping=_section(
-        monitor=st.sampled_from(["val_accuracy", "val_loss"]),
-        every=st.integers(1, 4),
-        patience=st.integers(0, 20),
-        min_delta=st.floats(0, 0.1),
-    ),
+    stopping=_section(monitor=st.sampled_from(["val_accuracy", "val_loss"]), **_stopping),
     fine_tune=_section(
         blocks=st.integers(0, 3),
         epochs=st.integers(1, 10),
@@ -120,7 +140,14 @@ sections = _section(
         block_decay=st.floats(0.1, 1),
         gradual=st.integers(0, 3),
     ),
-    device=_section(xla=st.sampled_from([False, "auto"])),
+    device=st.one_of(
+        _section(
+            precision=st.sampled_from(["auto", "float32", "mixed_float16", "mixed_bfloat16"]),
+            repeatable=st.booleans(),
+            xla=st.sampled_from([False, "auto"]),
+        ),
+        st.fixed_dictionaries({"repeatable": st.just(False), "xla": st.just(True)}),
+    ),
 )
 
 
@@ -139,12 +166,22 @@ def _task(draw: st.DrawFn) -> dict[str, Any]:
     if kind != "regression":
         settings["label_smoothing"] = draw(_shares)
     if kind == "single_label":
-        settings["class_weights"] = draw(st.sampled_from(["none", "balanced"]))
+        settings["class_weights"] = draw(_balanced)
     return settings
 
 
 _names = st.from_regex(r"[a-z][a-z0-9_]{0,9}", fullmatch=True).filter(
     lambda name: not name.startswith("val")
 )
-tasks = st.dictionaries(_names, _task(), min_size=1, max_size=3)
-"""The section `[tasks]`, in place of the losses of `[train]`."""
+# The section `[tasks]` has losses of its own, and no one accuracy to watch.
+_of_tasks = {
+    **_sections,
+    "train": _section(epochs=_epochs, oversample=_balanced),
+    "stopping": _section(monitor=st.just("val_loss"), **_stopping),
+}
+_tasks = st.dictionaries(_names, _task(), min_size=1, max_size=3)
+
+recipes = st.one_of(
+    _section(**_sections), st.fixed_dictionaries({"tasks": _tasks}, optional=_of_tasks)
+)
+"""Settings of a whole recipe, of which any may be left out."""

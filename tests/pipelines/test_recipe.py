@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-from pathlib import Path
 from typing import Any
 
 import hypothesis
@@ -15,8 +14,8 @@ from hypothesis import given, reject
 from pipelines import train
 from pipelines.phases import phases_of
 from pipelines.recipe import Recipe
-from pipelines.settings import parse_overrides
-from tests.pipelines.recipes import sections
+from pipelines.settings import parse_overrides, setting_paths
+from tests.pipelines.recipes import recipes
 from tuning.optimizers import build_optimizer, build_rules
 from tuning.schedules import build_schedule
 from zoo.errors import RecipeError, TrainingError, UnknownNameError
@@ -31,18 +30,33 @@ def _completed(layer: Any) -> Recipe:
         reject()
 
 
-@given(sections)
+def test_every_setting_is_drawn() -> None:
+    drawn: set[str] = set()
+
+    @hypothesis.settings(max_examples=300, derandomize=True, phases=[hypothesis.Phase.generate])
+    @given(recipes)
+    def collect(layer: dict[str, Any]) -> None:
+        for section, settings in layer.items():
+            nested = isinstance(settings, dict) and section != "tasks"
+            drawn.update(f"{section}.{name}" for name in settings) if nested else drawn.add(section)
+
+    collect()
+    assert drawn == set(setting_paths(Recipe))
+
+
+@given(recipes)
 def test_recipe_survives_toml(tmp_path_factory: pytest.TempPathFactory, layer: Any) -> None:
     recipe = _completed(layer)
     file = tmp_path_factory.getbasetemp() / "recipe.toml"
     file.write_text(recipe.to_toml(), encoding="utf-8")
     again = Recipe.from_toml(file)
     assert again == recipe
+    assert list(again.tasks) == list(recipe.tasks), "in their order"
     assert again.completed() == recipe
     assert again.to_toml() == recipe.to_toml()
 
 
-@given(sections)
+@given(recipes)
 def test_recipe_that_is_accepted_can_be_trained_by(layer: Any) -> None:
     recipe = _completed(layer)
     head = keras.Input((2, 2, 3))
@@ -62,26 +76,31 @@ def test_recipe_that_is_accepted_can_be_trained_by(layer: Any) -> None:
 
 @pytest.mark.slow
 @hypothesis.settings(max_examples=15, phases=[hypothesis.Phase.generate])
-@given(sections)
+@given(recipes)
 def test_recipe_that_is_accepted_trains(
-    tmp_path_factory: pytest.TempPathFactory, tiny_folder: Path, layer: Any
+    tmp_path_factory: pytest.TempPathFactory, layer: Any
 ) -> None:
     recipe = _completed(layer)
     small = {
+        "data": {"source": "", "exclude": [], "val_fraction": 0.05, "train_per_class": 3},
         "backbone": {"name": "micro_resnet_s", "frozen": True},
         "input": {"size": 32, "batch_size": 8},
         "train": {"epochs": 2},
         # As many batches as there are.
         "optimizer": {"accumulate": min(recipe.optimizer.accumulate, 8)},
         "fine_tune": {"blocks": min(recipe.fine_tune.blocks, 2), "gradual": 0, "epochs": 1},
-        "data": {"source": "", "exclude": [], "train_per_class": 0},
+        # A digit is a class, a set of one label, and a number.
+        "tasks": {name: {"column": "label"} for name in recipe.tasks},
+        # TensorFlow is held to repeatable kernels for the rest of a process.
+        "device": {"repeatable": True, "xla": "auto"},
     }
     settings = recipe.model_dump(mode="json", exclude_none=True)
     out = tmp_path_factory.mktemp("run") / "run"
     # A rate that is too high for these images is nothing that a recipe shows.
     with contextlib.suppress(TrainingError):
-        run = train(tiny_folder, Recipe.from_settings(settings, small), out=out)
-        assert np.isfinite(run.metrics["val"]["loss"])
+        run = train("digits", Recipe.from_settings(settings, small), out=out)
+        tasks = run.metrics["val"].get("tasks", {"": run.metrics["val"]})
+        assert all(np.isfinite(task.get("loss", task.get("mae"))) for task in tasks.values())
 
 
 def test_recipe_cannot_be_changed() -> None:

@@ -6,37 +6,16 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from hypothesis import given, reject
 
 from pipelines import Recipe
 from pipelines.settings import parse_overrides
 from pipelines.tasks import TaskConfig
-from tests.pipelines.recipes import sections, tasks
 from zoo.errors import RecipeError, UnknownNameError
 from zoo.tasks import Task
 
 
 def _tasks(**tasks: Any) -> Recipe:
     return Recipe.from_settings({"tasks": tasks})
-
-
-@given(sections, tasks)
-def test_tasks_survive_toml(
-    tmp_path_factory: pytest.TempPathFactory, layer: Any, tasks: dict[str, Any]
-) -> None:
-    # What the losses of tasks stand in for, and what they have none of.
-    others = {name: layer[name] for name in layer if name not in ("train", "stopping")}
-    try:
-        recipe = Recipe.from_settings(others, {"tasks": tasks}).completed()
-    except RecipeError:
-        reject()
-    file = tmp_path_factory.getbasetemp() / "tasks.toml"
-    file.write_text(recipe.to_toml(), encoding="utf-8")
-    again = Recipe.from_toml(file)
-    assert again == recipe
-    assert list(again.tasks) == list(tasks), "in their order"
-    assert again.completed() == recipe
-    assert again.to_toml() == recipe.to_toml()
 
 
 def test_task_is_asked_of_the_column_of_its_name_and_trained_by_its_usual_loss() -> None:
