@@ -112,7 +112,7 @@ def _is_worthwhile(
 
     if tf.config.list_physical_devices("GPU"):
         return False
-    return num_images / _rate(engine, sample, _ROUND_S) > WORTHWHILE_S
+    return num_images / measure_rate(engine, sample, _ROUND_S) > WORTHWHILE_S
 
 
 def open_engine(
@@ -179,11 +179,18 @@ def _race(opened: dict[str, Engine], sample: npt.NDArray[np.uint8]) -> dict[str,
     """Returns images/s of each; they take turns, so that a busy moment hits all alike."""
     best = dict.fromkeys(opened, 0.0)
     for name in itertools.chain.from_iterable([list(opened)] * _ROUNDS):
-        best[name] = max(best[name], _rate(opened[name], sample, _ROUND_S))
+        best[name] = max(best[name], measure_rate(opened[name], sample, _ROUND_S))
     return best
 
 
-def _rate(engine: Engine, sample: npt.NDArray[np.uint8], seconds: float) -> float:
+def measure_rate(engine: Engine, sample: npt.NDArray[np.uint8], seconds: float) -> float:
+    """Returns images/s of an engine, from memory, called by as many threads as it likes.
+
+    Args:
+        engine: Any.
+        sample: uint8 [n, S, S, 3], images to run again and again.
+        seconds: For how long, at least one call of each thread.
+    """
     import numpy as np
 
     batch = np.resize(sample, (engine.batch_size, *sample.shape[1:]))

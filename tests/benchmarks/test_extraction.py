@@ -1,0 +1,82 @@
+"""The benchmark of extraction runs, counts what the papers count, and measures only once."""
+
+from __future__ import annotations
+
+import json
+import os
+from pathlib import Path
+
+import pytest
+
+from benchmarks import extraction
+from pipelines.engines import network_of
+from zoo.classifier import build_classifier
+from zoo.heads import HeadConfig
+
+
+def test_multiply_adds_are_those_of_the_paper() -> None:
+    network = network_of(build_classifier("mobilenet_v2", 224, HeadConfig(), 2, frozen=True))
+    classes = 1280 * 1000  # of ImageNet, which the paper's network answers
+    counted = extraction.multiply_adds(network.model) + classes
+    assert counted == pytest.approx(300e6, rel=0.01)  # Sandler et al., 2018, table 4
+
+
+def test_sgemm_is_measured_by_openblas_own_choice() -> None:
+    found = extraction.measure_sgemm(size=64, repeats=2)
+    assert found["own choice"] > 0
+
+
+@pytest.fixture
+def own_cache(monkeypatch: pytest.MonkeyPatch) -> None:
+    # The benchmark goes on to a cache of its own, and leaves it set.
+    monkeypatch.setenv("ZOO_CACHE", os.environ["ZOO_CACHE"])
+
+
+def test_every_engine_is_measured_from_files_to_disk(
+    tiny_folder: Path, tmp_path: Path, own_cache: None
+) -> None:
+    def measure() -> None:
+        extraction.main(
+            tiny_folder,
+            tmp_path,
+            backbones="micro_resnet_s",
+            count=6,
+            views=1,
+            size=32,
+            rounds=1,
+            seconds=0.01,
+        )
+
+    measure()
+    (piece,) = tmp_path.glob("micro_resnet_s-*.json")
+    before = piece.stat().st_mtime_ns
+    found = json.loads((tmp_path / "extraction.json").read_text())["micro_resnet_s"]
+    assert list(found["engines"]) == ["keras", "onnxruntime", "openvino"]
+    for engine, rates in found["engines"].items():
+        assert len(rates["files to disk"]) == len(rates["alone"]) == 1
+        assert 0 < extraction.share_of_peak(found, engine, "alone") < 1
+    assert extraction.ratios(found, "keras") == [1]
+    assert (tmp_path / "extraction.png").stat().st_size > 1000
+    measure()
+    assert piece.stat().st_mtime_ns == before, "what is measured is not measured again"
+
+
+def test_table_says_how_many_times_as_fast() -> None:
+    engines = {
+        "keras": {"files to disk": [10.0, 20.0, 30.0], "alone": [40.0, 50.0, 60.0]},
+        "onnxruntime": {"files to disk": [20.0, 50.0, 90.0], "alone": [100.0, 100.0, 100.0]},
+    }
+    found = {
+        "multiply_adds": 500_000_000,
+        "images": 7,
+        "views": 1,
+        "size": 224,
+        "processors": 2,
+        "reading": [70.0, 80.0, 90.0],
+        "sgemm": [{"own choice": 100.0, "SkylakeX": 200.0}] * 3,
+        "engines": engines,
+    }
+    lines = extraction.table({"net": found}).splitlines()
+    assert lines[2] == "| net, keras | 20 | 1.00 (1.00 to 1.00) | 50 | 80 | 10% | 25% |"
+    assert lines[3] == "| net, onnxruntime | 50 | 2.50 (2.00 to 3.00) | 100 | 80 | 25% | 50% |"
+    assert "sgemm 100 (own choice), 200 (SkylakeX) GFLOP/s" in lines[5]

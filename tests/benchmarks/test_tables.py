@@ -1,0 +1,60 @@
+"""The tables and plots of benchmarks that take long, drawn from small results."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from benchmarks import augment, imbalance, transfer
+
+
+def test_augment_reports_the_median_of_ratios_within_rounds(tmp_path: Path) -> None:
+    rates = {
+        "this project": [100.0, 300.0, 200.0],
+        "Keras layers": [10.0, 10.0, 10.0],
+        "Albumentations": [50.0, 100.0, 100.0],
+    }
+    found = {name: {"mean": 0.0, "std": 0.0, "rates": each} for name, each in rates.items()}
+    line = augment.table({"32 px": found}).splitlines()[2]
+    assert line == "| 32 px | 200 | 10 | 100 | 20.0 (10.0 to 30.0) | 2.0 (2.0 to 3.0) |"
+    augment.plot({"32 px": found}, tmp_path / "augment.png")
+    assert (tmp_path / "augment.png").stat().st_size > 1000
+
+
+def test_augment_measures_this_project_beside_keras_layers() -> None:
+    setting = augment.Setting("16 px", 16, 8)
+    images = augment.draw_images(augment.NUM_IMAGES, 16, 16)
+    own = next(augment.this_project(setting, images))
+    peer = next(augment.keras_layers(setting, images))
+    assert own.shape == peer.shape == (8, 16, 16, 3)
+    # The one from 0 to 255, the other from 0 to 1.
+    np.testing.assert_allclose(np.mean(own) / 255, np.mean(peer), atol=0.1)
+
+
+def test_transfer_reports_mean_and_range_over_seeds(tmp_path: Path) -> None:
+    rows: list[dict[str, Any]] = [
+        {"set": "digits", "labels": labels, "method": method, "seed": seed, "accuracy": accuracy}
+        for labels in (5, 20)
+        for method in transfer.METHODS
+        for seed, accuracy in enumerate((0.5, 0.7, 0.9))
+    ]
+    rows = [row for row in rows if (row["labels"], row["method"]) != (20, "scratch")]
+    lines = transfer.table_of(rows).splitlines()
+    figures = "0.700 (0.500–0.900)"
+    assert lines[2] == f"| digits | 5 | {figures} | {figures} | {figures} | {figures} |"
+    assert lines[3] == f"| digits | 20 | {figures} | {figures} |  | {figures} |"
+    transfer.draw(rows, tmp_path / "transfer.png")
+    assert (tmp_path / "transfer.png").stat().st_size > 1000
+
+
+def test_imbalance_reports_every_way() -> None:
+    recalls = {name: {"recall": 0.2} for name in imbalance.RARE} | {"rings": {"recall": 0.8}}
+    figures = imbalance.figures_of({"test": {"per_class": recalls, "macro_f1": 0.6}})
+    assert figures["common"] == 0.8
+    rows = [{"way": way, "seed": 0, **figures} for way in imbalance.WAYS]
+    table = imbalance.table_of(rows)
+    for way in imbalance.WAYS:
+        cells = ["0.200 (0.200–0.200)", "0.800 (0.800–0.800)", "0.600 (0.600–0.600)"]
+        assert f"| {way} | {' | '.join(cells)} |" in table
