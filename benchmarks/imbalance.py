@@ -1,8 +1,8 @@
 """What is done about rare classes, and what that does: recall of the rare and of the common.
 
 `textures` with 160 training images of seven classes and 10 of the other three (waves,
-weave, zigzag); validation and test have as many of each. A linear head on the frozen
-features of a pretrained backbone, five ways:
+weave, zigzag); validation and test have as many of each. The head of the preset on the
+frozen features of a pretrained backbone, five ways:
 
     plain          cross-entropy
     weights        train.class_weights = "balanced"
@@ -10,7 +10,7 @@ features of a pretrained backbone, five ways:
     focal+weights  both
     oversample     train.oversample = "balanced", for as many steps as the others take
 
-    python benchmarks/imbalance.py --out runs/imbalance --backbone squeezenet1_1.imagenet
+    python benchmarks/imbalance.py --out runs/imbalance
 
 Runs that are finished are not repeated. Writes OUT/imbalance.json and OUT/imbalance.md.
 """
@@ -83,9 +83,9 @@ def table_of(rows: list[dict[str, Any]]) -> str:
 
 def main(
     out: Annotated[Path, typer.Option(help="Where runs and results go.")],
-    seeds: Annotated[int, typer.Option(help="How many seeds.")] = 3,
+    seeds: Annotated[int, typer.Option(help="How many seeds.")] = 5,
     epochs: Annotated[int, typer.Option(help="Epochs of every network.")] = 16,
-    backbone: str = "micro_resnet_m.cifar10",
+    backbone: str = "micro_resnet_s.cifar10",
 ) -> None:
     """Trains what is not there yet, and writes the table."""
     out.mkdir(parents=True, exist_ok=True)

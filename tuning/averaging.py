@@ -23,12 +23,12 @@ def weights_to_keep(model: Any) -> list[np.ndarray]:
 
     Returns:
         In the order of `model.weights`. What is not trained (moving statistics) has
-        no average and comes as it is.
+        no average and comes as it is, and before the first step nothing has.
     """
     # Mixed precision by float16 wraps the optimizer.
     optimizer = getattr(model.optimizer, "inner_optimizer", model.optimizer)
     averages = {}
-    if optimizer.use_ema:
+    if optimizer.use_ema and int(optimizer.iterations):
         kept = optimizer._model_variables_moving_average
         averages = {id(v): mean for v, mean in zip(model.trainable_variables, kept, strict=True)}
     return [averages.get(id(weight), weight).numpy() for weight in model.weights]

@@ -155,6 +155,22 @@ def test_lower_blocks_change_less(
     np.testing.assert_allclose(np.array(moved[1:]) / moved[:-1], 0.1, rtol=0.5)
 
 
+def test_averaged_head_is_kept_where_fine_tuning_spoils_it(
+    tiny_folder: Path, tmp_path: Path
+) -> None:
+    recipe = _recipe(
+        optimizer={"ema": 0.9},
+        fine_tune={"blocks": 2, "epochs": 2, "gradual": 1, "learning_rate": 10.0},
+        stopping={"monitor": "val_loss"},
+    )
+    run = train(tiny_folder, recipe, out=tmp_path / "run")
+    losses = {"head": [], "fine_tune": []}
+    for row in _history(run):
+        losses[row["phase"]].append(float(row["val_loss"]))
+    assert min(losses["head"]) < min(losses["fine_tune"]), "or this shows nothing"
+    assert run.metrics["val"]["loss"] == pytest.approx(min(losses["head"]), rel=1e-4)
+
+
 EVERYTHING: dict[str, Any] = {
     "head": {"activation": "rrelu", "input_dropout": 0.2},
     "optimizer": {"name": "adam", "learning_rate": 2.0, "accumulate": 3, "clip": "global_norm"},
