@@ -185,12 +185,8 @@ class Recipe(Config):
                 received=str(size),
                 mend=f"--set input.size={native} is its own",
             )
-        if self.augment.blends and self.input.batch_size == 1:
-            raise RecipeError(
-                "augment.policy blends images of a batch, and a batch is to have one",
-                expected="input.batch_size of 2 or more, or a policy without mixup and cutmix",
-                received=f"augment.policy = {str(self.augment)!r}, input.batch_size = 1",
-            )
+        if self.input.batch_size == 1:
+            self._check_online()
         if self.fine_tune.blocks and not frozen:
             raise RecipeError(
                 "fine_tune.blocks unfreezes a frozen backbone, and this one is trained throughout",
@@ -220,6 +216,23 @@ class Recipe(Config):
                 "tasks": {name: task.completed(name) for name, task in self.tasks.items()},
             }
         )
+
+    def _check_online(self) -> None:
+        """Refuses what a batch of one image has no use for."""
+        if self.augment.blends:
+            raise RecipeError(
+                "augment.policy blends images of a batch, and a batch is to have one",
+                expected="input.batch_size of 2 or more, or a policy without mixup and cutmix",
+                received=f"augment.policy = {str(self.augment)!r}, input.batch_size = 1",
+            )
+        hidden = self.head.hidden or any(task.hidden for task in self.tasks.values())
+        if hidden and self.head.batch_norm:
+            raise RecipeError(
+                "batch normalisation takes the mean of a batch away, which is all of one image",
+                expected="input.batch_size of 2 or more, or head.batch_norm = false",
+                received="input.batch_size = 1, head.batch_norm = true",
+                mend="--set head.batch_norm=false",
+            )
 
     def _check_normalisation(self, kept: bool, own: str) -> None:
         """Refuses pixels that the backbone could not make anything of."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 from typing import Annotated, Literal
 
@@ -15,17 +16,18 @@ from zoo.heads import Width
 from zoo.tasks import TASK_KINDS, Task
 
 
-def _is_free(name: str) -> str:
+def _fits(name: str) -> str:
     # Keras calls the figures of validation so, and those of a task begin with its name.
     if name == "val" or name.startswith("val_"):
         expected = "a name that does not begin with val, as figures of validation do"
         raise PydanticCustomError("task_name", expected)
+    if not re.fullmatch(r"[a-z][a-z0-9_]{0,63}", name):
+        expected = "a name of small letters, digits and _, a letter first and 64 in all at most"
+        raise PydanticCustomError("task_name", expected)
     return name
 
 
-TaskName = Annotated[
-    str, Field(pattern=r"^[a-z][a-z0-9_]*$", max_length=64), AfterValidator(_is_free)
-]
+TaskName = Annotated[str, AfterValidator(_fits)]
 """What a task may be called: the outputs of an exported model are named after it."""
 
 

@@ -15,6 +15,7 @@ import numpy as np
 import pytest
 
 from pipelines import Recipe, Run, evaluate, train
+from pipelines.presets import HEADS
 from tuning.clipping import CLIPPINGS
 from tuning.losses import LOSSES
 from tuning.optimizers import OPTIMIZERS
@@ -73,6 +74,14 @@ def _recipes() -> list[dict[str, dict[str, Any]]]:
 RECIPES = _recipes()
 
 
+def _check_reloaded(run: Run) -> None:
+    """What was measured before saving is what the file on disk says."""
+    assert np.isfinite(run.metrics["train"]["loss"])
+    again = evaluate(Run.open(run.path), "digits", split="val")["val"]
+    assert again["loss"] == pytest.approx(run.metrics["val"]["loss"], rel=1e-5)
+    assert again["confusion_matrix"] == run.metrics["val"]["confusion_matrix"]
+
+
 def test_no_row_is_left_out() -> None:
     for path, table in TABLES.items():
         section, _, setting = path.partition(".")
@@ -80,16 +89,22 @@ def test_no_row_is_left_out() -> None:
 
 
 @pytest.mark.slow
+@pytest.mark.parametrize("name", HEADS)
+def test_ready_made_head_trains_saves_reloads_and_answers_the_same(
+    name: str, tmp_path: Path
+) -> None:
+    plain = {section: TINY[section] for section in TINY if section != "head"}
+    run = train("digits", Recipe.from_settings(plain, HEADS[name].settings), out=tmp_path / "run")
+    _check_reloaded(run)
+
+
+@pytest.mark.slow
 @pytest.mark.parametrize("layer", RECIPES, ids=_optimizer)
 def test_recipe_trains_saves_reloads_and_answers_the_same(layer: Any, tmp_path: Path) -> None:
     recipe = Recipe.from_settings(TINY, layer)
     run = train("digits", recipe, out=tmp_path / "run")
-    assert np.isfinite(run.metrics["train"]["loss"])
     assert run.recipe.penalty == recipe.penalty.completed()
-    # What was measured before saving, and what the file on disk says.
-    again = evaluate(Run.open(tmp_path / "run"), "digits", split="val")["val"]
-    assert again["loss"] == pytest.approx(run.metrics["val"]["loss"], rel=1e-5)
-    assert again["confusion_matrix"] == run.metrics["val"]["confusion_matrix"]
+    _check_reloaded(run)
     figures = run.metrics["head"]
     assert figures["num_weights"] == sum(part["num_weights"] for part in figures["layers"].values())
     assert list(figures["layers"]) == ["hidden1", "hidden2", "logits"]

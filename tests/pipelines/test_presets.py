@@ -32,6 +32,18 @@ def test_head_preset_fits_every_kind_of_image(name: str) -> None:
             assert settings.items() <= dumped[section].items()
 
 
+def test_head_of_the_notes_is_what_they_recommend() -> None:
+    recipe = Recipe.preset("digits", head="notes").completed()
+    assert recipe.head.initializer.startswith("he_")
+    assert recipe.head.activation == "elu"
+    assert recipe.head.hidden
+    assert recipe.head.batch_norm
+    assert (recipe.head.input_dropout, recipe.head.dropout) == (0.2, 0.5)
+    assert recipe.optimizer.name == "nesterov"
+    assert recipe.schedule.name == "constant"
+    assert recipe.penalty.name == "none"
+
+
 def test_unknown_head_names_the_nearest() -> None:
     with pytest.raises(UnknownNameError, match=r"Unknown head 'modem'\. Did you mean 'modern'"):
         Recipe.preset(head="modem")

@@ -192,6 +192,14 @@ def test_unknown_name_names_the_nearest(layer: Any, kind: type[Exception], messa
             r"lion takes steps that do not grow with the gradient.*--set penalty\.name=l2",
         ),
         (
+            {"input": {"batch_size": 1}, "head": {"hidden": [8]}},
+            r"batch normalisation takes .* --set head\.batch_norm=false",
+        ),
+        (
+            {"input": {"batch_size": 1}, "tasks": {"a": {"hidden": [8]}}},
+            r"expected input\.batch_size of 2 or more",
+        ),
+        (
             {"optimizer": {"ema": 0.9}, "penalty": {"name": "elastic_net"}},
             r"optimizer\.ema undoes L1",
         ),
@@ -204,6 +212,11 @@ def test_unknown_name_names_the_nearest(layer: Any, kind: type[Exception], messa
 def test_settings_that_contradict_each_other_are_refused(layer: Any, message: str) -> None:
     with pytest.raises(RecipeError, match=message):
         Recipe.from_settings(layer).completed()
+
+
+def test_one_image_a_step_suits_a_head_without_batch_normalisation() -> None:
+    for head in ({"hidden": []}, {"hidden": [8], "batch_norm": False}):
+        Recipe.from_settings({"input": {"batch_size": 1}, "head": head}).completed()
 
 
 def test_later_settings_win_and_keep_what_they_do_not_name() -> None:

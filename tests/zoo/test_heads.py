@@ -65,6 +65,45 @@ def test_order_of_the_layers() -> None:
     ]
 
 
+@pytest.mark.parametrize("position", ["before", "after"])
+def test_hidden_layer_is_its_formula_in_training_and_when_asked(position: Any) -> None:
+    config = HeadConfig(hidden=(5,), batch_norm_position=position, dropout=0.0)
+    features = keras.Input(FEATURES.shape[1:])
+    model = keras.Model(features, build_trunk(features, config))
+    norm = model.get_layer("hidden1_norm")
+    rng = np.random.default_rng(1)
+    norm.set_weights([rng.uniform(0.5, 2, 5) for _ in norm.weights])
+    gamma, beta, mean, variance = norm.get_weights()
+    kernel, *bias = model.get_layer("hidden1").get_weights()
+
+    def hidden(of_batch: bool) -> np.ndarray:
+        def normalise(x: np.ndarray) -> np.ndarray:
+            mu, sigma2 = (x.mean(axis=0), x.var(axis=0)) if of_batch else (mean, variance)
+            return gamma * (x - mu) / np.sqrt(sigma2 + 1e-3) + beta
+
+        def elu(x: np.ndarray) -> np.ndarray:
+            return np.where(x > 0, x, np.expm1(np.minimum(x, 0)))
+
+        x = POOLED["avg"] @ kernel + sum(bias)
+        return elu(normalise(x)) if position == "before" else normalise(elu(x))
+
+    np.testing.assert_allclose(model(FEATURES), hidden(False), rtol=1e-4, atol=1e-5)
+    np.testing.assert_allclose(model(FEATURES, training=True), hidden(True), rtol=1e-4, atol=1e-5)
+
+
+def test_dropout_drops_its_share_while_training_and_nothing_when_asked() -> None:
+    keras.utils.set_random_seed(0)
+    features = keras.Input((1, 1, 5000))
+    config = HeadConfig(input_dropout=0.2)
+    model = keras.Model(features, build_trunk(features, config))
+    ones = np.ones((2, 1, 1, 5000), np.float32)
+    np.testing.assert_array_equal(model(ones), 1)
+    trained = np.asarray(model(ones, training=True))
+    # Five standard errors; what is left makes up for what is not.
+    assert (trained == 0).mean() == pytest.approx(0.2, abs=5 * np.sqrt(0.16 / trained.size))
+    np.testing.assert_allclose(trained[trained != 0], 1 / 0.8, rtol=1e-6)
+
+
 def test_linear_head_is_softmax_regression_whatever_the_hidden_layers_would_be() -> None:
     assert _kinds(_build(HeadConfig(activation="prelu", dropout=0.9))) == [
         "GlobalAveragePooling2D",
