@@ -12,6 +12,7 @@ import pytest
 import tensorflow as tf
 from PIL import Image
 
+from zoo.activations import ACTIVATIONS
 from zoo.classifier import build_classifier
 from zoo.errors import ExportError, RunError
 from zoo.export import check_savedmodel, export_savedmodel, next_version, write_savedmodel
@@ -109,6 +110,20 @@ def test_both_signatures_answer_as_the_classifier(
                 NAMES[i] for i in order
             ]
             np.testing.assert_allclose(answer["top_scores"][0], expected[order], atol=1e-5)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("name", [row.name for row in ACTIVATIONS.values() if row.own])
+def test_activation_of_this_project_is_exported_to_a_process_without_it(
+    name: str, images: list[Path], tmp_path: Path
+) -> None:
+    keras.utils.set_random_seed(3)
+    head = HeadConfig(hidden=(8,), activation=name)
+    model = build_classifier("micro_resnet_s", 32, head, len(NAMES), frozen=True)
+    batch = np.stack([TRANSFORM(file.read_bytes()) for file in images[:4]])
+    answers = np.asarray(model.predict(batch, verbose=0))
+    # A fresh process that has TensorFlow alone answers the same, or it raises.
+    export_savedmodel(model, TRANSFORM, TASKS, tmp_path, images=images[:4], answers=answers)
 
 
 def test_second_export_is_the_next_version(
