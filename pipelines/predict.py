@@ -222,7 +222,7 @@ def _open_savedmodel(folder: Path) -> tuple[_Ask, tuple[Task, ...]]:
                 expected=f"an output {task.output}"
                 if size is None
                 else f"{size} classes, one for each of {task.output}",
-                received=", ".join(serve.structured_outputs)
+                received=", ".join(sorted(serve.structured_outputs))
                 if size is None
                 else str(task.num_outputs),
                 mend=mend,

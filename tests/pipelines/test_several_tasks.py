@@ -257,6 +257,16 @@ def test_one_task_alone_may_have_a_name(data: Path, tmp_path: Path) -> None:
     assert list(run.predict([data.with_name("00.png")])[0].tasks) == ["light"]
 
 
+def test_blocks_are_unfrozen_for_several_tasks_too(run: Run, data: Path, tmp_path: Path) -> None:
+    settings = {"fine_tune": {"blocks": 1, "epochs": 1}, "train": {"epochs": 1}}
+    recipe = Recipe.from_settings(run.recipe.model_dump(exclude_none=True), settings)
+    tuned = train(data, recipe, out=tmp_path / "run")
+    with (tuned.path / "history.csv").open(newline="") as file:
+        assert [row["phase"] for row in csv.DictReader(file)] == ["head", "fine_tune"]
+    layers = {"hidden1", "colour_hidden1", "colour_logits", "tags_logits", "light_logits"}
+    assert set(tuned.metrics["head"]["layers"]) == layers
+
+
 def test_another_column_is_another_recipe_and_other_data(
     run: Run, data: Path, tmp_path: Path
 ) -> None:
