@@ -63,6 +63,33 @@ class Devices:
         """The context in which models and optimizers are made."""
         return self.strategy.scope() if self.strategy else contextlib.nullcontext()
 
+    def make_repeatable(self, seed: int) -> None:
+        """Seeds what Keras draws from; has TensorFlow run the same kernels in the same order.
+
+        Args:
+            seed: Of the run.
+        """
+        import keras
+
+        keras.utils.set_random_seed(seed)
+        if self.repeatable and keras.backend.backend() == "tensorflow":
+            import tensorflow as tf
+
+            tf.config.experimental.enable_op_determinism()
+
+    def synchronise(self, model: Any) -> None:
+        """Has batch normalisation take its statistics over all devices.
+
+        Otherwise each keeps moving statistics of its own, of which one device's would be
+        saved: a resumed run would then go on from others than it had.
+
+        Args:
+            model: A Keras model, in this scope.
+        """
+        for layer in model._flatten_layers():
+            if self.num_replicas > 1 and hasattr(layer, "synchronized"):
+                layer.synchronized = True
+
 
 @contextlib.contextmanager
 def quiet_start() -> Iterator[None]:

@@ -83,12 +83,11 @@ class Fitting:
             source.train,
             recipe.input.preprocessing,
         )
-        _make_repeatable(recipe.seed, devices)
+        devices.make_repeatable(recipe.seed)
         with devices.scope():
             self.classifier = self._build()
             self._fit_stem()
-            if devices.num_replicas > 1:
-                _synchronise(self.classifier)
+            devices.synchronise(self.classifier)
             self.whole = logits_of(
                 self.classifier, frozen=bool(recipe.backbone.frozen), tasks=source.named_tasks
             )
@@ -328,28 +327,6 @@ class Fitting:
         for i, variable in enumerate(_state_of(self.logits)):
             variable.assign(arrays[f"now_{i}"])
         say(f"taking up after epoch {state['epoch'] + 1}")
-
-
-def _make_repeatable(seed: int, devices: Devices) -> None:
-    """Seeds what Keras draws from; has TensorFlow run the same kernels in the same order."""
-    import keras
-
-    keras.utils.set_random_seed(seed)
-    if devices.repeatable and keras.backend.backend() == "tensorflow":
-        import tensorflow as tf
-
-        tf.config.experimental.enable_op_determinism()
-
-
-def _synchronise(classifier: Any) -> None:
-    """Has batch normalisation take its statistics over all devices.
-
-    Otherwise each keeps moving statistics of its own, of which one device's would be
-    saved: a resumed run would then go on from others than it had.
-    """
-    for layer in classifier._flatten_layers():
-        if hasattr(layer, "synchronized"):
-            layer.synchronized = True
 
 
 def _state_of(model: Any) -> list[Any]:
