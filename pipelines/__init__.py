@@ -24,9 +24,11 @@ if TYPE_CHECKING:
     from pipelines.runs import Run
     from pipelines.sources import open_source
     from pipelines.train import train
+    from pipelines.tune import tune
 
 __all__ = [
     "Recipe", "Run", "audit", "evaluate", "export", "open_source", "predict", "preview", "train",
+    "tune",
 ]  # fmt: skip
 
 _HOMES = {

@@ -139,6 +139,65 @@ def train(
 
 
 @app.command()
+def tune(
+    out: Out,
+    data: OptionalData = "",
+    trials: Annotated[
+        int | None, typer.Option("--trials", min=1, help="How many, at most.  [default: 100]")
+    ] = None,
+    epochs: Annotated[
+        int | None, typer.Option("--epochs", min=1, help="Of a trial; left out, the recipe's.")
+    ] = None,
+    tuner: Annotated[
+        str | None, typer.Option("--tuner", help="See `zoo list tuners`.  [default: random]")
+    ] = None,
+    folds: Annotated[
+        int | None,
+        typer.Option("--folds", metavar="K", help="Score by the mean over K stratified folds."),
+    ] = None,
+    space: Annotated[
+        Path | None, typer.Option("--space", metavar="FILE.toml", help="What is searched.")
+    ] = None,
+    recipe: RecipeFile = None,
+    backbone: Annotated[
+        str, typer.Option("--backbone", metavar="NAME", help="See `zoo list backbones`.")
+    ] = "",
+    set_: Set = None,
+    retrain_on_val: Annotated[
+        bool, typer.Option("--retrain-on-val", help="Train the best on validation images too.")
+    ] = False,
+    resume: Annotated[bool, typer.Option("--resume", help="Go on where it stopped.")] = False,
+    as_json: Json = False,
+) -> None:
+    """Search settings of a head, and train the best."""
+    from pipelines.reports import in_short, show_search
+    from pipelines.tune import tune as tune_run
+
+    begun = out / "search" / "recipe.toml"
+    known = begun if resume and begun.is_file() else None
+    run = tune_run(
+        data,
+        _recipe(data, recipe or known, backbone, set_),
+        out=out,
+        trials=trials,
+        epochs=epochs,
+        tuner=tuner,
+        folds=folds,
+        space=space,
+        retrain_on_val=retrain_on_val or None,
+        resume=resume,
+    )
+    if as_json:
+        _print_json({**run.search, "metrics": run.metrics, "run": str(run.path)})
+        return
+    show_search(run.search)
+    for split in ("val", "test"):
+        if figures := run.metrics.get(split):
+            print("\n".join(f"{split}: {line}" for line in in_short(figures)))
+    print(f"run: {run.path}")
+
+
+@app.command()
 def pretrain(
     out: Out,
     data: OptionalData = "",

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import time
 from collections.abc import Mapping
 from typing import Any
@@ -54,6 +53,8 @@ class Fitting:
         recipe: Completed.
         source: The images.
         devices: What to train on.
+        stop_after: Epochs after which each phase is stopped, whatever its schedule was
+            made for; 0 goes to its end.
 
     Raises:
         RecipeError: The backbone has fewer blocks than are to be unfrozen, or the
@@ -62,9 +63,12 @@ class Fitting:
         WeightsError: The backbone's weights are not to be had.
     """
 
-    def __init__(self, run: Run, recipe: Recipe, source: Source, devices: Devices) -> None:
+    def __init__(
+        self, run: Run, recipe: Recipe, source: Source, devices: Devices, *, stop_after: int = 0
+    ) -> None:
         self.run, self.recipe, self.source, self.devices = run, recipe, source, devices
-        self.data_key = _fingerprint(source)
+        self.stop_after = stop_after
+        self.data_key = source.digest
         self.checkpoint = self._load_checkpoint()
         self.stopping = EarlyStopping(recipe.stopping)
         self.plateau = Plateau(recipe.schedule)
@@ -157,7 +161,7 @@ class Fitting:
                 self.stopping.wait = 0
                 self.plateau = Plateau(recipe.schedule)
             first = taken_up["epoch"] + 1 if resumed else phase.first_epoch
-            if first < phase.last_epoch and not self.stopping.stopped:
+            if first < self._last_epoch(phase) and not self.stopping.stopped:
                 self._fit_phase(number, phase, first, feed)
         self.stopping.restore_best(self.logits)
         if self.devices.precision == "float32" and self.devices.num_replicas == 1:
@@ -245,10 +249,13 @@ class Fitting:
         logits.optimizer.build(logits.trainable_variables)
         return feed
 
+    def _last_epoch(self, phase: Phase) -> int:
+        return min(phase.last_epoch, phase.first_epoch + (self.stop_after or phase.last_epoch))
+
     def _fit_phase(self, number: int, phase: Phase, first: int, feed: Feed) -> None:
         import keras
 
-        recipe, logits = self.recipe, self.logits
+        recipe, logits, last = self.recipe, self.logits, self._last_epoch(phase)
         stream = feed.train(first)
         epoch_started = time.perf_counter()
 
@@ -272,7 +279,7 @@ class Fitting:
             self.run.save_history(self.history)
             self._save_checkpoint(number, epoch)
             best = ", best" if self.stopping.best_epoch == epoch else ""
-            line = f"epoch {epoch + 1}/{phase.last_epoch} {phase.name}: "
+            line = f"epoch {epoch + 1}/{last} {phase.name}: "
             line += figures_in_words(recipe.all_tasks, measured)
             if "val_loss" in measured:
                 line += f"; val {figures_in_words(recipe.all_tasks, measured, 'val_')}"
@@ -282,9 +289,10 @@ class Fitting:
             stream.dataset,
             steps_per_epoch=stream.steps_per_epoch,
             initial_epoch=first,
-            epochs=phase.last_epoch,
-            validation_data=feed.validation,
-            validation_freq=validated_epochs(recipe.stopping, phase.first_epoch, phase.last_epoch),
+            epochs=last,
+            # What is trained on validates nothing.
+            validation_data=None if recipe.train.with_validation else feed.validation,
+            validation_freq=validated_epochs(recipe.stopping, phase.first_epoch, last),
             shuffle=False,
             verbose=0,
             callbacks=[
@@ -333,16 +341,3 @@ def _state_of(model: Any) -> list[Any]:
     """Every variable the next step depends on: weights, dropout's seeds, the optimizer's."""
     seeds = [v for v in model.variables if "seed_generator" in v.path]
     return [*model.weights, *seeds, *model.optimizer.variables]
-
-
-def _fingerprint(source: Source) -> str:
-    digest = hashlib.sha256(repr(source.class_names).encode())
-    for task in source.named_tasks:
-        digest.update(f"{task}\n".encode())
-    for split, examples in source.splits.items():
-        digest.update(f"{split}\n".encode())
-        for row in zip(examples.names, examples.labels, examples.digests, strict=True):
-            digest.update(f"{row}\n".encode())
-        for name, target in examples.targets.items():
-            digest.update(f"{name}\n".encode() + target.tobytes())
-    return digest.hexdigest()

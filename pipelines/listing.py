@@ -75,6 +75,12 @@ def _optimizers() -> tuple[Table[Any], Columns]:
     }
 
 
+def _tuners() -> tuple[Table[Any], Columns]:
+    from tuning.oracles import TUNERS
+
+    return TUNERS, {"at_once": lambda row: row.batch, "paper": lambda row: row.paper}
+
+
 def _losses() -> tuple[Table[Any], Columns]:
     from tuning.losses import LOSSES
 
@@ -158,6 +164,7 @@ LISTINGS: Mapping[str, Callable[[], tuple[Table[Any], Columns]]] = {
     "optimizers": _optimizers,
     "schedules": _schedules,
     "penalties": _penalties,
+    "tuners": _tuners,
     "clippings": _clippings,
     "losses": _losses,
     "tasks": _tasks,

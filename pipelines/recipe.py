@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -20,7 +20,7 @@ from pipelines.tasks import TaskConfig, TaskName, asked, check_combination
 from tuning.contradictions import check_training
 from tuning.optimizers import OptimizerConfig
 from tuning.penalties import PenaltyConfig
-from tuning.schedules import ScheduleConfig
+from tuning.schedules import SCHEDULES, ScheduleConfig
 from tuning.stopping import StoppingConfig
 from zoo.backbones import resolve
 from zoo.config import Config
@@ -168,6 +168,36 @@ class Recipe(Config):
         """Returns the recipe as TOML, every setting written out."""
         return tomlkit.dumps(self.model_dump(mode="json", exclude_none=True))
 
+    def with_values(self, values: Mapping[str, Any], *, instead_of: Sequence[str] = ()) -> Recipe:
+        """Returns the same with other values of some settings.
+
+        Args:
+            values: By path.
+            instead_of: Paths whose settings here do not count: what `values` does not name
+                of them takes its default.
+
+        Raises:
+            RecipeError: A value does not fit.
+
+        Example:
+            >>> Recipe().with_values({"head.dropout": 0.3}).head.dropout
+            0.3
+        """
+        settings = self.model_dump(mode="json", exclude_none=True)
+        for path in instead_of:
+            *sections, name = path.split(".")
+            inner = settings
+            for section in sections:
+                inner = inner.get(section, {})
+            inner.pop(name, None)
+        layers = []
+        for path, value in values.items():
+            layer: Any = value
+            for key in reversed(path.split(".")):
+                layer = {key: layer}
+            layers.append(layer)
+        return type(self).from_settings(settings, *layers)
+
     def completed(self) -> Recipe:
         """Returns the same with everything spelled out that was left to defaults.
 
@@ -197,6 +227,13 @@ class Recipe(Config):
             )
         self._check_normalisation(bool(frozen and weights), row.normalisation)
         check_training(self.optimizer, self.schedule, self.penalty, self.stopping)
+        if self.train.with_validation and SCHEDULES[self.schedule.name].by_validation:
+            raise RecipeError(
+                f"the schedule {self.schedule.name} waits for a validation that never comes",
+                expected="another schedule.name, or train.with_validation = false",
+                received=f"schedule.name = {self.schedule.name!r}",
+                mend="--set schedule.name=exponential",
+            )
         if self.tasks:
             check_combination(
                 self.tasks,

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Mapping
 from typing import Any
 
@@ -43,6 +44,30 @@ def _share(value: float | None) -> str:
 def _with_interval(figures: Mapping[str, Any], name: str) -> str:
     low, high = figures[f"{name}_interval"]
     return f"{figures[name]:.4f} (95 % interval {low:.4f} to {high:.4f})"
+
+
+def show_search(search: Mapping[str, Any], count: int = 10) -> None:
+    """Prints the best trials of a search.
+
+    Args:
+        search: As search.json holds it.
+        count: How many at most.
+    """
+    sign = -1 if search["objective"]["direction"] == "max" else 1
+    finished = [trial for trial in search["trials"] if trial["score"] is not None]
+    finished.sort(key=lambda trial: (sign * trial["score"], trial["loss"]))
+    folds = any(trial["score_std"] is not None for trial in finished)
+    rows = []
+    for trial in finished[:count]:
+        settings = (f"{path}={_value(v)}" for path, v in trial["hyperparameters"].items())
+        spread = [f"{trial['score_std']:.4f}"] if folds else []
+        rows.append([trial["id"], f"{trial['score']:.4f}", *spread, " ".join(settings)])
+    header = ["trial", search["objective"]["name"], *(["std"] if folds else []), "settings"]
+    print_grid(header, rows)
+
+
+def _value(value: Any) -> str:
+    return f"{value:.3g}" if isinstance(value, float) else json.dumps(value).strip('"')
 
 
 def show_evaluation(measured: Mapping[str, Mapping[str, Any]]) -> None:

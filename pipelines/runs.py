@@ -30,7 +30,8 @@ class Run:
     """A training job's directory.
 
     recipe.toml, labels.json, images.json, metrics.json, history.csv, model.keras,
-    logs/ for TensorBoard, and checkpoint/ for `--resume`.
+    logs/ for TensorBoard, and checkpoint/ for `--resume`; of `zoo tune` search.json and
+    search/ too.
 
     Args:
         path: The directory; `open` and `claim` check it.
@@ -165,6 +166,16 @@ class Run:
         return _read_json(file, dict) if file.exists() else {}
 
     @property
+    def search(self) -> dict[str, Any]:
+        """What search.json holds; empty where `zoo tune` has not found its best yet.
+
+        Raises:
+            RunError: The file is damaged.
+        """
+        file = self.path / "search.json"
+        return _read_json(file, dict) if file.exists() else {}
+
+    @property
     def class_names(self) -> tuple[str, ...]:
         """The classes, in the order of the model's outputs; of named tasks the first's.
 
@@ -240,6 +251,10 @@ class Run:
     def save_metrics(self, metrics: Mapping[str, Any]) -> None:
         """Writes metrics.json."""
         write_json(self.path / "metrics.json", metrics)
+
+    def save_search(self, search: Mapping[str, Any]) -> None:
+        """Writes search.json."""
+        write_json(self.path / "search.json", search)
 
     def save_history(self, rows: Sequence[Mapping[str, Any]]) -> None:
         """Writes history.csv, a row an epoch."""

@@ -58,6 +58,9 @@ class TrainConfig(Config):
             by N / (C × N_class).
         oversample: `balanced` shows as many images of every class in an epoch as the
             commonest has: rare ones come round several times, augmented anew.
+        with_validation: Whether validation images are trained on like the others, once
+            everything has been chosen by them. Nothing is validated then: training goes
+            to its last epoch, whose weights are kept.
     """
 
     epochs: Annotated[int, Field(ge=1)] = 30
@@ -66,6 +69,7 @@ class TrainConfig(Config):
     focal_gamma: Annotated[float, Field(ge=0, le=10)] = 2.0
     class_weights: Literal["none", "balanced"] = "none"
     oversample: Oversample = "none"
+    with_validation: bool = False
 
     @field_validator("loss")
     @classmethod

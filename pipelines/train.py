@@ -3,16 +3,18 @@
 from __future__ import annotations
 
 import time
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from pipelines.devices import prepare_devices, quiet_start
+from pipelines.devices import Devices, prepare_devices, quiet_start
 from pipelines.evaluate import answer_splits
 from pipelines.fitting import Fitting
 from pipelines.progress import say
 from pipelines.recipe import Recipe
 from pipelines.runs import Run
 from pipelines.sources import Source, describe, kind_of, open_source, preset_of
+from pipelines.sources.labelled import join_examples
 from pipelines.task_metrics import measure_tasks
 from tuning.penalties import weigh
 from zoo.classifier import head_kernels
@@ -48,7 +50,7 @@ def train(
     if recipe is None:
         resumable = resume and run.recipe_file.is_file()
         recipe = run.recipe if resumable else Recipe.preset(preset_of(str(data)))
-    source_name = _lasting(str(data) or recipe.data.source)
+    source_name = lasting_name(str(data) or recipe.data.source)
     recipe = recipe.completed().model_copy(
         update={"data": recipe.data.model_copy(update={"source": source_name})}
     )
@@ -59,13 +61,51 @@ def train(
         return run
     with quiet_start():
         devices = prepare_devices(recipe.device)
-    source = open_source(source_name, recipe.data, seed=recipe.seed, tasks=recipe.asked_tasks)
+    source = open_images(recipe, data or source_name)
+    say(f"augmentation {recipe.augment}")
+    say(f"training on {devices.description}")
+    return train_on(run, recipe, source, devices, started=started)
+
+
+def open_images(recipe: Recipe, name: str | Path) -> Source:
+    """Reads the images a recipe trains on, and says what was found.
+
+    Args:
+        recipe: Its `data.source` is read.
+        name: What the user calls them.
+
+    Raises:
+        DataError: The images or labels cannot be trained on.
+    """
+    data = recipe.data
+    source = open_source(data.source, data, seed=recipe.seed, tasks=recipe.asked_tasks)
     for line in describe(source):
         say(line)
     counts = ", ".join(f"{len(examples)} {name}" for name, examples in source.splits.items())
-    say(f"{data or source_name}: {_in_words(source)}, {counts} images")
-    say(f"augmentation {recipe.augment}")
-    say(f"training on {devices.description}")
+    say(f"{name}: {_in_words(source)}, {counts} images")
+    return source
+
+
+def train_on(run: Run, recipe: Recipe, source: Source, devices: Devices, *, started: float) -> Run:
+    """Trains on images that were read already, and measures what came of it.
+
+    Args:
+        run: Its directory, checked.
+        recipe: Completed.
+        source: The images.
+        devices: What to train on.
+        started: When the job began, by `time.perf_counter`.
+
+    Returns:
+        The finished run.
+
+    Raises:
+        RecipeError: The recipe does not fit the data.
+        RunError: The run's checkpoint was made from other images.
+        TrainingError: The loss is no longer a number.
+    """
+    if recipe.train.with_validation:
+        source = replace(source, train=join_examples([source.train, source.val]))
     # All that can be wrong with the input is found out before the first file is written.
     job = Fitting(run, recipe, source, devices)
     recipe = job.compute_features()
@@ -79,6 +119,7 @@ def train(
     metrics: dict[str, Any] = {
         name: measure_tasks(source.splits[name], answers, source.tasks)
         for name, answers in answer_splits(model, recipe, source, job.measurable).items()
+        if name != "val" or not recipe.train.with_validation
     }
     metrics["head"] = weigh(
         head_kernels(model, recipe.backbone.name), recipe.penalty.l1 or 0, recipe.penalty.l2 or 0
@@ -109,7 +150,11 @@ def _in_words(source: Source) -> str:
     return ", ".join(parts)
 
 
-def _lasting(data: str) -> str:
-    """A name that means the same data set from any working folder."""
+def lasting_name(data: str) -> str:
+    """Returns a name that means the same data set from any working folder.
+
+    Args:
+        data: DATA as the command line takes it.
+    """
     on_disk = kind_of(data).name in ("folder", "csv")
     return str(Path(data).resolve()) if on_disk else data

@@ -261,5 +261,7 @@ def _schedule(
     schedule = build_schedule(config, 1.0, num_steps, steps_per_epoch)
     if isinstance(schedule, float):
         return np.full(num_steps, schedule, np.float32)
-    rate_at = tf.function(lambda: tf.map_fn(schedule, tf.range(num_steps), tf.float32))
+    rate_at = tf.function(
+        lambda: tf.map_fn(schedule, tf.range(num_steps), fn_output_signature=tf.float32)
+    )
     return np.asarray(rate_at())

@@ -10,6 +10,7 @@ whose gradient is for every head that of its own.
 from __future__ import annotations
 
 from collections.abc import Sequence
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -83,8 +84,10 @@ class Stack:
         self._optimizer._clip_gradients = self._clip  # each head's apart from the others'
         self._fresh = [_condensed(variable.numpy()) for variable in self._optimizer.variables]
         self._loss = build_loss(shape.loss, focal_gamma=shape.focal_gamma)
-        self._train = tf.function(self._take_steps, autograph=False, reduce_retracing=True)
-        self._validate = tf.function(self._measure, autograph=False, reduce_retracing=True)
+        # Partials, for TensorFlow takes methods of one name for one function traced too often.
+        options = {"autograph": False, "reduce_retracing": True}
+        self._train = tf.function(partial(self._take_steps), **options)
+        self._validate = tf.function(partial(self._measure), **options)
 
     def fill(self, members: Sequence[Member]) -> None:
         """Puts heads into the stack, at their start.

@@ -60,7 +60,7 @@ class Labelled:
 
     def joined(self) -> Labelled:
         """Returns the same with all images in the one split `all`."""
-        return replace(self, splits={"all": _join(list(self.splits.values()))})
+        return replace(self, splits={"all": join_examples(list(self.splits.values()))})
 
 
 def open_labelled(data: str, config: DataConfig, tasks: Sequence[Task]) -> Labelled:
@@ -148,7 +148,7 @@ def _read_any_split(data: str, tasks: Sequence[Task]) -> Listing:
         empty += [f"{above}/{name}" for name in part.empty]
         outside += [replace(remark, name=f"{above}/{remark.name}") for remark in part.outside]
         if part.splits:
-            examples = _join(list(part.splits.values()))
+            examples = join_examples(list(part.splits.values()))
             relabel = np.array([class_names.index(name) for name in part.class_names])
             splits[split] = replace(
                 examples,
@@ -175,8 +175,12 @@ def _judging_folders(root: Path) -> dict[str, Path]:
     return splits if alone else {}
 
 
-def _join(parts: Sequence[Examples]) -> Examples:
-    """Returns the examples of one source's splits as one."""
+def join_examples(parts: Sequence[Examples]) -> Examples:
+    """Returns the examples of one source's splits as one.
+
+    Args:
+        parts: The splits, one or more.
+    """
     import numpy as np
 
     files = [file for part in parts for file in part.files or ()]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -129,6 +130,20 @@ class Source:
         """The splits there are, by name, in the order train, val, test."""
         named = {"train": self.train, "val": self.val, "test": self.test}
         return {name: examples for name, examples in named.items() if examples is not None}
+
+    @property
+    def digest(self) -> str:
+        """SHA-256 of what is trained and measured on: images, labels, splits and tasks."""
+        digest = hashlib.sha256(repr(self.class_names).encode())
+        for task in self.named_tasks:
+            digest.update(f"{task}\n".encode())
+        for split, examples in self.splits.items():
+            digest.update(f"{split}\n".encode())
+            for row in zip(examples.names, examples.labels, examples.digests, strict=True):
+                digest.update(f"{row}\n".encode())
+            for name, target in examples.targets.items():
+                digest.update(f"{name}\n".encode() + target.tobytes())
+        return digest.hexdigest()
 
 
 @dataclass(frozen=True)

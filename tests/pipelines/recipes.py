@@ -131,6 +131,7 @@ _sections: dict[str, Any] = dict(
         focal_gamma=st.floats(0, 5),
         class_weights=_balanced,
         oversample=_balanced,
+        with_validation=st.booleans(),
     ),
     stopping=_section(monitor=st.sampled_from(["val_accuracy", "val_loss"]), **_stopping),
     fine_tune=_section(

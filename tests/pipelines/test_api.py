@@ -15,7 +15,7 @@ NAMES = sorted(pipelines.__all__)
 def test_public_names_are_these() -> None:
     assert NAMES == [
         "Recipe", "Run", "audit", "evaluate", "export", "open_source", "predict",
-        "preview", "train",
+        "preview", "train", "tune",
     ]  # fmt: skip
 
 

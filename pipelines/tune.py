@@ -1,0 +1,229 @@
+"""Tune: many settings tried, the best of them trained."""
+
+from __future__ import annotations
+
+import shutil
+import time
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from pydantic import ValidationError
+
+from pipelines.devices import prepare_devices, quiet_start
+from pipelines.progress import say
+from pipelines.recipe import Recipe
+from pipelines.runs import Run
+from pipelines.search_plan import FOLDER, Plan, claim_search
+from pipelines.settings import read_settings
+from pipelines.sources import preset_of
+from pipelines.train import lasting_name, open_images, train_on
+from pipelines.trials import TrialTrainer
+from tuning.oracles import Asker
+from tuning.search import Journal, Search
+from tuning.space import Space
+from tuning.trial import Result, Trial, best_first
+from zoo.errors import InputError, TrainingError
+
+
+def tune(
+    data: str | Path,
+    recipe: Recipe | None = None,
+    *,
+    out: str | Path,
+    trials: int | None = None,
+    epochs: int | None = None,
+    tuner: str | None = None,
+    folds: int | None = None,
+    space: str | Path | Mapping[str, Any] | None = None,
+    retrain_on_val: bool | None = None,
+    resume: bool = False,
+) -> Run:
+    """Searches settings of a recipe, and trains the best.
+
+    What is left out is, with `resume`, what the search was started with.
+
+    Args:
+        data: DATA as the command line takes it; empty takes the recipe's.
+        recipe: What trials change settings of; left out, the preset that suits the data.
+        out: The run's directory, new unless `resume`.
+        trials: How many, at most; left out, 100.
+        epochs: Of a trial, at most; left out, the recipe's.
+        tuner: A row of TUNERS; left out, `random`.
+        folds: Scores by the mean over so many stratified folds of all images but the test
+            images; left out or 0, by the validation images.
+        space: What is searched: a TOML file, or what such a file holds, as
+            `tuning.space` says; left out, what matters in a head.
+        retrain_on_val: Whether the best recipe is trained on the validation images too.
+        resume: Go on where an interrupted search stood. Finished trials are not
+            repeated, and the search ends as it would have.
+
+    Returns:
+        The run of the best recipe, with `search.json` beside what every run has.
+
+    Raises:
+        DataError: The images or labels cannot be trained on.
+        RecipeError: The recipe or the space does not fit itself or the data.
+        RunError: `out` is taken, or its search was started with something else.
+        TrainingError: Every trial failed.
+    """
+    started = time.perf_counter()
+    run = Run(Path(out))
+    begun = claim_search(run.path, resume=resume)
+    before, base = Plan.load(run.path) if begun else (Plan(), None)
+    recipe = recipe or base or Recipe.preset(preset_of(str(data)))
+    plan = _changed(
+        before,
+        trials=trials,
+        tuner=tuner,
+        folds=folds,
+        retrain_on_val=retrain_on_val,
+        space=space if space is None or isinstance(space, Mapping) else read_settings(Path(space)),
+    )
+    values: dict[str, Any] = {"data.source": lasting_name(str(data) or recipe.data.source)}
+    recipe = recipe.with_values(values | ({"train.epochs": epochs} if epochs else {}))
+    searched = plan.read_space(recipe)
+    with quiet_start():
+        devices = prepare_devices(recipe.device)
+    source = open_images(recipe, data or recipe.data.source)
+    journal = Journal(run.path / FOLDER / "journal.json", plan.fingerprint(recipe, source))
+    if run.finished:
+        say(f"{run.path} is finished already")
+        return run
+    say(f"searching {', '.join(searched.domains)}")
+    trainer = TrialTrainer(
+        recipe,
+        list(searched.domains),
+        source,
+        devices,
+        folds=plan.folds,
+        scratch=run.path / FOLDER / "trials",
+    )
+    if not begun:
+        plan.save(run.path, recipe)
+    earlier_s = journal.search_s
+    trainer.prepare()
+    search_started, prepared_s = time.perf_counter(), trainer.extract_s
+
+    def search_s() -> float:
+        extracted_s = trainer.extract_s - prepared_s
+        return earlier_s + time.perf_counter() - search_started - extracted_s
+
+    objective = Objective(recipe)
+    asker = Asker(
+        plan.tuner,
+        searched,
+        objective=objective.name,
+        maximise=objective.maximise,
+        trials=plan.trials,
+        epochs=recipe.train.epochs,
+        seed=recipe.seed,
+    )
+    search = Search(asker, journal, plan.trials, search_s)
+    _train_all(search, trainer, objective)
+    shutil.rmtree(trainer.scratch, ignore_errors=True)
+    best = best_first(search.done, maximise=objective.maximise)
+    if not best:
+        first, failed = search.done[0]
+        raise TrainingError(
+            f"all {len(search.done)} trials failed",
+            received=f"trial {first.id}: {failed.failure}",
+            mend="narrow the space, the learning rates first",
+        )
+    told = _search_json(search.done, best[0], objective, searched)
+
+    def save(wall_s: float) -> None:
+        times = {"wall_s": wall_s, "extract_s": trainer.extract_s, "search_s": search_s_total}
+        timing = {name: round(seconds, 3) for name, seconds in times.items()}
+        run.save_search({**told, "timing": timing})
+
+    search_s_total = search_s()
+    save(earlier_s + time.perf_counter() - started)
+    say(f"best: trial {best[0][0].id}, {objective.name} {best[0][1].score:.4f}; training it")
+    chosen = trainer.recipe_of(best[0][0])
+    if chosen.features.use:
+        features = chosen.features.model_copy(update={"engine": trainer.engine})
+        chosen = chosen.model_copy(update={"features": features})
+    chosen = plan.final(chosen, best[0][1].best_epoch)
+    run.check_same(chosen)
+    train_on(run, chosen, source, devices, started=time.perf_counter())
+    save(earlier_s + time.perf_counter() - started)
+    return run
+
+
+class Objective:
+    """What a score is.
+
+    Args:
+        recipe: Whose stopping says what is monitored.
+    """
+
+    def __init__(self, recipe: Recipe) -> None:
+        self.name = recipe.stopping.monitor
+        self.maximise = self.name != "val_loss"
+
+
+def _changed(plan: Plan, **settings: Any) -> Plan:
+    """Returns a plan with those of some settings that are not None."""
+    given = {name: value for name, value in settings.items() if value is not None}
+    try:
+        return Plan.model_validate({**plan.model_dump(), **given})
+    except ValidationError as error:
+        first = error.errors(include_url=False)[0]
+        said = first["msg"].removeprefix("Value error, ")
+        name = str(first["loc"][0])
+        raise InputError(f"--{name.replace('_', '-')} does not fit: {said}") from None
+
+
+def _train_all(search: Search, trainer: TrialTrainer, objective: Objective) -> None:
+    started, before = time.perf_counter(), len(search.done)
+    if before:
+        say(f"{before} of {search.num_trials} trials are done already")
+    while trials := search.ask(search.num_trials):
+        for results in trainer(trials):
+            search.tell(results)
+            for id_, result in results.items():
+                if result.failure:
+                    say(f"trial {id_} failed: {result.failure}")
+            done = len(search.done)
+            rate = (done - before) / (time.perf_counter() - started)
+            left = 0 if search.finished else search.num_trials - done
+            line = f"{done} of {search.num_trials} trials"
+            if best := best_first(search.done, maximise=objective.maximise):
+                trial, result = best[0]
+                line += f", best {objective.name} {result.score:.4f} (trial {trial.id})"
+            say(f"{line}, {left / rate:.0f} s left")
+    if len(search.done) < search.num_trials:
+        say(f"the space has no more than {len(search.done)} different trials")
+
+
+def _search_json(
+    done: Sequence[tuple[Trial, Result]],
+    best: tuple[Trial, Result],
+    objective: Objective,
+    space: Space,
+) -> dict[str, Any]:
+    """Returns what search.json holds, apart from the timing."""
+
+    def entry(trial: Trial, result: Result) -> dict[str, Any]:
+        told: dict[str, Any] = {
+            "id": trial.id,
+            "status": "FAILED" if result.score is None else "COMPLETED",
+            "score": result.score,
+            "score_std": result.score_std,
+            "hyperparameters": dict(trial.values),
+            "loss": result.loss,
+            "epochs": result.epochs,
+            "best_epoch": result.best_epoch,
+        }
+        return told | ({"failure": result.failure} if result.failure else {})
+
+    return {
+        "trials": [entry(trial, result) for trial, result in done],
+        "best": entry(*best),
+        "objective": {
+            "name": objective.name,
+            "direction": "max" if objective.maximise else "min",
+        },
+        "space": space.to_json(),
+    }

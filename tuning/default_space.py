@@ -1,0 +1,44 @@
+"""The space that is searched where no other is given: what matters in a head.
+
+Optimizers and widths are few on purpose: heads that share them train as one stack.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+# The learning rates span a factor of 10 to 30 to both sides of the optimizer's usual one.
+_RATES = {"nesterov": (1e-3, 0.3), "rmsprop": (1e-4, 1e-2), "adam": (1e-4, 3e-2)}
+# By He et al., 2015, Klambauer et al., 2017 and Glorot and Bengio, 2010.
+_INITIALIZERS = {
+    "he_normal": ["relu", "leaky_relu", "elu"],
+    "lecun_normal": ["selu"],
+    "glorot_normal": ["tanh"],
+}
+_HIDDEN = [[64], [256]]
+_STRENGTH = {"min": 1e-6, "max": 1e-2, "log": True}
+
+DEFAULT_SPACE: Mapping[str, Any] = {
+    "head.input_dropout": {"min": 0.0, "max": 0.6},
+    "head.hidden": [[], *_HIDDEN],
+    "head.dropout": {"min": 0.0, "max": 0.7, "when": {"head.hidden": _HIDDEN}},
+    "head.activation": {
+        "choice": [name for names in _INITIALIZERS.values() for name in names],
+        "when": {"head.hidden": _HIDDEN},
+    },
+    "head.initializer": [
+        {"choice": [initializer], "when": {"head.activation": names}}
+        for initializer, names in _INITIALIZERS.items()
+    ],
+    "head.batch_norm": {"choice": [True, False], "when": {"head.hidden": _HIDDEN}},
+    "optimizer.name": list(_RATES),
+    "optimizer.learning_rate": [
+        {"min": low, "max": high, "log": True, "when": {"optimizer.name": [name]}}
+        for name, (low, high) in _RATES.items()
+    ],
+    "schedule.name": ["constant", "exponential", "cosine"],
+    "penalty.name": ["none", "l1", "l2", "elastic_net"],
+    "penalty.l1": _STRENGTH | {"when": {"penalty.name": ["l1", "elastic_net"]}},
+    "penalty.l2": _STRENGTH | {"when": {"penalty.name": ["l2", "elastic_net"]}},
+}
