@@ -42,6 +42,8 @@ BORDERS = {
     "black": cv2.BORDER_CONSTANT,
 }
 
+_FLAGS = cv2.INTER_LINEAR | cv2.WARP_INVERSE_MAP
+
 # Batches are drawn side by side already; threads inside of each would only wait.
 cv2.setNumThreads(1)
 
@@ -57,6 +59,7 @@ class OpenCVRenderer:
 
     def __init__(self, plan: Plan, preprocessing: Preprocessing, border: str) -> None:
         self.preprocessing = preprocessing
+        self.dsize = preprocessing.size, preprocessing.size
         self.border = BORDERS[border]
         self.moves = bool(plan.of(Geometry))
         self.kernels = [_kernel(op) for op in plan.of(Pixels)]
@@ -143,36 +146,36 @@ class OpenCVRenderer:
     ) -> Image:
         size = self.preprocessing.size
         views = aligned((len(colour), size, size, 3))
-        if placed:
+        # What can be asked of the whole batch is: an image of 32 px is drawn in less time
+        # than NumPy takes for a few questions about it.
+        plain = np.eye(3, 4, dtype=np.float32)
+        coloured: list[bool] = (colour != plain).any((1, 2)).tolist()
+        if isinstance(placed, Resampling):
+            shrunk = (placed.soften.any(1) | (placed.block.max(1) > 1)).tolist()
+            bends = placed.matrix[:, 2, :2].any(1).tolist()
             extents = _extents(placed.matrix, size)
-        coloured = (colour != np.eye(3, 4, dtype=np.float32)).any((1, 2))
+        steps: list[tuple[Kernel, Any, Any]] = [
+            (kernel, drawn.any(1).tolist(), drawn.tolist())
+            for kernel, drawn in zip(self.kernels, pixels, strict=True)
+        ]
         for i, (image, view) in enumerate(zip(images, views, strict=False)):
-            if placed:
-                self._warp(image, view, Resampling(*(part[i] for part in placed)), extents[i])
+            if isinstance(placed, Resampling):
+                matrix = placed.matrix[i]
+                if shrunk[i]:
+                    part = Resampling(*(part[i] for part in placed))
+                    image, matrix = _shrink(image, *part, extents[i])
+                if bends[i]:
+                    cv2.warpPerspective(image, matrix, self.dsize, view, _FLAGS, self.border)
+                else:
+                    cv2.warpAffine(image, matrix[:2], self.dsize, view, _FLAGS, self.border)
             else:
                 np.copyto(view, image)
             if coloured[i]:
-                cv2.transform(view, colour[i], dst=view)
-            for kernel, parameters in zip(self.kernels, pixels, strict=True):
-                if parameters[i].any():
-                    kernel(view, *parameters[i].tolist())
+                cv2.transform(view, colour[i], view)
+            for kernel, happens, parameters in steps:
+                if happens[i]:
+                    kernel(view, *parameters[i])
         return views
-
-    def _warp(self, image: Image, view: Image, placed: Resampling, extent: Extent) -> None:
-        matrix, block, soften = placed
-        if soften.any() or block.max() > 1:
-            image, matrix = _shrink(image, matrix, block, soften, extent)
-        size = self.preprocessing.size
-        options: dict[str, Any] = {
-            "dsize": (size, size),
-            "dst": view,
-            "flags": cv2.INTER_LINEAR | cv2.WARP_INVERSE_MAP,
-            "borderMode": self.border,
-        }
-        if matrix[2, 0] or matrix[2, 1]:
-            cv2.warpPerspective(image, matrix, **options)
-        else:
-            cv2.warpAffine(image, matrix[:2], **options)
 
 
 def aligned(shape: tuple[int, ...]) -> Image:
