@@ -11,7 +11,7 @@ import tensorflow as tf
 from hypothesis import given, settings
 from scipy import ndimage
 
-from pipelines.augment import AUGMENTATIONS, AugmentConfig
+from pipelines.augment import AUGMENTATIONS, AugmentConfig, render_opencv
 from pipelines.augment.augmenter import Augmenter
 from pipelines.augment.geometry import Rotate, Shift, Zoom
 from pipelines.augment.operation import Operation
@@ -180,6 +180,19 @@ def test_views_are_the_same_whatever_threads_opencv_has() -> None:
     finally:
         cv2.setNumThreads(threads)
     np.testing.assert_array_equal(*found)
+
+
+@pytest.mark.parametrize("policy", ["rotate(30)|zoom(1.3)", "perspective(0.4)", "crop(0.3)"])
+def test_views_large_enough_for_four_channels_have_the_bits_of_three(
+    policy: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    images = tf.constant(np.stack([textured(150, 170, seed=seed) for seed in range(4)]))
+    plan = plan_of(*AugmentConfig(policy=policy).policy, size=render_opencv.WIDE_FROM)
+    renderer = renderer_of(plan, "opencv")
+    views = sample(plan, len(images))
+    wide = renderer.render(images, views)
+    monkeypatch.setattr(render_opencv, "WIDE_FROM", render_opencv.WIDE_FROM + 1)
+    np.testing.assert_array_equal(renderer.render(images, views), wide)
 
 
 @both
