@@ -166,27 +166,41 @@ def tune(
     retrain_on_val: Annotated[
         bool, typer.Option("--retrain-on-val", help="Train the best on validation images too.")
     ] = False,
+    workers: Annotated[
+        int,
+        typer.Option("--workers", metavar="N", min=0, help="Train trials in N more processes."),
+    ] = 0,
     resume: Annotated[bool, typer.Option("--resume", help="Go on where it stopped.")] = False,
     as_json: Json = False,
 ) -> None:
-    """Search settings of a head, and train the best."""
+    """Search settings of a head, and train the best.
+
+    On several machines give this command to each, with KerasTuner's variables
+    KERASTUNER_TUNER_ID (`chief` on one, other names on the others), KERASTUNER_ORACLE_IP
+    and KERASTUNER_ORACLE_PORT (where the chief listens). Whoever reaches that port can
+    take trials and tell results: there is no password, so keep it inside a network you trust.
+    """
     from pipelines.reports import in_short, show_search
+    from pipelines.roles import role
     from pipelines.tune import tune as tune_run
+    from pipelines.work import work
 
     begun = out / "search" / "recipe.toml"
     known = begun if resume and begun.is_file() else None
-    run = tune_run(
-        data,
-        _recipe(data, recipe or known, backbone, set_),
-        out=out,
-        trials=trials,
-        epochs=epochs,
-        tuner=tuner,
-        folds=folds,
-        space=space,
-        retrain_on_val=retrain_on_val or None,
-        resume=resume,
-    )
+    start = _recipe(data, recipe or known, backbone, set_)
+    settings: dict[str, Any] = {
+        "trials": trials,
+        "epochs": epochs,
+        "tuner": tuner,
+        "folds": folds,
+        "space": space,
+        "retrain_on_val": retrain_on_val or None,
+    }
+    if (me := role()) and not me.is_chief:
+        count = work(me, data, start, out=out, resume=resume, **settings)
+        print(f"{me.name}: {count} trials")
+        return
+    run = tune_run(data, start, out=out, workers=workers, resume=resume, **settings)
     if as_json:
         _print_json({**run.search, "metrics": run.metrics, "run": str(run.path)})
         return

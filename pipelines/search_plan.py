@@ -142,6 +142,11 @@ class Plan(Config):
         }
 
 
+def is_begun(path: Path) -> bool:
+    """Returns whether a directory holds a search to go on with."""
+    return (path / FOLDER / "plan.json").is_file()
+
+
 def claim_search(path: Path, *, resume: bool) -> bool:
     """Checks that a directory is free for a search, or holds one to go on with.
 
@@ -158,7 +163,7 @@ def claim_search(path: Path, *, resume: bool) -> bool:
     """
     check_destination(path, "--out")
     held = {p.name for p in path.iterdir()} if path.is_dir() else set()
-    begun = (path / FOLDER / "plan.json").is_file()
+    begun = is_begun(path)
     if begun and not resume:
         raise RunError(
             f"{path} already holds a search",

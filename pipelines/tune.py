@@ -3,23 +3,25 @@
 from __future__ import annotations
 
 import shutil
+import sys
 import time
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from pydantic import ValidationError
-
-from pipelines.devices import prepare_devices, quiet_start
 from pipelines.progress import say
 from pipelines.recipe import Recipe
+from pipelines.roles import ORACLE_IP, TUNER_ID, Role, role
 from pipelines.runs import Run
-from pipelines.search_plan import FOLDER, Plan, claim_search
-from pipelines.settings import read_settings
-from pipelines.sources import preset_of
-from pipelines.train import lasting_name, open_images, train_on
+from pipelines.search_job import SearchJob
+from pipelines.search_plan import FOLDER, claim_search
+from pipelines.search_reports import report_search
+from pipelines.train import train_on
 from pipelines.trials import TrialTrainer
+from pipelines.workers import LocalWorkers
+from tuning.chief import Chief
 from tuning.oracles import Asker
+from tuning.protocol import Address
 from tuning.search import Journal, Search
 from tuning.space import Space
 from tuning.trial import Result, Trial, best_first
@@ -37,6 +39,7 @@ def tune(
     folds: int | None = None,
     space: str | Path | Mapping[str, Any] | None = None,
     retrain_on_val: bool | None = None,
+    workers: int = 0,
     resume: bool = False,
 ) -> Run:
     """Searches settings of a recipe, and trains the best.
@@ -55,6 +58,9 @@ def tune(
         space: What is searched: a TOML file, or what such a file holds, as
             `tuning.space` says; left out, what matters in a head.
         retrain_on_val: Whether the best recipe is trained on the validation images too.
+        workers: So many processes of this machine train the trials, which changes no
+            result; 0 trains them in this one. On several machines KerasTuner's variables
+            say which process is the chief; see `pipelines.roles`.
         resume: Go on where an interrupted search stood. Finished trials are not
             repeated, and the search ends as it would have.
 
@@ -66,39 +72,31 @@ def tune(
         RecipeError: The recipe or the space does not fit itself or the data.
         RunError: `out` is taken, or its search was started with something else.
         TrainingError: Every trial failed.
+        WorkerError: There are no workers any more.
     """
     started = time.perf_counter()
+    me = role()
+    _check_role(me, workers)
     run = Run(Path(out))
     begun = claim_search(run.path, resume=resume)
-    before, base = Plan.load(run.path) if begun else (Plan(), None)
-    recipe = recipe or base or Recipe.preset(preset_of(str(data)))
-    plan = _changed(
-        before,
+    job = SearchJob.prepare(
+        data,
+        recipe,
+        run.path if begun else None,
         trials=trials,
+        epochs=epochs,
         tuner=tuner,
         folds=folds,
         retrain_on_val=retrain_on_val,
-        space=space if space is None or isinstance(space, Mapping) else read_settings(Path(space)),
+        space=space,
     )
-    values: dict[str, Any] = {"data.source": lasting_name(str(data) or recipe.data.source)}
-    recipe = recipe.with_values(values | ({"train.epochs": epochs} if epochs else {}))
-    searched = plan.read_space(recipe)
-    with quiet_start():
-        devices = prepare_devices(recipe.device)
-    source = open_images(recipe, data or recipe.data.source)
-    journal = Journal(run.path / FOLDER / "journal.json", plan.fingerprint(recipe, source))
+    plan, recipe, searched = job.plan, job.recipe, job.space
+    journal = Journal(run.path / FOLDER / "journal.json", job.fingerprint)
     if run.finished:
         say(f"{run.path} is finished already")
         return run
     say(f"searching {', '.join(searched.domains)}")
-    trainer = TrialTrainer(
-        recipe,
-        list(searched.domains),
-        source,
-        devices,
-        folds=plan.folds,
-        scratch=run.path / FOLDER / "trials",
-    )
+    trainer = job.build_trainer(run.path / FOLDER / "trials")
     if not begun:
         plan.save(run.path, recipe)
     earlier_s = journal.search_s
@@ -120,7 +118,11 @@ def tune(
         seed=recipe.seed,
     )
     search = Search(asker, journal, plan.trials, search_s)
-    _train_all(search, trainer, objective)
+    report = _Progress(search, objective)
+    if (me or workers) and not search.finished:
+        _serve(search, job.fingerprint, report, run, me, workers)
+    else:
+        _train_all(search, trainer, report)
     shutil.rmtree(trainer.scratch, ignore_errors=True)
     best = best_first(search.done, maximise=objective.maximise)
     if not best:
@@ -139,6 +141,7 @@ def tune(
 
     search_s_total = search_s()
     save(earlier_s + time.perf_counter() - started)
+    report_search(run.path, told)
     say(f"best: trial {best[0][0].id}, {objective.name} {best[0][1].score:.4f}; training it")
     chosen = trainer.recipe_of(best[0][0])
     if chosen.features.use:
@@ -146,7 +149,7 @@ def tune(
         chosen = chosen.model_copy(update={"features": features})
     chosen = plan.final(chosen, best[0][1].best_epoch)
     run.check_same(chosen)
-    train_on(run, chosen, source, devices, started=time.perf_counter())
+    train_on(run, chosen, job.source, job.devices, started=time.perf_counter())
     save(earlier_s + time.perf_counter() - started)
     return run
 
@@ -163,38 +166,79 @@ class Objective:
         self.maximise = self.name != "val_loss"
 
 
-def _changed(plan: Plan, **settings: Any) -> Plan:
-    """Returns a plan with those of some settings that are not None."""
-    given = {name: value for name, value in settings.items() if value is not None}
-    try:
-        return Plan.model_validate({**plan.model_dump(), **given})
-    except ValidationError as error:
-        first = error.errors(include_url=False)[0]
-        said = first["msg"].removeprefix("Value error, ")
-        name = str(first["loc"][0])
-        raise InputError(f"--{name.replace('_', '-')} does not fit: {said}") from None
+class _Progress:
+    """Says what came of trials, and how long the others will take.
+
+    Args:
+        search: Whose.
+        objective: What a score is.
+    """
+
+    def __init__(self, search: Search, objective: Objective) -> None:
+        self._search, self._objective = search, objective
+        self._started, self._before = time.perf_counter(), len(search.done)
+        if self._before:
+            say(f"{self._before} of {search.num_trials} trials are done already")
+
+    def __call__(self, results: Mapping[str, Result]) -> None:
+        search = self._search
+        for id_, result in results.items():
+            if result.failure:
+                say(f"trial {id_} failed: {result.failure}")
+        done = len(search.done)
+        rate = (done - self._before) / (time.perf_counter() - self._started)
+        left = 0 if search.finished else search.num_trials - done
+        line = f"{done} of {search.num_trials} trials"
+        if best := best_first(search.done, maximise=self._objective.maximise):
+            trial, result = best[0]
+            line += f", best {self._objective.name} {result.score:.4f} (trial {trial.id})"
+        say(f"{line}, {left / rate:.0f} s left")
+        if search.finished and done < search.num_trials:
+            say(f"the space has no more than {done} different trials")
 
 
-def _train_all(search: Search, trainer: TrialTrainer, objective: Objective) -> None:
-    started, before = time.perf_counter(), len(search.done)
-    if before:
-        say(f"{before} of {search.num_trials} trials are done already")
+def _train_all(search: Search, trainer: TrialTrainer, report: _Progress) -> None:
     while trials := search.ask(search.num_trials):
         for results in trainer(trials):
             search.tell(results)
-            for id_, result in results.items():
-                if result.failure:
-                    say(f"trial {id_} failed: {result.failure}")
-            done = len(search.done)
-            rate = (done - before) / (time.perf_counter() - started)
-            left = 0 if search.finished else search.num_trials - done
-            line = f"{done} of {search.num_trials} trials"
-            if best := best_first(search.done, maximise=objective.maximise):
-                trial, result = best[0]
-                line += f", best {objective.name} {result.score:.4f} (trial {trial.id})"
-            say(f"{line}, {left / rate:.0f} s left")
-    if len(search.done) < search.num_trials:
-        say(f"the space has no more than {len(search.done)} different trials")
+            report(results)
+
+
+def _serve(
+    search: Search,
+    fingerprint: Mapping[str, str],
+    report: _Progress,
+    run: Run,
+    me: Role | None,
+    workers: int,
+) -> None:
+    """Has workers train what is searched: those that join, or so many of this machine."""
+    address = me.address if me else Address()
+    with Chief(search, fingerprint, address, expected=max(1, workers), told=report) as chief:
+        if me:
+            say(f"waiting for workers at {chief.address}")
+            chief.wait()
+            return
+        # A worker reads the rest from the run.
+        command = [sys.executable, "-c", "from pipelines.cli import main; main()", "tune"]
+        command += ["--out", str(run.path), "--resume"]
+        with LocalWorkers(command, workers, chief, run.path / FOLDER / "workers"):
+            chief.wait()
+
+
+def _check_role(me: Role | None, workers: int) -> None:
+    if me and workers:
+        raise InputError(
+            f"--workers starts workers on this machine, {ORACLE_IP} waits for those of others",
+            expected="one of them",
+            mend=f"leave out --workers, or unset {ORACLE_IP}",
+        )
+    if me and not me.is_chief:
+        raise InputError(
+            f"{me.name} is a worker and has no run of its own",
+            expected=f"a {TUNER_ID} with `chief` in it",
+            mend="call pipelines.work.work on workers, or use the command line on all",
+        )
 
 
 def _search_json(

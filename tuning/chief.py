@@ -1,4 +1,4 @@
-"""Chief: gives a search's trials to workers on other processes or machines.
+"""Chief: gives a search's trials to workers in other processes or on other machines.
 
 KerasTuner's chief waits for ever for a worker that was killed. Here each worker has a
 lease that its signs of life renew, and the trials of one that falls silent are given to
@@ -15,59 +15,44 @@ from collections import Counter, deque
 from collections.abc import Callable, Mapping, Sequence
 from concurrent import futures
 from types import TracebackType
-from typing import Any, Protocol
+from typing import TYPE_CHECKING, Any
 
 from tuning.leases import Leases
 from tuning.protocol import LEASE_S, METHODS, SERVICE, Address, pack, unpack
+from tuning.trial import Result, Trial
 from zoo.errors import InputError, WorkerError
+
+if TYPE_CHECKING:
+    from tuning.search import Search
 
 PATIENCE_S = 600.0
 """Seconds a chief waits for a worker when it has none."""
 
+_SHARES = 2
+"""A worker is given a batch's trials in so many parts, should another be quicker."""
+
 _LOST_ALONE = 2
 """A trial fails when it was its worker's only one and the worker was lost, so many times."""
 
-Trial = Mapping[str, Any]
-"""JSON values; `id` names it."""
-
-
-class Asking(Protocol):
-    """A search as its workers see it, here or through a chief."""
-
-    def ask(self, count: int) -> Sequence[Trial]:
-        """Returns at most `count` trials to do; none when there are none for now."""
-
-    def tell(self, result: Mapping[str, Any]) -> None:
-        """Takes what became of a trial: `id`, and `failure` if it failed."""
-
-
-class Search(Asking, Protocol):
-    """A search as its chief sees it."""
-
-    @property
-    def remaining(self) -> int:
-        """How many trials have not been asked for yet."""
-
-    @property
-    def finished(self) -> bool:
-        """Whether there is nothing left to ask for or to be told."""
+_FAREWELL_S = 5.0
+"""Seconds workers have to leave when the search is over."""
 
 
 class Chief:
-    """Serves a search to workers until it is finished.
+    """Serves a search to workers that join it.
 
-    A context manager: it listens inside, and afterwards no longer. Whoever reaches its
-    port can take trials and tell results; there is no password.
+    A context manager: it listens inside. Whoever reaches its port can take trials and
+    tell results: there is no password.
 
     Args:
-        search: What gives trials and takes results; called from one thread at a time.
-        fingerprint: Of what a trial's result depends on besides its values; workers with
+        search: What trials are asked of and results told to, by one thread at a time.
+        fingerprint: What results depend on, by the name of each part; workers with
             another are refused.
         address: Where to listen.
         expected: How many workers are expected, among whom trials are shared out.
         lease_s: Seconds after its last sign of life that a worker is given up.
         patience_s: Seconds to wait for a worker when there is none.
-        clock: Tells the time in seconds.
+        told: Called with results when the search has them.
 
     Raises:
         InputError: The address cannot be listened at.
@@ -76,26 +61,26 @@ class Chief:
     def __init__(
         self,
         search: Search,
-        fingerprint: str,
+        fingerprint: Mapping[str, str],
         address: Address,
         *,
         expected: int = 1,
         lease_s: float = LEASE_S,
         patience_s: float = PATIENCE_S,
-        clock: Callable[[], float] = time.monotonic,
+        told: Callable[[Mapping[str, Result]], None] = lambda results: None,
     ) -> None:
-        self.search, self.fingerprint = search, fingerprint
-        self.expected, self.patience_s = expected, patience_s
-        self.leases = Leases(lease_s, clock)
-        self._clock = clock
-        # Taken by whichever thread answers a worker, and by the one that waits.
-        self._lock = threading.RLock()
+        self.search, self.fingerprint = search, dict(fingerprint)
+        self.expected, self.patience_s, self._told = expected, patience_s, told
+        self.leases = Leases(lease_s)
+        self.watch: Callable[[], None] = lambda: None
+        # Held by whichever thread answers a worker, and by the one that waits for the end.
+        self._lock = threading.Condition()
         self._names: dict[str, str] = {}
+        self._busy: set[str] = set()
         self._undone: dict[str, Trial] = {}
         self._left: deque[str] = deque()
         self._company: dict[str, int] = {}
         self._lost_alone: Counter[str] = Counter()
-        self._lonely_since = clock()
         self._error: Exception | None = None
         self._server, self.address = self._listen(address)
 
@@ -111,35 +96,33 @@ class Chief:
     ) -> None:
         self._server.stop(grace=1.0).wait()
 
-    def wait(self, watch: Callable[[], None] = lambda: None, interval_s: float = 0.2) -> None:
-        """Waits until the search is finished and its workers were told so.
-
-        Args:
-            watch: Called at every look, to see after the workers; what it raises ends all.
-            interval_s: Seconds between two looks.
+    def wait(self) -> None:
+        """Waits until the search is finished and its workers have left.
 
         Raises:
             WorkerError: There was no worker for too long.
             ZooError: What the search itself raised.
         """
-        while True:
-            watch()
+        lonely_since = time.monotonic()
+        while not self.search.finished:
+            self.watch()
             with self._lock:
-                for worker, trials in self.leases.expire().items():
-                    self._lose(worker, trials)
+                for worker, lost in self.leases.expire().items():
+                    self._lose(worker, lost)
+                # Woken at the end; else it is time to look after the workers again.
+                self._lock.wait_for(lambda: self._error or self.search.finished, timeout=0.2)
                 if self._error:
                     raise self._error
-                if self.leases.workers:
-                    self._lonely_since = self._clock()
-                # The last to be told so may be in the middle of a trial others did first.
-                elif self._over:
-                    return
-                elif self._clock() - self._lonely_since > self.patience_s:
-                    raise WorkerError(
-                        f"no worker for {self.patience_s:.0f} s at {self.address}",
-                        mend="start workers, and go on with --resume",
-                    )
-            time.sleep(interval_s)
+                alone = not self.leases.workers
+            now = time.monotonic()
+            lonely_since = lonely_since if alone else now
+            if now - lonely_since > self.patience_s:
+                raise WorkerError(
+                    f"no worker for {self.patience_s:.0f} s at {self.address}",
+                    mend="start workers, and go on with --resume",
+                )
+        with self._lock:
+            self._lock.wait_for(lambda: not self.leases.workers, timeout=_FAREWELL_S)
 
     def lose(self, name: str) -> None:
         """Gives up a worker, which is known to be gone, before its lease runs out.
@@ -151,9 +134,13 @@ class Chief:
             for worker in [w for w in self.leases.workers if self._names[w] == name]:
                 self._lose(worker, self.leases.end(worker))
 
-    @property
-    def _over(self) -> bool:
-        return self.search.finished and not self._undone
+    def has_lent_to(self, name: str) -> bool:
+        """Returns whether a worker got as far as to be given a trial.
+
+        Args:
+            name: What it joined by.
+        """
+        return name in self._busy
 
     def _listen(self, address: Address) -> tuple[Any, Address]:
         import grpc
@@ -192,15 +179,17 @@ class Chief:
             except _RefusedError as refused:
                 context.abort(grpc.StatusCode.FAILED_PRECONDITION, str(refused))
             except Exception as error:
-                # It is for the one who waits for the search, in its own thread.
+                # It is for whoever waits for the search, in its own thread.
                 self._error = error
                 context.abort(grpc.StatusCode.ABORTED, f"{type(error).__name__}: {error}")
 
         return answer
 
     def _join(self, message: dict[str, Any]) -> dict[str, Any]:
-        if message["fingerprint"] != self.fingerprint:
-            raise _RefusedError("another fingerprint")
+        parts = {**self.fingerprint, **message["fingerprint"]}
+        differ = [p for p in parts if self.fingerprint.get(p) != message["fingerprint"].get(p)]
+        if differ:
+            raise _RefusedError("other values of " + ", ".join(differ))
         worker = secrets.token_hex(8)
         self._names[worker] = message["name"]
         self.leases.renew(worker)
@@ -208,27 +197,27 @@ class Chief:
 
     def _ask(self, message: dict[str, Any]) -> dict[str, Any]:
         worker = self._known(message)
-        trials = self._again(message["count"]) or self._new(message["count"])
-        self.leases.lend(worker, [trial["id"] for trial in trials])
-        return {"trials": trials, "over": self._over}
+        trials = self._again() or self._new()
+        self.leases.lend(worker, [trial.id for trial in trials])
+        if trials:
+            self._busy.add(self._names[worker])
+        return {
+            "trials": [trial.to_json() for trial in trials],
+            "over": self.search.finished,
+        }
 
     def _tell(self, message: dict[str, Any]) -> dict[str, Any]:
         self._known(message)
-        result = message["result"]
-        self.leases.release(result["id"])
-        # One that was given up may have been slow only, and another quicker: the first counts.
-        first = self._undone.pop(result["id"], None) is not None
-        if first:
-            self.search.tell(result)
-        return {"first": first}
+        self._finish({id: Result.from_json(told) for id, told in message["results"].items()})
+        return {}
 
     def _renew(self, message: dict[str, Any]) -> dict[str, Any]:
         self._known(message)
         return {}
 
     def _leave(self, message: dict[str, Any]) -> dict[str, Any]:
-        worker = self._known(message)
-        self._leave_undone(self.leases.end(worker))
+        self._leave_undone(self.leases.end(self._known(message)))
+        self._lock.notify_all()
         return {}
 
     def _known(self, message: dict[str, Any]) -> str:
@@ -238,39 +227,46 @@ class Chief:
         self.leases.renew(worker)
         return worker
 
-    def _new(self, count: int) -> list[Trial]:
-        """Asks the search for trials: at most a worker's share of what remains."""
+    def _new(self) -> list[Trial]:
+        """Asks the search for trials: a worker's share of what remains."""
         workers = max(self.expected, len(self.leases.workers))
-        share = math.ceil(self.search.remaining / workers)
-        trials = list(self.search.ask(max(1, min(count, share))))
-        self._undone |= {trial["id"]: trial for trial in trials}
+        trials = self.search.ask(math.ceil(self.search.remaining / (_SHARES * workers)))
+        self._undone |= {trial.id: trial for trial in trials}
         return trials
 
-    def _again(self, count: int) -> list[Trial]:
-        """Takes trials that lost their worker, no more at once than they can stand.
+    def _again(self) -> list[Trial]:
+        """Takes trials that lost their worker, fewer at once than before.
 
         If one of them takes any worker with it, it must be found out which.
         """
         trials: list[Trial] = []
-        while self._left and len(trials) < min(count, self._company[self._left[0]]):
-            trial = self._left.popleft()
-            if trial in self._undone:
-                trials.append(self._undone[trial])
+        while self._left and len(trials) < self._company[self._left[0]]:
+            id = self._left.popleft()
+            if id in self._undone:
+                trials.append(self._undone[id])
         return trials
 
-    def _lose(self, worker: str, trials: Sequence[str]) -> None:
-        for trial in trials if len(trials) == 1 else ():
-            self._lost_alone[trial] += 1
-            if self._lost_alone[trial] >= _LOST_ALONE and trial in self._undone:
-                del self._undone[trial]
-                times = self._lost_alone[trial]
-                self.search.tell({"id": trial, "failure": f"its worker was lost {times} times"})
-        self._leave_undone(trials)
+    def _finish(self, results: Mapping[str, Result]) -> None:
+        """Tells results on. The first counts: a worker given up may only have been slow."""
+        for id in results:
+            self.leases.release(id)
+        first = {id: result for id, result in results.items() if self._undone.pop(id, None)}
+        if first:
+            self.search.tell(first)
+            self._told(first)
+            self._lock.notify_all()
 
-    def _leave_undone(self, trials: Sequence[str]) -> None:
-        for trial in trials:
-            self._company[trial] = max(1, len(trials) // 4)
-        self._left.extend(trial for trial in trials if trial in self._undone)
+    def _lose(self, worker: str, ids: Sequence[str]) -> None:
+        if len(ids) == 1:
+            self._lost_alone[ids[0]] += 1
+            if (times := self._lost_alone[ids[0]]) >= _LOST_ALONE:
+                self._finish({ids[0]: Result(failure=f"its worker was lost {times} times")})
+        self._leave_undone(ids)
+
+    def _leave_undone(self, ids: Sequence[str]) -> None:
+        for id in ids:
+            self._company[id] = max(1, len(ids) // 4)
+        self._left.extend(id for id in ids if id in self._undone)
 
 
 class _RefusedError(Exception):

@@ -1,4 +1,4 @@
-"""Worker: a search whose chief is another process, asked and told as if it were here."""
+"""Worker: trains what the chief of a search in another process gives it."""
 
 from __future__ import annotations
 
@@ -13,21 +13,22 @@ from types import TracebackType
 from typing import Any
 
 from tuning.protocol import GONE_S, SERVICE, SIGNS_PER_LEASE, Address, pack, unpack
+from tuning.trial import Result, Trial
 from zoo.errors import InputError, WorkerError
 
 JOIN_S = 600.0
 """Seconds a worker waits for its chief to listen."""
 
 
-class RemoteSearch:
-    """A search served by a `tuning.chief.Chief`; a context manager.
+class RemoteChief:
+    """A `tuning.chief.Chief` as its workers see it; a context manager.
 
     Inside, a thread gives signs of life. When the chief is gone, whatever the main thread
     does is interrupted: without a chief its work is for nothing.
 
     Args:
         address: Where the chief listens.
-        fingerprint: Of what a trial's result depends on besides its values.
+        fingerprint: What results depend on, by the name of each part.
         name: What the chief calls this worker.
         join_s: Seconds to wait for the chief to listen.
         gone_s: Seconds without an answer after which the chief is given up.
@@ -36,7 +37,7 @@ class RemoteSearch:
     def __init__(
         self,
         address: Address,
-        fingerprint: str,
+        fingerprint: Mapping[str, str],
         name: str,
         *,
         join_s: float = JOIN_S,
@@ -49,7 +50,7 @@ class RemoteSearch:
         self._over = threading.Event()
         self._interrupt: Callable[[], None] = _leave_alone
 
-    def __enter__(self) -> RemoteSearch:
+    def __enter__(self) -> RemoteChief:
         """Joins the chief.
 
         Raises:
@@ -62,7 +63,7 @@ class RemoteSearch:
         options = [("grpc.max_reconnect_backoff_ms", 1000)]
         self._channel = grpc.insecure_channel(str(self.address), options=options)
         joined = self._call(
-            "join", {"name": self.name, "fingerprint": self.fingerprint}, wait_s=self.join_s
+            "join", {"name": self.name, "fingerprint": dict(self.fingerprint)}, wait_s=self.join_s
         )
         self._worker = joined["worker"]
         self._thread = threading.Thread(
@@ -87,34 +88,50 @@ class RemoteSearch:
                 self._call("leave", {})
         self._channel.close()
 
-    def ask(self, count: int) -> Sequence[Mapping[str, Any]]:
-        """Waits for trials; none means that the search is finished.
-
-        Args:
-            count: The most that are wanted.
+    def ask(self) -> list[Trial]:
+        """Waits for trials; none means that the search is over.
 
         Raises:
             WorkerError: The chief is gone.
         """
         wait_s = 0.05
         while True:
-            answer = self._call("ask", {"count": count})
+            answer = self._call("ask", {})
             if answer["trials"] or answer["over"]:
-                return list(answer["trials"])
+                return [Trial.from_json(trial) for trial in answer["trials"]]
             # Others must end first, or be given up.
             time.sleep(wait_s)
             wait_s = min(1.0, 1.5 * wait_s)
 
-    def tell(self, result: Mapping[str, Any]) -> None:
-        """Tells what became of a trial.
+    def tell(self, results: Mapping[str, Result]) -> None:
+        """Tells what became of trials.
 
         Args:
-            result: JSON values; `id` names the trial.
+            results: By the trials' ids.
 
         Raises:
             WorkerError: The chief is gone.
         """
-        self._call("tell", {"result": dict(result)})
+        self._call("tell", {"results": {id: result.to_json() for id, result in results.items()}})
+
+    def work(self, train: Callable[[Sequence[Trial]], Iterator[Mapping[str, Result]]]) -> int:
+        """Trains until the search is over.
+
+        Args:
+            train: Trains trials here; yields results by the trials' ids as they are finished.
+
+        Returns:
+            How many trials were trained.
+
+        Raises:
+            WorkerError: The chief is gone.
+        """
+        trained = 0
+        while trials := self.ask():
+            for results in train(trials):
+                self.tell(results)
+                trained += len(results)
+        return trained
 
     def _call(self, method: str, message: Mapping[str, Any], wait_s: float = 0.0) -> Any:
         import grpc
@@ -133,9 +150,9 @@ class RemoteSearch:
         except grpc.RpcError as error:
             if error.code() is grpc.StatusCode.FAILED_PRECONDITION and method == "join":
                 raise InputError(
-                    f"the chief at {self.address} searches on other data, other settings or by "
-                    "another version of the project",
-                    expected="the same everywhere",
+                    f"the chief at {self.address} is of another search",
+                    expected="the same in all of its processes",
+                    received=error.details(),
                     mend="start every worker by the chief's own command",
                 ) from None
             self._lost = self._lost or WorkerError(

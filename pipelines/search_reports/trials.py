@@ -179,7 +179,7 @@ def _scale(path: str, values: Sequence[Any], log: bool | None) -> Scale:
     """Returns a setting's scale; if it is not told, `log` is judged by where the values lie."""
     numbers = all(isinstance(v, (int, float)) and not isinstance(v, bool) for v in values)
     few = len({in_words(value) for value in values}) <= min(_FEW, len(values) // 2)
-    if not numbers or (log is None and few):
+    if not numbers or (few and not log):
         choices = tuple(dict.fromkeys(in_words(value) for value in sorted(values, key=_order)))
         return Scale(path, "choice", -0.5, len(choices) - 0.5, choices)
     low, median, high = np.quantile(np.array(values, float), [0, 0.5, 1])
