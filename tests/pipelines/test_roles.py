@@ -3,6 +3,7 @@
 import pytest
 from keras_tuner.src.distribute import utils
 
+from pipelines import tune
 from pipelines.roles import ORACLE_IP, ORACLE_PORT, TUNER_ID, role
 from zoo.errors import InputError
 
@@ -35,3 +36,20 @@ def test_missing_variable_is_named(missing):
 def test_port_must_be_one(port):
     with pytest.raises(InputError, match=f"{ORACLE_PORT} is no port; expected 1 to 65535"):
         role(SET | {ORACLE_PORT: port})
+
+
+@pytest.mark.parametrize(
+    ("name", "workers", "said"),
+    [
+        ("chief", 2, "--workers starts workers on this machine, KERASTUNER_ORACLE_IP waits for"),
+        ("worker-1", 0, "worker-1 is a worker and has no run of its own"),
+    ],
+)
+def test_role_that_does_not_fit_is_refused_before_anything_is_read(
+    name, workers, said, monkeypatch, tmp_path
+):
+    for variable, value in (SET | {TUNER_ID: name}).items():
+        monkeypatch.setenv(variable, value)
+    with pytest.raises(InputError, match=said):
+        tune("no such folder", out=tmp_path / "run", workers=workers)
+    assert not (tmp_path / "run").exists()
