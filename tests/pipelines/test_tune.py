@@ -55,6 +55,9 @@ def test_search_is_told_as_the_design_has_it(searched: Run) -> None:
     assert timing["wall_s"] > timing["search_s"] > 0
     assert timing["extract_s"] > 0
     assert search["space"]["optimizer.learning_rate"]["log"]
+    for name in ("parallel_coordinates.png", "settings.png"):
+        assert (searched.path / name).stat().st_size > 10_000
+    assert (searched.path / "logs" / "search").is_dir()
 
 
 def test_best_trial_is_what_train_makes_of_its_recipe(searched: Run, tmp_path: Path) -> None:
