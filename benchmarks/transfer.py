@@ -187,6 +187,9 @@ def main(
         Path | None, typer.Option(help="The folder of hymenoptera, with train/ and val/.")
     ] = None,
     seeds: Annotated[int, typer.Option(help="How many seeds.")] = 3,
+    labels: Annotated[
+        list[int] | None, typer.Option(help="Labels a class; may be repeated; left out, all.")
+    ] = None,
     steps: Annotated[int, typer.Option(help="Optimizer steps of every network.")] = 300,
     backbone: str = "micro_resnet_m.cifar10",
     precision: Annotated[str, typer.Option(help="device.precision of the runs.")] = "auto",
@@ -199,20 +202,20 @@ def main(
         tasks.append(Task("hymenoptera", str(out / "hymenoptera.csv"), 64, 2))
     rows = []
     for task in tasks:
-        for labels in LABELS:
+        for count in labels or LABELS:
             for method in METHODS:
                 for seed in range(seeds):
                     how = "frozen" if method == "pixels" else method
                     recipe = recipe_for(
                         task,
                         how,
-                        labels,
+                        count,
                         seed,
                         backbone=backbone,
                         steps=steps,
                         precision=precision,
                     )
-                    name = f"{task.name}-{labels}-{method}-{seed}"
+                    name = f"{task.name}-{count}-{method}-{seed}"
                     result = out / f"{name}.json"
                     if not result.exists():
                         if method == "pixels":
@@ -227,7 +230,7 @@ def main(
                     rows.append(
                         {
                             "set": task.name,
-                            "labels": labels,
+                            "labels": count,
                             "method": method,
                             "seed": seed,
                             "accuracy": accuracy,
