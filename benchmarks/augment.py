@@ -42,6 +42,7 @@ POLICY = (
 )
 PEERS = ("this project", "Keras layers", "Albumentations")
 NUM_IMAGES = 512
+WARM_UP_S = 0.5
 PHOTO = (375, 500)
 
 
@@ -271,18 +272,33 @@ def measure(setting: Setting, rounds: int, seconds: float) -> dict[str, Any]:
         found[name] = {"mean": float(pixels.mean()), "std": float(pixels.std()), "rates": []}
     for number in range(rounds):
         for name, stream in streams.items():
+            _settle()
             # What was made while the others had their turn does not count.
-            for _ in range(4 * (os.cpu_count() or 1)):
-                next(stream)
-            started, batches = time.perf_counter(), 0
-            while (now := time.perf_counter()) - started < seconds:
-                next(stream)
-                batches += 1
-            found[name]["rates"].append(batches * setting.batch / (now - started))
+            _draw_for(stream, WARM_UP_S)
+            batches, elapsed = _draw_for(stream, seconds)
+            found[name]["rates"].append(batches * setting.batch / elapsed)
         rates = ", ".join(f"{name} {found[name]['rates'][-1]:,.0f}" for name in PEERS)
         print(f"{setting.name}, round {number + 1}: {rates}", flush=True)
     streams["Albumentations"].close()  # type: ignore[attr-defined]
     return found
+
+
+def _settle() -> None:
+    """Waits until the pipelines of this process have filled their buffers and rest."""
+    for _ in range(100):
+        before = time.process_time()
+        time.sleep(0.1)
+        if time.process_time() - before < 0.01:
+            return
+
+
+def _draw_for(stream: Iterator[Any], seconds: float) -> tuple[int, float]:
+    """Takes batches for a while; returns how many, and the seconds it took."""
+    started, count = time.perf_counter(), 0
+    while (now := time.perf_counter()) - started < seconds:
+        next(stream)
+        count += 1
+    return count, now - started
 
 
 def ratios(found: dict[str, Any], peer: str) -> list[float]:
