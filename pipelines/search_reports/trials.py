@@ -53,6 +53,7 @@ class Trial:
         status: "COMPLETED", "FAILED", or another of KerasTuner's.
         score: NaN if it has none.
         score_std: Standard deviation over folds; NaN without folds.
+        loss: Its validation loss, which decides between equal scores; NaN if it has none.
         values: From path to value; a conditional setting that was not active is absent.
     """
 
@@ -60,6 +61,7 @@ class Trial:
     status: str
     score: float
     score_std: float
+    loss: float
     values: Mapping[str, Any]
 
     @property
@@ -88,7 +90,12 @@ class Trials:
     def finished(self) -> list[Trial]:
         """Those with a score, the worst first, so that better ones are drawn over them."""
         sign = 1 if self.maximise else -1
-        return sorted((t for t in self.all if t.finished), key=lambda trial: sign * trial.score)
+
+        def rank(trial: Trial) -> tuple[float, float]:
+            return sign * trial.score, -trial.loss if math.isfinite(trial.loss) else -math.inf
+
+        # Of two that are equal in both, the earlier one is the best, as in the search.
+        return sorted((t for t in reversed(self.all) if t.finished), key=rank)
 
     @property
     def failed(self) -> list[Trial]:
@@ -133,6 +140,7 @@ def read_trials(search: Mapping[str, Any]) -> Trials:
             status=trial["status"],
             score=_number(trial.get("score")),
             score_std=_number(trial.get("score_std")),
+            loss=_number(trial.get("loss")),
             values={k: v for k, v in trial["hyperparameters"].items() if v is not None},
         )
         for trial in search["trials"]

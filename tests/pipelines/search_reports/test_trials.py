@@ -118,3 +118,13 @@ def test_spread_is_even_for_any_count():
 )
 def test_in_words(value, words):
     assert in_words(value) == words
+
+
+def test_best_of_equal_scores_is_the_one_of_the_least_loss_then_the_first():
+    losses = [0.5, 0.3, 0.3, None]
+    trials = [
+        {"id": str(i), "status": "COMPLETED", "score": 0.9, "loss": loss, "hyperparameters": {}}
+        for i, loss in enumerate(losses)
+    ]
+    finished = read_trials({"trials": trials}).finished
+    assert [trial.id for trial in finished] == ["3", "0", "2", "1"]
