@@ -195,6 +195,36 @@ def test_little_to_do_is_done_by_keras_and_more_is_tried(
     assert tried in engines
 
 
+def test_engine_is_tried_only_while_the_fastest_so_far_needs_long(
+    network: Network, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    opened = []
+
+    def opens(name: str, rate: float) -> EngineRow:
+        def open_it(network: Network, _: Path) -> Any:
+            opened.append(name)
+            engine = _Off(network, 0.0)
+            engine.rate = rate  # type: ignore[attr-defined]
+            return engine
+
+        return EngineRow(name, "", open_it)
+
+    monkeypatch.setattr(choosing, "measure_rate", lambda e, *_: getattr(e, "rate", 10.0))
+    engines = _table(opens("quick", 100.0), opens("quicker", 200.0))
+
+    def choose(num_images: int) -> str:
+        return choose_engine(engines, network, lambda: _images(8, 32), num_images, tmp_path)[0]
+
+    assert choose(100) == "quick"
+    assert opened == ["quick"], "at 100 images/s a second is left, at most"
+    assert choose(90) == "quick"
+    assert opened == ["quick"]
+    assert choose(1000) == "quicker"
+    assert opened == ["quick", "quick", "quicker"]
+    assert choose(10**6) == "quicker"
+    assert len(opened) == 3
+
+
 def test_cache_sized_batch_is_about_as_many_pixels() -> None:
     for size in (8, 32, 64, 128, 224, 331, 1024):
         batch = cache_sized_batch(size)
