@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
+import csv
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import pytest
 
 from pipelines import Recipe, Run, evaluate, train
@@ -79,6 +79,12 @@ def test_tensorflows_renderer_trains_like_opencvs(
 ) -> None:
     recipe = _recipe(augment={"policy": EVERYTHING, "renderer": "tensorflow"})
     other = train(tiny_folder, recipe, out=tmp_path / "tensorflow")
-    ours, theirs = (np.asarray(run.metrics["train"]["loss"]) for run in (augmented_run, other))
-    # The same draws to within a step of 255, after two epochs of training.
-    assert theirs == pytest.approx(ours, rel=0.1)
+    ours, theirs = (_losses(run) for run in (augmented_run, other))
+    # The same draws to within a step of 255: what two epochs of training saw is alike.
+    assert len(ours) == 2
+    assert theirs == pytest.approx(ours, rel=0.03)
+
+
+def _losses(run: Run) -> list[float]:
+    with (run.path / "history.csv").open(encoding="utf-8", newline="") as file:
+        return [float(row["loss"]) for row in csv.DictReader(file)]
