@@ -54,7 +54,9 @@ def test_every_engine_is_measured_from_files_to_disk(
     assert list(found["engines"]) == ["keras", "onnxruntime", "openvino"]
     for engine, rates in found["engines"].items():
         assert len(rates["files to disk"]) == len(rates["alone"]) == 1
-        assert 0 < extraction.share_of_peak(found, engine, "alone") < 1
+        (rate,), (peak,) = rates["alone"], found["sgemm"]
+        expected = 2 * found["multiply_adds"] * rate / (1e9 * max(peak.values()))
+        assert extraction.share_of_peak(found, engine, "alone") == pytest.approx(expected)
     assert extraction.ratios(found, "keras") == [1]
     assert (tmp_path / "extraction.png").stat().st_size > 1000
     measure()
