@@ -12,6 +12,7 @@ import numpy as np
 
 from pipelines.devices import quiet_start
 from pipelines.feeds import FeatureFeed
+from pipelines.input import build_image_dataset, map_graph
 from pipelines.pictures import check_picture, draw_answers
 from pipelines.progress import say
 from pipelines.recipe import Recipe
@@ -171,8 +172,6 @@ def answer(model: Any, recipe: Recipe, examples: Examples) -> Any:
     Returns:
         float32 [N, C], or a dictionary of float32 [N, K] by the tasks' names.
     """
-    from pipelines.input import build_image_dataset
-
     images = build_image_dataset(examples, recipe.input.preprocessing, recipe.input.batch_size)
     return model.predict(images, verbose=0)
 
@@ -198,7 +197,7 @@ def answer_splits(
         return {name: answer(model, recipe, part) for name, part in source.splits.items()}
     head = answers_of(model)
     answers = {
-        name: head.predict(features.dataset(name).map(lambda rows, _: rows), verbose=0)
+        name: head.predict(map_graph(features.dataset(name), lambda rows, _: rows), verbose=0)
         for name in source.splits
     }
     some = range(min(recipe.input.batch_size, len(source.val)))

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Annotated, Any
 
@@ -131,11 +131,31 @@ def build_train_stream(
         return augmenter.mix(images, labels_of(keys.indices), weights, views)
 
     batches = tf.data.Dataset.range(first_epoch * steps, np.iinfo(np.int64).max // batch)
-    rendered = _render(
-        batches.map(order.batch_keys), augmenter, _reader(examples, images), images, batch
-    )
-    dataset = rendered.map(finish, num_parallel_calls=tf.data.AUTOTUNE)
+    keys = map_graph(batches, order.batch_keys)
+    rendered = _render(keys, augmenter, _reader(examples, images), images, batch)
+    dataset = map_graph(rendered, finish, parallel=True)
     return TrainStream(dataset.prefetch(tf.data.AUTOTUNE), steps)
+
+
+def map_graph(dataset: Any, function: Callable[..., Any], *, parallel: bool = False) -> Any:
+    """Maps a dataset by a function that is written in TensorFlow's operations.
+
+    `Dataset.map` has AutoGraph rewrite the source of the function and of all that it
+    calls, to find Python's `if` and `for` on tensors. There are none here, and the search
+    for them takes longer than many a job's first epoch.
+
+    Args:
+        dataset: A `tf.data.Dataset`.
+        function: Of an element's components.
+        parallel: Whether several elements are mapped at once; their order stays.
+
+    Returns:
+        A `tf.data.Dataset`.
+    """
+    import tensorflow as tf
+
+    calls = tf.data.AUTOTUNE if parallel else None
+    return dataset.map(tf.autograph.experimental.do_not_convert(function), num_parallel_calls=calls)
 
 
 def _render(
@@ -154,7 +174,7 @@ def _render(
             sides = tf.gather(shapes, keys.indices)
             return renderer.render_picked(pick, keys.indices, sides, views), keys, views
 
-        return keys.map(render_batch, num_parallel_calls=tf.data.AUTOTUNE)
+        return map_graph(keys, render_batch, parallel=True)
 
     def draw(keys: Keys) -> tuple[Keys, Views]:
         return keys, augmenter.sample(keys.numbers, keys.spots)
@@ -163,8 +183,8 @@ def _render(
         one = tf.nest.map_structure(lambda part: part[tf.newaxis], views)
         return augmenter.render(fetch(keys.indices), one)[0], keys, views
 
-    drawn = keys.map(draw).unbatch()
-    rendered = drawn.map(render_image, num_parallel_calls=tf.data.AUTOTUNE)
+    drawn = map_graph(keys, draw).unbatch()
+    rendered = map_graph(drawn, render_image, parallel=True)
     return rendered.batch(batch, drop_remainder=True)
 
 
@@ -234,7 +254,7 @@ def build_views_dataset(
         return tf.gather(tf.concat(found, axis=0), order)
 
     indices = tf.data.Dataset.range(len(examples))
-    rendered = indices.map(render, num_parallel_calls=tf.data.AUTOTUNE).unbatch()
+    rendered = map_graph(indices, render, parallel=True).unbatch()
     return rendered.batch(batch_size).prefetch(tf.data.AUTOTUNE)
 
 
@@ -285,7 +305,7 @@ def build_eval_dataset(
 
     images = build_image_dataset(examples, preprocessing, batch_size, cache_mib=cache_mib)
     indices = tf.data.Dataset.range(len(examples)).batch(batch_size)
-    labels = indices.map(build_labels(examples, tasks))
+    labels = map_graph(indices, build_labels(examples, tasks))
     return tf.data.Dataset.zip(images, labels).prefetch(tf.data.AUTOTUNE)
 
 
@@ -309,9 +329,8 @@ def build_image_dataset(
 
     fetch = _reader(examples, None)
     indices = tf.data.Dataset.range(len(examples))
-    images = indices.map(
-        lambda index: preprocessing.fit_image(fetch(index)), num_parallel_calls=tf.data.AUTOTUNE
-    ).batch(batch_size)
+    fitted = map_graph(indices, lambda i: preprocessing.fit_image(fetch(i)), parallel=True)
+    images = fitted.batch(batch_size)
     if len(examples) * 3 * preprocessing.size**2 <= cache_mib * 2**20:
         images = images.cache()
     return images.prefetch(tf.data.AUTOTUNE)
