@@ -4,7 +4,9 @@ Each engine of this project (Keras' own TensorFlow graph, ONNX Runtime, OpenVINO
 same files to decode, fit and run through a frozen backbone, and writes the same shards.
 Rounds go through all engines in turn, so that what else the machine does falls on each
 alike; a round's files differ from the last one's by a byte behind the image, so that
-nothing is found in the store. The pixels of 224 px photographs go through
+nothing is found in the store. Beside them runs what a Keras user would write, plain Keras:
+`image_dataset_from_directory`, `predict`, `numpy.save`. The pixels of 224 px photographs go
+through
 
     squeezenet1_1.imagenet    0.26 billion multiply-adds an image
     mobilenet_v2              0.30, with random weights, which take as long
@@ -24,6 +26,7 @@ OUT/extraction.md and OUT/extraction.png.
 from __future__ import annotations
 
 import hashlib
+import itertools
 import json
 import math
 import os
@@ -106,7 +109,7 @@ def multiply_adds(model: Any) -> int:
 
 
 def read_photos(folder: Path, count: int) -> list[bytes]:
-    """Returns the bytes of the JPEG files below a folder, `count` of them at most.
+    """Returns the bytes of the JPEG files below a folder, in turn until there are `count`.
 
     Raises:
         typer.BadParameter: There are none.
@@ -114,7 +117,7 @@ def read_photos(folder: Path, count: int) -> list[bytes]:
     files = sorted(folder.rglob("*.jpg"))
     if not files:
         raise typer.BadParameter(f"no .jpg below {folder}", param_hint="--photos")
-    return [path.read_bytes() for path in files[:count]]
+    return [path.read_bytes() for path in itertools.islice(itertools.cycle(files), count)]
 
 
 def write_round(photos: list[bytes], folder: Path, number: int) -> Examples:
@@ -142,6 +145,34 @@ def rate_of_reading(examples: Examples, preprocessing: Preprocessing, views: int
     started = time.perf_counter()
     count = sum(len(batch) for batch in dataset.as_numpy_iterator())
     return count / (time.perf_counter() - started)
+
+
+def build_plain(backbone: str, size: int) -> Any:
+    """Builds what plain Keras predicts with: the backbone and the mean over its map."""
+    import keras
+
+    from zoo.classifier import build_features
+
+    images, features = build_features(backbone, size, frozen=True)
+    return keras.Model(images, keras.layers.GlobalAveragePooling2D()(features))
+
+
+def rate_of_plain(model: Any, folder: Path, file: Path) -> float:
+    """Returns images/s of plain Keras, from the JPEG files of a folder to a file of features."""
+    import keras
+
+    started = time.perf_counter()
+    images = keras.utils.image_dataset_from_directory(
+        folder,
+        labels=None,
+        image_size=model.input_shape[1:3],
+        crop_to_aspect_ratio=True,
+        shuffle=False,
+        verbose=False,
+    )
+    features = model.predict(images, verbose=0)
+    np.save(file, features)
+    return len(features) / (time.perf_counter() - started)
 
 
 def extract(extractor: Extractor, examples: Examples, views: int) -> float:
@@ -173,7 +204,7 @@ def measure(
 
     Returns:
         By round: each engine's views/s from files to disk, and alone; those of reading
-        alone; and GFLOP/s of sgemm by kernel.
+        alone; images/s of plain Keras; and GFLOP/s of sgemm by kernel.
     """
     from zoo.classifier import build_classifier
     from zoo.heads import HeadConfig
@@ -188,6 +219,7 @@ def measure(
         "size": size,
         "processors": os.cpu_count(),
         "reading": [],
+        "plain Keras": [],
         "sgemm": [],
         "engines": {name: {"files to disk": [], "alone": []} for name in names},
     }
@@ -197,15 +229,19 @@ def measure(
         few = write_round(photos[:4], Path(folder) / "few", -1)
         for extractor in extractors.values():
             extract(extractor, few, views)  # converts, compiles and traces
+        plain, saved = build_plain(backbone, size), Path(folder) / "plain.npy"
+        rate_of_plain(plain, Path(folder) / "few", saved)
         sample = _sample(few, preprocessing)
         alone = {
             name: open_engine(ENGINES[name], network, sample, Path(folder) / "cache" / "networks")
             for name in names
         }
         for number in range(rounds):
-            examples = write_round(photos, Path(folder) / f"round{number}", number)
+            files = Path(folder) / f"round{number}"
+            examples = write_round(photos, files, number)
             found["sgemm"].append(measure_sgemm())
             found["reading"].append(rate_of_reading(examples, preprocessing, views))
+            found["plain Keras"].append(rate_of_plain(plain, files, saved))
             for name in names:
                 rates = found["engines"][name]
                 rates["files to disk"].append(extract(extractors[name], examples, views))
@@ -214,6 +250,7 @@ def measure(
                 f"{name} {rates['files to disk'][-1]:.0f} ({rates['alone'][-1]:.0f} alone)"
                 for name, rates in found["engines"].items()
             )
+            said += f", plain Keras {found['plain Keras'][-1]:.0f}"
             print(f"{backbone}, round {number + 1}: {said}", flush=True)
     return found
 
@@ -231,10 +268,20 @@ def _sample(examples: Examples, preprocessing: Preprocessing) -> npt.NDArray[np.
     return np.asarray(images)
 
 
-def ratios(found: dict[str, Any], engine: str) -> list[float]:
-    """Returns how many times as fast as TensorFlow's graph an engine is, round by round."""
-    own, peer = (found["engines"][name]["files to disk"] for name in (engine, PEER))
-    return [a / b for a, b in zip(own, peer, strict=True)]
+def ratios(found: dict[str, Any], engine: str, peer: str = PEER) -> list[float]:
+    """Returns how many times as fast as another an engine is, from files to disk.
+
+    Args:
+        found: As `measure` returned it.
+        engine: Which one.
+        peer: The engine on TensorFlow's graph, another, or `plain Keras`.
+
+    Returns:
+        A ratio for each round.
+    """
+    own = found["engines"][engine]["files to disk"]
+    others = found.get(peer) or found["engines"][peer]["files to disk"]
+    return [a / b for a, b in zip(own, others, strict=True)]
 
 
 def share_of_peak(found: dict[str, Any], engine: str, what: str) -> float:
@@ -253,19 +300,19 @@ def share_of_peak(found: dict[str, Any], engine: str, what: str) -> float:
 def table(results: dict[str, Any]) -> str:
     """Returns the results as a Markdown table: medians, and the range of the ratios."""
     lines = [
-        "| views/s | files to disk | × TensorFlow's graph | engine alone | reading alone "
-        "| share of sgemm, to disk | share, alone |",
-        "|---|" + "---:|" * 6,
+        "| views/s | files to disk | × plain Keras | × engine keras | engine alone "
+        "| reading alone | share of sgemm, to disk | share, alone |",
+        "|---|" + "---:|" * 7,
     ]
     for backbone, found in results.items():
         reading = statistics.median(found["reading"])
         for engine, rates in found["engines"].items():
-            times = ratios(found, engine)
+            times = [_range(ratios(found, engine, peer)) for peer in ("plain Keras", PEER)]
             to_disk, alone = (statistics.median(rates[what]) for what in ("files to disk", "alone"))
             shares = [share_of_peak(found, engine, what) for what in ("files to disk", "alone")]
             lines.append(
                 f"| {backbone}, {engine} | {to_disk:.0f} "
-                f"| {statistics.median(times):.2f} ({min(times):.2f} to {max(times):.2f}) "
+                f"| {times[0]} | {times[1]} "
                 f"| {alone:.0f} | {reading:.0f} | {shares[0]:.0%} | {shares[1]:.0%} |"
             )
     lines.append("")
@@ -278,9 +325,14 @@ def table(results: dict[str, Any]) -> str:
         lines.append(
             f"{backbone}: {found['images']} files, {found['views']} views each, "
             f"{found['multiply_adds'] / 1e6:.0f} million multiply-adds at {found['size']} px, "
-            f"{found['processors']} processors, sgemm {said} GFLOP/s.  "
+            f"{found['processors']} processors, sgemm {said} GFLOP/s, plain Keras "
+            f"{statistics.median(found['plain Keras']):.0f} images/s.  "
         )
     return "\n".join(lines) + "\n"
+
+
+def _range(values: list[float]) -> str:
+    return f"{statistics.median(values):.2f} ({min(values):.2f} to {max(values):.2f})"
 
 
 def plot(results: dict[str, Any], path: Path) -> None:
@@ -296,7 +348,7 @@ def plot(results: dict[str, Any], path: Path) -> None:
             bars = axis.bar(places + offset, rates, 0.38, label=what, color=colour)
             words = [f"{rate:.0f}" for rate in rates]
             if what != "alone":
-                times = [statistics.median(ratios(found, name)) for name in names]
+                times = [statistics.median(ratios(found, name, "plain Keras")) for name in names]
                 words = [f"{word}\n×{time:.2f}" for word, time in zip(words, times, strict=True)]
             axis.bar_label(bars, words, fontsize=8, padding=2)
         reading = statistics.median(found["reading"])
@@ -316,7 +368,7 @@ def main(
     backbones: Annotated[str, typer.Option(help="Which, with commas between.")] = ",".join(
         NETWORKS
     ),
-    count: Annotated[int, typer.Option(help="Files a round, at most.")] = 512,
+    count: Annotated[int, typer.Option(help="Files a round; photos come round again.")] = 1200,
     views: Annotated[int, typer.Option(help="Augmented views, beside the plain one.")] = 0,
     size: Annotated[int, typer.Option(help="Height and width of a view, in pixels.")] = 224,
     rounds: Annotated[int, typer.Option(help="How often each engine has its turn.")] = 5,

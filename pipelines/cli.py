@@ -29,6 +29,10 @@ app = typer.Typer(
     context_settings={"help_option_names": ["-h", "--help"]},
 )
 
+COLLECTOR = (50_000, 10, 10)
+"""When the command line's process collects garbage, as `gc.set_threshold` takes it: less
+often than Python would, for TensorFlow and Keras are half a million objects that stay."""
+
 Data = Annotated[
     str,
     typer.Argument(
@@ -342,11 +346,9 @@ def _print_json(value: Any) -> None:
 
 def main() -> NoReturn:
     """Runs the command line and exits: 0 done, 1 the job failed, 2 the input is wrong."""
-    # TensorFlow and Keras are half a million objects that stay to the end: the collector
-    # is to look through them less often, and not once more when all is done.
-    gc.set_threshold(50_000, 50, 100)
+    gc.set_threshold(*COLLECTOR)
     status = run_command(sys.argv[1:])
-    gc.freeze()
+    gc.freeze()  # nor once more when all is done
     sys.exit(status)
 
 

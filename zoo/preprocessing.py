@@ -111,18 +111,29 @@ class Preprocessing(Config):
         """
         import tensorflow as tf
 
-        scale = self.size / box[2:]
-        drawn = tf.raw_ops.ScaleAndTranslate(
-            images=image[tf.newaxis],
-            size=[self.size, self.size],
-            scale=scale,
-            translation=-box[:2] * scale,
-            kernel_type=_KERNELS[self.interpolation],
-            antialias=True,
-        )[0]
-        drawn.set_shape((self.size, self.size, 3))
+        size, (height, width) = self.size, tf.unstack(tf.shape(image)[:2])
+        # One side at a time, the other two dimensions as one of channels: the same sums in
+        # the same order as for both at once, with long rows to add instead of three numbers.
+        rows = self._resample(tf.reshape(image, (height, width * 3)), box[0], box[2])
+        columns = tf.transpose(tf.reshape(rows, (size, width, 3)), (1, 0, 2))
+        columns = self._resample(tf.reshape(columns, (width, size * 3)), box[1], box[3])
+        drawn = tf.transpose(tf.reshape(columns, (size, size, 3)), (1, 0, 2))
         # Bicubic and Lanczos overshoot, hence the saturation; a bare cast truncates.
         return tf.saturate_cast(tf.round(drawn), tf.uint8)
+
+    def _resample(self, values: Any, start: Any, length: Any) -> Any:
+        """Resamples the first dimension of [N, M] from so many of its values to S."""
+        import tensorflow as tf
+
+        scale = self.size / length
+        return tf.raw_ops.ScaleAndTranslate(
+            images=values[tf.newaxis, :, tf.newaxis],  # M channels, one column
+            size=[self.size, 1],
+            scale=tf.stack([scale, 1.0]),
+            translation=tf.stack([-start * scale, 0.0]),
+            kernel_type=_KERNELS[self.interpolation],
+            antialias=True,
+        )[0, :, 0]
 
 
 def decode(encoded: Any) -> Any:

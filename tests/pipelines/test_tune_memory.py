@@ -12,8 +12,9 @@ import pytest
 
 # Trains trials of the default space, ten at a time, and says what memory they left behind.
 _SEARCH = """
-import json, resource, sys
+import gc, json, resource, sys
 from pathlib import Path
+from pipelines.cli import COLLECTOR
 from pipelines.devices import prepare_devices
 from pipelines.recipe import Recipe
 from pipelines.search_plan import Plan
@@ -23,6 +24,7 @@ from tests.pipelines.tiny import TINY
 from tuning.oracles import Asker
 from tuning.search import Journal, Search
 
+gc.set_threshold(*COLLECTOR)
 folder, scratch = Path(sys.argv[1]), Path(sys.argv[2])
 layer = {"features": {"engine": "keras"}, "train": {"epochs": 2}}
 recipe = Recipe.from_settings(TINY, layer)

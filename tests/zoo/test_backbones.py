@@ -291,7 +291,7 @@ def test_resolve_tells_architecture_and_weights_apart() -> None:
             r"weights 'resnet50\.imagenet21k'\. Did .* 'resnet50\.imagenet'\?",
         ),
         ("resnet50.x", r"Unknown weights 'resnet50\.x'\. .*'?resnet50\.imagenet"),
-        ("micro_resnet_l.imagenet", r"micro_resnet_l has none: 'micro_resnet_l' alone"),
+        ("micro_resnet_xl.imagenet", r"micro_resnet_xl has none: 'micro_resnet_xl' alone"),
         ("", r"Unknown backbone ''\. Known: micro_resnet_s, "),
     ],
 )

@@ -39,6 +39,27 @@ def test_stretch_equals_pillow(interpolation: Any, size: int) -> None:
     assert np.abs(ours.numpy().astype(int) - theirs).max() <= 2
 
 
+@pytest.mark.parametrize("interpolation", PILLOW)
+@pytest.mark.parametrize("fit", ["crop", "stretch", "pad"])
+@pytest.mark.parametrize("shape", [(61, 83), (200, 113), (20, 13), (40, 40), (1, 7)])
+def test_sides_one_after_the_other_are_both_at_once(
+    shape: tuple[int, int], fit: Any, interpolation: Any
+) -> None:
+    transform = Preprocessing(size=40, fit=fit, interpolation=interpolation)
+    image = tf.constant(_photo(*shape))
+    box = transform.box(image)
+    both = tf.raw_ops.ScaleAndTranslate(
+        images=image[tf.newaxis],
+        size=[40, 40],
+        scale=40 / box[2:],
+        translation=-box[:2] * (40 / box[2:]),
+        kernel_type={"bilinear": "triangle", "bicubic": "keyscubic"}.get(interpolation, "lanczos3"),
+        antialias=True,
+    )[0]
+    expected = tf.saturate_cast(tf.round(both), tf.uint8).numpy()
+    np.testing.assert_array_equal(transform.fit_image(image).numpy(), expected)
+
+
 @pytest.mark.parametrize("shape", [(60, 90), (90, 60), (64, 64)])
 def test_crop_keeps_the_centred_square(shape: tuple[int, int]) -> None:
     image = _photo(*shape)

@@ -27,10 +27,11 @@ FOLDER = Path(__file__).parents[2] / "zoo" / "pretrained"
 GOLDEN = {
     "micro_resnet_s.cifar10": 532.1042,
     "micro_resnet_m.cifar10": 785.9936,
+    "micro_resnet_l.cifar10": 1390.3058,
 }
 
 
-def test_two_sizes_are_shipped() -> None:
+def test_three_sizes_are_shipped() -> None:
     assert [row.name for row in SHIPPED] == list(GOLDEN)
 
 

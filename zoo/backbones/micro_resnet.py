@@ -195,6 +195,19 @@ ROWS: tuple[Backbone, ...] = (
         ),
     ),
     _row(
-        "micro_resnet_l", (128, 256, 512), 7_703_712, "most accurate for small images; wants a GPU"
+        "micro_resnet_l",
+        (96, 192, 256),
+        2_643_264,
+        "as much as 5 MB hold, for images of about 32 px",
+        (
+            _cifar10(
+                "micro_resnet_l",
+                "0b5637b22d1f583f64484f4f54bc0375988d1398c4b739dcbc5e007b50810f39",
+                0.9044,
+            ),
+        ),
+    ),
+    _row(
+        "micro_resnet_xl", (128, 256, 512), 7_703_712, "most accurate for small images; wants a GPU"
     ),
 )
