@@ -15,7 +15,7 @@ from pipelines.roles import ORACLE_IP, TUNER_ID, Role, role
 from pipelines.runs import Run
 from pipelines.search_job import SearchJob
 from pipelines.search_plan import FOLDER, claim_search
-from pipelines.search_reports import report_search
+from pipelines.search_reports import reporting
 from pipelines.train import train_on
 from pipelines.trials import TrialTrainer
 from pipelines.workers import LocalWorkers
@@ -141,7 +141,6 @@ def tune(
 
     search_s_total = search_s()
     save(earlier_s + time.perf_counter() - started)
-    report_search(run.path, told)
     say(f"best: trial {best[0][0].id}, {objective.name} {best[0][1].score:.4f}; training it")
     chosen = trainer.recipe_of(best[0][0])
     if chosen.features.use:
@@ -149,7 +148,8 @@ def tune(
         chosen = chosen.model_copy(update={"features": features})
     chosen = plan.final(chosen, best[0][1].best_epoch)
     run.check_same(chosen)
-    train_on(run, chosen, job.source, job.devices, started=time.perf_counter())
+    with reporting(run.path, told):
+        train_on(run, chosen, job.source, job.devices, started=time.perf_counter())
     save(earlier_s + time.perf_counter() - started)
     return run
 

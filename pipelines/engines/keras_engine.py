@@ -37,6 +37,7 @@ class KerasEngine:
             self._graph = tf.function(
                 lambda images: self.model(images, training=False),
                 input_signature=[tf.TensorSpec(shape, tf.uint8)],
+                autograph=False,
             )
 
     def __call__(self, images: npt.NDArray[np.uint8]) -> npt.NDArray[np.float32]:

@@ -133,7 +133,7 @@ class Trials:
 
 
 def read_trials(search: Mapping[str, Any]) -> Trials:
-    """Reads what search.json holds; see `pipelines.search_reports.report_search`."""
+    """Reads what search.json holds; see `pipelines.search_reports.draw_search`."""
     trials = [
         Trial(
             id=str(trial["id"]),

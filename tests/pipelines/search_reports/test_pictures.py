@@ -1,15 +1,18 @@
 """The pictures of a search, through matplotlib's own objects."""
 
+import json
+
 import cv2
 import numpy as np
 import pytest
 from matplotlib.collections import LineCollection, PathCollection
 
-from pipelines.search_reports import PARALLEL_PICTURE, SESSIONS, SETTINGS_PICTURE, report_search
+from pipelines.search_reports import PARALLEL_PICTURE, SESSIONS, SETTINGS_PICTURE, reporting
 from pipelines.search_reports.parallel import draw_parallel, log_ticks
 from pipelines.search_reports.settings import draw_settings
 from pipelines.search_reports.trials import read_trials
 from tests.pipelines.search_reports.searches import draw_search
+from zoo.errors import TrainingError
 
 SEARCHES = [draw_search(40), draw_search(60, folds=True, failed=5), draw_search(7)]
 
@@ -88,12 +91,25 @@ def test_reports_are_written_of_few_trials_and_of_failed_ones(tmp_path, status, 
         {"id": str(i), "status": status, "score": score, "hyperparameters": {"head.dropout": i}}
         for i in range(count)
     ]
-    report_search(tmp_path, {"trials": trials})
+    search = {"trials": trials}
+    (tmp_path / "search.json").write_text(json.dumps(search))
+    with reporting(tmp_path, search):
+        pass
     for name in (PARALLEL_PICTURE, SETTINGS_PICTURE):
         assert cv2.imread(str(tmp_path / name)).std() > 0
     assert sorted(p.name for p in tmp_path.iterdir()) == sorted(
-        [PARALLEL_PICTURE, SETTINGS_PICTURE, SESSIONS.parts[0]]
+        [PARALLEL_PICTURE, SETTINGS_PICTURE, SESSIONS.parts[0], "search.json"]
     )
+
+
+def test_search_that_cannot_be_drawn_is_an_error_once_the_block_is_done(tmp_path):
+    done = []
+    with (
+        pytest.raises(TrainingError, match=r"could not be drawn; received FileNotFoundError"),
+        reporting(tmp_path, {"trials": []}),
+    ):
+        done.append(1)
+    assert done
 
 
 @pytest.mark.parametrize(
