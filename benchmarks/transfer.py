@@ -40,7 +40,7 @@ from zoo.files import replacing, write_json, write_text
 LABELS = (5, 20, 100)
 METHODS = ("frozen", "fine-tuned", "scratch", "pixels")
 BATCH = 32
-FINE_TUNING = 0.4
+FINE_TUNING = 0.2
 """The learning rate of fine-tuning, as a part of that of training from scratch."""
 
 

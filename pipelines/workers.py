@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from types import TracebackType
 
-from pipelines.engines.engine import num_cores
+from pipelines.devices import num_cores
 from pipelines.progress import say
 from pipelines.roles import ORACLE_IP, ORACLE_PORT, TUNER_ID
 from tuning.chief import Chief

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import importlib.util
-import os
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
@@ -68,13 +67,6 @@ class EngineRow:
                 expected=" and ".join(self.packages),
                 mend=f"pip install 'transfer-zoo[{self.extra}]', or --set features.engine=auto",
             )
-
-
-def num_cores() -> int:
-    """Returns how many cores this process may use."""
-    if hasattr(os, "sched_getaffinity"):
-        return len(os.sched_getaffinity(0))
-    return os.cpu_count() or 1
 
 
 def cache_sized_batch(size: int) -> int:

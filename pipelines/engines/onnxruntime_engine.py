@@ -8,7 +8,8 @@ from __future__ import annotations
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from pipelines.engines.engine import Engine, EngineRow, cache_sized_batch, num_cores
+from pipelines.devices import num_cores
+from pipelines.engines.engine import Engine, EngineRow, cache_sized_batch
 from pipelines.engines.network import Network
 
 if TYPE_CHECKING:

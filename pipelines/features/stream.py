@@ -9,7 +9,7 @@ import numpy as np
 import numpy.typing as npt
 
 from pipelines.features.features import Features
-from pipelines.input import TrainStream, map_graph
+from pipelines.input import TrainStream, keep_ahead, map_graph
 from pipelines.labels import build_labels, build_weights
 from pipelines.sampling import Keys, Order, shuffled
 from pipelines.sources.source import Examples
@@ -79,7 +79,7 @@ def build_feature_stream(
     last = np.iinfo(np.int64).max // order.batch
     batches = tf.data.Dataset.range(first_epoch * order.steps, last)
     dataset = map_graph(batches, read, parallel=True)
-    return TrainStream(dataset.prefetch(tf.data.AUTOTUNE), order.steps)
+    return TrainStream(keep_ahead(dataset), order.steps)
 
 
 def build_feature_dataset(
@@ -105,7 +105,7 @@ def build_feature_dataset(
         return _read(features, pooling, indices, tf.zeros_like(indices)), labels_of(indices)
 
     indices = tf.data.Dataset.range(len(features)).batch(batch_size)
-    return map_graph(indices, read, parallel=True).prefetch(tf.data.AUTOTUNE)
+    return keep_ahead(map_graph(indices, read, parallel=True))
 
 
 def _read(features: Features, pooling: str, indices: Any, views: Any) -> Any:

@@ -6,7 +6,7 @@ import time
 
 import pytest
 
-from pipelines.engines.engine import num_cores
+from pipelines.devices import num_cores
 from pipelines.workers import LocalWorkers
 from tests.tuning.searching import ROOT, SAME, scores, search_numbers, trained_by
 from tuning.chief import Chief
