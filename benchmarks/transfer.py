@@ -10,8 +10,8 @@ Four ways to the same answer, on the same images, at 5, 20 and 100 labels a clas
 All networks take as many steps (`--steps`) with the augmentation that suits the set, and
 their last weights count: what is reported is accuracy on test images that nothing was
 chosen by. Fine-tuning is the recipe of training from scratch at a smaller rate. The test
-images of textures and digits are three in ten, drawn by the seed; those of hymenoptera
-are its folder val/.
+images of textures are its own, those of hymenoptera its folder val/, and those of digits
+three in ten, drawn by the seed.
 
     python benchmarks/transfer.py --out runs/transfer --hymenoptera PHOTOS
 
