@@ -81,14 +81,12 @@ def recipe_for(
     epochs = max(1, round(steps * BATCH / (labels * task.num_classes)))
     # The pretraining recipe's, for a batch of 32 instead of 256.
     rate = 0.2 * BATCH / 256
-    optimizers: dict[str, dict[str, Any]] = {
+    pretraining = {"name": "nesterov", "weight_decay": 0.005, "ema": 0.9}
+    optimizers = {
         "frozen": {"name": "adam", "learning_rate": 0.003},
-        "fine-tuned": {"learning_rate": rate * FINE_TUNING},
-        "scratch": {"learning_rate": rate},
+        "fine-tuned": {**pretraining, "learning_rate": rate * FINE_TUNING},
+        "scratch": {**pretraining, "learning_rate": rate},
     }
-    optimizer = {"name": "nesterov", "weight_decay": 0.005, "ema": 0.9, **optimizers[method]}
-    if method == "frozen":
-        optimizer = optimizers[method]
     own_test = task.name == "hymenoptera"
     recipe = Recipe.preset(
         preset_of(task.data),
@@ -100,7 +98,7 @@ def recipe_for(
         },
         input={"size": task.size, "batch_size": BATCH},
         head={"hidden": [256]},
-        optimizer=optimizer,
+        optimizer=optimizers[method],
         schedule={"name": "cosine", "warmup": 0.0 if method == "frozen" else 0.15},
         features={"engine": "keras"},  # a few images: no other is worth being chosen
         stopping={"patience": 0, "every": epochs},

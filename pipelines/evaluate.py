@@ -10,9 +10,10 @@ from typing import Any
 
 import numpy as np
 
+from pipelines.datasets import map_graph
 from pipelines.devices import quiet_start
 from pipelines.feeds import FeatureFeed
-from pipelines.input import build_image_dataset, map_graph
+from pipelines.input import build_image_dataset
 from pipelines.pictures import check_picture, draw_answers
 from pipelines.progress import say
 from pipelines.recipe import Recipe

@@ -8,8 +8,9 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from pipelines.datasets import keep_ahead, map_graph
 from pipelines.features.features import Features
-from pipelines.input import TrainStream, keep_ahead, map_graph
+from pipelines.input import TrainStream
 from pipelines.labels import build_labels, build_weights
 from pipelines.sampling import Keys, Order, shuffled
 from pipelines.sources.source import Examples

@@ -89,7 +89,7 @@ def test_stream_is_the_same_with_one_call_and_with_eight(
     augment = AugmentConfig(policy=policy, renderer=renderer)
     streams = []
     for calls in (1, 8):
-        monkeypatch.setattr("pipelines.input.num_cores", lambda calls=calls: calls)
+        monkeypatch.setattr("pipelines.datasets.num_cores", lambda calls=calls: calls)
         streams.append(_take(_stream(examples, augment=augment, cache_mib=cache_mib), 8))
     assert _same(*streams)
 
