@@ -221,8 +221,9 @@ def pretrain(
     out: Out,
     data: OptionalData = "",
     method: Annotated[
-        str, typer.Option("--method", help="How: supervised, by the labels.")
-    ] = "supervised",
+        str,
+        typer.Option("--method", help="supervised, autoencoder or rbm; left out, the recipe's."),
+    ] = "",
     recipe: RecipeFile = None,
     backbone: Annotated[
         str, typer.Option("--backbone", metavar="NAME", help="An architecture to train.")
@@ -231,11 +232,17 @@ def pretrain(
     resume: Annotated[bool, typer.Option("--resume", help="Go on where it stopped.")] = False,
 ) -> None:
     """Train a backbone from scratch, for others to start from."""
-    from pipelines.pretrain import METHODS
     from pipelines.pretrain import pretrain as pretrain_backbone
+    from pipelines.pretraining.methods import METHODS
 
-    settings = _recipe(data, recipe or _begun(out, resume), backbone, set_, preset="pretrain")
-    METHODS[method]  # one so far; a miss says which there are
+    file = recipe or _begun(out, resume)
+    settings = _recipe(
+        data,
+        file,
+        backbone,
+        [*([f"pretraining.method={METHODS[method].name}"] if method else []), *(set_ or [])],
+        preset=METHODS[method or "supervised"].preset,
+    )
     print(pretrain_backbone(data, settings, out=out, resume=resume))
 
 

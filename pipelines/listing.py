@@ -143,6 +143,15 @@ def _policies() -> tuple[Table[Any], Columns]:
     return POLICIES, {"operations": lambda row: row.operations}
 
 
+def _methods() -> tuple[Table[Any], Columns]:
+    from pipelines.pretraining.methods import METHODS
+
+    return METHODS, {
+        "labels": lambda row: "yes" if row.labelled else "no",
+        "paper": lambda row: row.paper,
+    }
+
+
 def _normalisations() -> tuple[Table[Any], Columns]:
     from zoo.preprocessing import NORMALISATIONS
 
@@ -169,6 +178,7 @@ LISTINGS: Mapping[str, Callable[[], tuple[Table[Any], Columns]]] = {
     "losses": _losses,
     "tasks": _tasks,
     "normalisations": _normalisations,
+    "methods": _methods,
 }
 
 # Too long for a line of a terminal; `--json` has them.

@@ -120,4 +120,28 @@ PRESETS: Mapping[str, Mapping[str, Any]] = {
     },
     # A whole small network from random weights, for `zoo pretrain`.
     "pretrain": _FROM_SCRATCH,
+    # The same network, restoring images instead of naming them.
+    "pretrain_autoencoder": {
+        "data": {"val_fraction": 0.05},
+        "input": {"size": 32, "batch_size": 128},
+        "augment": {"policy": "photo"},
+        "backbone": {"name": "micro_resnet_m", "frozen": False},
+        "optimizer": {"name": "adamw", "learning_rate": 0.002, "weight_decay": 0.01},
+        "schedule": {"name": "cosine", "warmup": 0.1},
+        "train": {"epochs": 30},
+        "stopping": {"monitor": "val_loss", "patience": 0},
+        "pretraining": {"method": "autoencoder"},
+    },
+    # Plain gradient steps on batches as they are, after Hinton, 2012,
+    # https://doi.org/10.1007/978-3-642-35289-8_32; epochs are those of each layer.
+    "pretrain_rbm": {
+        "data": {"val_fraction": 0.05},
+        "input": {"size": 16, "batch_size": 32},
+        "augment": {"policy": "none"},
+        "backbone": {"name": "deep_belief_network", "frozen": False},
+        "optimizer": {"name": "sgd", "learning_rate": 0.02},
+        "train": {"epochs": 30},
+        "stopping": {"monitor": "val_loss", "patience": 0},
+        "pretraining": {"method": "rbm"},
+    },
 }

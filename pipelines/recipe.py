@@ -14,6 +14,7 @@ from pipelines.devices import DeviceConfig
 from pipelines.features.config import FeatureConfig
 from pipelines.input import InputConfig
 from pipelines.presets import HEADS, PRESETS
+from pipelines.pretraining.methods import PretrainingConfig
 from pipelines.sections import BackboneConfig, FineTuneConfig, RecipeData, TrainConfig
 from pipelines.settings import merge_settings, other_backbone, read_settings, setting_paths
 from pipelines.tasks import TaskConfig, TaskName, asked, check_combination
@@ -50,6 +51,7 @@ class Recipe(Config):
             `pipelines.tasks`.
         stopping: When it ends early.
         fine_tune: The second phase.
+        pretraining: How `zoo pretrain` trains a backbone.
         device: What it runs on.
     """
 
@@ -67,6 +69,7 @@ class Recipe(Config):
     tasks: Mapping[TaskName, TaskConfig] = {}
     stopping: StoppingConfig = StoppingConfig()
     fine_tune: FineTuneConfig = FineTuneConfig()
+    pretraining: PretrainingConfig = PretrainingConfig()
     device: DeviceConfig = DeviceConfig()
 
     @model_validator(mode="before")
@@ -106,7 +109,7 @@ class Recipe(Config):
         """Returns the recipe that suits a kind of image.
 
         Args:
-            name: `photo`, `digits`, `textures` or `pretrain`.
+            name: A key of PRESETS, such as `photo`, `digits`, `textures` or `pretrain`.
             backbone: Instead of the preset's own.
             head: The name of a preset in HEADS, or the section, as a mapping.
             **settings: Sections, as mappings, that override the preset's.

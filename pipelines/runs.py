@@ -124,6 +124,11 @@ class Run:
                 expected="a directory that `zoo train --out` wrote",
                 received="no directory" if not run.path.exists() else "no recipe.toml in it",
             )
+        if not run.model_file.is_file() and (run.path / "pretrained.npz").is_file():
+            raise RunError(
+                f"{path} holds a backbone that was trained without labels, and no model",
+                mend=f"train one on it: zoo train DATA --backbone {path}/pretrained.npz --out RUN",
+            )
         if not run.model_file.is_file():
             raise RunError(
                 f"{path} has no model yet", mend="finish it: zoo train DATA --out RUN --resume"

@@ -1,4 +1,4 @@
-"""Statistics: what the training images are like, for a normalisation fitted to them."""
+"""Statistics: what the training images are like, for what is fitted to them before training."""
 
 from __future__ import annotations
 
@@ -10,6 +10,9 @@ from pipelines.input import build_image_dataset
 from pipelines.sources.source import Examples
 from zoo.backbones import resolve
 from zoo.preprocessing import NORMALISATIONS, Channels, Normalisation, Preprocessing
+
+# Enough patches for a covariance of 12 channels, few enough to decode in a second.
+_ENOUGH = 2000
 
 
 def channel_statistics(
@@ -59,3 +62,36 @@ def fit_normalisation(
     if normalisation.fit is None:
         return normalisation
     return normalisation.fitted(*channel_statistics(examples, preprocessing))
+
+
+def spread(examples: Examples) -> Examples:
+    """Returns as many of the images as statistics need, spread over all of them."""
+    count = min(len(examples), _ENOUGH)
+    return examples.take(np.linspace(0, len(examples) - 1, count).astype(np.int64))
+
+
+def fit_stem(
+    network: Any,
+    backbone: str,
+    normalisation: Normalisation,
+    examples: Examples,
+    preprocessing: Preprocessing,
+) -> None:
+    """Fits the first layers of a backbone with random weights to images, if it wants that.
+
+    Args:
+        network: The backbone's model, as `build_backbone` made it.
+        backbone: The name it was built with.
+        normalisation: Fitted; what stands before it.
+        examples: The training split.
+        preprocessing: What an image goes through before the network.
+    """
+    import keras
+
+    row, weights = resolve(backbone)
+    if row.fit_stem is None or weights is not None:
+        return
+    images = build_image_dataset(spread(examples), preprocessing, 256)
+    pixels = np.concatenate(list(images.as_numpy_iterator()))
+    normalised = normalisation.apply(pixels.astype(np.float32))
+    row.fit_stem(network, keras.ops.convert_to_numpy(normalised))

@@ -10,6 +10,7 @@ from typing import Any
 from pipelines.devices import Devices, prepare_devices, quiet_start
 from pipelines.evaluate import answer_splits
 from pipelines.fitting import Fitting
+from pipelines.pretraining.methods import METHODS
 from pipelines.progress import say
 from pipelines.recipe import Recipe
 from pipelines.runs import Run
@@ -18,6 +19,7 @@ from pipelines.sources.labelled import join_examples
 from pipelines.task_metrics import measure_tasks
 from tuning.penalties import weigh
 from zoo.classifier import head_kernels
+from zoo.errors import RecipeError
 
 
 def train(
@@ -46,6 +48,44 @@ def train(
         TrainingError: The loss is no longer a number.
     """
     started = time.perf_counter()
+    if recipe is not None and not METHODS[recipe.pretraining.method].labelled:
+        raise RecipeError(
+            "this recipe pretrains a backbone without labels",
+            expected="pretraining.method = 'supervised'",
+            received=repr(recipe.pretraining.method),
+            mend="zoo pretrain DATA --recipe FILE --out RUN",
+        )
+    run, recipe = claim_run(data, recipe, out, resume=resume)
+    if run.finished:
+        say(f"{run.path} is finished already")
+        return run
+    with quiet_start():
+        devices = prepare_devices(recipe.device)
+    source = open_images(recipe, data or recipe.data.source)
+    say(f"augmentation {recipe.augment}")
+    say(f"training on {devices.description}")
+    return train_on(run, recipe, source, devices, started=started)
+
+
+def claim_run(
+    data: str | Path, recipe: Recipe | None, out: str | Path, *, resume: bool
+) -> tuple[Run, Recipe]:
+    """Checks that a job can be done where it is to be, and writes nothing.
+
+    Args:
+        data: DATA as the command line takes it; empty takes the recipe's.
+        recipe: What to do; left out, that of the run to go on with, or the preset that
+            suits the data.
+        out: The run's directory, new unless `resume`.
+        resume: Go on where an interrupted run stood.
+
+    Returns:
+        The run, and the recipe, completed, with the data's lasting name.
+
+    Raises:
+        RecipeError: The recipe does not fit itself.
+        RunError: `out` is taken, or was made by another recipe.
+    """
     run = Run.claim(Path(out), resume=resume)
     if recipe is None:
         resumable = resume and run.recipe_file.is_file()
@@ -56,33 +96,29 @@ def train(
     )
     recipe = run.with_its_engine(recipe)
     run.check_same(recipe)
-    if run.finished:
-        say(f"{run.path} is finished already")
-        return run
-    with quiet_start():
-        devices = prepare_devices(recipe.device)
-    source = open_images(recipe, data or source_name)
-    say(f"augmentation {recipe.augment}")
-    say(f"training on {devices.description}")
-    return train_on(run, recipe, source, devices, started=started)
+    return run, recipe
 
 
-def open_images(recipe: Recipe, name: str | Path) -> Source:
+def open_images(recipe: Recipe, name: str | Path, *, labelled: bool = True) -> Source:
     """Reads the images a recipe trains on, and says what was found.
 
     Args:
         recipe: Its `data.source` is read.
         name: What the user calls them.
+        labelled: Whether their labels are to be learned.
 
     Raises:
         DataError: The images or labels cannot be trained on.
     """
     data = recipe.data
-    source = open_source(data.source, data, seed=recipe.seed, tasks=recipe.asked_tasks)
+    source = open_source(
+        data.source, data, seed=recipe.seed, tasks=recipe.asked_tasks, labelled=labelled
+    )
     for line in describe(source):
         say(line)
     counts = ", ".join(f"{len(examples)} {name}" for name, examples in source.splits.items())
-    say(f"{name}: {_in_words(source)}, {counts} images")
+    learned = _in_words(source) if labelled else "no labels wanted"
+    say(f"{name}: {learned}, {counts} images")
     return source
 
 
@@ -113,7 +149,7 @@ def train_on(run: Run, recipe: Recipe, source: Source, devices: Devices, *, star
     run.save_digests({name: examples.digests for name, examples in source.splits.items()})
     read_s = time.perf_counter() - started - job.extract_s
 
-    earlier_s = job.fit_s
+    earlier_s = job.epochs.fit_s
     model = job.fit()
     run.save_model(model)
     metrics: dict[str, Any] = {
@@ -128,7 +164,7 @@ def train_on(run: Run, recipe: Recipe, source: Source, devices: Devices, *, star
         "wall_s": round(time.perf_counter() - started + earlier_s, 3),
         "read_s": round(read_s, 3),
         "extract_s": round(job.extract_s, 3),
-        "fit_s": round(job.fit_s, 3),
+        "fit_s": round(job.epochs.fit_s, 3),
     }
     metrics["device"] = devices.description
     metrics["images"] = {name: len(examples) for name, examples in source.splits.items()}

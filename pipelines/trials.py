@@ -147,8 +147,8 @@ class TrialTrainer:
                 job = Fitting(run, recipe, division, self.devices, stop_after=trial.epochs)
                 job.compute_features()
                 job.fit()
-                best = job.stopping
-                parts.append(_scored(best.best, best.best_loss, len(job.history), best.best_epoch))
+                best, history = job.epochs.stopping, job.epochs.history
+                parts.append(_scored(best.best, best.best_loss, len(history), best.best_epoch))
                 del job
             except (TrainingError, InputError) as error:
                 parts.append(Result(failure=str(error)))

@@ -26,20 +26,23 @@ class Card(Config):
 
     Args:
         backbone: The architecture.
-        class_names: What its top tells apart, in the order of the outputs.
+        class_names: What its top tells apart, in the order of the outputs; none where
+            it was trained without labels and has no top.
         preprocessing: The transform in front of it.
         data: What it was trained on.
         recipe: The complete recipe, as TOML.
         train_s: Seconds of training.
         device: What it was trained on.
-        split: What `accuracy` was measured on, after all choices were made.
+        split: What it was measured on, after all choices were made.
         num_images: How many images that were.
-        accuracy: Fraction answered right.
+        accuracy: Fraction answered right, of a network with a top.
         accuracy_interval: Its 95 % interval (Wilson).
+        restoration_error: Of a network trained without labels: the root mean square
+            difference of a restored pixel, as a share of the range of one.
     """
 
     backbone: str
-    class_names: tuple[str, ...]
+    class_names: tuple[str, ...] = ()
     preprocessing: Preprocessing
     data: str
     recipe: str
@@ -47,13 +50,14 @@ class Card(Config):
     device: str
     split: str
     num_images: int
-    accuracy: float
-    accuracy_interval: tuple[float, float]
+    accuracy: float | None = None
+    accuracy_interval: tuple[float, float] | None = None
+    restoration_error: float | None = None
 
 
-def round_kernels(classifier: Any, backbone: str) -> None:
-    """Rounds a classifier's kernels to what the file keeps, so that it can be measured."""
-    for part in (classifier.get_layer(backbone), classifier.get_layer("logits")):
+def round_kernels(*parts: Any) -> None:
+    """Rounds the kernels of models and layers to what the file keeps, to be measured so."""
+    for part in parts:
         part.set_weights([_halved(weight).astype(np.float32) for weight in part.get_weights()])
 
 
@@ -61,16 +65,16 @@ def _halved(value: Any) -> Any:
     return value.astype(np.float16) if value.ndim > 1 else value
 
 
-def write_pretrained(classifier: Any, card: Card, path: Path) -> None:
-    """Writes a trained classifier, whole or not at all.
+def write_pretrained(network: Any, top: Any, card: Card, path: Path) -> None:
+    """Writes a trained backbone and its top, whole or not at all.
 
     Args:
-        classifier: As `zoo.classifier.build_classifier` makes it, without hidden layers.
+        network: The backbone's model.
+        top: The layer `logits` of a classifier without hidden layers, or None.
         card: Where it comes from.
         path: The file, ending in .npz.
     """
-    arrays = _arrays_of(classifier.get_layer(card.backbone))
-    arrays |= _arrays_of(classifier.get_layer("logits"), "logits")
+    arrays = _arrays_of(network) | ({} if top is None else _arrays_of(top, "logits"))
     halved = {name: _halved(value) for name, value in arrays.items()}
     text = np.frombuffer(card.model_dump_json().encode(), np.uint8)
     with replacing(path) as temporary:
@@ -99,12 +103,18 @@ def load_pretrained(path: Path) -> tuple[Any, Card]:
     """Builds the classifier a file holds, top included.
 
     Raises:
-        WeightsError: It is no such file.
+        WeightsError: It is no such file, or was trained without labels.
     """
     from zoo.classifier import build_classifier
     from zoo.heads import HeadConfig
 
     card, arrays = _read(path)
+    if not card.class_names:
+        raise WeightsError(
+            f"{path} was trained without labels, so it answers nothing",
+            expected="a network with a top",
+            mend=f"train one on it: zoo train DATA --backbone {path} --out RUN",
+        )
     classifier = build_classifier(
         card.backbone, card.preprocessing.size, HeadConfig(), len(card.class_names), frozen=True
     )
@@ -136,7 +146,8 @@ def _assign(model: Any, arrays: dict[str, Any], path: Path, prefix: str = "") ->
                 f"{path} does not fit {model.name}",
                 expected=f"{name} of shape {tuple(weight.shape)}",
                 received=str(found),
-                mend="choose the architecture it was trained as",
+                mend="choose the architecture it was trained as, and its input.size where "
+                "weights depend on it",
             )
     for name, weight in named:
         weight.assign(arrays[name].astype(np.float32))

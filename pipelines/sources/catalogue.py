@@ -157,6 +157,7 @@ def open_source(
     *,
     seed: int = 0,
     tasks: Sequence[Task] = (),
+    labelled: bool = True,
 ) -> Source:
     """Reads a data set, decodes every image once, checks it and divides it.
 
@@ -165,6 +166,8 @@ def open_source(
         config: What to leave out and how to divide; None takes the defaults.
         seed: Seeds the division, where the source has none of its own.
         tasks: The named tasks that a model is to learn; none for the classes alone.
+        labelled: Whether the labels are to be learned: without, one class will do, and
+            any may be missing from training.
 
     Raises:
         DataError: It cannot be trained on; the subclasses say why.
@@ -176,12 +179,14 @@ def open_source(
     check_images(data, listing)
     if tasks:
         listing = bind_tasks(data, listing, tasks)
-    check_labels(data, listing)
+    if labelled:
+        check_labels(data, listing)
     facts = scan(listing)
     everything = [fact for found in facts.values() for fact in found]
     check_decodable(data, everything, config.max_undecodable)
     listing, kept = decodable(listing, facts)
-    check_labels(data, listing, found="image that can be decoded")
+    if labelled:
+        check_labels(data, listing, found="image that can be decoded")
     skipped = [Remark(fact.name, fact.problem) for fact in everything if fact.problem]
     splits = divide(listing, config, seed)
     return Source(

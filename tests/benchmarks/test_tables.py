@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from benchmarks import augment, imbalance, transfer
+from benchmarks import augment, imbalance, transfer, unlabelled
 
 
 def test_augment_reports_the_median_of_ratios_within_rounds(tmp_path: Path) -> None:
@@ -58,3 +58,28 @@ def test_imbalance_reports_every_way() -> None:
     for way in imbalance.WAYS:
         cells = ["0.200 (0.200–0.200)", "0.800 (0.800–0.800)", "0.600 (0.600–0.600)"]
         assert f"| {way} | {' | '.join(cells)} |" in table
+
+
+def test_unlabelled_reports_both_starts_of_each_network() -> None:
+    rows: list[dict[str, Any]] = [
+        {"method": method, "labels": labels, "start": start, "seed": seed, "accuracy": accuracy}
+        for method in unlabelled.NETWORKS
+        for labels in unlabelled.LABELS
+        for start, shift in (("random", 0.0), ("pretrained", 0.1))
+        for seed, accuracy in enumerate((0.5 + shift, 0.6 + shift))
+    ]
+    lines = unlabelled.table_of(rows).splitlines()
+    cells = "0.550 (0.500–0.600) | 0.650 (0.600–0.700)"
+    assert lines[2] == f"| deep_belief_network, rbm | 5 | {cells} |"
+    assert lines[5] == f"| micro_resnet_s, autoencoder | 20 | {cells} |"
+
+
+def test_unlabelled_compares_the_same_training_on_the_same_images() -> None:
+    for method, network in unlabelled.NETWORKS.items():
+        name = network["backbone"]["name"]
+        recipe = unlabelled.recipe_for(method, name, 5, 1, steps=150)
+        before = unlabelled.pretraining_recipe(method, 1)
+        assert recipe.train.epochs == 96
+        assert (before.seed, before.data.test_fraction) == (recipe.seed, recipe.data.test_fraction)
+        assert before.data.val_fraction == recipe.data.val_fraction
+        assert before.pretraining.method == method

@@ -141,6 +141,10 @@ _sections: dict[str, Any] = dict(
         block_decay=st.floats(0.1, 1),
         gradual=st.integers(0, 3),
     ),
+    # Recipes without labels are for another command.
+    pretraining=_section(
+        method=st.just("supervised"), noise=st.floats(0, 1), hidden=st.floats(0, 0.9)
+    ),
     device=st.one_of(
         _section(
             precision=st.sampled_from(["auto", "float32", "mixed_float16", "mixed_bfloat16"]),

@@ -262,7 +262,7 @@ def test_pretrained_file_is_measured_on_what_there_is(
         accuracy_interval=(0.0, 1.0),
     )
     file = tmp_path / "pretrained.npz"
-    write_pretrained(network, card, file)
+    write_pretrained(network.get_layer("micro_resnet_s"), network.get_layer("logits"), card, file)
     assert list(evaluate(file, fresh)) == ["all"]
     # Asked for a part, by the card's recipe.
     own = open_source(str(fresh), recipe.data, seed=recipe.seed)

@@ -101,7 +101,7 @@ def test_file_is_a_backbone_to_start_from(
 @pytest.mark.parametrize(
     ("layer", "message"),
     [
-        ({"head": {"hidden": [8]}}, r"received backbone\.frozen = False, head\.hidden = \[8\]"),
+        ({"head": {"hidden": [8]}}, r"received head\.hidden = \[8\]"),
         ({"head": {"pooling": "max"}}, r"received .* head\.pooling = 'max'"),
         ({"input": {"normalisation": "center"}}, r"received .*input\.normalisation = 'center'"),
     ],

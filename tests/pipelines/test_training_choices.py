@@ -148,7 +148,7 @@ def test_lower_blocks_change_less(
 
     before = kernels()
     # What the second phase did is looked at, whether or not it was for the better.
-    monkeypatch.setattr(job.stopping, "restore_best", lambda model: None)
+    monkeypatch.setattr(job.epochs.stopping, "restore_best", lambda model: None)
     job.fit()
     moved = [np.abs(a - b).mean() for a, b in zip(kernels(), before, strict=True)]
     # Adam takes steps of about its rate, which falls tenfold from block to block.

@@ -11,7 +11,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
-from zoo.backbones import keras_applications, micro_resnet, squeezenet
+from zoo.backbones import deep_belief_network, keras_applications, micro_resnet, squeezenet
 from zoo.backbones.backbone import Backbone, blocks_of
 from zoo.errors import RecipeError, UnknownNameError, WeightsError
 from zoo.table import Table, unknown_name
@@ -20,7 +20,13 @@ from zoo.weights import Weights
 __all__ = ["BACKBONES", "WEIGHTS", "Backbone", "blocks_of", "build_backbone", "resolve"]
 
 BACKBONES: Table[Backbone] = Table(
-    "backbone", micro_resnet.ROWS + squeezenet.ROWS + keras_applications.ROWS
+    "backbone",
+    (
+        *micro_resnet.ROWS,
+        *squeezenet.ROWS,
+        *keras_applications.ROWS,
+        *deep_belief_network.ROWS,
+    ),
 )
 WEIGHTS: Table[Weights] = Table(
     "weights", [weights for backbone in BACKBONES.values() for weights in backbone.weights]

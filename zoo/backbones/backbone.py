@@ -39,6 +39,8 @@ class Backbone:
             match belong to the block of the layer before them.
         block_ends: The pattern names the last layer of a block instead: for
             networks whose other layers have no stable names.
+        boltzmann_layers: Its dense sigmoid layers from the pixels up, where they are
+            all it is made of: what restricted Boltzmann machines can train.
         paper: Authors, year and address.
         weights: The weight files published for it.
     """
@@ -55,6 +57,7 @@ class Backbone:
     num_parameters: int
     block_pattern: str
     block_ends: bool = False
+    boltzmann_layers: tuple[str, ...] = ()
     paper: str
     weights: tuple[Weights, ...] = ()
 

@@ -1,0 +1,138 @@
+"""Autoencoder pretraining: a backbone learns to restore images; labels are not read."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+from pipelines.devices import Devices
+from pipelines.epochs import Epochs
+from pipelines.feeds import ImageFeed
+from pipelines.input import build_image_dataset
+from pipelines.pretraining.spoiling import spoil
+from pipelines.pretraining.unlabelled import Restored, open_unlabelled
+from pipelines.recipe import Recipe
+from pipelines.runs import Run
+from pipelines.sampling import steps_per_epoch
+from pipelines.sources import Source
+from pipelines.statistics import fit_stem, spread
+from tuning.contradictions import check_devices, check_steps
+from tuning.optimizers import build_optimizer, build_rules
+from tuning.schedules import build_schedule
+from zoo.autoencoder import build_autoencoder, fit_statistics
+from zoo.backbones import resolve
+from zoo.errors import RecipeError
+from zoo.preprocessing import NORMALISATIONS
+
+# Images that normalise each other well enough for their statistics to be kept.
+_LARGE_BATCH = 64
+
+
+def pretrain_autoencoder(data: str | Path, recipe: Recipe, out: Path, *, resume: bool) -> Path:
+    """Trains a backbone to restore images from spoilt ones, and writes it.
+
+    What the recipe says of augmentation is done to the image to be restored; noise and
+    hidden squares are what it is restored from.
+
+    Args:
+        data: As `pipelines.pretrain.pretrain` takes it; one class folder will do.
+        recipe: Checked there.
+        out: The run's directory.
+        resume: Likewise.
+
+    Returns:
+        The file written.
+
+    Raises:
+        RecipeError: The recipe blends images, or waits for an accuracy.
+        ZooError: Whatever `train` raises.
+    """
+    if recipe.augment.blends:
+        raise RecipeError(
+            "an autoencoder cannot make two images of one that was blended of them",
+            expected="a policy without mixup and cutmix",
+            received=str(recipe.augment),
+            mend="--set augment.policy=photo",
+        )
+    if recipe.stopping.monitor != "val_loss":
+        raise RecipeError(
+            "restored images have no accuracy to wait for",
+            expected="stopping.monitor = 'val_loss'",
+            received=repr(recipe.stopping.monitor),
+            mend="--set stopping.monitor=val_loss",
+        )
+    return open_unlabelled(data, recipe, out, resume=resume).finish(_fit)
+
+
+def _fit(run: Run, recipe: Recipe, source: Source, devices: Devices) -> Restored:
+    """Trains the autoencoder; returns its backbone and what it restores."""
+    import keras
+
+    check_devices(recipe.optimizer, devices.num_replicas)
+    steps = steps_per_epoch(len(source.train), recipe.input.batch_size, devices.num_replicas)
+    check_steps(recipe.optimizer, steps * recipe.train.epochs)
+    epochs = Epochs(run, recipe, source, _in_words)
+    row, weights = resolve(recipe.backbone.name)
+    devices.make_repeatable(recipe.seed)
+
+    rate = recipe.optimizer.learning_rate
+    if rate is None:
+        raise ValueError("The recipe has to be completed first.")
+    with devices.scope():
+        model = build_autoencoder(recipe.backbone.name, recipe.input.size)
+        if epochs.checkpoint is None:
+            own = NORMALISATIONS[weights.normalisation if weights else row.normalisation]
+            images = source.train, recipe.input.preprocessing
+            fit_stem(model.get_layer(row.name), recipe.backbone.name, own, *images)
+        devices.synchronise(model)
+        model.compile(
+            optimizer=build_optimizer(
+                recipe.optimizer,
+                build_schedule(recipe.schedule, rate, steps * recipe.train.epochs, steps),
+                rule_of=build_rules(recipe.optimizer, recipe.penalty),
+                steps_per_epoch=steps,
+            ),
+            loss="mean_squared_error",
+            jit_compile=devices.jit_compile,
+        )
+        model.optimizer.build(model.trainable_variables)
+    run.begin(recipe, source.tasks)
+    first = 0
+    if epochs.checkpoint is not None:
+        epochs.restore(model)
+        first = epochs.checkpoint[0]["epoch"] + 1
+    if first < recipe.train.epochs and not epochs.stopping.stopped:
+        feed = ImageFeed(recipe, source, devices.num_replicas)
+        stream = feed.train(first)
+        how: Any = {"config": recipe.pretraining, "seed": recipe.seed}
+        epochs.fit(
+            model,
+            replace(stream, dataset=spoil(stream.dataset, first=first * steps, **how)),
+            spoil(feed.validation, **how),
+            phase="autoencoder",
+            first=first,
+            last=recipe.train.epochs,
+        )
+    epochs.stopping.restore_best(model)
+    if devices.precision != "float32" or devices.num_replicas > 1:
+        # It is measured and shipped in float32 on one device, whatever it was trained in.
+        keras.mixed_precision.set_dtype_policy("float32")
+        plain = build_autoencoder(recipe.backbone.name, recipe.input.size)
+        plain.set_weights(model.get_weights())
+        model = plain
+
+    # It was trained on spoilt images, and will be shown others.
+    plain_views = build_image_dataset(
+        spread(source.train),
+        recipe.input.preprocessing,
+        max(recipe.input.batch_size, _LARGE_BATCH),
+    )
+    fit_statistics(model, plain_views.as_numpy_iterator())
+    return Restored(model.get_layer(row.name), model.predict_on_batch, epochs.fit_s)
+
+
+def _in_words(logs: Mapping[str, Any], prefix: str) -> str:
+    return f"restored to {math.sqrt(logs[f'{prefix}loss']):.4f}"

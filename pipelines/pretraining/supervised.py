@@ -1,0 +1,62 @@
+"""Supervised pretraining: a classifier from scratch, of which others take all but the top."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from pipelines.evaluate import answer
+from pipelines.metrics import measure
+from pipelines.pretraining.card import write_backbone
+from pipelines.recipe import Recipe
+from pipelines.sources import open_source
+from pipelines.train import train
+from zoo.backbones import resolve
+from zoo.errors import RecipeError
+from zoo.pretrained_file import round_kernels
+
+
+def pretrain_supervised(data: str | Path, recipe: Recipe, out: Path, *, resume: bool) -> Path:
+    """Trains a classifier from scratch and writes its backbone and its top.
+
+    Args:
+        data: As `pipelines.pretrain.pretrain` takes it.
+        recipe: Checked there.
+        out: The run's directory.
+        resume: Likewise.
+
+    Returns:
+        The file written.
+
+    Raises:
+        RecipeError: There is more on the backbone than average pooling and a linear top.
+        ZooError: Whatever `train` raises.
+    """
+    if recipe.head.hidden or recipe.head.pooling != "avg":
+        # The file says nothing of another top.
+        raise RecipeError(
+            "supervised pretraining has nothing but a linear top",
+            expected="head.hidden = [] and head.pooling = 'avg'",
+            received=f"head.hidden = {list(recipe.head.hidden)}, "
+            f"head.pooling = {recipe.head.pooling!r}",
+            mend="start from the preset: leave --recipe out",
+        )
+    run = train(data, recipe, out=out, resume=resume)
+    network, recipe = run.load_model(), run.recipe
+    backbone = network.get_layer(resolve(recipe.backbone.name)[0].name)
+    top = network.get_layer("logits")
+    # Measured is what is shipped, on images nothing was chosen by.
+    round_kernels(backbone, top)
+    source = open_source(recipe.data.source, recipe.data, seed=recipe.seed)
+    split = "val" if source.test is None else "test"
+    examples = source.splits[split]
+    figures = measure(examples.labels, answer(network, recipe, examples), source.class_names)
+    return write_backbone(
+        run,
+        backbone,
+        top,
+        class_names=run.class_names,
+        split=split,
+        num_images=figures["num_images"],
+        accuracy=figures["accuracy"],
+        accuracy_interval=figures["accuracy_interval"],
+    )

@@ -1,0 +1,133 @@
+"""What pretraining without labels has in common: images in, a backbone and its card out."""
+
+from __future__ import annotations
+
+import math
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from pipelines.devices import Devices, prepare_devices, quiet_start
+from pipelines.input import build_image_dataset
+from pipelines.pretraining.card import PRETRAINED, write_backbone
+from pipelines.progress import say
+from pipelines.recipe import Recipe
+from pipelines.runs import Run
+from pipelines.sources import Examples, Source
+from pipelines.train import claim_run, open_images
+from zoo.pretrained_file import round_kernels
+
+
+@dataclass(frozen=True)
+class Restored:
+    """A backbone that was trained to restore images.
+
+    Args:
+        network: Its model.
+        restore: Maps a batch of images, float32 [B, S, S, 3] in 0 to 255, to what it
+            makes of them, float32 [B, S, S, 3] in 0 to 1.
+        fit_s: Seconds of training, those before an interruption included.
+    """
+
+    network: Any
+    restore: Callable[[Any], Any]
+    fit_s: float
+
+
+@dataclass(frozen=True)
+class Unlabelled:
+    """A job on images whose labels are not read.
+
+    Args:
+        run: Its directory, checked.
+        recipe: Completed.
+        data: DATA, as the user calls it.
+        started: When the job began, by `time.perf_counter`.
+    """
+
+    run: Run
+    recipe: Recipe
+    data: str
+    started: float
+
+    def finish(self, fit: Callable[[Run, Recipe, Source, Devices], Restored]) -> Path:
+        """Trains a backbone, measures what it restores, and writes it.
+
+        Args:
+            fit: Trains, or goes on with it.
+
+        Returns:
+            The file written.
+        """
+        run, recipe = self.run, self.recipe
+        file = run.path / PRETRAINED
+        if file.is_file():
+            say(f"{run.path} is finished already")
+            return file
+        with quiet_start():
+            devices = prepare_devices(recipe.device)
+        source = open_images(recipe, self.data, labelled=False)
+        say(f"pretraining on {devices.description}")
+        restored = fit(run, recipe, source, devices)
+        run.save_digests({name: examples.digests for name, examples in source.splits.items()})
+        round_kernels(restored.network)
+        errors = {
+            name: _restoration_error(restored, recipe, examples)
+            for name, examples in source.splits.items()
+        }
+        split = "val" if source.test is None else "test"
+        run.save_metrics(
+            {
+                **{name: {"restoration_error": error} for name, error in errors.items()},
+                "timing": {
+                    "wall_s": round(time.perf_counter() - self.started, 3),
+                    "fit_s": round(restored.fit_s, 3),
+                },
+                "device": devices.description,
+                "images": {
+                    **{name: len(examples) for name, examples in source.splits.items()},
+                    "skipped": len(source.skipped),
+                },
+            }
+        )
+        say(", ".join(f"{name} restored to {error:.4f}" for name, error in errors.items()))
+        return write_backbone(
+            run,
+            restored.network,
+            split=split,
+            num_images=len(source.splits[split]),
+            restoration_error=errors[split],
+        )
+
+
+def open_unlabelled(data: str | Path, recipe: Recipe, out: Path, *, resume: bool) -> Unlabelled:
+    """Checks that a job can be done where it is to be, and writes nothing.
+
+    Args:
+        data: DATA as the command line takes it; empty takes the recipe's.
+        recipe: What to do.
+        out: The run's directory, new unless `resume`.
+        resume: Go on where an interrupted run stood.
+
+    Raises:
+        RunError: `out` is taken, or was made by another recipe.
+    """
+    started = time.perf_counter()
+    run, recipe = claim_run(data, recipe, out, resume=resume)
+    return Unlabelled(run, recipe, str(data) or recipe.data.source, started)
+
+
+def _restoration_error(restored: Restored, recipe: Recipe, examples: Examples) -> float:
+    """Returns the root mean square difference of a restored pixel, 0 to about 1."""
+    squares, count = 0.0, 0
+    batches = build_image_dataset(examples, recipe.input.preprocessing, recipe.input.batch_size)
+    for batch in batches.as_numpy_iterator():
+        images = batch.astype(np.float32)
+        missed = np.asarray(restored.restore(images)) - images / 255
+        squares += float(np.sum(np.square(missed, dtype=np.float64)))
+        count += missed.size
+    return math.sqrt(squares / count)

@@ -1,0 +1,63 @@
+"""Deep belief network: dense sigmoid layers on pixels, for restricted Boltzmann machines.
+
+Three layers of 512 units, run upwards as a network of sigmoids (Hinton, Osindero and
+Teh, 2006, https://doi.org/10.1162/neco.2006.18.7.1527, whose generative top is left
+out). It sees pixels and no neighbourhood, so it suits small scans of one thing in the
+middle, such as digits; for photographs take a convolutional network. Its weights
+depend on the size of the image.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+from zoo.backbones.backbone import Backbone
+
+_UNITS = (512, 512, 512)
+_LAYERS = tuple(f"hidden{number}" for number, _ in enumerate(_UNITS, start=1))
+
+
+def build_deep_belief_network(size: int) -> Any:
+    """Builds the network with random weights.
+
+    Args:
+        size: Height and width of the input, in pixels, at least 8.
+
+    Returns:
+        A `keras.Model` from pixels float32 [B, S, S, 3] in 0 to 255 to the top layer's
+        probabilities float32 [B, 1, 1, 512].
+    """
+    from keras import Input, Model, layers
+
+    inputs = Input((size, size, 3))
+    x = layers.Rescaling(1 / 255, name="unit", dtype="float32")(inputs)
+    x = layers.Flatten(name="pixels")(x)
+    for name, units in zip(_LAYERS, _UNITS, strict=True):
+        x = layers.Dense(units, activation="sigmoid", name=name)(x)
+    features = layers.Reshape((1, 1, _UNITS[-1]), name="features")(x)
+    return Model(inputs, features, name="deep_belief_network")
+
+
+def _load(model: Any, path: Path) -> None:
+    from zoo.pretrained_file import load_backbone
+
+    load_backbone(model, path)
+
+
+ROWS: tuple[Backbone, ...] = (
+    Backbone(
+        name="deep_belief_network",
+        summary="dense layers for small scans, to be pretrained without labels (`--method rbm`)",
+        build=build_deep_belief_network,
+        load=_load,
+        input_size=16,
+        min_size=8,
+        normalisation="none",
+        num_features=_UNITS[-1],
+        num_parameters=919_040,
+        block_pattern=r"hidden\d",
+        boltzmann_layers=_LAYERS,
+        paper="Hinton, Osindero and Teh, 2006, https://doi.org/10.1162/neco.2006.18.7.1527",
+    ),
+)
