@@ -105,7 +105,7 @@ def table_of(rows: list[dict[str, Any]]) -> str:
 def main(
     out: Annotated[Path, typer.Option(help="Where runs and results go.")],
     seeds: Annotated[int, typer.Option(help="How many seeds.")] = 3,
-    steps: Annotated[int, typer.Option(help="Optimizer steps of training by labels.")] = 150,
+    steps: Annotated[int, typer.Option(help="Optimizer steps of training by labels.")] = 600,
 ) -> None:
     """Trains what is not there yet, and writes the table."""
     out.mkdir(parents=True, exist_ok=True)

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 from pipelines.sources.checks import check_classes, check_decodable, check_images, exclude
 from pipelines.sources.csv_file import read_csv
 from pipelines.sources.digits import read_digits
-from pipelines.sources.folder import read_folder
+from pipelines.sources.folder import read_folder, read_heap
 from pipelines.sources.options import DataConfig
 from pipelines.sources.scan import decodable, scan
 from pipelines.sources.source import Examples, Listing, Remark, Source
@@ -41,6 +41,8 @@ class SourceKind:
         read: Lists it. All that follows is the same for every kind.
         read_columns: Lists it with the columns named, for a recipe with tasks; None
             where images have their class and nothing else.
+        read_unlabelled: Lists it where `read` finds no label and none is wanted; None
+            where there is always one.
         preset: The recipe preset that fits its images.
         embedded: Whether it comes with the project.
     """
@@ -50,6 +52,7 @@ class SourceKind:
     matches: Callable[[str], bool]
     read: Callable[[str], Listing]
     read_columns: Callable[[str, Sequence[str]], Listing] | None = None
+    read_unlabelled: Callable[[str], Listing] | None = None
     preset: str = "photo"
     embedded: bool = False
 
@@ -109,6 +112,7 @@ SOURCES: Table[SourceKind] = Table(
             # Unlike Path.is_dir it raises nothing, however long the name is.
             matches=os.path.isdir,
             read=read_folder,
+            read_unlabelled=read_heap,
         ),
     ],
 )
@@ -166,8 +170,8 @@ def open_source(
         config: What to leave out and how to divide; None takes the defaults.
         seed: Seeds the division, where the source has none of its own.
         tasks: The named tasks that a model is to learn; none for the classes alone.
-        labelled: Whether the labels are to be learned: without, one class will do, and
-            any may be missing from training.
+        labelled: Whether the labels are to be learned: without, one class will do, any
+            may be missing from training, and a folder need not be sorted.
 
     Raises:
         DataError: It cannot be trained on; the subclasses say why.
@@ -175,7 +179,10 @@ def open_source(
     """
     config = config or DataConfig()
     kind = kind_of(data)
-    listing = exclude(kind.listing(data, tasks), config.exclude)
+    found = kind.listing(data, tasks)
+    if not labelled and not found.splits and kind.read_unlabelled:
+        found = kind.read_unlabelled(data)
+    listing = exclude(found, config.exclude)
     check_images(data, listing)
     if tasks:
         listing = bind_tasks(data, listing, tasks)

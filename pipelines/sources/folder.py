@@ -1,4 +1,4 @@
-"""A folder of class folders, alone or under train/, val/ and test/."""
+"""A folder of class folders, alone or under train/, val/ and test/; or one that nobody sorted."""
 
 from __future__ import annotations
 
@@ -98,6 +98,30 @@ def read_folder(data: str) -> Listing:
                 files=tuple(paths),
             )
     return Listing(class_names, listed, empty=tuple(empty), outside=tuple(outside))
+
+
+def read_heap(data: str) -> Listing:
+    """Lists a folder whose images lie in it, and in folders below it, unsorted.
+
+    Args:
+        data: The folder's path.
+
+    Returns:
+        All files whose endings are those of images, as one class in the split `all`;
+        no split where there are none.
+
+    Raises:
+        DataError: The folder or one in it cannot be read.
+    """
+    import numpy as np
+
+    root = Path(data)
+    paths = [path for path in _files_below(root) if path.suffix.lower() in IMAGE_ENDINGS]
+    if not paths:
+        return Listing((), {})
+    names = tuple(_name(root, path) for path in paths)
+    labels = np.zeros(len(paths), np.int64)
+    return Listing(("images",), {"all": Examples(names=names, labels=labels, files=tuple(paths))})
 
 
 def _split_folders(data: str, folders: list[Path]) -> dict[str, Path] | None:

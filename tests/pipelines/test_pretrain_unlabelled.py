@@ -16,7 +16,7 @@ from pipelines.pretrain import pretrain
 from pipelines.pretraining.methods import METHODS, PretrainingConfig
 from pipelines.pretraining.spoiling import spoil
 from zoo.backbones import BACKBONES, build_backbone
-from zoo.errors import RecipeError, RunError, UnknownNameError, WeightsError
+from zoo.errors import DataError, RecipeError, RunError, UnknownNameError, WeightsError
 from zoo.pretrained_file import read_card
 
 UNLABELLED = [name for name, method in METHODS.items() if not method.labelled]
@@ -48,11 +48,11 @@ def method(request: pytest.FixtureRequest) -> str:
 
 @pytest.fixture(scope="module")
 def heap(tiny_folder: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """The images of all classes in one folder: nobody has labelled them."""
+    """The images of all classes in one folder: nobody has sorted them."""
     folder = tmp_path_factory.mktemp("data") / "heap"
     for image in sorted(tiny_folder.glob("*/*.jpg")):
-        (folder / "any").mkdir(parents=True, exist_ok=True)
-        shutil.copy(image, folder / "any" / f"{image.parent.name}_{image.name}")
+        folder.mkdir(parents=True, exist_ok=True)
+        shutil.copy(image, folder / f"{image.parent.name}_{image.name}")
     return folder
 
 
@@ -185,6 +185,33 @@ def test_what_a_method_cannot_do_is_refused(
 ) -> None:
     with pytest.raises(RecipeError, match=message):
         pretrain(heap, _recipe(name, layer), out=tmp_path / "run")
+    assert not (tmp_path / "run").exists()
+
+
+def test_sorted_or_not_the_same_images_are_read(
+    heap: Path, tiny_folder: Path, tmp_path: Path
+) -> None:
+    recipe = _recipe("autoencoder")
+    one_class = tmp_path / "one_class"
+    shutil.copytree(heap, one_class / "any")
+    digests = []
+    for folder in (heap, one_class, tiny_folder):
+        source = open_source(str(folder), recipe.data, labelled=False)
+        digests.append(sorted(d for part in source.splits.values() for d in part.digests))
+    assert digests[0] == digests[1] == digests[2]
+    assert len(digests[0]) == 36
+
+
+def test_heap_is_no_data_set_to_train_on(heap: Path, tmp_path: Path) -> None:
+    with pytest.raises(DataError, match="no labelled image"):
+        train(heap, Recipe.from_settings(SETTINGS["autoencoder"]), out=tmp_path / "run")
+
+
+def test_folder_without_images_is_refused(tmp_path: Path) -> None:
+    (tmp_path / "empty").mkdir()
+    (tmp_path / "empty" / "notes.txt").write_text("none")
+    with pytest.raises(DataError, match="no labelled image"):
+        pretrain(tmp_path / "empty", _recipe("autoencoder"), out=tmp_path / "run")
     assert not (tmp_path / "run").exists()
 
 
