@@ -1,0 +1,186 @@
+"""One download: whole, resumed, held to its digest, and refused with the way out."""
+
+from __future__ import annotations
+
+import threading
+import time
+from pathlib import Path
+
+import pytest
+
+from tests.zoo.weights.served import (
+    GOOD,
+    OTHER,
+    Answer,
+    Site,
+    cached_files,
+    free_port,
+    part_of,
+    row,
+    sha256,
+    unproven,
+)
+from zoo.errors import FetchError, WeightsError
+from zoo.weights import fetch
+
+
+def test_fetch_whole(site: Site, cache: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    path = fetch(row(site.url))
+    assert path.read_bytes() == GOOD
+    assert path.name == "net.h5"
+    assert cached_files(cache) == {"net.h5", "lock"}
+    told = capsys.readouterr()
+    assert told.err == f"fetching net.set (0.3 MB, Apache-2.0) from {site.url}/v1/net.h5\n"
+    assert told.out == ""
+    assert fetch(row(site.url)) == path
+    assert len(site.log) == 1
+    assert site.log[0]["User-Agent"].startswith("transfer-zoo/")
+
+
+def test_fetch_draws_a_bar_on_request(site: Site, capsys: pytest.CaptureFixture[str]) -> None:
+    assert fetch(row(site.url), progress=True).read_bytes() == GOOD
+    assert capsys.readouterr().out == ""
+
+
+def test_fetch_resumes_a_body_cut_off(site: Site) -> None:
+    site.serve(Answer(cut=100_000, etag='"1"'), Answer(etag='"1"'))
+    assert fetch(row(site.url)).read_bytes() == GOOD
+    assert site.ranges == ["", "bytes=100000-"]
+    assert site.log[1]["If-Range"] == '"1"'
+
+
+def test_fetch_resumes_without_an_etag_since_the_digest_decides(site: Site) -> None:
+    site.serve(Answer(cut=100_000), Answer())
+    assert fetch(row(site.url)).read_bytes() == GOOD
+    assert site.ranges == ["", "bytes=100000-"]
+
+
+def test_fetch_resumes_a_stalled_body(site: Site, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("zoo.download.TIMEOUT_S", 1.0)
+    gate = threading.Event()
+    site.serve(Answer(gate=gate), Answer())
+    assert fetch(row(site.url)).read_bytes() == GOOD
+    assert site.ranges == ["", "bytes=60000-"]
+    gate.set()
+
+
+def test_fetch_gives_up_and_continues_when_run_again(
+    site: Site, cache: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    site.serve(Answer(cut=50_000))
+    with pytest.raises(FetchError, match=r"broke off.*300,000 bytes; received 200,000; the part"):
+        fetch(row(site.url))
+    assert "net.h5" not in cached_files(cache)
+    site.serve(Answer())
+    assert fetch(row(site.url)).read_bytes() == GOOD
+    assert site.ranges == ["bytes=200000-"]
+    assert "continued at 0.2 MB" in capsys.readouterr().err
+    assert cached_files(cache) == {"net.h5", "lock"}
+
+
+def test_fetch_starts_over_where_ranges_are_ignored(site: Site) -> None:
+    site.serve(Answer(cut=100_000, ranges=False), Answer(ranges=False))
+    assert fetch(row(site.url)).read_bytes() == GOOD
+    assert site.ranges == ["", "bytes=100000-"]
+
+
+def test_fetch_starts_over_where_another_range_comes(site: Site) -> None:
+    site.serve(Answer(cut=100_000), Answer(shift=7))
+    assert fetch(row(site.url)).read_bytes() == GOOD
+    assert site.ranges == ["", "bytes=100000-", ""]
+
+
+def test_stale_part_with_an_etag_is_not_continued(site: Site) -> None:
+    part_of(row(site.url), site).write_bytes(OTHER[:100_000])
+    site.serve(Answer(etag='"2"'))
+    assert fetch(row(site.url)).read_bytes() == GOOD
+    assert site.ranges == ["bytes=100000-"]
+
+
+@pytest.mark.parametrize("size", [1, 100_000, 300_000, 300_001], ids="{}B".format)
+def test_stale_part_without_an_etag_is_found_out(site: Site, size: int) -> None:
+    part = part_of(row(site.url), site)
+    part.write_bytes((OTHER + b"more")[:size])
+    part.with_name(part.name + ".json").unlink()
+    site.serve(Answer())
+    assert fetch(row(site.url)).read_bytes() == GOOD
+    assert site.ranges == [f"bytes={size}-", ""]
+
+
+def test_part_is_not_joined_where_nothing_could_tell_versions_apart(site: Site) -> None:
+    weights = unproven(site.url)
+    part = part_of(weights, site)
+    part.with_name(part.name + ".json").unlink()
+    site.serve(Answer())
+    assert fetch(weights).read_bytes() == GOOD
+    assert site.ranges == [""]
+
+
+def test_weak_etag_does_not_show_that_bytes_are_equal(site: Site) -> None:
+    site.serve(Answer(cut=100_000, etag='W/"1"'), Answer(etag='W/"1"'))
+    assert fetch(unproven(site.url)).read_bytes() == GOOD
+    assert site.ranges == ["", ""]
+
+
+def test_version_is_watched_where_the_server_does_not(site: Site) -> None:
+    site.serve(Answer(OTHER, cut=100_000, etag='"1"'), Answer(etag='"2"', conditional=False))
+    assert fetch(unproven(site.url)).read_bytes() == GOOD
+    assert site.ranges == ["", "bytes=100000-", ""]
+
+
+@pytest.mark.parametrize("cut", [None, 100_000])
+def test_wrong_bytes_stay_out_of_the_cache(site: Site, cache: Path, cut: int | None) -> None:
+    site.serve(Answer(body=OTHER, cut=cut), Answer(body=OTHER))
+    pattern = f"{site.url}/v1/net.h5 .*expected SHA-256 {sha256(GOOD)}; received {sha256(OTHER)}; "
+    with pytest.raises(WeightsError, match=pattern) as caught:
+        fetch(row(site.url))
+    assert "\n" not in str(caught.value)
+    assert "net.h5" in str(caught.value)
+    assert "ZOO_WEIGHTS" in str(caught.value)
+    assert cached_files(cache) == {"lock"}
+
+
+def test_missing_file_is_refused_with_the_way_out(site: Site, cache: Path) -> None:
+    site.serve(Answer(status=404))
+    pattern = r"received http://\S+: HTTP 404 Not Found; .*download net\.h5 by hand.*ZOO_WEIGHTS"
+    with pytest.raises(WeightsError, match=pattern):
+        fetch(row(site.url))
+    assert len(site.log) == 1
+    assert cached_files(cache) == {"lock"}
+
+
+def test_busy_server_is_asked_again(site: Site) -> None:
+    site.serve(Answer(status=503), Answer())
+    assert fetch(row(site.url)).read_bytes() == GOOD
+    site.serve(Answer(status=503))
+    with pytest.raises(WeightsError, match="HTTP 503 Service Unavailable, 4 times"):
+        fetch(row(site.url, name="net.again", sha256=sha256(OTHER)))
+    assert len(site.log) == 4
+
+
+def test_web_page_in_place_of_the_file_is_no_first_fetch(site: Site, cache: Path) -> None:
+    site.serve(Answer(body=b"<html>log in</html>", kind="text/html; charset=utf-8"))
+    with pytest.raises(WeightsError, match="a web page came in place of the file"):
+        fetch(unproven(site.url))
+    assert cached_files(cache) == {"lock"}
+
+
+def test_body_without_length_needs_a_digest(site: Site) -> None:
+    site.serve(Answer(sized=False))
+    with pytest.raises(WeightsError, match="does not say where the file ends"):
+        fetch(unproven(site.url))
+    assert fetch(row(site.url)).read_bytes() == GOOD
+
+
+def test_unreachable_host_is_refused_at_once() -> None:
+    start = time.monotonic()
+    pattern = r"absent and cannot be fetched; .*offline.*download net\.h5 by hand and set ZOO_WEI"
+    with pytest.raises(WeightsError, match=pattern):
+        fetch(row(f"http://127.0.0.1:{free_port()}"))
+    assert time.monotonic() - start < 5
+
+
+def test_cache_that_cannot_be_made_is_said(site: Site, cache: Path) -> None:
+    cache.write_text("a file")
+    with pytest.raises(FetchError, match=r"net\.h5 cannot be stored in .*; set ZOO_CACHE to"):
+        fetch(row(site.url))
