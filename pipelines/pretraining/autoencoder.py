@@ -16,7 +16,7 @@ from pipelines.pretraining.spoiling import spoil
 from pipelines.pretraining.unlabelled import Restored, open_unlabelled
 from pipelines.recipe import Recipe
 from pipelines.runs import Run
-from pipelines.sampling import steps_per_epoch
+from pipelines.sampling import num_places, steps_per_epoch
 from pipelines.sources import Source
 from pipelines.statistics import fit_stem, spread
 from tuning.contradictions import check_devices, check_steps
@@ -69,42 +69,25 @@ def pretrain_autoencoder(data: str | Path, recipe: Recipe, out: Path, *, resume:
 
 def _fit(run: Run, recipe: Recipe, source: Source, devices: Devices) -> Restored:
     """Trains the autoencoder; returns its backbone and what it restores."""
-    import keras
-
+    places = num_places(source.train.labels, recipe.train.oversample)
+    steps = steps_per_epoch(places, recipe.input.batch_size, devices.num_replicas)
+    last = recipe.train.epochs
     check_devices(recipe.optimizer, devices.num_replicas)
-    steps = steps_per_epoch(len(source.train), recipe.input.batch_size, devices.num_replicas)
-    check_steps(recipe.optimizer, steps * recipe.train.epochs)
+    check_steps(recipe.optimizer, steps * last)
     epochs = Epochs(run, recipe, source, _in_words)
-    row, weights = resolve(recipe.backbone.name)
     devices.make_repeatable(recipe.seed)
-
-    rate = recipe.optimizer.learning_rate
-    if rate is None:
-        raise ValueError("The recipe has to be completed first.")
     with devices.scope():
         model = build_autoencoder(recipe.backbone.name, recipe.input.size)
         if epochs.checkpoint is None:
-            own = NORMALISATIONS[weights.normalisation if weights else row.normalisation]
-            images = source.train, recipe.input.preprocessing
-            fit_stem(model.get_layer(row.name), recipe.backbone.name, own, *images)
+            _fit_stem(model, recipe, source)
         devices.synchronise(model)
-        model.compile(
-            optimizer=build_optimizer(
-                recipe.optimizer,
-                build_schedule(recipe.schedule, rate, steps * recipe.train.epochs, steps),
-                rule_of=build_rules(recipe.optimizer, recipe.penalty),
-                steps_per_epoch=steps,
-            ),
-            loss="mean_squared_error",
-            jit_compile=devices.jit_compile,
-        )
-        model.optimizer.build(model.trainable_variables)
+        _compile(model, recipe, devices, steps)
     run.begin(recipe, source.tasks)
     first = 0
     if epochs.checkpoint is not None:
         epochs.restore(model)
         first = epochs.checkpoint[0]["epoch"] + 1
-    if first < recipe.train.epochs and not epochs.stopping.stopped:
+    if first < last and not epochs.stopping.stopped:
         feed = ImageFeed(recipe, source, devices.num_replicas)
         stream = feed.train(first)
         how: Any = {"config": recipe.pretraining, "seed": recipe.seed}
@@ -114,24 +97,49 @@ def _fit(run: Run, recipe: Recipe, source: Source, devices: Devices) -> Restored
             spoil(feed.validation, **how),
             phase="autoencoder",
             first=first,
-            last=recipe.train.epochs,
+            last=last,
         )
     epochs.stopping.restore_best(model)
+    model = _as_shipped(model, recipe, source, devices)
+    network = model.get_layer(resolve(recipe.backbone.name)[0].name)
+    return Restored(network, model.predict_on_batch, epochs.fit_s)
+
+
+def _fit_stem(model: Any, recipe: Recipe, source: Source) -> None:
+    row, weights = resolve(recipe.backbone.name)
+    own = NORMALISATIONS[weights.normalisation if weights else row.normalisation]
+    images = source.train, recipe.input.preprocessing
+    fit_stem(model.get_layer(row.name), recipe.backbone.name, own, *images)
+
+
+def _compile(model: Any, recipe: Recipe, devices: Devices, steps: int) -> None:
+    rate = recipe.optimizer.learning_rate
+    if rate is None:
+        raise ValueError("The recipe has to be completed first.")
+    schedule = build_schedule(recipe.schedule, rate, steps * recipe.train.epochs, steps)
+    rules = build_rules(recipe.optimizer, recipe.penalty)
+    model.compile(
+        optimizer=build_optimizer(recipe.optimizer, schedule, rule_of=rules, steps_per_epoch=steps),
+        loss="mean_squared_error",
+        jit_compile=devices.jit_compile,
+    )
+    model.optimizer.build(model.trainable_variables)
+
+
+def _as_shipped(model: Any, recipe: Recipe, source: Source, devices: Devices) -> Any:
+    """Returns the same in float32 on one device, with the statistics of images as they are."""
+    import keras
+
     if devices.precision != "float32" or devices.num_replicas > 1:
-        # It is measured and shipped in float32 on one device, whatever it was trained in.
         keras.mixed_precision.set_dtype_policy("float32")
         plain = build_autoencoder(recipe.backbone.name, recipe.input.size)
         plain.set_weights(model.get_weights())
         model = plain
-
+    batch_size = max(recipe.input.batch_size, _LARGE_BATCH)
+    images = build_image_dataset(spread(source.train), recipe.input.preprocessing, batch_size)
     # It was trained on spoilt images, and will be shown others.
-    plain_views = build_image_dataset(
-        spread(source.train),
-        recipe.input.preprocessing,
-        max(recipe.input.batch_size, _LARGE_BATCH),
-    )
-    fit_statistics(model, plain_views.as_numpy_iterator())
-    return Restored(model.get_layer(row.name), model.predict_on_batch, epochs.fit_s)
+    fit_statistics(model, images.as_numpy_iterator())
+    return model
 
 
 def _in_words(logs: Mapping[str, Any], prefix: str) -> str:

@@ -21,19 +21,21 @@ def spoil(batches: Any, config: PretrainingConfig, *, seed: int, first: int = 0)
     """Turns batches of images into spoilt ones and what is to become of them.
 
     Args:
-        batches: A `tf.data.Dataset` of tuples that begin with uint8 [B, S, S, 3].
+        batches: A `tf.data.Dataset` of uint8 [B, S, S, 3], labels, and perhaps float32
+            [B], what each image counts.
         config: How far they are spoilt.
         seed: Of what is drawn, which depends on it and the batch's number alone.
         first: The number of the first batch.
 
     Returns:
-        A `tf.data.Dataset` of float32 [B, S, S, 3] in about 0 to 255, spoilt, and the
-        same as they were, in 0 to 1.
+        A `tf.data.Dataset` of float32 [B, S, S, 3] in about 0 to 255, spoilt, the same
+        as they were, in 0 to 1, and float32 [B, 1, 1] where images have weights.
     """
     import tensorflow as tf
 
-    def spoil_batch(number: Any, batch: Any) -> tuple[Any, Any]:
-        images = tf.cast(batch[0], tf.float32)
+    def spoil_batch(number: Any, batch: Any) -> tuple[Any, ...]:
+        images, _, *weights = batch
+        images = tf.cast(images, tf.float32)
         size, count = images.shape[1], tf.shape(images)[0]
         draws = tf.stack([tf.cast(seed, tf.int64), number])
         squares = tf.random.stateless_uniform((count, _SQUARES, _SQUARES, 1), draws)
@@ -41,7 +43,7 @@ def spoil(batches: Any, config: PretrainingConfig, *, seed: int, first: int = 0)
         # The mean colour of an image is what says least about it.
         mean = tf.reduce_mean(images, axis=(1, 2), keepdims=True)
         noise = 255 * config.noise * tf.random.stateless_normal(tf.shape(images), draws + 1)
-        return tf.where(seen, images, mean) + noise, images / 255
+        each = [weight[:, tf.newaxis, tf.newaxis] for weight in weights]
+        return tf.where(seen, images, mean) + noise, images / 255, *each
 
-    numbered = batches.enumerate(first)
-    return map_graph(numbered, lambda number, batch: spoil_batch(number, batch))
+    return map_graph(batches.enumerate(first), spoil_batch)

@@ -227,7 +227,7 @@ def test_unknown_method_is_refused_with_a_suggestion() -> None:
 
 
 def _spoilt(images: Any, *, first: int = 0, seed: int = 0, **settings: Any) -> list[Any]:
-    batches = tf.data.Dataset.from_tensor_slices((images,)).batch(8)
+    batches = tf.data.Dataset.from_tensor_slices((images, np.zeros(len(images)))).batch(8)
     config = PretrainingConfig(**settings)
     return list(spoil(batches, config, seed=seed, first=first).as_numpy_iterator())
 
@@ -240,6 +240,15 @@ def test_target_is_the_image_and_nothing_is_spoilt_by_nothing() -> None:
         batch = IMAGES[8 * number : 8 * number + 8].astype(np.float32)
         np.testing.assert_array_equal(spoilt, batch)
         np.testing.assert_allclose(target, batch / 255, rtol=1e-6)
+
+
+def test_weights_of_images_are_those_of_all_their_pixels() -> None:
+    weights = np.arange(32, dtype=np.float32)
+    batches = tf.data.Dataset.from_tensor_slices((IMAGES, np.zeros(32), weights)).batch(8)
+    spoilt = spoil(batches, PretrainingConfig(), seed=0)
+    for number, (_, target, each) in enumerate(spoilt.as_numpy_iterator()):
+        np.testing.assert_array_equal(each[:, 0, 0], weights[8 * number : 8 * number + 8])
+        assert np.broadcast_shapes(each.shape, target.shape[:3]) == target.shape[:3]
 
 
 def test_share_of_squares_is_hidden_behind_the_mean_colour() -> None:
