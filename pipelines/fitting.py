@@ -182,7 +182,11 @@ class Fitting:
     def _build(self) -> Any:
         recipe, frozen = self.recipe, bool(self.recipe.backbone.frozen)
         what = recipe.backbone.name, recipe.input.size, recipe.head
-        how: Any = {"frozen": frozen, "normalisation": self.normalisation}
+        how: Any = {
+            "frozen": frozen,
+            "drop_blocks": recipe.backbone.drop_blocks,
+            "normalisation": self.normalisation,
+        }
         tasks = self.source.named_tasks
         if tasks:
             hidden = {name: task.hidden for name, task in recipe.tasks.items()}

@@ -43,12 +43,15 @@ def pretrain(
             received=", ".join(recipe.tasks),
             mend="leave them out; `zoo train` learns several tasks",
         )
-    if recipe.completed().backbone.frozen or recipe.input.normalisation != "own":
-        # The file says nothing of other pixels.
+    backbone, own = recipe.completed().backbone, recipe.input.normalisation == "own"
+    if backbone.frozen or backbone.drop_blocks or not own:
+        # The file says nothing of parts, nor of other pixels.
         raise RecipeError(
             "pretraining trains the whole backbone, on pixels normalised its own way",
-            expected="backbone.frozen = false and input.normalisation = 'own'",
+            expected="backbone.frozen = false, backbone.drop_blocks = 0 and "
+            "input.normalisation = 'own'",
             received=f"backbone.frozen = {recipe.backbone.frozen}, "
+            f"backbone.drop_blocks = {backbone.drop_blocks}, "
             f"input.normalisation = {recipe.input.normalisation!r}",
             mend="start from the preset: leave --recipe out",
         )

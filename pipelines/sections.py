@@ -32,10 +32,14 @@ class BackboneConfig(Config):
             file that `zoo pretrain` wrote.
         frozen: Whether its weights are kept while the head trains; `auto` keeps
             pretrained ones and trains random ones.
+        drop_blocks: How many of its blocks are left out, from the top. What is low in a
+            network is general: where the images are unlike those it was trained on, the
+            features of a lower block are often the better ones.
     """
 
     name: str = "mobilenet_v2.imagenet"
     frozen: bool | Literal["auto"] = "auto"
+    drop_blocks: Annotated[int, Field(ge=0)] = 0
 
     @field_validator("name")
     @classmethod

@@ -27,6 +27,7 @@ def build_classifier(
     num_classes: int,
     *,
     frozen: bool,
+    drop_blocks: int = 0,
     normalisation: Normalisation | None = None,
 ) -> Any:
     """Builds a classifier.
@@ -37,6 +38,7 @@ def build_classifier(
         head: What goes on top of the backbone.
         num_classes: C, at least 2.
         frozen: Whether the backbone's weights are kept; see `logits_of`.
+        drop_blocks: How many of the backbone's blocks to leave out, from the top.
         normalisation: Of the pixels, instead of the backbone's own.
 
     Returns:
@@ -45,20 +47,27 @@ def build_classifier(
 
     Raises:
         UnknownNameError: No such backbone.
-        RecipeError: `size` is too small for it.
+        RecipeError: `size` is too small for it, or it cannot do without so many blocks.
         WeightsError: Its weight file is not to be had or not the right one.
         FetchError: Its download broke off.
     """
     import keras
 
-    images, features = build_features(backbone, size, frozen=frozen, normalisation=normalisation)
+    images, features = build_features(
+        backbone, size, frozen=frozen, drop_blocks=drop_blocks, normalisation=normalisation
+    )
     logits = build_head(features, head, num_classes)
     probabilities = keras.layers.Softmax(name="probabilities", dtype="float32")(logits)
     return keras.Model(images, probabilities, name="classifier")
 
 
 def build_features(
-    backbone: str, size: int, *, frozen: bool, normalisation: Normalisation | None = None
+    backbone: str,
+    size: int,
+    *,
+    frozen: bool,
+    drop_blocks: int = 0,
+    normalisation: Normalisation | None = None,
 ) -> tuple[Any, Any]:
     """Builds what every model has below its head: normalisation and backbone.
 
@@ -66,6 +75,7 @@ def build_features(
         backbone: An architecture (random weights) or `architecture.tag`.
         size: Height and width of the images, in pixels.
         frozen: Whether the backbone's weights are kept.
+        drop_blocks: How many of the backbone's blocks to leave out, from the top.
         normalisation: Of the pixels, instead of the backbone's own.
 
     Returns:
@@ -75,7 +85,7 @@ def build_features(
     import keras
 
     row, weights = resolve(backbone)
-    network = build_backbone(backbone, size)
+    network = build_backbone(backbone, size, drop_blocks=drop_blocks)
     images = keras.Input((size, size, 3), name="images", dtype="float32")
     own = weights.normalisation if weights else row.normalisation
     x = (normalisation or NORMALISATIONS[own]).apply(images)

@@ -26,6 +26,7 @@ def build_multi_task(
     *,
     frozen: bool,
     hidden: Mapping[str, Sequence[int]] | None = None,
+    drop_blocks: int = 0,
     normalisation: Normalisation | None = None,
 ) -> Any:
     """Builds a model of several tasks.
@@ -38,6 +39,7 @@ def build_multi_task(
         frozen: Whether the backbone's weights are kept; see `logits_of`.
         hidden: Units of the hidden layers a task has of its own, by its name; they
             are built as the head's are.
+        drop_blocks: How many of the backbone's blocks to leave out, from the top.
         normalisation: Of the pixels, instead of the backbone's own.
 
     Returns:
@@ -54,7 +56,9 @@ def build_multi_task(
     import keras
     from keras import layers
 
-    images, features = build_features(backbone, size, frozen=frozen, normalisation=normalisation)
+    images, features = build_features(
+        backbone, size, frozen=frozen, drop_blocks=drop_blocks, normalisation=normalisation
+    )
     trunk = build_trunk(features, head)
     answers = {}
     for task in tasks:

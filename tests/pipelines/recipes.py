@@ -93,7 +93,9 @@ _sections: dict[str, Any] = dict(
         renderer=st.sampled_from(["opencv", "tensorflow"]),
     ),
     backbone=_section(
-        name=_row(BACKBONES, WEIGHTS), frozen=st.sampled_from(["auto", "auto", True, False])
+        name=_row(BACKBONES, WEIGHTS),
+        frozen=st.sampled_from(["auto", "auto", True, False]),
+        drop_blocks=st.just(0),  # how many are possible, the built network tells
     ),
     features=_section(
         use=st.sampled_from(["auto", "auto", True, False]),

@@ -61,10 +61,11 @@ def test_weights_are_those_of_training_through_the_whole_model(
     [
         {"head": {"pooling": "max", "hidden": []}, "optimizer": {"name": "gradient_descent"}},
         {"fine_tune": {"blocks": 1, "epochs": 2, "learning_rate": 0.001}},
+        {"backbone": {"drop_blocks": 3}, "fine_tune": {"blocks": 1, "epochs": 1}},
         {"optimizer": {"name": "adam", "learning_rate": 0.01, "ema": 0.5}},
         {"train": {"oversample": "balanced"}, "schedule": {"name": "cosine"}},
     ],
-    ids=["full batch", "fine-tuned", "averaged", "oversampled"],
+    ids=["full batch", "fine-tuned", "lower blocks", "averaged", "oversampled"],
 )
 def test_weights_are_those_of_the_whole_model_however_it_is_trained(
     layer: dict[str, Any], tiny_folder: Path, tmp_path: Path

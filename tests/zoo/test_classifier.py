@@ -100,6 +100,34 @@ def test_unfreeze_more_blocks_than_there_are_says_how_many() -> None:
         unfreeze_top(classifier, "micro_resnet_s", 99)
 
 
+def test_classifier_on_lower_blocks_reads_their_features(tmp_path: Path) -> None:
+    head = HeadConfig(pooling="concatenated")
+    classifier = build_classifier("micro_resnet_s", 32, head, 3, frozen=True, drop_blocks=3)
+    network = backbone_of(classifier, "micro_resnet_s")
+    whole = resolve("micro_resnet_s")[0].build(32)
+    for layer in network.layers[1:]:
+        whole.get_layer(layer.name).set_weights(layer.get_weights())
+    images = np.random.default_rng(0).uniform(-2, 2, (2, 32, 32, 3)).astype(np.float32)
+    stage = keras.Model(whole.input, whole.get_layer("stage2_add_relu").output)
+    np.testing.assert_allclose(network(images), stage(images), atol=1e-5)
+    # 64 filters, their means and their maxima.
+    assert classifier.get_layer("logits").kernel.shape == (128, 3)
+    classifier.save(tmp_path / "model.keras")
+    loaded = keras.models.load_model(tmp_path / "model.keras")
+    np.testing.assert_array_equal(loaded(images), classifier(images))
+
+
+def test_blocks_are_counted_from_where_a_backbone_ends() -> None:
+    classifier = build_classifier("micro_resnet_s", 32, HEAD, 3, frozen=True, drop_blocks=3)
+    unfreeze_top(classifier, "micro_resnet_s", 1)
+    network = backbone_of(classifier, "micro_resnet_s")
+    before = _snapshot(network)
+    _fit(classifier, 32)
+    moved = _moved(before, network)
+    assert moved
+    assert all(path.startswith(("stage2_res2", "micro_resnet_s/stage2_res2")) for path in moved)
+
+
 def test_unfrozen_backbone_trains_throughout() -> None:
     classifier = build_classifier("micro_resnet_s", 32, HeadConfig(), 3, frozen=False)
     before = _snapshot(classifier)

@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from zoo.backbones import deep_belief_network, keras_applications, micro_resnet, squeezenet
-from zoo.backbones.backbone import Backbone, blocks_of
+from zoo.backbones.backbone import Backbone, blocks_of, without_top
 from zoo.errors import RecipeError, UnknownNameError, WeightsError
 from zoo.table import Table, unknown_name
 from zoo.weights import Weights
@@ -95,13 +95,14 @@ def _resolve_file(path: Path) -> tuple[Backbone, Weights]:
     )
 
 
-def build_backbone(name: str, size: int | None = None) -> Any:
+def build_backbone(name: str, size: int | None = None, *, drop_blocks: int = 0) -> Any:
     """Builds a backbone and loads its weights, which are fetched if need be.
 
     Args:
         name: As `resolve` takes it.
         size: Height and width of the input, in pixels; by default those the
             weights were trained at.
+        drop_blocks: How many of its blocks to leave out, from the top.
 
     Returns:
         A `keras.Model` of the architecture's name, from float32 [B, S, S, 3],
@@ -109,7 +110,8 @@ def build_backbone(name: str, size: int | None = None) -> Any:
 
     Raises:
         UnknownNameError: There is no such name.
-        RecipeError: `size` is too small for the architecture.
+        RecipeError: `size` is too small for the architecture, or it cannot do without
+            so many blocks.
         WeightsError: The weight file is not to be had, not the right one, or
             not readable.
         FetchError: Its download broke off.
@@ -125,7 +127,7 @@ def build_backbone(name: str, size: int | None = None) -> Any:
             mend="choose a larger size, or one of the micro_resnet backbones",
         )
     if not weights:
-        return backbone.build(size)
+        return without_top(backbone, backbone.build(size), drop_blocks)
 
     from zoo.weights import fetch
 
@@ -144,4 +146,4 @@ def build_backbone(name: str, size: int | None = None) -> Any:
             received=str(error) or type(error).__name__,
             mend="remove it, so that it is fetched again",
         ) from error
-    return model
+    return without_top(backbone, model, drop_blocks)

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from zoo.errors import RecipeError
 from zoo.weights import Weights
 
 
@@ -95,6 +96,59 @@ def blocks_of(backbone: Backbone, model: Any) -> list[list[Any]]:
         else:
             merged.append(block)
     return merged
+
+
+def without_top(backbone: Backbone, model: Any, num_blocks: int) -> Any:
+    """Returns the lower part of a backbone: what is low in a network is general.
+
+    Reference: Yosinski et al., 2014, https://arxiv.org/abs/1411.1792
+
+    Args:
+        backbone: The row that `model` was built from.
+        model: What its `build` returned.
+        num_blocks: How many blocks to leave out, from the top; 0 returns `model`.
+
+    Returns:
+        A `keras.Model` of the same name, input and layers, up to the features of the
+        highest block left.
+
+    Raises:
+        RecipeError: It has no more blocks than that, or more than one feature map goes
+            from what is left to what is not.
+    """
+    import keras
+
+    if not num_blocks:
+        return model
+    blocks = blocks_of(backbone, model)
+    ends = {n: _end_without(blocks, model, n) for n in range(1, len(blocks))}
+    lower = ends.get(num_blocks)
+    if lower is None:
+        possible = ", ".join(["0", *(str(n) for n, end in ends.items() if end is not None)])
+        raise RecipeError(
+            f"{backbone.name} cannot do without {num_blocks} of its {len(blocks)} blocks",
+            expected=f"backbone.drop_blocks of {possible}",
+            received=str(num_blocks),
+            mend="choose one of these: elsewhere, branches run side by side",
+        )
+    return keras.Model(model.input, lower, name=model.name)
+
+
+def _end_without(blocks: list[list[Any]], model: Any, num_blocks: int) -> Any:
+    """Returns the one tensor that goes from the blocks below to those at the top, or None."""
+    above = {id(layer) for block in blocks[-num_blocks:] for layer in block}
+    layers = {id(layer) for layer in model.layers}
+    crossing: dict[int, Any] = {}
+    # In the order of the graph; a sum may be an operation that is no layer, and is above
+    # where something above goes into it.
+    for operation in model.operations:
+        inputs = [t for node in operation._inbound_nodes for t in node.input_tensors]
+        below = [t for t in inputs if id(t._keras_history.operation) not in above]
+        if id(operation) not in layers and len(below) < len(inputs):
+            above.add(id(operation))
+        if id(operation) in above:
+            crossing.update((id(tensor), tensor) for tensor in below)
+    return next(iter(crossing.values())) if len(crossing) == 1 else None
 
 
 def _has_weights(layers: list[Any]) -> bool:

@@ -20,7 +20,7 @@ from pipelines.features.extraction import Extractor
 from pipelines.input import build_views_dataset
 from pipelines.sources import Examples, open_source
 from tests.pipelines.tiny import write_images
-from zoo.classifier import build_classifier
+from zoo.classifier import backbone_of, build_classifier
 from zoo.errors import DataError
 from zoo.heads import HeadConfig
 from zoo.preprocessing import Preprocessing
@@ -101,6 +101,14 @@ def _other_weights(network: Network) -> dict[str, Any]:
     return {"network": network_of(other)}
 
 
+def _lower_blocks(network: Network) -> dict[str, Any]:
+    lower = build_classifier("micro_resnet_s", 32, HeadConfig(), 3, frozen=True, drop_blocks=3)
+    trained = network.model.get_layer("trunk").get_layer("micro_resnet_s")
+    for layer in backbone_of(lower, "micro_resnet_s").layers[1:]:
+        layer.set_weights(trained.get_layer(layer.name).get_weights())
+    return {"network": network_of(lower)}
+
+
 PLAIN, AUGMENTED = COUNT, COUNT * VIEWS
 
 
@@ -108,6 +116,7 @@ PLAIN, AUGMENTED = COUNT, COUNT * VIEWS
     ("change", "computed"),
     [
         (_other_weights, PLAIN + AUGMENTED),
+        (_lower_blocks, PLAIN + AUGMENTED),
         (lambda _: {"preprocessing": Preprocessing(size=32, fit="pad")}, PLAIN + AUGMENTED),
         (
             lambda _: {"preprocessing": Preprocessing(size=32, interpolation="bicubic")},
