@@ -24,8 +24,7 @@ from typing import Annotated, Any
 
 import typer
 
-from pipelines import Recipe, train
-from pipelines.pretrain import pretrain
+from pipelines import Recipe, pretrain, train
 from pipelines.pretraining.methods import METHODS
 from zoo.files import write_json, write_text
 

@@ -18,7 +18,9 @@ if TYPE_CHECKING:
     from pipelines.audit import audit
     from pipelines.evaluate import evaluate
     from pipelines.export import export
+    from pipelines.find_rate import find_rate
     from pipelines.predict import predict
+    from pipelines.pretrain import pretrain
     from pipelines.preview import preview
     from pipelines.recipe import Recipe
     from pipelines.runs import Run
@@ -27,8 +29,8 @@ if TYPE_CHECKING:
     from pipelines.tune import tune
 
 __all__ = [
-    "Recipe", "Run", "audit", "evaluate", "export", "open_source", "predict", "preview", "train",
-    "tune",
+    "Recipe", "Run", "audit", "evaluate", "export", "find_rate", "open_source", "predict",
+    "pretrain", "preview", "train", "tune",
 ]  # fmt: skip
 
 _HOMES = {

@@ -14,8 +14,8 @@ NAMES = sorted(pipelines.__all__)
 
 def test_public_names_are_these() -> None:
     assert NAMES == [
-        "Recipe", "Run", "audit", "evaluate", "export", "open_source", "predict",
-        "preview", "train", "tune",
+        "Recipe", "Run", "audit", "evaluate", "export", "find_rate", "open_source", "predict",
+        "pretrain", "preview", "train", "tune",
     ]  # fmt: skip
 
 
