@@ -11,6 +11,7 @@ import pytest
 import tensorflow as tf
 
 from pipelines import Recipe, Run, evaluate, open_source, train
+from pipelines.cli import run_command
 from pipelines.input import build_image_dataset
 from pipelines.pretrain import pretrain
 from pipelines.pretraining.methods import METHODS, PretrainingConfig
@@ -219,6 +220,24 @@ def test_training_refuses_a_recipe_without_labels(tiny_folder: Path, tmp_path: P
     with pytest.raises(RecipeError, match=r"received 'rbm'; zoo pretrain DATA"):
         train(tiny_folder, _recipe("rbm"), out=tmp_path / "run")
     assert not (tmp_path / "run").exists()
+
+
+def test_command_takes_the_preset_of_its_method_and_resumes_by_the_recipe(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    out = tmp_path / "run"
+    few = ("train.epochs=1", "data.train_per_class=4", "input.size=8")
+    settings = [argument for setting in few for argument in ("--set", setting)]
+    command = ["pretrain", "digits", "--method", "rbm", "--out", str(out), *settings]
+    assert run_command(command) == 0
+    assert capsys.readouterr().out.strip() == str(out / "pretrained.npz")
+    recipe = Run(out).recipe
+    assert (recipe.pretraining.method, recipe.optimizer.name) == ("rbm", "sgd")
+    assert recipe.backbone.name == "deep_belief_network"
+    assert run_command(["pretrain", "--out", str(out), "--resume"]) == 0
+    assert "finished already" in capsys.readouterr().err
+    assert run_command([*command[:2], "--method", "rmb", "--out", str(tmp_path / "x")]) == 2
+    assert "Did you mean 'rbm'?" in capsys.readouterr().err
 
 
 def test_unknown_method_is_refused_with_a_suggestion() -> None:
