@@ -183,7 +183,7 @@ def open_source(
     if not labelled and not found.splits and kind.read_unlabelled:
         found = kind.read_unlabelled(data)
     listing = exclude(found, config.exclude)
-    check_images(data, listing)
+    check_images(data, listing, labelled=labelled)
     if tasks:
         listing = bind_tasks(data, listing, tasks)
     if labelled:

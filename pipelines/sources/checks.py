@@ -65,12 +65,13 @@ def exclude(listing: Listing, patterns: Sequence[str]) -> Listing:
     )
 
 
-def check_images(data: str, listing: Listing) -> None:
+def check_images(data: str, listing: Listing, *, labelled: bool = True) -> None:
     """Checks that there is something to decode.
 
     Args:
         data: As the user wrote it.
         listing: What a reader found.
+        labelled: Whether an image needs a class.
 
     Raises:
         EmptyClassError: There are class folders, and all are empty.
@@ -84,6 +85,12 @@ def check_images(data: str, listing: Listing) -> None:
             f"The class folders of {data!r} are empty",
             expected="an image or more in each",
             received=", ".join(f"{name}/" for name in listing.empty[:5]),
+        )
+    if not labelled:
+        raise NoImagesError(
+            f"There is no image in {data!r}",
+            expected="files that end as images do, as 1.jpg and 2.png",
+            mend="check the path",
         )
     raise NoImagesError(
         f"There is no labelled image in {data!r}",

@@ -211,7 +211,7 @@ def test_heap_is_no_data_set_to_train_on(heap: Path, tmp_path: Path) -> None:
 def test_folder_without_images_is_refused(tmp_path: Path) -> None:
     (tmp_path / "empty").mkdir()
     (tmp_path / "empty" / "notes.txt").write_text("none")
-    with pytest.raises(DataError, match="no labelled image"):
+    with pytest.raises(DataError, match=r"no image in '.*empty'; expected files that end as"):
         pretrain(tmp_path / "empty", _recipe("autoencoder"), out=tmp_path / "run")
     assert not (tmp_path / "run").exists()
 
