@@ -100,15 +100,23 @@ class Run:
             )
 
     def begin(self, recipe: Recipe, tasks: Sequence[Task]) -> None:
-        """Makes the directory, or clears what a killed process left half-written in it."""
+        """Makes the directory and writes down what is to be done in it.
+
+        Args:
+            recipe: Completed.
+            tasks: What the model is asked.
+        """
         self.path.mkdir(parents=True, exist_ok=True)
-        for leftover in (*self.path.glob(".*.*.*"), *self.checkpoint_file.parent.glob(".*.*.*")):
-            leftover.unlink()
         write_text(self.recipe_file, recipe.to_toml())
         # Of a plain classifier, as of most, it is the list of its classes.
         plain = not tasks[0].name
         names = list(tasks[0].class_names) if plain else [task.to_json() for task in tasks]
         write_json(self.path / "labels.json", names)
+
+    def clear_leftovers(self) -> None:
+        """Removes what a killed process left half-written; no other may be writing here."""
+        for leftover in (*self.path.glob(".*.*.*"), *self.checkpoint_file.parent.glob(".*.*.*")):
+            leftover.unlink()
 
     @classmethod
     def open(cls, path: str | Path) -> Run:

@@ -122,7 +122,15 @@ def open_images(recipe: Recipe, name: str | Path, *, labelled: bool = True) -> S
     return source
 
 
-def train_on(run: Run, recipe: Recipe, source: Source, devices: Devices, *, started: float) -> Run:
+def train_on(
+    run: Run,
+    recipe: Recipe,
+    source: Source,
+    devices: Devices,
+    *,
+    started: float,
+    alone: bool = True,
+) -> Run:
     """Trains on images that were read already, and measures what came of it.
 
     Args:
@@ -131,6 +139,8 @@ def train_on(run: Run, recipe: Recipe, source: Source, devices: Devices, *, star
         source: The images.
         devices: What to train on.
         started: When the job began, by `time.perf_counter`.
+        alone: Whether no other process writes into the run; then what a killed one left
+            half-written there is removed.
 
     Returns:
         The finished run.
@@ -145,6 +155,8 @@ def train_on(run: Run, recipe: Recipe, source: Source, devices: Devices, *, star
     # All that can be wrong with the input is found out before the first file is written.
     job = Fitting(run, recipe, source, devices)
     recipe = job.compute_features()
+    if alone:
+        run.clear_leftovers()
     run.begin(recipe, source.tasks)
     run.save_digests({name: examples.digests for name, examples in source.splits.items()})
     read_s = time.perf_counter() - started - job.extract_s

@@ -148,8 +148,9 @@ def tune(
         chosen = chosen.model_copy(update={"features": features})
     chosen = plan.final(chosen, best[0][1].best_epoch)
     run.check_same(chosen)
+    run.clear_leftovers()
     with reporting(run.path, told):
-        train_on(run, chosen, job.source, job.devices, started=time.perf_counter())
+        train_on(run, chosen, job.source, job.devices, started=time.perf_counter(), alone=False)
     save(earlier_s + time.perf_counter() - started)
     return run
 

@@ -82,6 +82,7 @@ def _fit(run: Run, recipe: Recipe, source: Source, devices: Devices) -> Restored
             _fit_stem(model, recipe, source)
         devices.synchronise(model)
         _compile(model, recipe, devices, steps)
+    run.clear_leftovers()
     run.begin(recipe, source.tasks)
     first = 0
     if epochs.checkpoint is not None:

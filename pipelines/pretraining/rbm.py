@@ -82,6 +82,7 @@ def _fit(run: Run, recipe: Recipe, source: Source, devices: Devices) -> Restored
         history = checkpoint[0]["history"]
         stack.load(checkpoint[1])
         say(f"taking up after epoch {len(history)}")
+    run.clear_leftovers()
     run.begin(recipe, source.tasks)
     epochs, names = recipe.train.epochs, row.boltzmann_layers
     for done in range(len(history), epochs * len(names)):

@@ -32,8 +32,9 @@ def test_augment_measures_this_project_beside_keras_layers() -> None:
     own = np.stack(list(islice(augment.this_project(setting, images), 32)))
     peer = np.stack(list(islice(augment.keras_layers(setting, images), 32)))
     assert own.shape == peer.shape == (32, 8, 16, 16, 3)
-    # The one from 0 to 255, the other from 0 to 1; the mean of a batch spreads by 0.05.
-    np.testing.assert_allclose(np.mean(own) / 255, np.mean(peer), atol=0.04)
+    # The one from 0 to 255, the other from 0 to 1. The mean of a batch spreads by 0.05, and
+    # what Keras erases is a little larger.
+    np.testing.assert_allclose(np.mean(own) / 255, np.mean(peer), atol=0.08)
 
 
 def test_transfer_reports_mean_and_range_over_seeds(tmp_path: Path) -> None:
