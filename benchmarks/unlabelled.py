@@ -19,6 +19,7 @@ from __future__ import annotations
 import json
 import shutil
 import statistics
+from itertools import product
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -30,16 +31,17 @@ from zoo.files import write_json, write_text
 
 DATA = "digits"
 LABELS = (5, 20)
+STARTS = ("random", "pretrained")
 SPLIT = {"val_fraction": 0.1, "test_fraction": 0.3}
 BATCH = 32
 NETWORKS: dict[str, dict[str, Any]] = {
     "rbm": {
-        "backbone": {"name": "deep_belief_network"},
+        "backbone": "deep_belief_network",
         "input": {"size": 16},
         "optimizer": {"name": "adam", "learning_rate": 0.001},
     },
     "autoencoder": {
-        "backbone": {"name": "micro_resnet_s"},
+        "backbone": "micro_resnet_s",
         "input": {"size": 32},
         # As benchmarks/transfer.py trains from scratch.
         "optimizer": {
@@ -55,7 +57,7 @@ NETWORKS: dict[str, dict[str, Any]] = {
 def pretraining_recipe(method: str, seed: int) -> Recipe:
     """Returns how a network is pretrained: the method's preset, on training images."""
     backbone = NETWORKS[method]["backbone"]
-    preset = Recipe.preset(METHODS[method].preset, backbone=backbone["name"], seed=seed)
+    preset = Recipe.preset(METHODS[method].preset, backbone=backbone, seed=seed)
     return preset.with_values({f"data.{name}": share for name, share in SPLIT.items()})
 
 
@@ -87,7 +89,7 @@ def table_of(rows: list[dict[str, Any]]) -> str:
     for method in NETWORKS:
         for labels in LABELS:
             texts = []
-            for start in ("random", "pretrained"):
+            for start in STARTS:
                 cell = (method, labels, start)
                 values = [
                     row["accuracy"]
@@ -96,9 +98,26 @@ def table_of(rows: list[dict[str, Any]]) -> str:
                 ]
                 low, high = min(values), max(values)
                 texts.append(f"{statistics.mean(values):.3f} ({low:.3f}–{high:.3f})")
-            name = NETWORKS[method]["backbone"]["name"]
+            name = NETWORKS[method]["backbone"]
             lines.append(f"| {name}, {method} | {labels} | {' | '.join(texts)} |")
     return "\n".join(lines) + "\n"
+
+
+def accuracy_of(out: Path, method: str, labels: int, start: str, seed: int, steps: int) -> float:
+    """Returns a network's test accuracy, trained if that has not been done."""
+    name = f"{method}-{seed}-{labels}-{start}"
+    result = out / f"{name}.json"
+    if not result.exists():
+        shutil.rmtree(out / name, ignore_errors=True)
+        backbone = NETWORKS[method]["backbone"]
+        if start == "pretrained":
+            before = pretraining_recipe(method, seed)
+            backbone = str(pretrain(DATA, before, out=out / f"{method}-{seed}", resume=True))
+        recipe = recipe_for(method, backbone, labels, seed, steps=steps)
+        run = train(DATA, recipe, out=out / name)
+        write_json(result, {"accuracy": run.metrics["test"]["accuracy"]})
+        shutil.rmtree(out / name)
+    return float(json.loads(result.read_text(encoding="utf-8"))["accuracy"])
 
 
 def main(
@@ -109,36 +128,11 @@ def main(
     """Trains what is not there yet, and writes the table."""
     out.mkdir(parents=True, exist_ok=True)
     rows = []
-    for method, network in NETWORKS.items():
-        for seed in range(seeds):
-            pretrained = out / f"{method}-{seed}" / "pretrained.npz"
-            if not pretrained.exists():
-                recipe = pretraining_recipe(method, seed)
-                pretrain(DATA, recipe, out=pretrained.parent, resume=True)
-            for labels in LABELS:
-                for start in ("random", "pretrained"):
-                    name = f"{method}-{seed}-{labels}-{start}"
-                    result = out / f"{name}.json"
-                    if not result.exists():
-                        shutil.rmtree(out / name, ignore_errors=True)
-                        backbone = str(pretrained)
-                        if start == "random":
-                            backbone = network["backbone"]["name"]
-                        recipe = recipe_for(method, backbone, labels, seed, steps=steps)
-                        run = train(DATA, recipe, out=out / name)
-                        write_json(result, {"accuracy": run.metrics["test"]["accuracy"]})
-                        shutil.rmtree(out / name)
-                    accuracy = json.loads(result.read_text(encoding="utf-8"))["accuracy"]
-                    rows.append(
-                        {
-                            "method": method,
-                            "labels": labels,
-                            "start": start,
-                            "seed": seed,
-                            "accuracy": accuracy,
-                        }
-                    )
-                    print(f"{name}: {accuracy:.4f}", flush=True)
+    for method, seed, labels, start in product(NETWORKS, range(seeds), LABELS, STARTS):
+        row = {"method": method, "labels": labels, "start": start, "seed": seed}
+        accuracy = accuracy_of(out, **row, steps=steps)
+        rows.append({**row, "accuracy": accuracy})
+        print(f"{method}-{seed}-{labels}-{start}: {accuracy:.4f}", flush=True)
     write_json(out / "unlabelled.json", {"steps": steps, "rows": rows})
     write_text(out / "unlabelled.md", table_of(rows))
     print(table_of(rows))

@@ -99,13 +99,16 @@ class Run:
                 mend="leave these settings out to go on with its own, or choose another --out",
             )
 
-    def begin(self, recipe: Recipe, tasks: Sequence[Task]) -> None:
+    def begin(self, recipe: Recipe, tasks: Sequence[Task], *, alone: bool = True) -> None:
         """Makes the directory and writes down what is to be done in it.
 
         Args:
             recipe: Completed.
             tasks: What the model is asked.
+            alone: Whether no other process writes here; then leftovers are cleared.
         """
+        if alone:
+            self.clear_leftovers()
         self.path.mkdir(parents=True, exist_ok=True)
         write_text(self.recipe_file, recipe.to_toml())
         # Of a plain classifier, as of most, it is the list of its classes.
@@ -132,10 +135,10 @@ class Run:
                 expected="a directory that `zoo train --out` wrote",
                 received="no directory" if not run.path.exists() else "no recipe.toml in it",
             )
-        if not run.model_file.is_file() and (run.path / "pretrained.npz").is_file():
+        if not run.model_file.is_file() and run.pretrained_file.is_file():
             raise RunError(
                 f"{path} holds a backbone that was trained without labels, and no model",
-                mend=f"train one on it: zoo train DATA --backbone {path}/pretrained.npz --out RUN",
+                mend=f"train one on it: zoo train DATA --backbone {run.pretrained_file} --out RUN",
             )
         if not run.model_file.is_file():
             raise RunError(
@@ -152,6 +155,11 @@ class Run:
     def model_file(self) -> Path:
         """The classifier with its best weights."""
         return self.path / "model.keras"
+
+    @property
+    def pretrained_file(self) -> Path:
+        """The backbone that `zoo pretrain` leaves for others to start from."""
+        return self.path / "pretrained.npz"
 
     @property
     def checkpoint_file(self) -> Path:

@@ -155,9 +155,7 @@ def train_on(
     # All that can be wrong with the input is found out before the first file is written.
     job = Fitting(run, recipe, source, devices)
     recipe = job.compute_features()
-    if alone:
-        run.clear_leftovers()
-    run.begin(recipe, source.tasks)
+    run.begin(recipe, source.tasks, alone=alone)
     run.save_digests({name: examples.digests for name, examples in source.splits.items()})
     read_s = time.perf_counter() - started - job.extract_s
 

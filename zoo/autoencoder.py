@@ -9,8 +9,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 from typing import Any
 
-from zoo.backbones import build_backbone, resolve
-from zoo.preprocessing import NORMALISATIONS
+from zoo.classifier import build_features
 
 # The decoder halves its filters from map to map, down to these.
 _FEWEST_FILTERS = 32
@@ -34,11 +33,8 @@ def build_autoencoder(backbone: str, size: int) -> Any:
     """
     import keras
 
-    row, weights = resolve(backbone)
-    images = keras.Input((size, size, 3), name="images", dtype="float32")
-    x = NORMALISATIONS[weights.normalisation if weights else row.normalisation].apply(images)
-    restored = _decode(build_backbone(backbone, size)(x), size)
-    return keras.Model(images, restored, name="autoencoder")
+    images, features = build_features(backbone, size, frozen=False)
+    return keras.Model(images, _decode(features, size), name="autoencoder")
 
 
 def _decode(features: Any, size: int) -> Any:

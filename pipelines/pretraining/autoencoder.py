@@ -13,19 +13,18 @@ from pipelines.epochs import Epochs
 from pipelines.feeds import ImageFeed
 from pipelines.input import build_image_dataset
 from pipelines.pretraining.spoiling import spoil
-from pipelines.pretraining.unlabelled import Restored, open_unlabelled
+from pipelines.pretraining.unlabelled import Restored, pretrain_unlabelled
 from pipelines.recipe import Recipe
 from pipelines.runs import Run
 from pipelines.sampling import num_places, steps_per_epoch
 from pipelines.sources import Source
-from pipelines.statistics import fit_stem, spread
+from pipelines.statistics import fit_normalisation, fit_stem, spread
 from tuning.contradictions import check_devices, check_steps
 from tuning.optimizers import build_optimizer, build_rules
 from tuning.schedules import build_schedule
 from zoo.autoencoder import build_autoencoder, fit_statistics
-from zoo.backbones import resolve
+from zoo.classifier import backbone_of
 from zoo.errors import RecipeError
-from zoo.preprocessing import NORMALISATIONS
 
 # Images that normalise each other well enough for their statistics to be kept.
 _LARGE_BATCH = 64
@@ -64,7 +63,7 @@ def pretrain_autoencoder(data: str | Path, recipe: Recipe, out: Path, *, resume:
             received=repr(recipe.stopping.monitor),
             mend="--set stopping.monitor=val_loss",
         )
-    return open_unlabelled(data, recipe, out, resume=resume).finish(_fit)
+    return pretrain_unlabelled(data, recipe, out, _fit, resume=resume)
 
 
 def _fit(run: Run, recipe: Recipe, source: Source, devices: Devices) -> Restored:
@@ -76,13 +75,14 @@ def _fit(run: Run, recipe: Recipe, source: Source, devices: Devices) -> Restored
     check_steps(recipe.optimizer, steps * last)
     epochs = Epochs(run, recipe, source, _in_words)
     devices.make_repeatable(recipe.seed)
+    name, images = recipe.backbone.name, (source.train, recipe.input.preprocessing)
     with devices.scope():
-        model = build_autoencoder(recipe.backbone.name, recipe.input.size)
+        model = build_autoencoder(name, recipe.input.size)
         if epochs.checkpoint is None:
-            _fit_stem(model, recipe, source)
+            own = fit_normalisation("own", name, *images)
+            fit_stem(backbone_of(model, name), name, own, *images)
         devices.synchronise(model)
         _compile(model, recipe, devices, steps)
-    run.clear_leftovers()
     run.begin(recipe, source.tasks)
     first = 0
     if epochs.checkpoint is not None:
@@ -102,15 +102,7 @@ def _fit(run: Run, recipe: Recipe, source: Source, devices: Devices) -> Restored
         )
     epochs.stopping.restore_best(model)
     model = _as_shipped(model, recipe, source, devices)
-    network = model.get_layer(resolve(recipe.backbone.name)[0].name)
-    return Restored(network, model.predict_on_batch, epochs.fit_s)
-
-
-def _fit_stem(model: Any, recipe: Recipe, source: Source) -> None:
-    row, weights = resolve(recipe.backbone.name)
-    own = NORMALISATIONS[weights.normalisation if weights else row.normalisation]
-    images = source.train, recipe.input.preprocessing
-    fit_stem(model.get_layer(row.name), recipe.backbone.name, own, *images)
+    return Restored(backbone_of(model, name), model.predict_on_batch, epochs.fit_s)
 
 
 def _compile(model: Any, recipe: Recipe, devices: Devices, steps: int) -> None:

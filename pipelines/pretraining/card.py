@@ -10,9 +10,6 @@ from zoo.backbones import resolve
 from zoo.files import sha256_of, write_text
 from zoo.pretrained_file import Card, write_pretrained
 
-PRETRAINED = "pretrained.npz"
-"""What the file of a run is called."""
-
 
 def write_backbone(run: Run, network: Any, top: Any = None, **figures: Any) -> Path:
     """Writes the file that others start from, and a page about it.
@@ -38,7 +35,7 @@ def write_backbone(run: Run, network: Any, top: Any = None, **figures: Any) -> P
         device=run.metrics["device"],
         **figures,
     )
-    file = run.path / PRETRAINED
+    file = run.pretrained_file
     write_pretrained(network, top, card, file)
     page = _page_of(card, network.count_params(), sha256_of(file), file.stat().st_size)
     write_text(run.path / "card.md", page)

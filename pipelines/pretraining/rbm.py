@@ -11,7 +11,7 @@ import numpy as np
 from pipelines.devices import Devices
 from pipelines.epochs import load_checkpoint
 from pipelines.input import build_image_dataset
-from pipelines.pretraining.unlabelled import Restored, open_unlabelled
+from pipelines.pretraining.unlabelled import Restored, pretrain_unlabelled
 from pipelines.progress import say
 from pipelines.recipe import Recipe
 from pipelines.runs import Run
@@ -58,7 +58,7 @@ def pretrain_rbm(data: str | Path, recipe: Recipe, out: Path, *, resume: bool) -
             f"optimizer.name = {recipe.optimizer.name!r}",
             mend="start from the preset: leave --recipe out",
         )
-    return open_unlabelled(data, recipe, out, resume=resume).finish(_fit)
+    return pretrain_unlabelled(data, recipe, out, _fit, resume=resume)
 
 
 def _fit(run: Run, recipe: Recipe, source: Source, devices: Devices) -> Restored:
@@ -82,7 +82,6 @@ def _fit(run: Run, recipe: Recipe, source: Source, devices: Devices) -> Restored
         history = checkpoint[0]["history"]
         stack.load(checkpoint[1])
         say(f"taking up after epoch {len(history)}")
-    run.clear_leftovers()
     run.begin(recipe, source.tasks)
     epochs, names = recipe.train.epochs, row.boltzmann_layers
     for done in range(len(history), epochs * len(names)):

@@ -13,7 +13,7 @@ import numpy as np
 
 from pipelines.devices import Devices, prepare_devices, quiet_start
 from pipelines.input import build_image_dataset
-from pipelines.pretraining.card import PRETRAINED, write_backbone
+from pipelines.pretraining.card import write_backbone
 from pipelines.progress import say
 from pipelines.recipe import Recipe
 from pipelines.runs import Run
@@ -38,87 +38,65 @@ class Restored:
     fit_s: float
 
 
-@dataclass(frozen=True)
-class Unlabelled:
-    """A job on images whose labels are not read.
-
-    Args:
-        run: Its directory, checked.
-        recipe: Completed.
-        data: DATA, as the user calls it.
-        started: When the job began, by `time.perf_counter`.
-    """
-
-    run: Run
-    recipe: Recipe
-    data: str
-    started: float
-
-    def finish(self, fit: Callable[[Run, Recipe, Source, Devices], Restored]) -> Path:
-        """Trains a backbone, measures what it restores, and writes it.
-
-        Args:
-            fit: Trains, or goes on with it.
-
-        Returns:
-            The file written.
-        """
-        run, recipe = self.run, self.recipe
-        file = run.path / PRETRAINED
-        if file.is_file():
-            say(f"{run.path} is finished already")
-            return file
-        with quiet_start():
-            devices = prepare_devices(recipe.device)
-        source = open_images(recipe, self.data, labelled=False)
-        say(f"pretraining on {devices.description}")
-        restored = fit(run, recipe, source, devices)
-        run.save_digests({name: examples.digests for name, examples in source.splits.items()})
-        round_kernels(restored.network)
-        errors = {
-            name: _restoration_error(restored, recipe, examples)
-            for name, examples in source.splits.items()
-        }
-        split = "val" if source.test is None else "test"
-        run.save_metrics(
-            {
-                **{name: {"restoration_error": error} for name, error in errors.items()},
-                "timing": {
-                    "wall_s": round(time.perf_counter() - self.started, 3),
-                    "fit_s": round(restored.fit_s, 3),
-                },
-                "device": devices.description,
-                "images": {
-                    **{name: len(examples) for name, examples in source.splits.items()},
-                    "skipped": len(source.skipped),
-                },
-            }
-        )
-        say(", ".join(f"{name} restored to {error:.4f}" for name, error in errors.items()))
-        return write_backbone(
-            run,
-            restored.network,
-            split=split,
-            num_images=len(source.splits[split]),
-            restoration_error=errors[split],
-        )
+Fit = Callable[[Run, Recipe, Source, Devices], Restored]
 
 
-def open_unlabelled(data: str | Path, recipe: Recipe, out: Path, *, resume: bool) -> Unlabelled:
-    """Checks that a job can be done where it is to be, and writes nothing.
+def pretrain_unlabelled(
+    data: str | Path, recipe: Recipe, out: Path, fit: Fit, *, resume: bool
+) -> Path:
+    """Trains a backbone on images alone, measures what it restores, and writes it.
 
     Args:
         data: DATA as the command line takes it; empty takes the recipe's.
         recipe: What to do.
         out: The run's directory, new unless `resume`.
+        fit: Trains, or goes on with it.
         resume: Go on where an interrupted run stood.
 
+    Returns:
+        The file written.
+
     Raises:
-        RunError: `out` is taken, or was made by another recipe.
+        DataError: The images cannot be trained on.
+        RunError: `out` is taken, or was made by another recipe or from other images.
     """
     started = time.perf_counter()
     run, recipe = claim_run(data, recipe, out, resume=resume)
-    return Unlabelled(run, recipe, str(data) or recipe.data.source, started)
+    if run.pretrained_file.is_file():
+        say(f"{run.path} is finished already")
+        return run.pretrained_file
+    with quiet_start():
+        devices = prepare_devices(recipe.device)
+    source = open_images(recipe, data or recipe.data.source, labelled=False)
+    say(f"pretraining on {devices.description}")
+    restored = fit(run, recipe, source, devices)
+    run.save_digests({name: examples.digests for name, examples in source.splits.items()})
+    round_kernels(restored.network)
+    errors = {
+        name: _restoration_error(restored, recipe, examples)
+        for name, examples in source.splits.items()
+    }
+    counts = {name: len(examples) for name, examples in source.splits.items()}
+    run.save_metrics(
+        {
+            **{name: {"restoration_error": error} for name, error in errors.items()},
+            "timing": {
+                "wall_s": round(time.perf_counter() - started, 3),
+                "fit_s": round(restored.fit_s, 3),
+            },
+            "device": devices.description,
+            "images": {**counts, "skipped": len(source.skipped)},
+        }
+    )
+    say(", ".join(f"{name} restored to {error:.4f}" for name, error in errors.items()))
+    split = "val" if source.test is None else "test"
+    return write_backbone(
+        run,
+        restored.network,
+        split=split,
+        num_images=counts[split],
+        restoration_error=errors[split],
+    )
 
 
 def _restoration_error(restored: Restored, recipe: Recipe, examples: Examples) -> float:

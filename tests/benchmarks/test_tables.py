@@ -81,8 +81,7 @@ def test_unlabelled_reports_both_starts_of_each_network() -> None:
 
 def test_unlabelled_compares_the_same_training_on_the_same_images() -> None:
     for method, network in unlabelled.NETWORKS.items():
-        name = network["backbone"]["name"]
-        recipe = unlabelled.recipe_for(method, name, 5, 1, steps=600)
+        recipe = unlabelled.recipe_for(method, network["backbone"], 5, 1, steps=600)
         before = unlabelled.pretraining_recipe(method, 1)
         assert recipe.train.epochs == 384
         assert (before.seed, before.data.test_fraction) == (recipe.seed, recipe.data.test_fraction)

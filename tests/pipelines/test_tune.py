@@ -2,10 +2,7 @@
 
 from __future__ import annotations
 
-import contextlib
 import json
-import sys
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -313,31 +310,6 @@ def test_wrong_input_is_refused_before_anything_is_written(
     with pytest.raises(error, match=message):
         tune(tiny_folder, recipe_of(), out=tmp_path / "run", trials=2, **settings)
     assert not (tmp_path / "run").exists()
-
-
-def test_what_is_drawn_beside_the_retraining_is_left_alone(
-    tiny_folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    out = tmp_path / "run"
-    killed, drawn = out / ".search.0123abcd.json", out / ".settings.4567abcd.png"
-
-    @contextlib.contextmanager
-    def drawing(folder: Path, search: Any) -> Iterator[None]:
-        assert not killed.exists(), "what an earlier process left is gone before"
-        drawn.write_bytes(b"half of a picture")
-        yield
-        assert drawn.read_bytes() == b"half of a picture"
-
-    def save(self: Run, search: Any) -> None:
-        save_search(self, search)
-        killed.write_bytes(b"half of one")
-
-    save_search = Run.save_search
-    monkeypatch.setattr(Run, "save_search", save)
-    monkeypatch.setattr(sys.modules["pipelines.tune"], "reporting", drawing)
-    space = {"optimizer.learning_rate": [0.01]}
-    run = tune(tiny_folder, recipe_of(), out=out, trials=1, epochs=1, space=space)
-    assert run.metrics["val"]
 
 
 def test_command_prints_the_best_or_one_object(

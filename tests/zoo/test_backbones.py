@@ -8,21 +8,19 @@ size: a convolution's weights do not depend on it.
 
 from __future__ import annotations
 
-import contextlib
 import subprocess
 import sys
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable
 from pathlib import Path
 from typing import Any
 
 import keras
 import numpy as np
 import pytest
-from keras.src.backend.common import global_state
 
+from tests.zoo.built import count, empty, pixels_of, without_values
 from zoo.backbones import BACKBONES, WEIGHTS, Backbone, blocks_of, build_backbone, resolve
 from zoo.backbones import keras_applications as from_keras
-from zoo.backbones.backbone import without_top
 from zoo.errors import RecipeError, UnknownNameError, WeightsError
 from zoo.preprocessing import NORMALISATIONS
 from zoo.table import Table
@@ -39,33 +37,9 @@ def _params(rows: Iterable[Backbone], fast: Callable[[Backbone], bool]) -> list[
     ]
 
 
-@contextlib.contextmanager
-def _without_values() -> Iterator[None]:
-    """Makes variables that hold nothing, inside of the block."""
-    try:
-        with keras.StatelessScope(initialize_variables=False):
-            yield
-    finally:
-        # Keras would fill them when the next such scope ends, gigabytes of them.
-        global_state.get_global_attribute("uninitialized_variables", []).clear()
-
-
-def _empty(row: Backbone, size: int) -> Any:
-    with _without_values():
-        return row.build(size)
-
-
-def _count(layers: list[Any]) -> int:
-    return sum(int(np.prod(weight.shape)) for layer in layers for weight in layer.weights)
-
-
-def _pixels(size: int, batch: int = 2) -> Any:
-    return np.random.default_rng(7).uniform(0, 255, (batch, size, size, 3)).astype("float32")
-
-
 @pytest.mark.parametrize("row", BACKBONES.values(), ids=list(BACKBONES))
 def test_backbone_is_what_its_row_says(row: Backbone) -> None:
-    model = _empty(row, row.input_size)
+    model = empty(row, row.input_size)
     assert model.name == row.name
     assert model.count_params() == row.num_parameters
     batch, height, width, features = model.output.shape
@@ -82,9 +56,9 @@ def test_backbone_is_what_its_row_says(row: Backbone) -> None:
     assert len(split) == len(model.layers)
     assert {id(layer) for layer in split} == {id(layer) for layer in model.layers}
     assert len(blocks) >= 3
-    assert all(_count(block) for block in blocks)
-    assert sum(_count(block) for block in blocks) == row.num_parameters
-    assert _count(blocks[-1]) < 0.4 * row.num_parameters
+    assert all(count(block) for block in blocks)
+    assert sum(count(block) for block in blocks) == row.num_parameters
+    assert count(blocks[-1]) < 0.4 * row.num_parameters
     assert blocks[0][0] is model.layers[0]
 
 
@@ -93,7 +67,7 @@ def test_blocks_do_not_depend_on_what_was_built_before(name: str) -> None:
     row = BACKBONES[name]
 
     def split() -> list[list[int]]:
-        model = _empty(row, row.min_size)
+        model = empty(row, row.min_size)
         places = {id(layer): place for place, layer in enumerate(model.layers)}
         return [[places[id(layer)] for layer in block] for block in blocks_of(row, model)]
 
@@ -104,7 +78,7 @@ def test_blocks_do_not_depend_on_what_was_built_before(name: str) -> None:
 def test_blocks_follow_the_cells_and_modules() -> None:
     def last_names(name: str) -> list[str]:
         row = BACKBONES[name]
-        return [block[-1].name for block in blocks_of(row, _empty(row, row.min_size))]
+        return [block[-1].name for block in blocks_of(row, empty(row, row.min_size))]
 
     assert last_names("inception_v3") == [f"mixed{index}" for index in range(11)]
     assert len(last_names("vgg16")) == 13
@@ -112,68 +86,6 @@ def test_blocks_follow_the_cells_and_modules() -> None:
     assert len(last_names("mobilenet_v2")) == 1 + 17 + 1
     # The stem, two reductions of the stem, twelve cells and the two reductions between.
     assert len(last_names("nasnet_mobile")) == 1 + 2 + 12 + 2
-
-
-@pytest.mark.parametrize(
-    ("name", "num_blocks", "last"),
-    [
-        ("micro_resnet_s", 2, "stage3_conv_relu"),
-        ("micro_resnet_s", 3, "stage2_add_relu"),
-        ("squeezenet1_1", 4, "pool5"),
-        ("vgg16", 3, "block4_pool"),
-        ("resnet50", 1, "conv5_block2_out"),
-        ("mobilenet_v2", 2, "block_15_add"),
-        ("inception_v3", 3, "mixed7"),
-        ("densenet121", 1, "conv5_block15_concat"),
-        ("efficientnet_b0", 2, "block6d_add"),
-        ("deep_belief_network", 1, "hidden2"),
-    ],
-)
-def test_lower_part_ends_where_its_highest_block_does(
-    name: str, num_blocks: int, last: str
-) -> None:
-    row = BACKBONES[name]
-    whole = _empty(row, row.min_size)
-    lower = without_top(row, whole, num_blocks)
-    expected = whole.get_layer(last).output
-    assert lower.output is expected
-    assert (lower.name, lower.input_shape) == (whole.name, whole.input_shape)
-    left = blocks_of(row, lower)
-    assert len(left) == len(blocks_of(row, whole)) - num_blocks
-    assert _count(left[-1]) > 0
-
-
-@pytest.mark.parametrize("name", ["convnext_tiny", "mobilenet_v3_small", "xception"])
-def test_lower_part_of_any_depth_computes_what_the_whole_network_does(name: str) -> None:
-    keras.utils.set_random_seed(0)
-    row = BACKBONES[name]
-    whole = row.build(row.min_size)
-    pixels = _pixels(row.min_size, 1)
-    for num_blocks in (1, 4):
-        lower = without_top(row, whole, num_blocks)
-        source = lower.output._keras_history.operation
-        names = {layer.name for layer in lower.layers}
-        expected = keras.Model(whole.input, [source.output, whole.output])(pixels)[0]
-        np.testing.assert_allclose(lower(pixels), expected, rtol=1e-5, atol=1e-5)
-        gone = blocks_of(row, whole)[-num_blocks:]
-        assert not names & {layer.name for block in gone for layer in block}
-
-
-@pytest.mark.parametrize(
-    ("name", "num_blocks", "possible"),
-    [
-        ("micro_resnet_s", 1, "0, 2, 3, 5, 6, 8, 9"),
-        ("micro_resnet_s", 99, "0, 2, 3, 5, 6, 8, 9"),
-        ("nasnet_mobile", 1, "0"),  # a cell takes the two below it
-    ],
-)
-def test_lower_part_that_branches_cross_is_refused(
-    name: str, num_blocks: int, possible: str
-) -> None:
-    row = BACKBONES[name]
-    message = rf"cannot do without {num_blocks} of its \d+ blocks; expected .* of {possible};"
-    with pytest.raises(RecipeError, match=message):
-        without_top(row, _empty(row, row.min_size), num_blocks)
 
 
 # One row a family quickly; building and calling all of them takes minutes.
@@ -187,7 +99,7 @@ FIRST = {
 @pytest.mark.parametrize("row", _params(BACKBONES.values(), lambda row: row.name in FIRST))
 def test_backbone_forward_is_finite(row: Backbone) -> None:
     keras.utils.set_random_seed(0)
-    features = row.build(row.min_size)(_pixels(row.min_size), training=False)
+    features = row.build(row.min_size)(pixels_of(row.min_size), training=False)
     assert features.shape[0] == 2
     assert features.shape[-1] == row.num_features
     assert bool(np.isfinite(features).all())
@@ -259,7 +171,7 @@ def test_file_is_the_one_keras_would_fetch(row: Backbone, monkeypatch: pytest.Mo
     monkeypatch.setattr("keras.src.utils.file_utils.get_file", get_file)
     # At another size than the native one Keras warns, and fetches the same.
     shape = (row.input_size, row.input_size, 3)
-    with pytest.raises(_Asked, match="https") as asked, _without_values():
+    with pytest.raises(_Asked, match="https") as asked, without_values():
         _keras_function(row)(weights="imagenet", include_top=False, input_shape=shape)
     (weights,) = row.weights
     url, digest = asked.value.args
@@ -277,7 +189,7 @@ def test_smallest_size_is_keras_own(row: Backbone) -> None:
 @pytest.mark.parametrize("row", from_keras.ROWS, ids=lambda row: row.name)
 def test_normalisation_is_keras_own(row: Backbone) -> None:
     module = sys.modules[_keras_function(row).__module__]
-    pixels = _pixels(8)
+    pixels = pixels_of(8)
     expected = module.preprocess_input(pixels.copy())
     for source in (row, *row.weights):
         received = NORMALISATIONS[source.normalisation].apply(keras.ops.convert_to_tensor(pixels))
@@ -325,7 +237,7 @@ def test_loaded_backbone_answers_as_keras_own(
     # The first convolution too: a deep network of random weights hardly minds its input, so
     # that another normalisation before it would pass for rounding at the end.
     for part in (_first_convolution, lambda whole: whole):
-        pixels = _pixels(size)
+        pixels = pixels_of(size)
         expected = np.asarray(part(reference)(pixels, training=False))
         received = np.asarray(part(model)(pixels, training=False))
         scale = float(np.abs(expected).max())
@@ -388,7 +300,7 @@ def test_build_backbone_loads_the_fetched_file(mirror: Path) -> None:
     original = row.build(64)
     _save_as_keras_1(original, mirror / row.weights[0].file)
     model = build_backbone("mobilenet.imagenet", 64)
-    pixels = _pixels(64)
+    pixels = pixels_of(64)
     np.testing.assert_array_equal(model(pixels, training=False), original(pixels, training=False))
 
 
