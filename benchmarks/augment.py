@@ -38,7 +38,7 @@ ROTATION, SHIFT, BRIGHTNESS, SIGMA = 15.0, 0.1, 0.2, 0.05
 ERASE_P, ERASE_LEAST, ERASE_MOST = 0.5, 0.02, 0.4
 POLICY = (
     f"flip_lr(0.5)|shift({SHIFT})|rotate({ROTATION})|brightness({BRIGHTNESS})"
-    f"|gaussian_noise({SIGMA}, least={SIGMA})|erase({ERASE_P}, area={ERASE_MOST}, fill=black)"
+    f"|gaussian_noise({SIGMA}, min_sigma={SIGMA})|erase({ERASE_P}, area={ERASE_MOST}, fill=black)"
 )
 PEERS = ("this project", "Keras layers", "Albumentations")
 NUM_IMAGES = 512
@@ -93,9 +93,10 @@ def this_project(setting: Setting, images: np.ndarray) -> Iterator[Any]:
     import tensorflow as tf
 
     from pipelines.augment import AugmentConfig
-    from pipelines.decoded import DecodedImages
-    from pipelines.input import InputConfig, build_train_stream
-    from pipelines.sources import Examples
+    from pipelines.input_pipeline.config import InputConfig
+    from pipelines.input_pipeline.datasets import build_train_stream
+    from pipelines.input_pipeline.decoded_images import DecodedImages
+    from pipelines.sources.source import Examples
     from zoo.tasks import Task
 
     count = len(setting.files) or len(images)
@@ -330,10 +331,10 @@ def plot(results: dict[str, Any], path: Path) -> None:
     figure = Figure(figsize=(8, 3.6), layout="constrained")
     axis = figure.subplots()
     places = np.arange(len(results))
-    colours = ("#0b6e4f", "#b0b7bf", "#7d8894")
-    for offset, name, colour in zip((-0.27, 0, 0.27), PEERS, colours, strict=True):
+    colors = ("#0b6e4f", "#b0b7bf", "#7d8894")
+    for offset, name, color in zip((-0.27, 0, 0.27), PEERS, colors, strict=True):
         rates = [statistics.median(found[name]["rates"]) for found in results.values()]
-        bars = axis.bar(places + offset, rates, 0.25, label=name, color=colour)
+        bars = axis.bar(places + offset, rates, 0.25, label=name, color=color)
         words = [f"{rate:,.0f}" for rate in rates]
         if name != PEERS[0]:
             times = [statistics.median(ratios(found, name)) for found in results.values()]

@@ -42,13 +42,13 @@ import numpy as np
 import typer
 
 from pipelines.augment import AugmentConfig
-from pipelines.devices import quiet_start
-from pipelines.engines import ENGINES, Network, network_of
-from pipelines.engines.choice import measure_rate, open_engine
 from pipelines.features.config import FeatureConfig
+from pipelines.features.engines import ENGINES, Network, build_feature_network
+from pipelines.features.engines.choice import measure_rate, open_engine
 from pipelines.features.extraction import Extractor
-from pipelines.input import build_views_dataset
-from pipelines.sources import Examples
+from pipelines.input_pipeline.datasets import build_views_dataset
+from pipelines.runtime.devices import quiet_start
+from pipelines.sources.source import Examples
 from zoo.files import replacing, write_json, write_text
 from zoo.preprocessing import Preprocessing
 
@@ -151,7 +151,7 @@ def build_plain(backbone: str, size: int) -> Any:
     """Builds what plain Keras predicts with: the backbone and the mean over its map."""
     import keras
 
-    from zoo.classifier import build_features
+    from zoo.models.classifier import build_features
 
     images, features = build_features(backbone, size, frozen=True)
     return keras.Model(images, keras.layers.GlobalAveragePooling2D()(features))
@@ -206,11 +206,11 @@ def measure(
         By round: each engine's views/s from files to disk, and alone; those of reading
         alone; images/s of plain Keras; and GFLOP/s of sgemm by kernel.
     """
-    from zoo.classifier import build_classifier
-    from zoo.heads import HeadConfig
+    from zoo.heads.head import HeadConfig
+    from zoo.models.classifier import build_classifier
 
     classifier = build_classifier(backbone, size, HeadConfig(), 2, frozen=True)
-    network, preprocessing = network_of(classifier), Preprocessing(size=size)
+    network, preprocessing = build_feature_network(classifier), Preprocessing(size=size)
     names = [row.name for row in ENGINES.values() if row.installed]
     found: dict[str, Any] = {
         "multiply_adds": multiply_adds(network.model),
@@ -343,9 +343,9 @@ def plot(results: dict[str, Any], path: Path) -> None:
     axes = figure.subplots(1, len(results), squeeze=False)[0]
     for axis, (backbone, found) in zip(axes, results.items(), strict=True):
         names, places = list(found["engines"]), np.arange(len(found["engines"]))
-        for offset, what, colour in ((-0.2, "files to disk", "#0b6e4f"), (0.2, "alone", "#b0b7bf")):
+        for offset, what, color in ((-0.2, "files to disk", "#0b6e4f"), (0.2, "alone", "#b0b7bf")):
             rates = [statistics.median(found["engines"][name][what]) for name in names]
-            bars = axis.bar(places + offset, rates, 0.38, label=what, color=colour)
+            bars = axis.bar(places + offset, rates, 0.38, label=what, color=color)
             words = [f"{rate:.0f}" for rate in rates]
             if what != "alone":
                 times = [statistics.median(ratios(found, name, "plain Keras")) for name in names]

@@ -25,7 +25,8 @@ from typing import Annotated, Any
 
 import typer
 
-from pipelines import Recipe, train
+from pipelines.recipe.recipe import Recipe
+from pipelines.training.train import train
 from zoo.files import write_json, write_text
 
 RARE = ("waves", "weave", "zigzag")

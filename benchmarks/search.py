@@ -39,7 +39,7 @@ import typer
 
 from zoo.files import placing_folder, replacing, write_json, write_text
 
-ZOO = (sys.executable, "-c", "from pipelines.cli import main; main()")
+ZOO = (sys.executable, "-c", "from pipelines.cli.main import main; main()")
 PEER = (sys.executable, str(Path(__file__).with_name("search_peer.py")))
 POLICY = "flip_lr(0.5)|rotate(36)"
 """What the guide's two layers do: RandomRotation(0.1) turns by a tenth of a circle."""
@@ -118,9 +118,9 @@ def measure_own(
 
 
 def write_backbone(name: str, size: int, file: Path) -> None:
-    """Writes a backbone with its normalisation as the model that the peer stands on."""
+    """Writes a backbone with its normalization as the model that the peer stands on."""
     script = (
-        "import sys, keras; from zoo.classifier import build_features; "
+        "import sys, keras; from zoo.models.classifier import build_features; "
         "keras.Model(*build_features(sys.argv[1], int(sys.argv[2]), frozen=True)).save(sys.argv[3])"
     )
     with placing_folder(file.parent) as folder:
@@ -213,13 +213,13 @@ def plot(result: Mapping[str, Any], path: Path) -> None:
     left, right = figure.subplots(1, 2)
     counts = [int(count) for count in result["own"]]
     peer, ran = result["peer"], len(result["peer"]["trials"])
-    for name, colour, words in (
+    for name, color, words in (
         ("cold", "#0b6e4f", "this project, caches empty"),
         ("warm", "#7fb8a4", "this project, features there"),
     ):
         rounds = [[one[name]["seconds"] for one in result["own"][str(n)]] for n in counts]
         medians = [statistics.median(seconds) for seconds in rounds]
-        left.plot(counts, medians, marker="o", color=colour, label=words)
+        left.plot(counts, medians, marker="o", color=color, label=words)
     reach = np.unique([ran, *counts])
     left.plot(
         reach,
@@ -243,12 +243,12 @@ def plot(result: Mapping[str, Any], path: Path) -> None:
     ]
     right.step(
         range(1, len(scores) + 1),
-        np.maximum.accumulate(scores),
+        np.maximum.accumulation_steps(scores),
         where="post",
         color="#0b6e4f",
         label="this project",
     )
-    found = np.maximum.accumulate([trial["accuracy"] for trial in peer["trials"]])
+    found = np.maximum.accumulation_steps([trial["accuracy"] for trial in peer["trials"]])
     right.step(
         range(1, ran + 1), found, "s-", where="post", markersize=4, color="#7d8894", label="peer"
     )

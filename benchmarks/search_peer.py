@@ -24,8 +24,8 @@ from typing import Annotated, Any
 
 import typer
 
-from tuning.default_space import DEFAULT_SPACE
-from tuning.space import Space
+from tuning.hyperparameters.default_space import DEFAULT_SPACE
+from tuning.hyperparameters.space import Space
 from zoo.files import write_json
 
 BATCH = 32

@@ -34,9 +34,10 @@ from typing import Annotated, Any
 import numpy as np
 import typer
 
-from pipelines import Recipe, open_source, train
-from pipelines.input import build_image_dataset
-from pipelines.sources import preset_of
+from pipelines.input_pipeline.datasets import build_image_dataset
+from pipelines.recipe.recipe import Recipe
+from pipelines.sources.catalogue import open_source, preset_of
+from pipelines.training.train import train
 from zoo.files import replacing, write_json, write_text
 
 LABELS = (5, 20, 100)
@@ -111,7 +112,7 @@ def recipe_for(
         device={"precision": precision},
     )
     if method == "lower":
-        lower = {"backbone.drop_blocks": THIRD_STAGE, "head.pooling": "concatenated"}
+        lower = {"backbone.truncate_blocks": THIRD_STAGE, "head.pooling": "concatenated"}
         return recipe.with_values(lower)
     return recipe.with_values({"backbone.frozen": False}) if method == "fine-tuned" else recipe
 
@@ -136,7 +137,7 @@ def pixels_accuracy(task: Task, recipe: Recipe) -> float:
     return float(best.score(*arrays["test"]))
 
 
-def summarise(rows: list[dict[str, Any]]) -> dict[tuple[str, int, str], list[float]]:
+def summarize(rows: list[dict[str, Any]]) -> dict[tuple[str, int, str], list[float]]:
     """Gathers the accuracies of all seeds under (set, labels, method)."""
     cells: dict[tuple[str, int, str], list[float]] = {}
     for row in rows:
@@ -146,7 +147,7 @@ def summarise(rows: list[dict[str, Any]]) -> dict[tuple[str, int, str], list[flo
 
 def table_of(rows: list[dict[str, Any]]) -> str:
     """Returns the Markdown table: mean, and the range over the seeds."""
-    cells = summarise(rows)
+    cells = summarize(rows)
     lines = [
         "| set | labels a class | " + " | ".join(METHODS) + " |",
         "|---" * (2 + len(METHODS)) + "|",
@@ -168,7 +169,7 @@ def draw(rows: list[dict[str, Any]], path: Path) -> None:
     """Draws accuracy against labels, a panel for each set."""
     from matplotlib.figure import Figure
 
-    cells = summarise(rows)
+    cells = summarize(rows)
     tasks = list(dict.fromkeys(task for task, _, _ in cells))
     figure = Figure(figsize=(3.6 * len(tasks), 3.4), layout="constrained")
     axes = figure.subplots(1, len(tasks), squeeze=False, sharey=True)[0]

@@ -32,8 +32,9 @@ from typing import Annotated, Any
 
 import typer
 
-from pipelines import Recipe, train
-from pipelines.sources import preset_of
+from pipelines.recipe.recipe import Recipe
+from pipelines.sources.catalogue import preset_of
+from pipelines.training.train import train
 from zoo.files import replacing, write_json, write_text
 
 FRESH, VIEWS, PLAIN = WAYS = ("fresh", "K views", "plain only")

@@ -17,7 +17,7 @@ import pytest
 from pydantic import BaseModel
 
 PACKAGES = ("zoo", "tuning", "pipelines")
-SCRIPTS = {"zoo.export_gate"}
+SCRIPTS = {"zoo.export.gate"}
 """Run as a program, in a process of their own; importing them would start them."""
 
 SECTION = re.compile(r"^(\w+):\s*$", re.MULTILINE)
@@ -141,9 +141,9 @@ def test_walk_finds_functions_methods_and_classes() -> None:
         "zoo.preprocessing.decode",
         "zoo.preprocessing.Preprocessing.box",
         "zoo.errors.ZooError",
-        "tuning.stopping.EarlyStopping",
-        "pipelines.recipe.Recipe.preset",
-        "pipelines.input.build_train_stream",
+        "tuning.early_stopping.EarlyStopping",
+        "pipelines.recipe.recipe.Recipe.preset",
+        "pipelines.input_pipeline.datasets.build_train_stream",
         "pipelines.sources.source.Examples",
     } <= names
 

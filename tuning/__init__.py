@@ -1,1 +1,1 @@
-"""How weights are found: optimisation, and the search over it."""
+"""How weights are found: optimization, hyperparameter search, heads trained side by side."""

@@ -1,1 +1,1 @@
-"""What is trained and shipped: backbones, heads, classifiers and their export."""
+"""What is trained and shipped: backbones, weights, heads, models and their export."""

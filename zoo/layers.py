@@ -19,7 +19,7 @@ class RandomizedLeakyReLU(keras.layers.Layer):
 
     x where x is not negative, a·x elsewhere; a is drawn from U(`lower`, `upper`) for
     each unit of each example while training, and is the mean of the two when not.
-    The noise regularises a network that overfits.
+    The noise regularizes a network that overfits.
 
     Args:
         lower: Smallest slope, at least 0.

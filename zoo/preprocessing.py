@@ -6,7 +6,7 @@ what is measured is what is served. There are two steps:
     file bytes ──decode──▶ uint8 RGB [H, W, 3] ──render──▶ uint8 RGB [S, S, 3]
 
 by `Preprocessing`, in the input pipeline and in the exported graph; and the
-backbone's own normalisation, by `NORMALISATIONS`, as layers inside the model.
+backbone's own normalization, by `NORMALIZATIONS`, as layers inside the model.
 In between the image stays uint8: a quarter of the bytes to cache and move.
 
 `render` draws a box of the decoded image in one resampling. Validation's box
@@ -32,7 +32,7 @@ class Preprocessing(Config):
 
     Args:
         size: Height and width of the result, in pixels, 8 to 1024.
-        fit: `crop` keeps the largest centred square; `stretch` scales both
+        fit: `crop` keeps the largest centered square; `stretch` scales both
             sides on their own and loses no border; `pad` keeps the whole image
             in proportion and fills the rest with black.
         interpolation: The kernel, always with antialiasing when it shrinks.
@@ -167,18 +167,18 @@ Channels = tuple[float, float, float]
 
 
 def _unfitted(pixels: Any) -> Any:
-    """Stands where a function will be once a normalisation is fitted."""
-    raise ValueError("This normalisation has to be fitted to the training images first.")
+    """Stands where a function will be once a normalization is fitted."""
+    raise ValueError("This normalization has to be fitted to the training images first.")
 
 
 @dataclass(frozen=True)
-class Normalisation:
+class Normalization:
     """How a pixel in 0 to 255 becomes the number a backbone is trained on.
 
     Args:
-        name: The key in NORMALISATIONS.
+        name: The key in NORMALIZATIONS.
         summary: The formula, and when to use it.
-        apply: Maps float32 [B, S, S, 3] in 0 to 255 to the normalised tensor,
+        apply: Maps float32 [B, S, S, 3] in 0 to 255 to the normalized tensor,
             by Keras' own layers and operations alone, so that a saved model
             loads where this project is not installed. Raises ValueError until it is
             fitted.
@@ -191,7 +191,7 @@ class Normalisation:
     apply: Apply = _unfitted
     fit: Callable[[Channels, Channels], Apply] | None = None
 
-    def fitted(self, mean: Channels, std: Channels) -> Normalisation:
+    def fitted(self, mean: Channels, std: Channels) -> Normalization:
         """Returns the same with `apply` made from what the training images are like.
 
         Args:
@@ -202,7 +202,7 @@ class Normalisation:
             ValueError: It is fixed.
         """
         if self.fit is None:
-            raise ValueError(f"The normalisation {self.name!r} is fixed.")
+            raise ValueError(f"The normalization {self.name!r} is fixed.")
         red, green, blue = (s or 1.0 for s in std)
         return replace(self, apply=self.fit(mean, (red, green, blue)))
 
@@ -217,7 +217,7 @@ def _rescale(scale: float, offset: float | tuple[float, ...], name: str) -> Appl
     return apply
 
 
-def _standardise(mean: tuple[float, ...], std: tuple[float, ...], name: str) -> Apply:
+def _standardize(mean: tuple[float, ...], std: tuple[float, ...], name: str) -> Apply:
     def apply(pixels: Any) -> Any:
         import keras
 
@@ -238,35 +238,35 @@ def _caffe(pixels: Any) -> Any:
     return subtract(keras.ops.flip(pixels, axis=-1))
 
 
-NORMALISATIONS: Table[Normalisation] = Table(
-    "normalisation",
+NORMALIZATIONS: Table[Normalization] = Table(
+    "normalization",
     [
-        Normalisation("none", "0 to 255; the backbone normalises inside", lambda pixels: pixels),
-        Normalisation(
+        Normalization("none", "0 to 255; the backbone normalizes inside", lambda pixels: pixels),
+        Normalization(
             "center",
             "x / 255 - mean of the training images: for a backbone with random weights",
             fit=lambda mean, std: _rescale(1 / 255, tuple(-m for m in mean), "center"),
         ),
-        Normalisation(
-            "standardise",
+        Normalization(
+            "standardize",
             "(x / 255 - mean) / std of the training images: the usual one for random weights",
-            fit=lambda mean, std: _standardise(mean, std, "standardise"),
+            fit=lambda mean, std: _standardize(mean, std, "standardize"),
         ),
-        Normalisation(
+        Normalization(
             "signed_unit",
             "(x / 255 - 0.5) / 0.5: fixed halves, -1 to 1",
             _rescale(1 / 127.5, -1.0, "signed_unit"),
         ),
-        Normalisation(
+        Normalization(
             "imagenet",
             "(x / 255 - mean) / std of ImageNet, RGB",
-            _standardise((0.485, 0.456, 0.406), (0.229, 0.224, 0.225), "imagenet"),
+            _standardize((0.485, 0.456, 0.406), (0.229, 0.224, 0.225), "imagenet"),
         ),
-        Normalisation("caffe", "BGR minus the means of ImageNet, not scaled", _caffe),
-        Normalisation(
+        Normalization("caffe", "BGR minus the means of ImageNet, not scaled", _caffe),
+        Normalization(
             "cifar10",
             "(x / 255 - mean) / std of CIFAR-10, RGB",
-            _standardise((0.4914, 0.4822, 0.4465), (0.2470, 0.2435, 0.2616), "cifar10"),
+            _standardize((0.4914, 0.4822, 0.4465), (0.2470, 0.2435, 0.2616), "cifar10"),
         ),
     ],
 )

@@ -114,8 +114,8 @@ def pack(values: Mapping[str, T]) -> T | dict[str, T]:
         The value itself for one nameless task, else a dictionary.
 
     Example:
-        >>> pack({"": 1}), pack({"size": 1, "colour": 2})
-        (1, {'size': 1, 'colour': 2})
+        >>> pack({"": 1}), pack({"size": 1, "color": 2})
+        (1, {'size': 1, 'color': 2})
     """
     return values[""] if "" in values else dict(values)
 

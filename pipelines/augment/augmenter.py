@@ -7,13 +7,13 @@ from typing import Any, Protocol, runtime_checkable
 import numpy as np
 import numpy.typing as npt
 
-from pipelines.augment.colour import Colour, PcaNoise
+from pipelines.augment.base import Context
+from pipelines.augment.color import Color, PcaNoise
+from pipelines.augment.filters import Pixels
 from pipelines.augment.geometry import Geometry
-from pipelines.augment.labels import mix_labels, partner_share
-from pipelines.augment.operation import Context
-from pipelines.augment.pixels import Pixels
+from pipelines.augment.mixing import mix_labels, partner_share
+from pipelines.augment.plan import Plan, Views
 from pipelines.augment.policies import AugmentConfig
-from pipelines.augment.views import Plan, Views
 from zoo.preprocessing import Preprocessing
 
 
@@ -69,7 +69,7 @@ class Augmenter:
         self.seed = seed
         self.plan = Plan(config.policy, Context(preprocessing.size, axes))
         self.moves = bool(self.plan.of(Geometry))
-        self.changes = self.moves or bool(self.plan.of(Colour) or self.plan.of(Pixels))
+        self.changes = self.moves or bool(self.plan.of(Color) or self.plan.of(Pixels))
         self.renderer = build_renderer(config, self.plan, preprocessing)
 
     def sample(self, numbers: Any, places: Any) -> Views:
@@ -99,7 +99,7 @@ class Augmenter:
             # Where nothing moves pixels, what validation shows, to the last bit.
             image = self.preprocessing.fit_image(image)
         if not self.changes:
-            return tf.broadcast_to(image, tf.concat([tf.shape(views.colour)[:1], image.shape], 0))
+            return tf.broadcast_to(image, tf.concat([tf.shape(views.color)[:1], image.shape], 0))
         return self.renderer.render_one(image, views)
 
     def mix(self, images: Any, labels: Any, weights: Any, views: Views) -> tuple[Any, Any, Any]:
@@ -123,7 +123,7 @@ class Augmenter:
 
 
 def needs_axes(config: AugmentConfig) -> bool:
-    """Whether a policy varies colours along the training images' principal components."""
+    """Whether a policy varies colors along the training images' principal components."""
     return bool(Plan(config.policy, Context(8)).of(PcaNoise))
 
 
@@ -136,9 +136,9 @@ def build_renderer(config: AugmentConfig, plan: Plan, preprocessing: Preprocessi
         preprocessing: What validation shows.
     """
     if config.renderer == "tensorflow":
-        from pipelines.augment.render_tensorflow import TensorFlowRenderer
+        from pipelines.augment.renderers.tensorflow import TensorFlowRenderer
 
         return TensorFlowRenderer(plan, preprocessing, config.border)
-    from pipelines.augment.render_opencv import OpenCVRenderer
+    from pipelines.augment.renderers.opencv import OpenCVRenderer
 
     return OpenCVRenderer(plan, preprocessing, config.border)

@@ -14,7 +14,7 @@ from typing import Annotated, Any, ClassVar, Literal
 
 from pydantic import Field
 
-from pipelines.augment.operation import (
+from pipelines.augment.base import (
     Augmentation,
     Context,
     Operation,
@@ -99,7 +99,7 @@ class Shift(Geometry):
 
 
 class Rotate(Geometry):
-    """Turns the image about its centre.
+    """Turns the image about its center.
 
     Args:
         degrees: Largest angle either way, 0 to 180; angles are uniform.
@@ -146,7 +146,7 @@ class Shear(Geometry):
         }
 
     def matrix(self, values: Values) -> Any:
-        """Returns the shear about the centre."""
+        """Returns the shear about the center."""
         import tensorflow as tf
 
         across, down = (tf.tan(values[side] * (math.pi / 180)) for side in ("across", "down"))
@@ -197,7 +197,7 @@ class Crop(Geometry):
 
 
 class Rescale(Geometry):
-    """Scales width and height about the centre, each on its own.
+    """Scales width and height about the center, each on its own.
 
     Args:
         ratio: Largest factor of each side, 1 to 4; it is log-uniform from 1/ratio to
@@ -220,7 +220,7 @@ class Rescale(Geometry):
 
 
 class Zoom(Geometry):
-    """Scales the content about the centre, in proportion.
+    """Scales the content about the center, in proportion.
 
     Args:
         ratio: Largest factor, 1 to 4; it is log-uniform from 1/ratio to ratio.
@@ -272,7 +272,7 @@ class Perspective(Geometry):
         g, h = (sx * dy2 - dx2 * sy) / area, (dx1 * sy - sx * dy1) / area
         a, b, c = x[1] - x[0] + g * x[1], x[3] - x[0] + h * x[3], x[0]
         d, e, f = y[1] - y[0] + g * y[1], y[3] - y[0] + h * y[3], y[0]
-        # The unit square's corner is the view's centre less a half.
+        # The unit square's corner is the view's center less a half.
         w = (g + h) / 2 + 1.0
         return _matrix([a, b, (a + b) / 2 + c], [d, e, (d + e) / 2 + f], [g, h, w])
 
@@ -319,7 +319,7 @@ ROWS = (
     ),
     Augmentation(
         "rotate",
-        "turns about the centre; little or not at all for digits",
+        "turns about the center; little or not at all for digits",
         "geometry",
         Rotate,
         "Simard et al., 2003, doi:10.1109/ICDAR.2003.1227801",

@@ -7,8 +7,8 @@ from typing import Annotated, Any, ClassVar, Literal
 
 from pydantic import BeforeValidator, Field, SerializeAsAny, ValidationError, model_validator
 
-from pipelines.augment import colour, geometry, labels, pixels
-from pipelines.augment.operation import Augmentation, Operation
+from pipelines.augment import color, filters, geometry, mixing
+from pipelines.augment.base import Augmentation, Operation
 from zoo.errors import RecipeError
 from zoo.table import Table, unknown_name
 
@@ -83,9 +83,9 @@ AUGMENTATIONS: Table[Augmentation] = Table(
     "augmentation",
     [
         *geometry.ROWS,
-        *colour.ROWS,
-        *pixels.ROWS,
-        *labels.ROWS,
+        *color.ROWS,
+        *filters.ROWS,
+        *mixing.ROWS,
         Augmentation(
             "choose",
             "applies some of several operations, drawn for each image",

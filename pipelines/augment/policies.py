@@ -7,7 +7,7 @@ from typing import Any, Literal
 
 from pydantic import field_validator
 
-from pipelines.augment.labels import Labels
+from pipelines.augment.mixing import Labels
 from pipelines.augment.operations import AnyOperation, Choose, read_operation
 from pipelines.augment.shorthand import parse_policy, print_policy
 from zoo.config import Config
@@ -49,7 +49,7 @@ POLICIES: Table[Policy] = Table(
         ),
         Policy(
             "medical",
-            "medical images: no flip, since sides matter; little colour, since it tells",
+            "medical images: no flip, since sides matter; little color, since it tells",
             "rotate(10)|zoom(1.1)|shift(0.05)|brightness(0.08)|contrast(0.15)"
             "|gaussian_noise(0.02, p=0.5)",
         ),
@@ -76,7 +76,7 @@ class AugmentConfig(Config):
         policy: The operations, in order; by default those of `photo`. It is written as a
             preset's name (`zoo list policies`), as the shorthand
             `flip_lr(0.5)|rotate(15)`, or as a list of tables with a `name` and settings.
-            Whatever the order, geometry is drawn first, in one resampling, then colour,
+            Whatever the order, geometry is drawn first, in one resampling, then color,
             then what changes pixels on their own.
         border: What comes into view from beyond the image: its mirror image, its
             edge drawn on, or black.

@@ -11,7 +11,7 @@ import ast
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
-from pipelines.augment.operation import Operation
+from pipelines.augment.base import Operation
 from pipelines.augment.operations import AUGMENTATIONS, Choose
 from zoo.errors import RecipeError
 from zoo.table import unknown_name

@@ -1,1 +1,1 @@
-"""Features of a frozen backbone: computed once, kept on disk, shared by every job."""
+"""Features of frozen backbones: computed once, kept on disk, read as arrays or tf.data."""

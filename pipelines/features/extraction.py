@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import logging
 import time
 from collections import deque
 from collections.abc import Iterator, Sequence
@@ -14,17 +15,18 @@ import numpy.typing as npt
 
 from pipelines.augment import AugmentConfig
 from pipelines.augment.augmenter import needs_axes
-from pipelines.engines import ENGINES, POOLED, Engine, Network, padded
-from pipelines.engines.choice import choose_engine, open_engine
 from pipelines.features.config import FeatureConfig
-from pipelines.features.features import Features
+from pipelines.features.engines import ENGINES, POOLED, Engine, Network, padded
+from pipelines.features.engines.choice import choose_engine, open_engine
+from pipelines.features.feature_array import Features
 from pipelines.features.store import FeatureStore, Space
-from pipelines.input import build_views_dataset, principal_axes
-from pipelines.progress import say
+from pipelines.input_pipeline.datasets import build_views_dataset, principal_axes
 from pipelines.sources.source import Examples
 from zoo.errors import DataError
 from zoo.files import cache_folder
 from zoo.preprocessing import Preprocessing
+
+logger = logging.getLogger(__name__)
 
 _FORMAT = 1
 """Raised when the same settings begin to mean other features."""
@@ -98,12 +100,12 @@ class Extractor:
         missing = self._missing(examples, views)
         if missing:
             count = sum(len(lacking) * len(images) for lacking, images in missing.items())
-            say(f"computing features: {count} views by {self.engine_name}")
+            logger.info(f"computing features: {count} views by {self.engine_name}")
             for lacking, images in missing.items():
                 self._compute(examples.take(images), lacking)
             self.num_computed += count
             if self.store.evict(self._spaces.values()):
-                say(f"removed old features: all take at most {self.config.cache_gib:g} GiB")
+                logger.info(f"removed old features: all take at most {self.config.cache_gib:g} GiB")
         found = Features([self._spaces[view] for view in views], examples.digests)
         self.extract_s += time.perf_counter() - started
         return found
@@ -155,7 +157,7 @@ class Extractor:
                     written, held = written + images, 0
             if (now := time.perf_counter()) - said > _PROGRESS_S:
                 said, rate = now, done / (now - started)
-                say(
+                logger.info(
                     f"features: {done} of {total}, {rate:.0f}/s, {(total - done) / rate:.0f} s left"
                 )
 

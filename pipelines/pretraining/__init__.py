@@ -1,5 +1,1 @@
-"""Ways to train a backbone before its task is known, and the file they end in.
-
-To add a way: write its job beside `supervised.py` and add a row to METHODS in
-`methods.py`.
-"""
+"""Pretraining: backbones trained from random weights, for other tasks to start from."""

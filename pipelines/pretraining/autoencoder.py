@@ -8,25 +8,25 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from pipelines.devices import Devices
-from pipelines.epochs import Epochs
-from pipelines.feeds import ImageFeed
-from pipelines.input import build_image_dataset
-from pipelines.pretraining.spoiling import spoil
-from pipelines.pretraining.unlabelled import Restored, pretrain_unlabelled
-from pipelines.recipe import Recipe
-from pipelines.runs import Run
-from pipelines.sampling import num_places, steps_per_epoch
-from pipelines.sources import Source
-from pipelines.statistics import fit_normalisation, fit_stem, spread
-from tuning.contradictions import check_devices, check_steps
-from tuning.optimizers import build_optimizer, build_rules
-from tuning.schedules import build_schedule
-from zoo.autoencoder import build_autoencoder, fit_statistics
-from zoo.classifier import backbone_of
+from pipelines.input_pipeline.datasets import build_image_dataset
+from pipelines.input_pipeline.order import num_places, steps_per_epoch
+from pipelines.pretraining.corruption import spoil
+from pipelines.pretraining.unlabeled import Restored, pretrain_unlabeled
+from pipelines.recipe.compatibility import check_devices, check_steps
+from pipelines.recipe.recipe import Recipe
+from pipelines.runtime.devices import Devices
+from pipelines.sources.source import Source
+from pipelines.storage.run_folder import Run
+from pipelines.training.data_statistics import fit_normalization, fit_stem, spread
+from pipelines.training.feeds import ImageFeed
+from pipelines.training.loop import Epochs
+from tuning.optimization.optimizers import build_optimizer, build_rules
+from tuning.optimization.schedules import build_schedule
 from zoo.errors import RecipeError
+from zoo.models.autoencoder import build_autoencoder, fit_statistics
+from zoo.models.classifier import backbone_of
 
-# Images that normalise each other well enough for their statistics to be kept.
+# Images that normalize each other well enough for their statistics to be kept.
 _LARGE_BATCH = 64
 
 
@@ -37,7 +37,7 @@ def pretrain_autoencoder(data: str | Path, recipe: Recipe, out: Path, *, resume:
     hidden squares are what it is restored from.
 
     Args:
-        data: As `pipelines.pretrain.pretrain` takes it; one class folder will do.
+        data: As `pipelines.pretraining.pretrain.pretrain` takes it; one class folder will do.
         recipe: Checked there.
         out: The run's directory.
         resume: Likewise.
@@ -63,7 +63,7 @@ def pretrain_autoencoder(data: str | Path, recipe: Recipe, out: Path, *, resume:
             received=repr(recipe.stopping.monitor),
             mend="--set stopping.monitor=val_loss",
         )
-    return pretrain_unlabelled(data, recipe, out, _fit, resume=resume)
+    return pretrain_unlabeled(data, recipe, out, _fit, resume=resume)
 
 
 def _fit(run: Run, recipe: Recipe, source: Source, devices: Devices) -> Restored:
@@ -74,14 +74,14 @@ def _fit(run: Run, recipe: Recipe, source: Source, devices: Devices) -> Restored
     check_devices(recipe.optimizer, devices.num_replicas)
     check_steps(recipe.optimizer, steps * last)
     epochs = Epochs(run, recipe, source, _in_words)
-    devices.make_repeatable(recipe.seed)
+    devices.make_deterministic(recipe.seed)
     name, images = recipe.backbone.name, (source.train, recipe.input.preprocessing)
     with devices.scope():
         model = build_autoencoder(name, recipe.input.size)
         if epochs.checkpoint is None:
-            own = fit_normalisation("own", name, *images)
+            own = fit_normalization("own", name, *images)
             fit_stem(backbone_of(model, name), name, own, *images)
-        devices.synchronise(model)
+        devices.synchronize_batch_norm(model)
         _compile(model, recipe, devices, steps)
     run.begin(recipe, source.tasks)
     first = 0

@@ -2,23 +2,25 @@
 
 from __future__ import annotations
 
+import logging
 import time
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-from pipelines.devices import Devices
-from pipelines.epochs import load_checkpoint
-from pipelines.input import build_image_dataset
-from pipelines.pretraining.unlabelled import Restored, pretrain_unlabelled
-from pipelines.progress import say
-from pipelines.recipe import Recipe
-from pipelines.runs import Run
-from pipelines.sources import Examples, Source
-from tuning.boltzmann import BoltzmannStack
+from pipelines.input_pipeline.datasets import build_image_dataset
+from pipelines.pretraining.unlabeled import Restored, pretrain_unlabeled
+from pipelines.recipe.recipe import Recipe
+from pipelines.runtime.devices import Devices
+from pipelines.sources.source import Examples, Source
+from pipelines.storage.run_folder import Run
+from pipelines.training.loop import load_checkpoint
+from tuning.boltzmann_machines import BoltzmannStack
 from zoo.backbones import BACKBONES, build_backbone, resolve
 from zoo.errors import RecipeError, TrainingError
+
+logger = logging.getLogger(__name__)
 
 
 def pretrain_rbm(data: str | Path, recipe: Recipe, out: Path, *, resume: bool) -> Path:
@@ -28,7 +30,7 @@ def pretrain_rbm(data: str | Path, recipe: Recipe, out: Path, *, resume: bool) -
     `input.batch_size` are those of its steps.
 
     Args:
-        data: As `pipelines.pretrain.pretrain` takes it; one class folder will do.
+        data: As `pipelines.pretraining.pretrain.pretrain` takes it; one class folder will do.
         recipe: Checked there.
         out: The run's directory.
         resume: Likewise.
@@ -58,7 +60,7 @@ def pretrain_rbm(data: str | Path, recipe: Recipe, out: Path, *, resume: bool) -
             f"optimizer.name = {recipe.optimizer.name!r}",
             mend="start from the preset: leave --recipe out",
         )
-    return pretrain_unlabelled(data, recipe, out, _fit, resume=resume)
+    return pretrain_unlabeled(data, recipe, out, _fit, resume=resume)
 
 
 def _fit(run: Run, recipe: Recipe, source: Source, devices: Devices) -> Restored:
@@ -81,7 +83,7 @@ def _fit(run: Run, recipe: Recipe, source: Source, devices: Devices) -> Restored
     if checkpoint is not None:
         history = checkpoint[0]["history"]
         stack.load(checkpoint[1])
-        say(f"taking up after epoch {len(history)}")
+        logger.info(f"taking up after epoch {len(history)}")
     run.begin(recipe, source.tasks)
     epochs, names = recipe.train.epochs, row.boltzmann_layers
     for done in range(len(history), epochs * len(names)):
@@ -100,7 +102,7 @@ def _fit(run: Run, recipe: Recipe, source: Source, devices: Devices) -> Restored
         history.append({"epoch": done + 1, "phase": names[layer], **figures, "wall_s": wall_s})
         run.save_history(history)
         run.save_checkpoint({"history": history, "data": source.digest}, stack.state())
-        say(
+        logger.info(
             f"epoch {epoch + 1}/{epochs} {names[layer]}: restored to {loss**0.5:.4f}; "
             f"val restored to {val_loss**0.5:.4f} ({wall_s:.1f} s)"
         )

@@ -4,22 +4,22 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from pipelines.evaluate import answer
-from pipelines.metrics import measure
-from pipelines.pretraining.card import write_backbone
-from pipelines.recipe import Recipe
-from pipelines.sources import open_source
-from pipelines.train import train
+from pipelines.evaluation.classification import measure
+from pipelines.evaluation.predictions import answer
+from pipelines.pretraining.model_card import write_backbone
+from pipelines.recipe.recipe import Recipe
+from pipelines.sources.catalogue import open_source
+from pipelines.training.train import train
 from zoo.backbones import resolve
 from zoo.errors import RecipeError
-from zoo.pretrained_file import round_kernels
+from zoo.weights.archive import round_kernels
 
 
 def pretrain_supervised(data: str | Path, recipe: Recipe, out: Path, *, resume: bool) -> Path:
     """Trains a classifier from scratch and writes its backbone and its top.
 
     Args:
-        data: As `pipelines.pretrain.pretrain` takes it.
+        data: As `pipelines.pretraining.pretrain.pretrain` takes it.
         recipe: Checked there.
         out: The run's directory.
         resume: Likewise.

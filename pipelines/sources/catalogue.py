@@ -10,23 +10,23 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from pipelines.sources.checks import check_classes, check_decodable, check_images, exclude
-from pipelines.sources.csv_file import read_csv
+from pipelines.sources.config import DataConfig
+from pipelines.sources.csv_table import read_csv
 from pipelines.sources.digits import read_digits
 from pipelines.sources.folder import read_folder, read_heap
-from pipelines.sources.options import DataConfig
+from pipelines.sources.outliers import find_suspects
 from pipelines.sources.scan import decodable, scan
 from pipelines.sources.source import Examples, Listing, Remark, Source
 from pipelines.sources.split import first_per_class, split_examples
-from pipelines.sources.suspects import find_suspects
-from pipelines.sources.targets import bind_tasks, check_tasks, fit_tasks
-from pipelines.sources.tfds_set import read_tfds
+from pipelines.sources.task_columns import bind_tasks, check_tasks, fit_tasks
+from pipelines.sources.tfds import read_tfds
+from pipelines.sources.validation import check_classes, check_decodable, check_images, exclude
 from zoo.errors import DataError
 from zoo.table import Table, unknown_name
 from zoo.tasks import Task
 
 if TYPE_CHECKING:
-    from pipelines.sources.labelled import Labelled
+    from pipelines.sources.evaluation_set import EvaluationSet
 
 
 @dataclass(frozen=True)
@@ -41,7 +41,7 @@ class SourceKind:
         read: Lists it. All that follows is the same for every kind.
         read_columns: Lists it with the columns named, for a recipe with tasks; None
             where images have their class and nothing else.
-        read_unlabelled: Lists it where `read` finds no label and none is wanted; None
+        read_unlabeled: Lists it where `read` finds no label and none is wanted; None
             where there is always one.
         preset: The recipe preset that fits its images.
         embedded: Whether it comes with the project.
@@ -52,7 +52,7 @@ class SourceKind:
     matches: Callable[[str], bool]
     read: Callable[[str], Listing]
     read_columns: Callable[[str, Sequence[str]], Listing] | None = None
-    read_unlabelled: Callable[[str], Listing] | None = None
+    read_unlabeled: Callable[[str], Listing] | None = None
     preset: str = "photo"
     embedded: bool = False
 
@@ -112,7 +112,7 @@ SOURCES: Table[SourceKind] = Table(
             # Unlike Path.is_dir it raises nothing, however long the name is.
             matches=os.path.isdir,
             read=read_folder,
-            read_unlabelled=read_heap,
+            read_unlabeled=read_heap,
         ),
     ],
 )
@@ -161,7 +161,7 @@ def open_source(
     *,
     seed: int = 0,
     tasks: Sequence[Task] = (),
-    labelled: bool = True,
+    labeled: bool = True,
 ) -> Source:
     """Reads a data set, decodes every image once, checks it and divides it.
 
@@ -170,7 +170,7 @@ def open_source(
         config: What to leave out and how to divide; None takes the defaults.
         seed: Seeds the division, where the source has none of its own.
         tasks: The named tasks that a model is to learn; none for the classes alone.
-        labelled: Whether the labels are to be learned: without, one class will do, any
+        labeled: Whether the labels are to be learned: without, one class will do, any
             may be missing from training, and a folder need not be sorted.
 
     Raises:
@@ -180,19 +180,19 @@ def open_source(
     config = config or DataConfig()
     kind = kind_of(data)
     found = kind.listing(data, tasks)
-    if not labelled and not found.splits and kind.read_unlabelled:
-        found = kind.read_unlabelled(data)
+    if not labeled and not found.splits and kind.read_unlabeled:
+        found = kind.read_unlabeled(data)
     listing = exclude(found, config.exclude)
-    check_images(data, listing, labelled=labelled)
+    check_images(data, listing, labeled=labeled)
     if tasks:
         listing = bind_tasks(data, listing, tasks)
-    if labelled:
+    if labeled:
         check_labels(data, listing)
     facts = scan(listing)
     everything = [fact for found in facts.values() for fact in found]
     check_decodable(data, everything, config.max_undecodable)
     listing, kept = decodable(listing, facts)
-    if labelled:
+    if labeled:
         check_labels(data, listing, found="image that can be decoded")
     skipped = [Remark(fact.name, fact.problem) for fact in everything if fact.problem]
     splits = divide(listing, config, seed)
@@ -246,11 +246,11 @@ def divide(listing: Listing, config: DataConfig, seed: int) -> dict[str, Example
     return splits
 
 
-def describe(source: Source | Labelled, *, most: int = 20) -> list[str]:
+def describe(source: Source | EvaluationSet, *, most: int = 20) -> list[str]:
     """Says what was left out and what looks odd, a line each.
 
     Args:
-        source: As `open_source` or `open_labelled` returned it.
+        source: As `open_source` or `open_evaluation_set` returned it.
         most: How many lines to write about each before only counting the rest.
     """
     lines = [f"skipped {remark.name}: {remark.reason}" for remark in source.skipped[:most]]

@@ -11,7 +11,7 @@ from pipelines.sources.source import Examples, Listing
 
 
 def read_digits(data: str = "digits") -> Listing:
-    """Lists scikit-learn's 8x8 scans as grey PNG files in memory, 0 to 255.
+    """Lists scikit-learn's 8x8 scans as gray PNG files in memory, 0 to 255.
 
     They stay 8x8: the transform enlarges them to what the network takes.
     """

@@ -133,7 +133,7 @@ def _split_folders(data: str, folders: list[Path]) -> dict[str, Path] | None:
     named = [f for f in folders if f.name.lower() in SPLIT_NAMES and _visible(f)[0]]
     if not named or (len(named) < len(folders) and not _has(named, "train")):
         return None
-    # A test/ that is one heap of unlabelled images still is no class.
+    # A test/ that is one heap of unlabeled images still is no class.
     candidates = [f for f in folders if f.name.lower() in SPLIT_NAMES]
     splits: dict[str, Path] = {}
     for folder in candidates:

@@ -27,7 +27,7 @@ MISSING = "missing"
 """The problem of a file that is named but not there."""
 
 FLAT = 64
-"""Up to this many colours an image is drawn rather than photographed, and they are counted."""
+"""Up to this many colors an image is drawn rather than photographed, and they are counted."""
 
 _HEAD = 32
 _DECODABLE = ("JPEG", "PNG", "GIF", "BMP", "WebP")
@@ -60,7 +60,7 @@ class Fact:
             empty where they are of no known kind.
         width: In pixels; 0 where it cannot be decoded.
         height: In pixels; 0 where it cannot be decoded.
-        colours: Distinct colours: exact up to FLAT; beyond, those among some 4,000
+        colors: Distinct colors: exact up to FLAT; beyond, those among some 4,000
             evenly spaced pixels.
         sha256: Of the file's bytes, hexadecimal; empty where they were not read whole.
         problem: Why it cannot be decoded, in plain words; empty where it can.
@@ -70,7 +70,7 @@ class Fact:
     format: str = ""
     width: int = 0
     height: int = 0
-    colours: int = 0
+    colors: int = 0
     sha256: str = ""
     problem: str = ""
 
@@ -161,7 +161,7 @@ def _examine(examples: Examples, index: int) -> Fact:
         format=format_of(content[:_HEAD]),
         height=0 if image is None else image.shape[0],
         width=0 if image is None else image.shape[1],
-        colours=0 if image is None else _count_colours(image),
+        colors=0 if image is None else _count_colors(image),
         sha256=hashlib.sha256(content).hexdigest(),
         problem=problem,
     )
@@ -245,7 +245,7 @@ def _why_failed(kind: str, content: bytes) -> str:
 
 
 def _has_palette(bmp: bytes) -> bool:
-    """Whether a pixel stands for a colour in a palette, where TensorFlow takes it for grey."""
+    """Whether a pixel stands for a color in a palette, where TensorFlow takes it for gray."""
     if int.from_bytes(bmp[28:30], "little") != 8:
         return False
     start = 14 + int.from_bytes(bmp[14:18], "little")
@@ -253,7 +253,7 @@ def _has_palette(bmp: bytes) -> bool:
     return any(palette[4 * i : 4 * i + 3] != bytes([i] * 3) for i in range(len(palette) // 4))
 
 
-def _count_colours(image: npt.NDArray[np.uint8]) -> int:
+def _count_colors(image: npt.NDArray[np.uint8]) -> int:
     pixels = image.reshape(-1, 3)
     sampled = _distinct(pixels[:: max(1, len(pixels) // 4096) | 1])
     return sampled if sampled > FLAT else _distinct(pixels)

@@ -1,4 +1,4 @@
-"""Source: labelled, encoded images in their splits, wherever they came from."""
+"""Source: labeled, encoded images in their splits, wherever they came from."""
 
 from __future__ import annotations
 
@@ -96,7 +96,7 @@ class Remark:
 
 @dataclass(frozen=True)
 class Source:
-    """A labelled data set, checked: every example decodes.
+    """A labeled data set, checked: every example decodes.
 
     Args:
         name: As the user wrote it.

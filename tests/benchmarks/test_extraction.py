@@ -9,13 +9,15 @@ from pathlib import Path
 import pytest
 
 from benchmarks import extraction
-from pipelines.engines import network_of
-from zoo.classifier import build_classifier
-from zoo.heads import HeadConfig
+from pipelines.features.engines import build_feature_network
+from zoo.heads.head import HeadConfig
+from zoo.models.classifier import build_classifier
 
 
 def test_multiply_adds_are_those_of_the_paper() -> None:
-    network = network_of(build_classifier("mobilenet_v2", 224, HeadConfig(), 2, frozen=True))
+    network = build_feature_network(
+        build_classifier("mobilenet_v2", 224, HeadConfig(), 2, frozen=True)
+    )
     classes = 1280 * 1000  # of ImageNet, which the paper's network answers
     counted = extraction.multiply_adds(network.model) + classes
     assert counted == pytest.approx(300e6, rel=0.01)  # Sandler et al., 2018, table 4

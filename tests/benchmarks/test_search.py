@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from benchmarks import search
-from tests.pipelines.tiny import write_images
+from tests.support.tiny import write_images
 
 
 def _own(cold: float, warm: float, scores: list[float | None]) -> dict[str, Any]:

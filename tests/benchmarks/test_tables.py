@@ -9,7 +9,7 @@ from typing import Any
 import keras
 import numpy as np
 
-from benchmarks import augment, imbalance, transfer, unlabelled
+from benchmarks import augment, imbalance, transfer, unlabeled
 
 
 def test_augment_reports_the_median_of_ratios_within_rounds(tmp_path: Path) -> None:
@@ -65,24 +65,24 @@ def test_imbalance_reports_every_way() -> None:
         assert f"| {way} | {' | '.join(cells)} |" in table
 
 
-def test_unlabelled_reports_both_starts_of_each_network() -> None:
+def test_unlabeled_reports_both_starts_of_each_network() -> None:
     rows: list[dict[str, Any]] = [
         {"method": method, "labels": labels, "start": start, "seed": seed, "accuracy": accuracy}
-        for method in unlabelled.NETWORKS
-        for labels in unlabelled.LABELS
+        for method in unlabeled.NETWORKS
+        for labels in unlabeled.LABELS
         for start, shift in (("random", 0.0), ("pretrained", 0.1))
         for seed, accuracy in enumerate((0.5 + shift, 0.6 + shift))
     ]
-    lines = unlabelled.table_of(rows).splitlines()
+    lines = unlabeled.table_of(rows).splitlines()
     cells = "0.550 (0.500–0.600) | 0.650 (0.600–0.700)"
     assert lines[2] == f"| deep_belief_network, rbm | 5 | {cells} |"
     assert lines[5] == f"| micro_resnet_s, autoencoder | 20 | {cells} |"
 
 
-def test_unlabelled_compares_the_same_training_on_the_same_images() -> None:
-    for method, network in unlabelled.NETWORKS.items():
-        recipe = unlabelled.recipe_for(method, network["backbone"], 5, 1, steps=600)
-        before = unlabelled.pretraining_recipe(method, 1)
+def test_unlabeled_compares_the_same_training_on_the_same_images() -> None:
+    for method, network in unlabeled.NETWORKS.items():
+        recipe = unlabeled.recipe_for(method, network["backbone"], 5, 1, steps=600)
+        before = unlabeled.pretraining_recipe(method, 1)
         assert recipe.train.epochs == 384
         assert (before.seed, before.data.test_fraction) == (recipe.seed, recipe.data.test_fraction)
         assert before.data.val_fraction == recipe.data.val_fraction

@@ -40,7 +40,7 @@ def test_ways_differ_in_their_features_alone() -> None:
 
 
 def test_each_way_is_trained_once(tiny_folder: Path, tmp_path: Path, capsys: Any) -> None:
-    setting = views.Setting("colours", str(tiny_folder), "micro_resnet_s.cifar10", 32)
+    setting = views.Setting("colors", str(tiny_folder), "micro_resnet_s.cifar10", 32)
 
     def compare() -> list[dict[str, Any]]:
         return views.compare([setting], tmp_path, seeds=1, epochs=1, views=2)

@@ -12,7 +12,7 @@ import tensorflow as tf
 from PIL import Image
 from pydantic import ValidationError
 
-from zoo.preprocessing import NORMALISATIONS, Preprocessing, decode
+from zoo.preprocessing import NORMALIZATIONS, Preprocessing, decode
 
 PILLOW = {
     "bilinear": Image.Resampling.BILINEAR,
@@ -61,7 +61,7 @@ def test_sides_one_after_the_other_are_both_at_once(
 
 
 @pytest.mark.parametrize("shape", [(60, 90), (90, 60), (64, 64)])
-def test_crop_keeps_the_centred_square(shape: tuple[int, int]) -> None:
+def test_crop_keeps_the_centered_square(shape: tuple[int, int]) -> None:
     image = _photo(*shape)
     side = min(shape)
     top, left = (shape[0] - side) // 2, (shape[1] - side) // 2
@@ -121,7 +121,7 @@ CIFAR_MEAN, CIFAR_STD = np.array([0.4914, 0.4822, 0.4465]), np.array([0.2470, 0.
 OWN_MEAN, OWN_STD = np.array([0.3, 0.5, 0.7]), np.array([0.1, 0.2, 0.4])
 FORMULAS = {
     "center": PIXELS / 255 - OWN_MEAN,
-    "standardise": (PIXELS / 255 - OWN_MEAN) / OWN_STD,
+    "standardize": (PIXELS / 255 - OWN_MEAN) / OWN_STD,
     "none": PIXELS,
     "signed_unit": (PIXELS / 255 - 0.5) / 0.5,
     "imagenet": (PIXELS / 255 - MEAN) / STD,
@@ -130,9 +130,9 @@ FORMULAS = {
 }
 
 
-@pytest.mark.parametrize("name", NORMALISATIONS)
-def test_normalisation_is_its_formula_also_after_saving(name: str, tmp_path: Any) -> None:
-    row = NORMALISATIONS[name]
+@pytest.mark.parametrize("name", NORMALIZATIONS)
+def test_normalization_is_its_formula_also_after_saving(name: str, tmp_path: Any) -> None:
+    row = NORMALIZATIONS[name]
     row = row.fitted(tuple(OWN_MEAN), tuple(OWN_STD)) if row.fit else row
     images = keras.Input((8, 8, 3))
     output = keras.layers.Identity()(row.apply(images))
@@ -142,15 +142,15 @@ def test_normalisation_is_its_formula_also_after_saving(name: str, tmp_path: Any
         np.testing.assert_allclose(each.predict_on_batch(PIXELS), FORMULAS[name], atol=2e-5)
 
 
-def test_normalisation_that_is_not_fitted_is_an_error() -> None:
+def test_normalization_that_is_not_fitted_is_an_error() -> None:
     with pytest.raises(ValueError, match="has to be fitted to the training images first"):
-        NORMALISATIONS["standardise"].apply(PIXELS)
-    with pytest.raises(ValueError, match="The normalisation 'imagenet' is fixed"):
-        NORMALISATIONS["imagenet"].fitted((0, 0, 0), (1, 1, 1))
+        NORMALIZATIONS["standardize"].apply(PIXELS)
+    with pytest.raises(ValueError, match="The normalization 'imagenet' is fixed"):
+        NORMALIZATIONS["imagenet"].fitted((0, 0, 0), (1, 1, 1))
 
 
-def test_channel_that_never_varies_is_centred_and_not_blown_up() -> None:
-    fitted = NORMALISATIONS["standardise"].fitted((0.5, 0.5, 0.5), (0.0, 0.25, 0.25))
-    grey = np.full((1, 2, 2, 3), 127.5, np.float32)
-    np.testing.assert_allclose(np.asarray(fitted.apply(grey)), 0, atol=1e-6)
-    np.testing.assert_allclose(np.asarray(fitted.apply(grey + 25.5))[..., 0], 0.1, atol=1e-6)
+def test_channel_that_never_varies_is_centered_and_not_blown_up() -> None:
+    fitted = NORMALIZATIONS["standardize"].fitted((0.5, 0.5, 0.5), (0.0, 0.25, 0.25))
+    gray = np.full((1, 2, 2, 3), 127.5, np.float32)
+    np.testing.assert_allclose(np.asarray(fitted.apply(gray)), 0, atol=1e-6)
+    np.testing.assert_allclose(np.asarray(fitted.apply(gray + 25.5))[..., 0], 0.1, atol=1e-6)

@@ -11,9 +11,9 @@ import pytest
 import tensorflow as tf
 from sklearn.decomposition import PCA
 
-from zoo.classifier import build_features
-from zoo.heads import HeadConfig, build_trunk
+from zoo.heads.head import HeadConfig, build_trunk
 from zoo.layers import TiedDense
+from zoo.models.classifier import build_features
 
 RNG = np.random.default_rng(0)
 # Five directions that matter, in ten, around a mean that is not 0.

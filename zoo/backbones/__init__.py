@@ -12,10 +12,10 @@ from pathlib import Path
 from typing import Any
 
 from zoo.backbones import deep_belief_network, keras_applications, micro_resnet, squeezenet
-from zoo.backbones.backbone import Backbone, blocks_of, without_top
+from zoo.backbones.base import Backbone, blocks_of, truncate_backbone
 from zoo.errors import RecipeError, UnknownNameError, WeightsError
 from zoo.table import Table, unknown_name
-from zoo.weights import Weights
+from zoo.weights.row import Weights
 
 __all__ = ["BACKBONES", "WEIGHTS", "Backbone", "blocks_of", "build_backbone", "resolve"]
 
@@ -77,7 +77,7 @@ def resolve(name: str) -> tuple[Backbone, Weights | None]:
 
 def _resolve_file(path: Path) -> tuple[Backbone, Weights]:
     from zoo.files import sha256_of
-    from zoo.pretrained_file import read_card
+    from zoo.weights.archive import read_card
 
     card = read_card(path)
     backbone = BACKBONES[card.backbone]
@@ -86,27 +86,27 @@ def _resolve_file(path: Path) -> tuple[Backbone, Weights]:
         url=str(path.resolve()),
         file=path.name,
         sha256=sha256_of(path),
-        licence="its owner's",
+        license="its owner's",
         data=card.data,
         input_size=card.preprocessing.size,
-        normalisation=backbone.normalisation,
+        normalization=backbone.normalization,
         top1=card.accuracy,
         origin="zoo pretrain",
     )
 
 
-def build_backbone(name: str, size: int | None = None, *, drop_blocks: int = 0) -> Any:
+def build_backbone(name: str, size: int | None = None, *, truncate_blocks: int = 0) -> Any:
     """Builds a backbone and loads its weights, which are fetched if need be.
 
     Args:
         name: As `resolve` takes it.
         size: Height and width of the input, in pixels; by default those the
             weights were trained at.
-        drop_blocks: How many of its blocks to leave out, from the top.
+        truncate_blocks: How many of its blocks to leave out, from the top.
 
     Returns:
         A `keras.Model` of the architecture's name, from float32 [B, S, S, 3],
-        normalised as the row says, to features float32 [B, h, w, F].
+        normalized as the row says, to features float32 [B, h, w, F].
 
     Raises:
         UnknownNameError: There is no such name.
@@ -127,9 +127,9 @@ def build_backbone(name: str, size: int | None = None, *, drop_blocks: int = 0) 
             mend="choose a larger size, or one of the micro_resnet backbones",
         )
     if not weights:
-        return without_top(backbone, backbone.build(size), drop_blocks)
+        return truncate_backbone(backbone, backbone.build(size), truncate_blocks)
 
-    from zoo.weights import fetch
+    from zoo.weights.fetch import fetch
 
     # First the file, which may fail; building takes seconds.
     path = fetch(weights)
@@ -146,4 +146,4 @@ def build_backbone(name: str, size: int | None = None, *, drop_blocks: int = 0) 
             received=str(error) or type(error).__name__,
             mend="remove it, so that it is fetched again",
         ) from error
-    return without_top(backbone, model, drop_blocks)
+    return truncate_backbone(backbone, model, truncate_blocks)

@@ -2,7 +2,7 @@
 
 Three layers of 512 units, run upwards as a network of sigmoids (Hinton, Osindero and
 Teh, 2006, https://doi.org/10.1162/neco.2006.18.7.1527, whose generative top is left
-out). It sees pixels and no neighbourhood, so it suits small scans of one thing in the
+out). It sees pixels and no neighborhood, so it suits small scans of one thing in the
 middle, such as digits; for photographs take a convolutional network. Its weights
 depend on the size of the image.
 """
@@ -12,7 +12,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
-from zoo.backbones.backbone import Backbone
+from zoo.backbones.base import Backbone
 
 _UNITS = (512, 512, 512)
 _LAYERS = tuple(f"hidden{number}" for number, _ in enumerate(_UNITS, start=1))
@@ -40,7 +40,7 @@ def build_deep_belief_network(size: int) -> Any:
 
 
 def _load(model: Any, path: Path) -> None:
-    from zoo.pretrained_file import load_backbone
+    from zoo.weights.archive import load_backbone
 
     load_backbone(model, path)
 
@@ -53,7 +53,7 @@ ROWS: tuple[Backbone, ...] = (
         load=_load,
         input_size=16,
         min_size=8,
-        normalisation="none",
+        normalization="none",
         num_features=_UNITS[-1],
         num_parameters=919_040,
         block_pattern=r"hidden\d",

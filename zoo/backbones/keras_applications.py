@@ -4,9 +4,9 @@ Code: Keras' own (Apache-2.0), called with `include_top=False`; nothing here is
 a copy of it. Weights: the files Keras itself downloads, at the addresses and
 with the digests (MD5; ConvNeXt SHA-256; none for MobileNet and MobileNetV2) of
 Keras 3.15's source, which a test compares. They are published under the
-licences their trainers chose: for networks up to 2018 as the Keras 2.2
+licenses their trainers chose: for networks up to 2018 as the Keras 2.2
 documentation lists them (VGG is CC-BY-4.0 and asks for credit), for later ones
-the licence of the repository they were converted from.
+the license of the repository they were converted from.
 
 Top-1 is single-crop ImageNet validation accuracy as
 https://keras.io/api/applications/ states it, MobileNetV3's as the docstring of
@@ -33,8 +33,8 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
-from zoo.backbones.backbone import Backbone, load_weights
-from zoo.weights import Weights
+from zoo.backbones.base import Backbone, load_weights
+from zoo.weights.row import Weights
 
 _HOST = "https://storage.googleapis.com"
 
@@ -44,9 +44,9 @@ class _Family:
     """What the rows of one paper share; see Backbone and Weights for the rest."""
 
     paper: str
-    licence: str
+    license: str
     source: str  # who trained the weights, or where they were converted from
-    normalisation: str
+    normalization: str
     blocks: str
     block_ends: bool = False
     folder: str  # of the files, on _HOST
@@ -106,10 +106,10 @@ def _row(
         file=file,
         md5=md5,
         sha256=sha256,
-        licence=family.licence,
+        license=family.license,
         data=family.data,
         input_size=size,
-        normalisation=family.normalisation,
+        normalization=family.normalization,
         top1=top1,
         origin=f"{family.source}; published by Keras, whose documentation states top-1",
     )
@@ -120,7 +120,7 @@ def _row(
         load=family.load,
         input_size=size,
         min_size=family.min_size,
-        normalisation=family.normalisation,
+        normalization=family.normalization,
         num_features=features,
         num_parameters=parameters,
         block_pattern=family.blocks,
@@ -132,18 +132,18 @@ def _row(
 
 XCEPTION = _Family(
     paper="Chollet, 2017, https://arxiv.org/abs/1610.02357",
-    licence="MIT",
+    license="MIT",
     source="trained by Keras' author",
-    normalisation="signed_unit",
+    normalization="signed_unit",
     blocks=r"block\d+",
     folder="tensorflow/keras-applications/xception",
     min_size=71,
 )
 VGG = _Family(
     paper="Simonyan and Zisserman, 2015, https://arxiv.org/abs/1409.1556",
-    licence="CC-BY-4.0",
+    license="CC-BY-4.0",
     source="converted from VGG, Oxford, https://www.robots.ox.ac.uk/~vgg/research/very_deep/",
-    normalisation="caffe",
+    normalization="caffe",
     # A block each convolution: VGG's own fifth block is half of the network.
     blocks=r"block\d_conv\d",
     folder="tensorflow/keras-applications/vgg16",
@@ -151,24 +151,24 @@ VGG = _Family(
 VGG_19 = replace(VGG, folder="tensorflow/keras-applications/vgg19")
 RESNET = _Family(
     paper="He et al., 2016, https://arxiv.org/abs/1512.03385",
-    licence="MIT",
+    license="MIT",
     source="converted from https://github.com/KaimingHe/deep-residual-networks",
-    normalisation="caffe",
+    normalization="caffe",
     blocks=r"conv\d_block\d+",
     folder="tensorflow/keras-applications/resnet",
 )
 RESNET_V2 = replace(
     RESNET,
     paper="He et al., 2016, https://arxiv.org/abs/1603.05027",
-    licence="BSD-3-Clause",
+    license="BSD-3-Clause",
     source="converted from https://github.com/facebook/fb.resnet.torch",
-    normalisation="signed_unit",
+    normalization="signed_unit",
 )
 INCEPTION = _Family(
     paper="Szegedy et al., 2016, https://arxiv.org/abs/1512.00567",
-    licence="Apache-2.0",
+    license="Apache-2.0",
     source="converted from https://github.com/tensorflow/models",
-    normalisation="signed_unit",
+    normalization="signed_unit",
     # Its convolutions have no names; only the end of a module does. mixed9_0 and
     # mixed9_1 are inside of a module.
     blocks=r"^mixed\d+$",
@@ -184,9 +184,9 @@ INCEPTION_RESNET = replace(
 )
 MOBILENET = _Family(
     paper="Howard et al., 2017, https://arxiv.org/abs/1704.04861",
-    licence="Apache-2.0",
+    license="Apache-2.0",
     source="converted from https://github.com/tensorflow/models",
-    normalisation="signed_unit",
+    normalization="signed_unit",
     blocks=r"conv_[dp]w_(\d+)",
     folder="tensorflow/keras-applications/mobilenet",
     file="{}_tf_no_top.h5",
@@ -201,24 +201,24 @@ MOBILENET_V2 = replace(
 MOBILENET_V3 = replace(
     MOBILENET,
     paper="Howard et al., 2019, https://arxiv.org/abs/1905.02244",
-    normalisation="none",
+    normalization="none",
     blocks=r"expanded_conv(?:_\d+)?|conv_1",
     folder="tensorflow/keras-applications/mobilenet_v3",
     file="weights_mobilenet_v3_{}_float_no_top_v2.h5",
 )
 DENSENET = _Family(
     paper="Huang et al., 2017, https://arxiv.org/abs/1608.06993",
-    licence="BSD-3-Clause",
+    license="BSD-3-Clause",
     source="converted from https://github.com/liuzhuang13/DenseNet",
-    normalisation="imagenet",
+    normalization="imagenet",
     blocks=r"conv\d_block\d+|pool\d",
     folder="tensorflow/keras-applications/densenet",
 )
 NASNET = _Family(
     paper="Zoph et al., 2018, https://arxiv.org/abs/1707.07012",
-    licence="Apache-2.0",
+    license="Apache-2.0",
     source="converted from https://github.com/tensorflow/models",
-    normalisation="signed_unit",
+    normalization="signed_unit",
     # The cell is at the end of the name: normal_conv_1_12, reduction_add_1_stem_2.
     blocks=r"^(?:adjust|normal|reduction|separable)_.*?_(stem_\d|reduce_\d+|\d+)$",
     folder="tensorflow/keras-applications/nasnet",
@@ -226,9 +226,9 @@ NASNET = _Family(
 )
 EFFICIENTNET = _Family(
     paper="Tan and Le, 2019, https://arxiv.org/abs/1905.11946",
-    licence="Apache-2.0",
+    license="Apache-2.0",
     source="converted from https://github.com/tensorflow/tpu",
-    normalisation="none",
+    normalization="none",
     blocks=r"block\d[a-z]|top",
     folder="keras-applications",
     file="{}_notop.h5",
@@ -243,9 +243,9 @@ EFFICIENTNET_V2 = replace(
 )
 CONVNEXT = _Family(
     paper="Liu et al., 2022, https://arxiv.org/abs/2201.03545",
-    licence="MIT",
+    license="MIT",
     source="converted from https://github.com/facebookresearch/ConvNeXt",
-    normalisation="none",
+    normalization="none",
     blocks=r"stage_\d_block_\d+|downsampling_block_\d",
     folder="tensorflow/keras-applications/convnext",
     file="{}_notop.h5",
@@ -260,7 +260,7 @@ ROWS: tuple[Backbone, ...] = (
          "strong on photographs for its size; separable convolutions are slow on a CPU",
          "xception", md5="b0042744bf5b25fce3cb969f33bebb97"),
     _row(VGG, "vgg16", "VGG16", 224, 512, 14_714_688, 0.713,
-         "no residuals, no normalisation: a teaching classic; large files, slow",
+         "no residuals, no normalization: a teaching classic; large files, slow",
          "vgg16", md5="6d6bbae143d832006294945121d1f1fc"),
     _row(VGG_19, "vgg19", "VGG19", 224, 512, 20_024_384, 0.713,
          "vgg16 with three more convolutions and no more accuracy",

@@ -7,7 +7,7 @@ https://myrtle.ai/learn/how-to-train-your-resnet/), ResNet-9 and airbench (Jorda
     whiten  2x2 convolution to 24 channels, fitted to the images and kept
     stage   3x3 convolution, 2x2 max pooling, residual pair of 3x3 convolutions
 
-Every convolution after the first is followed by batch normalisation without a scale
+Every convolution after the first is followed by batch normalization without a scale
 and by ReLU. What makes it learn in few epochs is how it starts, after airbench:
 
 - The first convolution takes the principal components of 2x2 patches, each to unit
@@ -26,8 +26,8 @@ from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from zoo.backbones.backbone import Backbone
-from zoo.weights import Weights
+from zoo.backbones.base import Backbone
+from zoo.weights.row import Weights
 
 if TYPE_CHECKING:
     import numpy as np
@@ -47,7 +47,7 @@ def build_micro_resnet(name: str, widths: tuple[int, int, int], size: int) -> An
             halvings of one less); it was designed for 32 and more.
 
     Returns:
-        A `keras.Model` from normalised float32 [B, S, S, 3] to features float32
+        A `keras.Model` from normalized float32 [B, S, S, 3] to features float32
         [B, (S - 1) // 8, (S - 1) // 8, F], F the last of `widths`, at least 0.
     """
     from keras import Input, Model, initializers
@@ -63,7 +63,7 @@ def build_micro_resnet(name: str, widths: tuple[int, int, int], size: int) -> An
             name=name,
         )(x)
 
-    def normalise(x: Any, name: str) -> Any:
+    def normalize(x: Any, name: str) -> Any:
         # Few epochs are few steps: at Keras' 0.99 the statistics would lag behind.
         return BatchNormalization(momentum=0.9, scale=False, name=f"{name}_bn")(x)
 
@@ -77,13 +77,13 @@ def build_micro_resnet(name: str, widths: tuple[int, int, int], size: int) -> An
     for index, width in enumerate(widths, start=1):
         stage = f"stage{index}"
         x = convolve(x, width, f"{stage}_conv")
-        # Pooled first, there is a quarter left to normalise.
+        # Pooled first, there is a quarter left to normalize.
         x = MaxPooling2D(2, name=f"{stage}_pool")(x)
-        x = activate(normalise(x, f"{stage}_conv"), f"{stage}_conv")
+        x = activate(normalize(x, f"{stage}_conv"), f"{stage}_conv")
         residual = convolve(x, width, f"{stage}_res1")
-        residual = activate(normalise(residual, f"{stage}_res1"), f"{stage}_res1")
+        residual = activate(normalize(residual, f"{stage}_res1"), f"{stage}_res1")
         residual = convolve(residual, width, f"{stage}_res2")
-        residual = normalise(residual, f"{stage}_res2")
+        residual = normalize(residual, f"{stage}_res2")
         x = Add(name=f"{stage}_add")([x, residual])
         x = activate(x, f"{stage}_add")
     model = Model(inputs, x, name=name)
@@ -108,7 +108,7 @@ def whiten(model: Any, images: npt.NDArray[np.float32]) -> None:
 
     Args:
         model: A MicroResNet.
-        images: float32 [N, S, S, 3], normalised; a few thousand are enough.
+        images: float32 [N, S, S, 3], normalized; a few thousand are enough.
     """
     import numpy as np
 
@@ -122,7 +122,7 @@ def whiten(model: Any, images: npt.NDArray[np.float32]) -> None:
 
 
 def _load(model: Any, path: Path) -> None:
-    from zoo.pretrained_file import load_backbone
+    from zoo.weights.archive import load_backbone
 
     load_backbone(model, path)
 
@@ -133,10 +133,10 @@ def _cifar10(name: str, sha256: str, top1: float) -> Weights:
         url=f"{name}.cifar10.npz",
         file=f"{name}.cifar10.npz",
         sha256=sha256,
-        licence="Apache-2.0",
+        license="Apache-2.0",
         data="CIFAR-10",
         input_size=32,
-        normalisation="cifar10",
+        normalization="cifar10",
         top1=top1,
         origin=f"trained by this project: zoo/pretrained/{name}.cifar10.toml",
     )
@@ -157,7 +157,7 @@ def _row(
         load=_load,
         input_size=32,
         min_size=32,
-        normalisation="cifar10",
+        normalization="cifar10",
         num_features=widths[-1],
         num_parameters=parameters,
         # A block each convolution: the last stage is three quarters of the network.
@@ -176,7 +176,7 @@ ROWS: tuple[Backbone, ...] = (
         (
             _cifar10(
                 "micro_resnet_s",
-                "ae32ec569b45a16b7aa85ff8c043a955d265157c908b6475719f60f03573957b",
+                "8afa2d55d331c9d8e8a862dda784b2a5ea4a3da0084b85bcb0d6e8f96abe4819",
                 0.8629,
             ),
         ),
@@ -189,7 +189,7 @@ ROWS: tuple[Backbone, ...] = (
         (
             _cifar10(
                 "micro_resnet_m",
-                "db6cb9ed290736a646f507bfbb4dd73e18d03065b55e108368abae24d958f4b9",
+                "9f3c8b545af236a789d0b915e0d46ee840e93a9e3d4d22807f2bb535cf5af2bd",
                 0.8984,
             ),
         ),
@@ -202,7 +202,7 @@ ROWS: tuple[Backbone, ...] = (
         (
             _cifar10(
                 "micro_resnet_l",
-                "0b5637b22d1f583f64484f4f54bc0375988d1398c4b739dcbc5e007b50810f39",
+                "78d3ef13f6065b2c019ee71a9c009cff33be306919c1d4ddf90de328e6ab762b",
                 0.9044,
             ),
         ),

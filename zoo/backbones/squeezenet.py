@@ -22,9 +22,9 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
-from zoo.backbones.backbone import Backbone
+from zoo.backbones.base import Backbone
 from zoo.errors import WeightsError
-from zoo.weights import Weights
+from zoo.weights.row import Weights
 
 # Filters of the squeeze layer and of each expand layer, fire2 to fire9.
 _FIRES = ((16, 64), (16, 64), (32, 128), (32, 128), (48, 192), (48, 192), (64, 256), (64, 256))
@@ -156,7 +156,7 @@ ROWS: tuple[Backbone, ...] = (
         load=load_squeezenet,
         input_size=227,
         min_size=32,
-        normalisation="caffe",
+        normalization="caffe",
         num_features=512,
         num_parameters=722_496,
         block_pattern=r"fire\d",
@@ -167,10 +167,10 @@ ROWS: tuple[Backbone, ...] = (
                 url=f"https://github.com/DeepCognition/keras-squeezenet/raw/{_REVISION}/{_FILE}",
                 file=_FILE,
                 sha256="17154246284f555591549ac2c83e127abfbf4307dc4b0060fdaa2931d0fa38da",
-                licence="MIT",
+                license="MIT",
                 data="ImageNet-1k",
                 input_size=227,
-                normalisation="caffe",
+                normalization="caffe",
                 origin=(
                     "DeepCognition, converted from the authors' Caffe model, whose "
                     "prototxt gives input and padding; neither states a top-1"

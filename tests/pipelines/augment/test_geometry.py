@@ -22,8 +22,15 @@ from pipelines.augment.geometry import (
     Transpose,
     Zoom,
 )
-from pipelines.augment.views import Drawn
-from tests.pipelines.augment.rendering import RENDERERS, Image, drawn, plan_of, render, textured
+from pipelines.augment.plan import Drawn
+from tests.support.rendering import (
+    RENDERERS,
+    Image,
+    drawn,
+    plan_of,
+    render,
+    textured,
+)
 
 SIZE = 64
 MARGIN = 8  # Pixels at the border, where every library has rules of its own.
@@ -72,7 +79,7 @@ def test_shift_is_that_of_a_padded_image_to_the_bit(
 
 
 def test_pretraining_mirrors_shifts_by_four_pixels_and_covers_eight() -> None:
-    from pipelines.recipe import Recipe
+    from pipelines.recipe.recipe import Recipe
 
     flip, shift, cutout = Recipe.preset("pretrain").augment.policy
     assert (flip.name, flip.p) == ("flip_lr", 0.5)
@@ -104,7 +111,7 @@ def test_rotation_is_scipys(renderer: str, degrees: float) -> None:
 def test_shear_is_pillows(renderer: str, across: float, down: float) -> None:
     image = textured(SIZE, SIZE)
     tan_x, tan_y = np.tan(np.radians([across, down]))
-    # Along the slanted side neighbours lie 1/cos apart, which is softened as shrinking is.
+    # Along the slanted side neighbors lie 1/cos apart, which is softened as shrinking is.
     soft = image.astype(float)
     for axis, tan in ((1, tan_x), (0, tan_y)):
         share = tan**2 / 12

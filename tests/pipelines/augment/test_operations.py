@@ -12,10 +12,10 @@ from scipy import stats
 
 from pipelines.augment import AUGMENTATIONS, AugmentConfig
 from pipelines.augment.augmenter import Augmenter
-from pipelines.augment.labels import Labels
-from pipelines.augment.operation import Operation
+from pipelines.augment.base import Operation
+from pipelines.augment.mixing import Labels
 from pipelines.augment.operations import Choose, read_operation
-from tests.pipelines.augment.rendering import (
+from tests.support.rendering import (
     AXES,
     RENDERERS,
     draw,
@@ -50,7 +50,7 @@ ZERO: dict[str, dict[str, Any]] = {
     "pca_noise": {"sigma": 0},
     "gaussian_blur": {"sigma": 0},
     "median_blur": {"p": 0},
-    "bilateral_blur": {"colour": 0},
+    "bilateral_blur": {"color": 0},
     "gaussian_noise": {"sigma": 0},
     "erase": {"area": 0},
     "mixup": {"p": 0},
@@ -60,8 +60,8 @@ ZERO: dict[str, dict[str, Any]] = {
 # Settings at which nearly every draw shows in 8 bits.
 VISIBLE: dict[str, dict[str, Any]] = {
     "pca_noise": {"sigma": 2},
-    "gaussian_blur": {"least": 1},
-    "bilateral_blur": {"colour": 1},
+    "gaussian_blur": {"min_sigma": 1},
+    "bilateral_blur": {"color": 1},
     "mixup": {"alpha": 8},
 }
 
@@ -93,7 +93,7 @@ DRAWN: dict[str, dict[str, Any]] = {
     "pca_noise": {f"alpha{i}": stats.norm(0, 0.1) for i in range(3)},
     "gaussian_blur": {"sigma": _uniform(0.1, 2)},
     "median_blur": {"reach": stats.randint(1, 3)},
-    "bilateral_blur": {"colour": _uniform(0, 0.3)},
+    "bilateral_blur": {"color": _uniform(0, 0.3)},
     "gaussian_noise": {"sigma": _uniform(0, 0.05), "place": _uniform(0, 2**24 - 3 * SIZE**2)},
     "erase": {"place": _uniform(0, 2**24 - 3 * SIZE**2)},
     "mixup": {"share": stats.beta(0.2, 0.2)},
@@ -111,8 +111,8 @@ def _in_units(name: str, values: dict[str, np.ndarray]) -> dict[str, np.ndarray]
     if name == "crop":
         return {"share": values["width"] * values["height"]}
     if name == "pca_noise":
-        colours = np.stack([values[c] for c in ("red", "green", "blue")])
-        return {f"alpha{i}": row for i, row in enumerate(np.linalg.solve(AXES, colours))}
+        colors = np.stack([values[c] for c in ("red", "green", "blue")])
+        return {f"alpha{i}": row for i, row in enumerate(np.linalg.solve(AXES, colors))}
     return values
 
 

@@ -11,11 +11,11 @@ import pytest
 from pipelines.augment import POLICIES, AugmentConfig
 from pipelines.augment.operations import Choose
 from pipelines.augment.shorthand import print_policy
-from pipelines.presets import PRESETS
-from pipelines.recipe import Recipe
-from pipelines.settings import parse_overrides
-from pipelines.sources import SOURCES
-from tests.pipelines.augment.rendering import draw, plan_of
+from pipelines.recipe.overrides import parse_overrides
+from pipelines.recipe.presets import PRESETS
+from pipelines.recipe.recipe import Recipe
+from pipelines.sources.catalogue import SOURCES
+from tests.support.rendering import draw, plan_of
 from zoo.errors import RecipeError, UnknownNameError
 
 

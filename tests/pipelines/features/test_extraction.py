@@ -14,15 +14,16 @@ import numpy as np
 import pytest
 
 from pipelines.augment import AugmentConfig
-from pipelines.engines import ENGINES, Network, network_of
 from pipelines.features.config import FeatureConfig
+from pipelines.features.engines import ENGINES, Network, build_feature_network
 from pipelines.features.extraction import Extractor
-from pipelines.input import build_views_dataset
-from pipelines.sources import Examples, open_source
-from tests.pipelines.tiny import write_images
-from zoo.classifier import backbone_of, build_classifier
+from pipelines.input_pipeline.datasets import build_views_dataset
+from pipelines.sources.catalogue import open_source
+from pipelines.sources.source import Examples
+from tests.support.tiny import write_images
 from zoo.errors import DataError
-from zoo.heads import HeadConfig
+from zoo.heads.head import HeadConfig
+from zoo.models.classifier import backbone_of, build_classifier
 from zoo.preprocessing import Preprocessing
 
 COUNT, VIEWS = 30, 2
@@ -30,7 +31,9 @@ COUNT, VIEWS = 30, 2
 
 @pytest.fixture(scope="module")
 def network() -> Network:
-    return network_of(build_classifier("micro_resnet_s", 32, HeadConfig(), 3, frozen=True))
+    return build_feature_network(
+        build_classifier("micro_resnet_s", 32, HeadConfig(), 3, frozen=True)
+    )
 
 
 @pytest.fixture
@@ -98,15 +101,15 @@ def test_second_job_computes_nothing(network: Network, images: Examples) -> None
 
 def _other_weights(network: Network) -> dict[str, Any]:
     other = build_classifier("micro_resnet_s", 32, HeadConfig(), 3, frozen=True)
-    return {"network": network_of(other)}
+    return {"network": build_feature_network(other)}
 
 
 def _lower_blocks(network: Network) -> dict[str, Any]:
-    lower = build_classifier("micro_resnet_s", 32, HeadConfig(), 3, frozen=True, drop_blocks=3)
+    lower = build_classifier("micro_resnet_s", 32, HeadConfig(), 3, frozen=True, truncate_blocks=3)
     trained = network.model.get_layer("trunk").get_layer("micro_resnet_s")
     for layer in backbone_of(lower, "micro_resnet_s").layers[1:]:
         layer.set_weights(trained.get_layer(layer.name).get_weights())
-    return {"network": network_of(lower)}
+    return {"network": build_feature_network(lower)}
 
 
 PLAIN, AUGMENTED = COUNT, COUNT * VIEWS
@@ -144,7 +147,7 @@ def test_key_holds_what_features_depend_on_and_nothing_else(
     assert _extracted(changed.pop("network", network), images, **changed) == computed
 
 
-def test_key_holds_the_axes_that_colours_vary_along(network: Network, images: Examples) -> None:
+def test_key_holds_the_axes_that_colors_vary_along(network: Network, images: Examples) -> None:
     augment = AugmentConfig(policy="pca_noise")
     assert _extracted(network, images, augment=augment) == PLAIN + AUGMENTED
     assert _extracted(network, images, augment=augment) == 0
@@ -245,7 +248,7 @@ def extract_in_a_process(folder: str) -> None:
 
     keras.utils.set_random_seed(0)
     classifier = build_classifier("micro_resnet_s", 32, HeadConfig(), 3, frozen=True)
-    _extracted(network_of(classifier), open_source(folder).train)
+    _extracted(build_feature_network(classifier), open_source(folder).train)
 
 
 def test_killed_extraction_goes_on_where_it_was(tiny_folder: Path) -> None:
@@ -261,5 +264,5 @@ def test_killed_extraction_goes_on_where_it_was(tiny_folder: Path) -> None:
     classifier = build_classifier("micro_resnet_s", 32, HeadConfig(), 3, frozen=True)
     examples = open_source(str(tiny_folder)).train
     # Three whole groups of four images in three views would be nine shards.
-    assert _extracted(network_of(classifier), examples) == 3 * COUNT - 8 * 4
-    assert _extracted(network_of(classifier), examples) == 0
+    assert _extracted(build_feature_network(classifier), examples) == 3 * COUNT - 8 * 4
+    assert _extracted(build_feature_network(classifier), examples) == 0

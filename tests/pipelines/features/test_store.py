@@ -9,7 +9,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from pipelines.features.features import Features
+from pipelines.features.feature_array import Features
 from pipelines.features.store import FeatureStore
 
 KEY = {"network": "abc", "view": 0}
@@ -55,7 +55,7 @@ def test_reading_from_disk_is_reading_from_memory(
             space.write(images[start : start + 2], _rows(2, seed=10 * view + start))
         spaces.append(space)
     held = Features(spaces, images)
-    monkeypatch.setattr("pipelines.features.features._IN_MEMORY_BYTES", 0)
+    monkeypatch.setattr("pipelines.features.feature_array._IN_MEMORY_BYTES", 0)
     mapped = Features(spaces, images)
     chosen, views = np.array([4, 1, 1, 5]), np.array([0, 2, 1, 2])
     np.testing.assert_array_equal(

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.zoo.weights.served import Answer, Site
+from tests.support.served import Answer, Site
 
 
 @pytest.fixture
@@ -72,7 +72,7 @@ def cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     monkeypatch.delenv("ZOO_WEIGHTS", raising=False)
     monkeypatch.setenv("ZOO_CACHE", str(tmp_path / "cache"))
     # Attempts as many as ever, only closer together.
-    monkeypatch.setattr("zoo.download.BACK_OFF_S", (0.01, 0.01, 0.01))
+    monkeypatch.setattr("zoo.weights.download.BACK_OFF_S", (0.01, 0.01, 0.01))
     return tmp_path / "cache"
 
 

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.zoo.weights.served import (
+from tests.support.served import (
     GOOD,
     OTHER,
     Answer,
@@ -19,7 +19,7 @@ from tests.zoo.weights.served import (
     unproven,
 )
 from zoo.errors import WeightsError
-from zoo.weights import fetch
+from zoo.weights.fetch import fetch
 
 
 def test_damaged_copy_is_replaced_once_a_good_one_is_proven(

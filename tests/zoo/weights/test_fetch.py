@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.zoo.weights.served import (
+from tests.support.served import (
     GOOD,
     OTHER,
     Answer,
@@ -21,7 +21,7 @@ from tests.zoo.weights.served import (
     unproven,
 )
 from zoo.errors import FetchError, WeightsError
-from zoo.weights import fetch
+from zoo.weights.fetch import fetch
 
 
 def test_fetch_whole(site: Site, cache: Path, capsys: pytest.CaptureFixture[str]) -> None:
@@ -56,7 +56,7 @@ def test_fetch_resumes_without_an_etag_since_the_digest_decides(site: Site) -> N
 
 
 def test_fetch_resumes_a_stalled_body(site: Site, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("zoo.download.TIMEOUT_S", 1.0)
+    monkeypatch.setattr("zoo.weights.download.TIMEOUT_S", 1.0)
     gate = threading.Event()
     site.serve(Answer(gate=gate), Answer())
     assert fetch(row(site.url)).read_bytes() == GOOD

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.zoo.weights.served import (
+from tests.support.served import (
     GOOD,
     OTHER,
     Answer,
@@ -17,7 +17,7 @@ from tests.zoo.weights.served import (
     unproven,
 )
 from zoo.errors import WeightsError
-from zoo.weights import fetch
+from zoo.weights.fetch import fetch
 
 
 def test_folder_with_the_file_comes_first(site: Site, folder: Path, cache: Path) -> None:
@@ -94,7 +94,7 @@ def test_shipped_file_is_proven_where_it_lies(
     # A package of its own: a test must not write into the real one.
     package = tmp_path / "zoo"
     (package / "pretrained").mkdir(parents=True)
-    monkeypatch.setattr("zoo.weights.__file__", str(package / "weights.py"))
+    monkeypatch.setattr("zoo.weights.fetch.__file__", str(package / "weights" / "fetch.py"))
     weights = row("", url="net.h5")
     with pytest.raises(WeightsError, match=r"missing; .*net\.h5; install transfer-zoo again"):
         fetch(weights)

@@ -13,15 +13,10 @@ from pathlib import Path
 
 import pytest
 
-from tests.zoo.weights.served import (
-    GOOD,
-    Answer,
-    Site,
-    row,
-    unproven,
-)
-from zoo.download import locked
-from zoo.weights import Weights, fetch
+from tests.support.served import GOOD, Answer, Site, row, unproven
+from zoo.weights.download import locked
+from zoo.weights.fetch import fetch
+from zoo.weights.row import Weights
 
 ROOT = Path(__file__).parents[3]
 
@@ -105,7 +100,7 @@ def test_lock_keeps_threads_apart(tmp_path: Path) -> None:
 
 def test_import_is_cheap() -> None:
     heavy = ["keras", "tensorflow", "numpy", "pydantic", "rich", "urllib.request", "http.client"]
-    code = f"import sys, zoo.weights; print([m for m in {heavy} if m in sys.modules])"
+    code = f"import sys, zoo.weights.fetch; print([m for m in {heavy} if m in sys.modules])"
     done = subprocess.run(
         [sys.executable, "-c", code],
         env={**os.environ, "PYTHONPATH": str(ROOT)},

@@ -1,0 +1,1 @@
+"""Renderers: one resampling pass from a decoded image to its augmented view."""

@@ -1,0 +1,1 @@
+"""Evaluation: predictions of a model on labeled images, and their metrics."""

@@ -1,0 +1,158 @@
+"""Evaluate: a run's answers on labeled images, measured."""
+
+from __future__ import annotations
+
+import logging
+import os
+import tomllib
+from pathlib import Path
+from typing import Any
+
+from pipelines.evaluation.metrics import measure_tasks
+from pipelines.evaluation.pictures import check_picture, draw_answers
+from pipelines.evaluation.predictions import answer
+from pipelines.recipe.recipe import Recipe
+from pipelines.runtime.devices import quiet_start
+from pipelines.sources.catalogue import describe
+from pipelines.sources.evaluation_set import EvaluationSet, open_evaluation_set
+from pipelines.sources.source import Examples
+from pipelines.storage.run_folder import Run
+from zoo.backbones import WEIGHTS, resolve
+from zoo.errors import DataError
+from zoo.models.pretrained import load_pretrained
+from zoo.tasks import Task, classes
+from zoo.weights.fetch import fetch
+
+logger = logging.getLogger(__name__)
+
+SPLITS = ("train", "val", "test")
+
+
+def evaluate(
+    model: Run | str | Path, data: str | Path, *, split: str = "", picture: str | Path = ""
+) -> dict[str, Any]:
+    """Measures a model on labeled images.
+
+    New images are one split, `all`, unless they lie in splits of their own; any
+    class may be absent. The images a run was trained on are divided as training
+    did it; they are known by their content, or by their path where a run does not
+    record that. What a pretrained file was trained on it does not say: its images
+    are divided, by its card's recipe, only where `split` asks for a part of them.
+    The figure on its card is that of the split the card names.
+
+    What is left out, what looks odd and which images the run was trained on is
+    said on standard error.
+
+    Args:
+        model: A finished run; or a network with its top, by name
+            (`micro_resnet_m.cifar10`) or by the file `zoo pretrain` wrote.
+        data: DATA as the command line takes it.
+        split: `train`, `val` or `test`; `all` takes every image as one split;
+            empty measures each split there is.
+        picture: Where to draw images with their answers, a PNG; empty draws none.
+
+    Returns:
+        `pipelines.evaluation.metrics.measure_tasks`'s figures for every split there is, by
+        name.
+
+    Raises:
+        RunError: `model` is neither, or damaged.
+        DataError: There is no image to measure on, some are of a class the model
+            does not know, or there is no such split.
+        InputError: `picture` cannot be written.
+    """
+    if split not in ("", "all", *SPLITS):
+        raise DataError(
+            f"there is no split {split!r}", expected=", ".join(("all", *SPLITS)), received=split
+        )
+    if picture:
+        check_picture(Path(picture))
+    network, recipe, tasks, run = _open(model)
+    found = open_evaluation_set(str(data), recipe.data, tasks)
+    for line in describe(found):
+        logger.info(line)
+    splits = _choose(found, recipe, run, split)
+    answers = {name: answer(network, recipe, part) for name, part in splits.items()}
+    if picture:
+        shown = next(name for name in ("test", "val", "all", "train") if name in answers)
+        draw_answers(splits[shown], answers[shown], tasks, Path(picture))
+    return {
+        name: measure_tasks(splits[name], answered, tasks) for name, answered in answers.items()
+    }
+
+
+def _choose(
+    found: EvaluationSet, recipe: Recipe, run: Run | None, split: str
+) -> dict[str, Examples]:
+    """Returns the splits to measure."""
+    if run is not None:
+        found = _as_trained(found, recipe, run)
+    elif split in SPLITS and split not in found.splits:
+        found = found.divided(recipe.data, seed=recipe.seed)
+    if split == "all":
+        found = found.joined()
+    if split and split not in found.splits:
+        raise DataError(
+            f"{found.name} has no split {split!r}",
+            expected=" or ".join(found.splits),
+            received=split,
+        )
+    chosen = {split: found.splits[split]} if split else found.splits
+    trained = run.digests("train") if run is not None else frozenset()
+    for name, examples in chosen.items():
+        count = sum(digest in trained for digest in examples.digests)
+        if count and name != "train":
+            logger.info(
+                f"{count} of the {len(examples)} {name} images are among those the run was "
+                "trained on: what is measured on them is too good"
+            )
+    return chosen
+
+
+def _as_trained(found: EvaluationSet, recipe: Recipe, run: Run) -> EvaluationSet:
+    """Returns a run's own images divided as training did it, and others as they are."""
+    recorded = {name: run.digests(name) for name in SPLITS}
+    known = frozenset[str]().union(*recorded.values())
+    given = {digest for examples in found.splits.values() for digest in examples.digests}
+    here = _same_place(found.name, recipe.data.source)
+    # A folder may have been filled anew since; without a record its path has to do.
+    if not (given == known or (here and (not known or given & known))):
+        return found
+    if here:
+        return found.divided(recipe.data, seed=recipe.seed)
+    # A division goes by the names, and elsewhere they may be other ones.
+    try:
+        divided = found.divided(recipe.data, seed=recipe.seed)
+    except DataError:
+        return found
+    now = {name: frozenset(examples.digests) for name, examples in divided.splits.items()}
+    return divided if now == {name: had for name, had in recorded.items() if had} else found
+
+
+def _same_place(data: str, source: str) -> bool:
+    if data == source:
+        return True
+    return (
+        os.path.exists(data)
+        and os.path.exists(source)
+        and os.path.realpath(data) == os.path.realpath(source)
+    )
+
+
+def _open(model: Run | str | Path) -> tuple[Any, Recipe, tuple[Task, ...], Run | None]:
+    """Returns a model, the recipe it was trained by, what it is asked, and its run."""
+    if isinstance(model, Run) or os.path.isfile(Path(model) / "recipe.toml"):
+        run = model if isinstance(model, Run) else Run.open(model)
+        with quiet_start():
+            return run.load_model(), run.recipe, run.tasks, run
+    name = str(model)
+    if name.endswith(".npz") or (name in WEIGHTS and WEIGHTS[name].file.endswith(".npz")):
+        _, weights = resolve(name)
+        if weights is None:
+            raise ValueError("A .npz file resolves to its weights.")
+        with quiet_start():
+            network, card = load_pretrained(fetch(weights))
+        recipe = Recipe.from_settings(tomllib.loads(card.recipe))
+        return network, recipe, classes(card.class_names), None
+    # Says what is wrong with the path.
+    return _open(Run.open(model))

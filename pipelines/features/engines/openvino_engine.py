@@ -1,0 +1,68 @@
+"""OpenVINO: Intel's compiler for CPUs, held to single precision.
+
+https://docs.openvino.ai. Left to itself it computes in bfloat16 where a CPU can: seen
+here, features of MobileNetV2 1.4 % off.
+"""
+
+from __future__ import annotations
+
+import threading
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from pipelines.features.engines.engine import Engine, EngineRow, cache_sized_batch
+from pipelines.features.engines.network import Network
+from pipelines.runtime.devices import num_cores
+
+if TYPE_CHECKING:
+    import numpy as np
+    import numpy.typing as npt
+
+
+class OpenVinoEngine:
+    """A compiled network with a stream for each core.
+
+    Args:
+        file: The network as ONNX.
+        size: Height and width of its images, in pixels.
+    """
+
+    def __init__(self, file: Path, size: int) -> None:
+        import openvino
+
+        self.batch_size = cache_sized_batch(size)
+        self.num_callers = num_cores()
+        core = openvino.Core()
+        model = core.read_model(file)
+        model.reshape([self.batch_size, size, size, 3])
+        options = {
+            "INFERENCE_PRECISION_HINT": "f32",
+            "INFERENCE_NUM_THREADS": self.num_callers,
+            "NUM_STREAMS": self.num_callers,
+        }
+        self.compiled = core.compile_model(model, "CPU", options)
+        self._requests = threading.local()
+
+    def __call__(self, images: npt.NDArray[np.uint8]) -> npt.NDArray[np.float32]:
+        """Runs a batch."""
+        if not hasattr(self._requests, "own"):
+            # A request serves one thread at a time.
+            self._requests.own = self.compiled.create_infer_request()
+        # A copy: the request writes its next answer to the same place.
+        features: npt.NDArray[np.float32] = self._requests.own.infer([images])[0].copy()
+        return features
+
+
+def _open(network: Network, folder: Path) -> Engine:
+    return OpenVinoEngine(network.onnx_file(folder), network.size)
+
+
+ROWS = (
+    EngineRow(
+        "openvino",
+        "sometimes the fastest on a CPU of Intel",
+        _open,
+        packages=("openvino", "tf2onnx", "onnx"),
+        extra="openvino",
+    ),
+)

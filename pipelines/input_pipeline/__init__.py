@@ -1,0 +1,1 @@
+"""The input pipeline: decoded images, their order, and tf.data for training and evaluation."""

@@ -1,0 +1,87 @@
+"""Labels: what training is told of an image, in the form in which the model answers.
+
+For one nameless task that is a tensor, for named tasks a dictionary of tensors; see
+`zoo.tasks.pack`. A class is one-hot, labels are 0 or 1 each, a number is standardized.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from pipelines.sources.source import Examples
+from zoo.tasks import Task, pack
+
+Lookup = Callable[[Any], Any]
+
+
+def build_labels(examples: Examples, tasks: Sequence[Task]) -> Lookup:
+    """Returns a graph function from an index, or a batch of them, to labels.
+
+    Args:
+        examples: Any split.
+        tasks: What is learned, in order.
+
+    Returns:
+        Maps int64 [] or [B] to float32 [..., K] for each task, packed: K is the number
+        of classes, or 1 for a number, standardized to (y − mean) / std.
+    """
+    import tensorflow as tf
+
+    tables = {}
+    for task in tasks:
+        target = examples.target(task)
+        if task.kind == "regression":
+            standard = (target.astype(np.float64) - task.mean) / task.std
+            target = standard[:, np.newaxis].astype(np.float32)
+        tables[task.name] = tf.constant(target)
+
+    def look_up(index: Any) -> Any:
+        found = {name: tf.gather(table, index) for name, table in tables.items()}
+        for task in tasks:
+            if task.kind == "single_label":
+                found[task.name] = tf.one_hot(found[task.name], task.num_outputs)
+        return pack(found)
+
+    return look_up
+
+
+def build_weights(
+    examples: Examples,
+    tasks: Sequence[Task],
+    class_weights: Mapping[str, npt.NDArray[np.float32]],
+) -> Lookup:
+    """Returns a graph function from an index to what an image counts in each task's loss.
+
+    Args:
+        examples: Any split.
+        tasks: What is learned, in order.
+        class_weights: By a task's name, float32 [C], what an image of each class
+            counts; where a task is absent each image counts 1.
+
+    Returns:
+        Maps int64 [] or [B] to float32 of that shape for each task, packed.
+    """
+    import tensorflow as tf
+
+    tables = {}
+    for task in tasks:
+        weights = np.ones(len(examples), np.float32)
+        if task.name in class_weights:
+            weights = class_weights[task.name][examples.target(task)]
+        tables[task.name] = tf.constant(weights, tf.float32)
+    return lambda index: pack({n: tf.gather(table, index) for n, table in tables.items()})
+
+
+def balanced_weights(examples: Examples, task: Task) -> npt.NDArray[np.float32]:
+    """Returns weights by which every class counts the same, float32 [C]: N / (C × N_class).
+
+    Args:
+        examples: The training images.
+        task: One of single labels.
+    """
+    counts = np.bincount(examples.target(task), minlength=task.num_outputs)
+    return (len(examples) / (len(counts) * counts)).astype(np.float32)

@@ -1,0 +1,1 @@
+"""Inspection of data sets: what is wrong with images and labels."""

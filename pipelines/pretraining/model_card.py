@@ -1,0 +1,72 @@
+"""Card: where a pretrained backbone comes from and what it is worth, in its file and beside it."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+from pipelines.storage.run_folder import Run
+from zoo.backbones import resolve
+from zoo.files import sha256_of, write_text
+from zoo.weights.archive import Card, write_pretrained
+
+
+def write_backbone(run: Run, network: Any, top: Any = None, **figures: Any) -> Path:
+    """Writes the file that others start from, and a page about it.
+
+    Args:
+        run: Whose recipe, device and seconds of training stand on the card.
+        network: The backbone's model.
+        top: The layer of the logits, where it was trained by labels.
+        **figures: What else the card says: `split`, `num_images`, and what was measured.
+
+    Returns:
+        The file.
+    """
+    recipe = run.recipe
+    # Where the data lay is this machine's affair.
+    nowhere = recipe.data.model_copy(update={"source": ""})
+    card = Card(
+        backbone=resolve(recipe.backbone.name)[0].name,
+        preprocessing=recipe.input.preprocessing,
+        data=Path(recipe.data.source).name,
+        recipe=recipe.model_copy(update={"data": nowhere}).to_toml(),
+        train_s=run.metrics["timing"]["fit_s"],
+        device=run.metrics["device"],
+        **figures,
+    )
+    file = run.pretrained_file
+    write_pretrained(network, top, card, file)
+    page = _page_of(card, network.count_params(), sha256_of(file), file.stat().st_size)
+    write_text(run.path / "card.md", page)
+    return file
+
+
+def _page_of(card: Card, parameters: int, sha256: str, num_bytes: int) -> str:
+    fit = card.preprocessing
+    classes = f": {', '.join(card.class_names)}" if card.class_names else ", without its labels"
+    images = f"{card.num_images} {card.split} images"
+    if card.accuracy is not None and card.accuracy_interval is not None:
+        low, high = card.accuracy_interval
+        interval = f"95 % interval {low:.4f} to {high:.4f}"
+        worth = f"| accuracy | {card.accuracy:.4f} of {images} ({interval}) |"
+    else:
+        error = f"{card.restoration_error:.4f} of the range of a pixel"
+        worth = f"| restoration error | {error} (root mean square, {images}) |"
+    return f"""# {card.backbone}, trained on {card.data}
+
+| | |
+|---|---|
+| data | {card.data}{classes} |
+{worth}
+| parameters | {parameters:,} without the top |
+| training | {card.train_s / 3600:.2f} hours on {card.device} |
+| input | {fit.size} px, fit by {fit.fit}, {fit.interpolation} |
+| file | {num_bytes:,} bytes, SHA-256 {sha256} |
+
+Command: `zoo pretrain DATA --recipe recipe.toml --out RUN`, with this recipe:
+
+```toml
+{card.recipe.strip()}
+```
+"""

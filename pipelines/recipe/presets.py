@@ -1,0 +1,147 @@
+"""Presets: recipes that suit a kind of image, and heads with what has proven to train them."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from zoo.table import Table
+
+
+@dataclass(frozen=True)
+class HeadPreset:
+    """One preset.
+
+    Args:
+        name: The key in HEADS.
+        summary: What it is, and when to use it.
+        settings: Sections of a recipe, and the settings in them that it decides.
+    """
+
+    name: str
+    summary: str
+    settings: Mapping[str, Mapping[str, Any]]
+
+
+HEADS: Table[HeadPreset] = Table(
+    "head",
+    [
+        HeadPreset(
+            "linear",
+            "softmax regression on pooled features: few images, or a backbone that fits well",
+            {"head": {"hidden": []}},
+        ),
+        HeadPreset(
+            "classic",
+            "what the notes recommend: He, ELU, batch norm, dropout, Nesterov, no schedule",
+            {
+                "head": {
+                    "hidden": [256],
+                    "initializer": "he_normal",
+                    "activation": "elu",
+                    "batch_norm": True,
+                    "batch_norm_position": "before",
+                    "input_dropout": 0.2,
+                    "dropout": 0.5,
+                },
+                "optimizer": {"name": "nesterov", "learning_rate": 0.01, "weight_decay": 0.0},
+                "schedule": {"name": "constant"},
+            },
+        ),
+        HeadPreset(
+            "modern",
+            "what is usual today: both poolings, GELU, AdamW, cosine with warm-up, label smoothing",
+            {
+                "head": {
+                    "pooling": "concatenated",
+                    "hidden": [512],
+                    "initializer": "he_normal",
+                    "activation": "gelu",
+                    "batch_norm": True,
+                    "batch_norm_position": "before",
+                    "input_dropout": 0.1,
+                    "dropout": 0.3,
+                },
+                "optimizer": {"name": "adamw", "learning_rate": 0.001, "weight_decay": 0.01},
+                "schedule": {"name": "cosine", "warmup": 0.1},
+                "train": {"label_smoothing": 0.1},
+            },
+        ),
+    ],
+)
+
+# The field's recipe for small images: Nesterov at a high rate that rises and falls, label
+# smoothing, averaged weights, flips, shifts of four pixels and cutout of eight (DeVries
+# and Taylor, 2017, https://arxiv.org/abs/1708.04552). Without the cutout and with shifts
+# of three pixels a network answered 95 % of its training images right and 88.5 % of others.
+_FROM_SCRATCH = {
+    "data": {"val_fraction": 0.02},
+    "input": {"size": 32, "batch_size": 256},
+    "augment": {
+        "policy": [
+            {"name": "flip_lr"},
+            {"name": "shift", "share": 0.125},
+            {
+                "name": "erase",
+                "p": 1.0,
+                "area": 0.0625,
+                "min_area": 0.0625,
+                "aspect": 1.0,
+                "fill": "gray",
+            },
+        ]
+    },
+    "backbone": {"name": "micro_resnet_m", "frozen": False},
+    "optimizer": {"name": "nesterov", "learning_rate": 0.2, "weight_decay": 0.005, "ema": 0.99},
+    "schedule": {"name": "cosine", "warmup": 0.15},
+    "train": {"epochs": 30, "label_smoothing": 0.1},
+    "stopping": {"monitor": "val_accuracy", "patience": 0},
+}
+
+PRESETS: Mapping[str, Mapping[str, Any]] = {
+    # Photographs: a pretrained backbone, mirrored and moderately cropped.
+    "photo": {},
+    # Written signs: neither flipped nor cropped, or a 6 is no longer a 6.
+    "digits": {
+        "backbone": {"name": "micro_resnet_m.cifar10"},
+        "augment": {"policy": "digits"},
+        "input": {"size": 32},
+        "head": {"hidden": [256]},
+    },
+    # Small pictures of surfaces.
+    "textures": {
+        "backbone": {"name": "micro_resnet_m.cifar10"},
+        "augment": {"policy": "textures"},
+        "input": {"size": 64},
+        "head": {"hidden": [256]},
+        "schedule": {"name": "cosine"},
+        "train": {"epochs": 40},
+    },
+    # A whole small network from random weights, for `zoo pretrain`.
+    "pretrain": _FROM_SCRATCH,
+    # The same network, restoring images instead of naming them.
+    "pretrain_autoencoder": {
+        "data": {"val_fraction": 0.05},
+        "input": {"size": 32, "batch_size": 128},
+        "augment": {"policy": "photo"},
+        "backbone": {"name": "micro_resnet_m", "frozen": False},
+        "optimizer": {"name": "adamw", "learning_rate": 0.002, "weight_decay": 0.01},
+        "schedule": {"name": "cosine", "warmup": 0.1},
+        "train": {"epochs": 30},
+        "stopping": {"monitor": "val_loss", "patience": 0},
+        "pretraining": {"method": "autoencoder"},
+    },
+    # Plain gradient steps on batches as they are, after Hinton, 2012,
+    # https://doi.org/10.1007/978-3-642-35289-8_32; epochs are those of each layer.
+    "pretrain_rbm": {
+        "data": {"val_fraction": 0.05},
+        "input": {"size": 16, "batch_size": 32},
+        "augment": {"policy": "none"},
+        "backbone": {"name": "deep_belief_network", "frozen": False},
+        "optimizer": {"name": "sgd", "learning_rate": 0.02},
+        "train": {"epochs": 30},
+        "stopping": {"monitor": "val_loss", "patience": 0},
+        "pretraining": {"method": "rbm"},
+    },
+}

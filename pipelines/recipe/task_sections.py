@@ -1,0 +1,147 @@
+"""Tasks of a recipe: a head, a loss and a weight each, on one shared trunk."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from typing import Annotated, Literal
+
+from pydantic import AfterValidator, Field, field_validator, model_validator
+from pydantic_core import PydanticCustomError
+
+from tuning.optimization.losses import LOSSES, usual_loss
+from zoo.config import Config
+from zoo.errors import RecipeError
+from zoo.heads.head import Width
+from zoo.tasks import TASK_KINDS, Task
+
+
+def _fits(name: str) -> str:
+    # Keras calls the figures of validation so, and those of a task begin with its name.
+    if name == "val" or name.startswith("val_"):
+        expected = "a name that does not begin with val, as figures of validation do"
+        raise PydanticCustomError("task_name", expected)
+    if not re.fullmatch(r"[a-z][a-z0-9_]{0,63}", name):
+        expected = "a name of small letters, digits and _, a letter first and 64 in all at most"
+        raise PydanticCustomError("task_name", expected)
+    return name
+
+
+TaskName = Annotated[str, AfterValidator(_fits)]
+"""What a task may be called: the outputs of an exported model are named after it."""
+
+
+class TaskConfig(Config):
+    """One of several things that a model learns about an image.
+
+    Args:
+        kind: A row of TASK_KINDS: `single_label`, `multi_label` (labels with a `|`
+            between them, `red|round`, perhaps none) or `regression`.
+        column: Where the data have the right answers; empty takes the task's name.
+            The class of a folder, or of TensorFlow Datasets, is the column `label`.
+        weight: What its loss counts in the sum of all, above 0. A number's is that of
+            the standardized number, so that guessing the mean costs about 1.
+        loss: A row of LOSSES that suits the kind; empty takes its usual one.
+        label_smoothing: As `train.label_smoothing`, for classes and labels.
+        focal_gamma: As `train.focal_gamma`.
+        class_weights: As `train.class_weights`, for single labels.
+        hidden: Units of each hidden layer of its own, on top of those of `[head]`,
+            which all tasks share, and built like them.
+    """
+
+    kind: str = "single_label"
+    column: str = ""
+    weight: Annotated[float, Field(gt=0, le=1000)] = 1.0
+    loss: str = ""
+    label_smoothing: Annotated[float, Field(ge=0, lt=1)] = 0.0
+    focal_gamma: Annotated[float, Field(ge=0, le=10)] = 2.0
+    class_weights: Literal["none", "balanced"] = "none"
+    hidden: tuple[Width, ...] = ()
+
+    @field_validator("kind")
+    @classmethod
+    def _known(cls, name: str) -> str:
+        return TASK_KINDS[name].name
+
+    @model_validator(mode="after")
+    def _settings_suit_the_kind(self) -> TaskConfig:
+        if self.loss and LOSSES[self.loss].kind != self.kind:
+            able = ", ".join(loss.name for loss in LOSSES.values() if loss.kind == self.kind)
+            raise ValueError(
+                f"the loss {self.loss} is for {LOSSES[self.loss].kind} tasks; expected one for "
+                f"{self.kind}: {able}"
+            )
+        if self.label_smoothing and not TASK_KINDS[self.kind].has_classes:
+            raise ValueError("label_smoothing is for classes and labels; a number has none")
+        if self.class_weights != "none" and self.kind != "single_label":
+            raise ValueError(
+                f"class_weights are for single labels; a {self.kind} task has no classes of which "
+                "an image is one"
+            )
+        return self
+
+    @property
+    def chosen_loss(self) -> str:
+        """The row of LOSSES that it is trained by."""
+        return self.loss or usual_loss(self.kind)
+
+    def completed(self, name: str) -> TaskConfig:
+        """Returns the same with what is left out spelled out, for a task of that name."""
+        column = self.column or name
+        return self.model_copy(update={"column": column, "loss": self.chosen_loss})
+
+
+def asked(tasks: Mapping[str, TaskConfig]) -> tuple[Task, ...]:
+    """Returns a recipe's tasks as data are asked for them: their classes still unknown."""
+    return tuple(Task(name, config.kind, config.column or name) for name, config in tasks.items())
+
+
+def check_combination(
+    tasks: Mapping[str, TaskConfig],
+    *,
+    loss: str,
+    label_smoothing: float,
+    class_weights: str,
+    oversample: str,
+    monitor: str,
+) -> None:
+    """Checks that the rest of a recipe suits its tasks.
+
+    Args:
+        tasks: At least one.
+        loss: Of the section `train`.
+        label_smoothing: Of the section `train`.
+        class_weights: Of the section `train`.
+        oversample: Of the section `train`.
+        monitor: Of the section `stopping`.
+
+    Raises:
+        RecipeError: It does not, and why.
+    """
+    first = next(iter(tasks))
+    for name, value, none in (
+        ("loss", loss, "cross_entropy"),
+        ("label_smoothing", label_smoothing, 0.0),
+        ("class_weights", class_weights, "none"),
+    ):
+        if value != none:
+            raise RecipeError(
+                f"train.{name} concerns the one task of a recipe without [tasks]",
+                expected=f"train.{name} = {none!r}",
+                received=repr(value),
+                mend=f"set tasks.{first}.{name} instead",
+            )
+    if oversample != "none" and not any(t.kind == "single_label" for t in tasks.values()):
+        raise RecipeError(
+            "train.oversample shows every class as often, and no task is of classes",
+            expected="a task of the kind single_label",
+            received=", ".join(f"{name}: {task.kind}" for name, task in tasks.items()),
+            mend="--set train.oversample=none",
+        )
+    if monitor == "val_accuracy":
+        raise RecipeError(
+            "several tasks have no one accuracy to watch",
+            expected="stopping.monitor = 'val_loss', the weighted sum of their losses",
+            received="'val_accuracy'",
+            mend="--set stopping.monitor=val_loss",
+        )

@@ -1,0 +1,1 @@
+"""The process a job runs in: devices, output paths, logging."""

@@ -1,0 +1,41 @@
+"""Logging: the loggers of this project, and the handler the command line installs.
+
+Modules log progress at INFO through `logging.getLogger(__name__)`. As a library the
+project installs no handler; the command line calls `log_to_stderr`.
+"""
+
+from __future__ import annotations
+
+import logging
+import sys
+from typing import TextIO
+
+PACKAGES = ("zoo", "tuning", "pipelines")
+"""Top-level packages, each the parent of its modules' loggers."""
+
+
+class StderrHandler(logging.StreamHandler[TextIO]):
+    """Writes records to whatever `sys.stderr` is when they are logged."""
+
+    def __init__(self) -> None:
+        super().__init__(sys.stderr)
+
+    @property
+    def stream(self) -> TextIO:
+        """Standard error as it is now: callers may have redirected it."""
+        return sys.stderr
+
+    @stream.setter
+    def stream(self, value: TextIO) -> None:
+        pass
+
+
+def log_to_stderr() -> None:
+    """Shows progress of this project as plain lines on standard error; safe to call twice."""
+    for package in PACKAGES:
+        logger = logging.getLogger(package)
+        logger.setLevel(logging.INFO)
+        if not any(isinstance(handler, StderrHandler) for handler in logger.handlers):
+            logger.addHandler(StderrHandler())
+        # What the root logger of an application shows must not appear twice.
+        logger.propagate = False

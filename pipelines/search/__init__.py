@@ -1,0 +1,1 @@
+"""Hyperparameter search: trials, their training, and the search's reports."""

@@ -1,0 +1,206 @@
+"""Trials: what search.json holds, and the scale each of its settings is drawn on."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, Literal
+
+import numpy as np
+import numpy.typing as npt
+
+_FEW = 6
+"""Up to so many different numbers, each met twice or more, are choices and no range."""
+
+
+@dataclass(frozen=True)
+class Scale:
+    """Where a setting's values stand on an axis.
+
+    Args:
+        path: The setting's path in the recipe.
+        kind: Numbers on a linear or logarithmic axis, or choices side by side.
+        low: The least value; of choices -0.5.
+        high: The largest; of choices their number less 0.5.
+        choices: The choices in words, in their order.
+    """
+
+    path: str
+    kind: Literal["linear", "log", "choice"]
+    low: float
+    high: float
+    choices: tuple[str, ...] = ()
+
+    def position(self, value: Any) -> float:
+        """Returns a value as its axis counts: itself, or a choice's place from 0."""
+        return self.choices.index(in_words(value)) if self.kind == "choice" else float(value)
+
+    def share(self, position: float) -> float:
+        """Returns how far along the axis a position is, in 0 to 1."""
+        low, high = self.low, self.high
+        if self.kind == "log":
+            position, low, high = (math.log10(number) for number in (position, low, high))
+        return (position - low) / (high - low)
+
+
+@dataclass(frozen=True)
+class Trial:
+    """One trial as search.json tells it.
+
+    Args:
+        id: Its name.
+        status: "COMPLETED", "FAILED", or another of KerasTuner's.
+        score: NaN if it has none.
+        score_std: Standard deviation over folds; NaN without folds.
+        loss: Its validation loss, which decides between equal scores; NaN if it has none.
+        values: From path to value; a conditional setting that was not active is absent.
+    """
+
+    id: str
+    status: str
+    score: float
+    score_std: float
+    loss: float
+    values: Mapping[str, Any]
+
+    @property
+    def finished(self) -> bool:
+        """Whether it has a score."""
+        return math.isfinite(self.score)
+
+
+@dataclass(frozen=True)
+class Trials:
+    """The trials of a search.
+
+    Args:
+        all: In the order of their ids.
+        scales: Of each setting with more than one value, in the recipe's order.
+        objective: What the score is.
+        maximize: Whether a larger score is better.
+    """
+
+    all: Sequence[Trial]
+    scales: Sequence[Scale]
+    objective: str
+    maximize: bool
+
+    @property
+    def finished(self) -> list[Trial]:
+        """Those with a score, the worst first, so that better ones are drawn over them."""
+        sign = 1 if self.maximize else -1
+
+        def rank(trial: Trial) -> tuple[float, float]:
+            return sign * trial.score, -trial.loss if math.isfinite(trial.loss) else -math.inf
+
+        # Of two that are equal in both, the earlier one is the best, as in the search.
+        return sorted((t for t in reversed(self.all) if t.finished), key=rank)
+
+    @property
+    def failed(self) -> list[Trial]:
+        """Those that ended without a score."""
+        return [trial for trial in self.all if trial.status in ("FAILED", "INVALID")]
+
+    @property
+    def title(self) -> str:
+        """Says how many there were and what the best reached."""
+        counts = f"{len(self.all)} trials"
+        if failed := len(self.failed):
+            counts += f", {failed} failed"
+        if not self.finished:
+            return counts
+        best = self.finished[-1]
+        spread = f" ± {best.score_std:.4f}" if math.isfinite(best.score_std) else ""
+        return f"{counts}; best {self.objective} {best.score:.4f}{spread}, trial {best.id}"
+
+    def score_range(self) -> tuple[float, float]:
+        """Returns the scores worth an axis: all but those far from the rest.
+
+        Far is more than three times the spread of the middle half beyond it, as Tukey
+        has it; the best is never left out. A head that diverged would otherwise press
+        all others into one line.
+        """
+        scores = np.array([trial.score for trial in self.finished])
+        if not len(scores):
+            return 0.0, 1.0
+        low, high = np.quantile(scores, [0.25, 0.75])
+        reach = 3 * (high - low)
+        near = scores[(scores >= low - reach) & (scores <= high + reach)]
+        low, high = min(near.min(), scores[-1]), max(near.max(), scores[-1])
+        margin = 0.05 * (high - low) or 0.01 * abs(high) or 1.0
+        return float(low - margin), float(high + margin)
+
+
+def read_trials(search: Mapping[str, Any]) -> Trials:
+    """Reads what search.json holds; see `pipelines.search.reports.draw_search`."""
+    trials = [
+        Trial(
+            id=str(trial["id"]),
+            status=trial["status"],
+            score=_number(trial.get("score")),
+            score_std=_number(trial.get("score_std")),
+            loss=_number(trial.get("loss")),
+            values={k: v for k, v in trial["hyperparameters"].items() if v is not None},
+        )
+        for trial in search["trials"]
+    ]
+    space: Mapping[str, Any] = search.get("space", {})
+    paths = dict.fromkeys([*space, *(path for trial in trials for path in trial.values)])
+    sections = list(dict.fromkeys(path.partition(".")[0] for path in paths))
+    scales = []
+    # Settings of one section stand together, conditional ones met late among them.
+    for path in sorted(paths, key=lambda path: sections.index(path.partition(".")[0])):
+        values = [trial.values[path] for trial in trials if path in trial.values]
+        if len({in_words(value) for value in values}) > 1:
+            scales.append(_scale(path, values, space.get(path, {}).get("log")))
+    objective: Mapping[str, str] = search.get("objective", {})
+    return Trials(
+        trials, scales, objective.get("name", "score"), objective.get("direction") != "min"
+    )
+
+
+def in_words(value: Any) -> str:
+    """Returns a value as pictures write it: `relu`, `0.001`, `256, 128`, `none`."""
+    if isinstance(value, Mapping):
+        return ", ".join(f"{name} {in_words(one)}" for name, one in value.items())
+    if isinstance(value, (list, tuple)):
+        return ", ".join(map(in_words, value)) or "none"
+    if isinstance(value, bool):
+        return "yes" if value else "no"
+    return f"{value:.4g}" if isinstance(value, float) else str(value)
+
+
+def spread(count: int) -> npt.NDArray[np.float64]:
+    """Returns where points of one choice stand beside each other, float64 [count] in ±0.5.
+
+    Multiples of the golden ratio: any run of them is spread evenly, with nothing drawn.
+    """
+    return np.modf(np.arange(1, count + 1) * (math.sqrt(5) - 1) / 2)[0] - 0.5
+
+
+def _number(value: Any) -> float:
+    return math.nan if value is None else float(value)
+
+
+def _scale(path: str, values: Sequence[Any], log: bool | None) -> Scale:
+    """Returns a setting's scale; if it is not told, `log` is judged by where the values lie."""
+    numbers = all(isinstance(v, (int, float)) and not isinstance(v, bool) for v in values)
+    few = len({in_words(value) for value in values}) <= min(_FEW, len(values) // 2)
+    if not numbers or (few and not log):
+        choices = tuple(dict.fromkeys(in_words(value) for value in sorted(values, key=_order)))
+        return Scale(path, "choice", -0.5, len(choices) - 0.5, choices)
+    low, median, high = np.quantile(np.array(values, float), [0, 0.5, 1])
+    if log is None:
+        # Evenly drawn numbers have their median in the middle of a linear axis.
+        log = median < low + 0.2 * (high - low)
+    return Scale(path, "log" if log and low > 0 else "linear", float(low), float(high))
+
+
+def _order(value: Any) -> tuple[Any, ...]:
+    """Sorts choices: numbers and lists of them by size, words by the alphabet, none first."""
+    parts = value if isinstance(value, (list, tuple)) else [value]
+    return tuple(
+        (0, part, "") if isinstance(part, (int, float)) else (1, part != "none", in_words(part))
+        for part in parts
+    )

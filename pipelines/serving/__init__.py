@@ -1,0 +1,1 @@
+"""Serving: predictions of finished models, and SavedModel export."""

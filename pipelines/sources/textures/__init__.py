@@ -1,0 +1,1 @@
+"""The embedded data set `textures`: ten classes of procedurally drawn images."""

@@ -1,0 +1,344 @@
+"""Run: the directory a training job fills, read and written whole or not at all."""
+
+from __future__ import annotations
+
+import csv
+import io
+import json
+import zipfile
+import zlib
+from collections.abc import Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from pipelines.recipe.recipe import Recipe
+from pipelines.runtime.output_paths import check_destination
+from zoo.errors import RunError
+from zoo.files import replacing, write_json, write_text
+from zoo.tasks import Task, classes
+
+if TYPE_CHECKING:
+    from pipelines.serving.predict import Prediction
+
+
+FOUND_PICTURE, FOUND_TABLE = "find_lr.png", "find_lr.csv"
+
+
+class Run:
+    """A training job's directory.
+
+    recipe.toml, labels.json, images.json, metrics.json, history.csv, model.keras,
+    logs/ for TensorBoard, and checkpoint/ for `--resume`; of `zoo tune` search.json and
+    search/ too.
+
+    Args:
+        path: The directory; `open` and `claim` check it.
+    """
+
+    def __init__(self, path: Path) -> None:
+        self.path = Path(path)
+
+    @classmethod
+    def claim(cls, path: Path, *, resume: bool) -> Run:
+        """Checks that a directory is free for a run, or holds one to go on with.
+
+        Writes nothing: what can still go wrong must not leave a directory behind.
+
+        Args:
+            path: The directory.
+            resume: Whether a run in it may be gone on with.
+
+        Raises:
+            InputError: Nothing can be written there.
+            RunError: It holds something else, or a run and `resume` was not asked for.
+        """
+        check_destination(path, "--out")
+        run = cls(path)
+        # What `zoo train --find-lr` drew there is about the run to come.
+        held = {p.name for p in path.iterdir()} if path.is_dir() else set()
+        taken = path.exists() and (not path.is_dir() or bool(held - {FOUND_PICTURE, FOUND_TABLE}))
+        if taken and not run.recipe_file.is_file():
+            raise RunError(
+                f"{path} exists and is no run",
+                expected="a new directory",
+                mend="choose another --out",
+            )
+        if taken and not resume:
+            raise RunError(
+                f"{path} already holds a run",
+                expected="a new directory",
+                mend="add --resume to go on with it, or choose another --out",
+            )
+        return run
+
+    def with_its_engine(self, recipe: Recipe) -> Recipe:
+        """Returns a recipe with the engine this run's features were computed by, if any."""
+        if not self.recipe_file.is_file() or recipe.features.engine != "auto":
+            return recipe
+        features = recipe.features.model_copy(update={"engine": self.recipe.features.engine})
+        return recipe.model_copy(update={"features": features})
+
+    def check_same(self, recipe: Recipe) -> None:
+        """Checks that a recipe is the one this run was started with, if it was.
+
+        Raises:
+            RunError: It is another.
+        """
+        if not self.recipe_file.is_file():
+            return
+        before, now = (dict(_flat(r.model_dump())) for r in (self.recipe, recipe))
+        changed = [path for path in now if before[path] != now[path]]
+        if changed:
+            values = ", ".join(f"{p} = {now[p]!r}, not {before[p]!r}" for p in changed)
+            raise RunError(
+                f"{self.path} was started with another recipe",
+                expected="the same settings",
+                received=values,
+                mend="leave these settings out to go on with its own, or choose another --out",
+            )
+
+    def begin(self, recipe: Recipe, tasks: Sequence[Task], *, alone: bool = True) -> None:
+        """Makes the directory and writes down what is to be done in it.
+
+        Args:
+            recipe: Completed.
+            tasks: What the model is asked.
+            alone: Whether no other process writes here; then leftovers are cleared.
+        """
+        if alone:
+            self.clear_leftovers()
+        self.path.mkdir(parents=True, exist_ok=True)
+        write_text(self.recipe_file, recipe.to_toml())
+        # Of a plain classifier, as of most, it is the list of its classes.
+        plain = not tasks[0].name
+        names = list(tasks[0].class_names) if plain else [task.to_json() for task in tasks]
+        write_json(self.path / "labels.json", names)
+
+    def clear_leftovers(self) -> None:
+        """Removes what a killed process left half-written; no other may be writing here."""
+        for leftover in (*self.path.glob(".*.*.*"), *self.checkpoint_file.parent.glob(".*.*.*")):
+            leftover.unlink()
+
+    @classmethod
+    def open(cls, path: str | Path) -> Run:
+        """Opens a finished run.
+
+        Raises:
+            RunError: There is none, or it has no model yet.
+        """
+        run = cls(Path(path))
+        if not run.recipe_file.is_file():
+            raise RunError(
+                f"{path} is no run",
+                expected="a directory that `zoo train --out` wrote",
+                received="no directory" if not run.path.exists() else "no recipe.toml in it",
+            )
+        if not run.model_file.is_file() and run.pretrained_file.is_file():
+            raise RunError(
+                f"{path} holds a backbone that was trained without labels, and no model",
+                mend=f"train one on it: zoo train DATA --backbone {run.pretrained_file} --out RUN",
+            )
+        if not run.model_file.is_file():
+            raise RunError(
+                f"{path} has no model yet", mend="finish it: zoo train DATA --out RUN --resume"
+            )
+        return run
+
+    @property
+    def recipe_file(self) -> Path:
+        """The complete recipe."""
+        return self.path / "recipe.toml"
+
+    @property
+    def model_file(self) -> Path:
+        """The classifier with its best weights."""
+        return self.path / "model.keras"
+
+    @property
+    def pretrained_file(self) -> Path:
+        """The backbone that `zoo pretrain` leaves for others to start from."""
+        return self.path / "pretrained.npz"
+
+    @property
+    def checkpoint_file(self) -> Path:
+        """What `--resume` needs."""
+        return self.path / "checkpoint" / "last.npz"
+
+    @property
+    def recipe(self) -> Recipe:
+        """The recipe it was trained by."""
+        return Recipe.from_toml(self.recipe_file)
+
+    @property
+    def finished(self) -> bool:
+        """Whether there is nothing left to do."""
+        return self.model_file.is_file() and bool(self.metrics)
+
+    @property
+    def metrics(self) -> dict[str, Any]:
+        """What metrics.json holds; empty while the run is not finished.
+
+        Raises:
+            RunError: The file is damaged.
+        """
+        file = self.path / "metrics.json"
+        return _read_json(file, dict) if file.exists() else {}
+
+    @property
+    def search(self) -> dict[str, Any]:
+        """What search.json holds; empty where `zoo tune` has not found its best yet.
+
+        Raises:
+            RunError: The file is damaged.
+        """
+        file = self.path / "search.json"
+        return _read_json(file, dict) if file.exists() else {}
+
+    @property
+    def class_names(self) -> tuple[str, ...]:
+        """The classes, in the order of the model's outputs; of named tasks the first's.
+
+        Raises:
+            RunError: The file is damaged or gone.
+        """
+        return self.tasks[0].class_names
+
+    @property
+    def tasks(self) -> tuple[Task, ...]:
+        """What the model is asked.
+
+        Raises:
+            RunError: The file is damaged or gone.
+        """
+        file = self.path / "labels.json"
+        values = _read_json(file, list)
+        try:
+            if values and all(isinstance(value, dict) for value in values):
+                return tuple(Task.from_json(value) for value in values)
+        except ValueError as error:
+            raise RunError(f"{file} is damaged: {error}", mend="train the run again") from None
+        return classes(values)
+
+    def digests(self, split: str) -> frozenset[str]:
+        """Returns the SHA-256 of each image a split had; empty where it is not known."""
+        file = self.path / "images.json"
+        return frozenset(_read_json(file, dict).get(split, ())) if file.exists() else frozenset()
+
+    def load_model(self) -> Any:
+        """Returns the classifier: float32 [B, S, S, 3] in 0 to 255 → probabilities.
+
+        With named tasks, to a dictionary of answers; see `zoo.models.multi_task`.
+
+        Raises:
+            RunError: The file is damaged, or does not fit labels.json.
+        """
+        import keras
+
+        import zoo.layers  # noqa: F401  registers what a head may hold besides Keras' layers
+
+        try:
+            model = keras.models.load_model(self.model_file, compile=False)
+        except Exception as error:
+            # A damaged archive fails in whichever layer of zipfile, JSON, HDF5 or Keras reads it.
+            raise RunError(
+                f"{self.model_file} cannot be loaded",
+                received=f"{type(error).__name__}: {str(error)[:120]}",
+                mend="train the run again",
+            ) from error
+        tasks = self.tasks
+        sizes = {layer.name: layer.output.shape[-1] for layer in model.layers}
+        found = {task.output: sizes.get(task.output) for task in tasks}
+        told = {task.output: task.num_outputs for task in tasks}
+        if len(model.outputs) != len(tasks) or found != told:
+            raise RunError(
+                f"{self.path} is damaged: its model and labels.json do not belong together",
+                expected=", ".join(f"{name} of {size}" for name, size in told.items()),
+                received=", ".join(f"{name} of {size}" for name, size in found.items()),
+                mend="train the run again",
+            )
+        return model
+
+    def save_model(self, model: Any) -> None:
+        """Writes model.keras, whole or not at all."""
+        with replacing(self.model_file) as temporary:
+            model.save(temporary)
+
+    def save_digests(self, digests: Mapping[str, Sequence[str]]) -> None:
+        """Writes images.json: which images each split had, by content."""
+        write_json(self.path / "images.json", {k: sorted(v) for k, v in digests.items()})
+
+    def save_metrics(self, metrics: Mapping[str, Any]) -> None:
+        """Writes metrics.json."""
+        write_json(self.path / "metrics.json", metrics)
+
+    def save_search(self, search: Mapping[str, Any]) -> None:
+        """Writes search.json."""
+        write_json(self.path / "search.json", search)
+
+    def save_history(self, rows: Sequence[Mapping[str, Any]]) -> None:
+        """Writes history.csv, a row an epoch."""
+        text = io.StringIO()
+        writer = csv.DictWriter(text, list(rows[0]) if rows else [], lineterminator="\n")
+        writer.writeheader()
+        writer.writerows(rows)
+        write_text(self.path / "history.csv", text.getvalue())
+
+    def save_checkpoint(self, state: Mapping[str, Any], arrays: Mapping[str, Any]) -> None:
+        """Writes state (JSON values) and arrays as one file, so that they belong together."""
+        packed = np.frombuffer(json.dumps(state).encode(), np.uint8)
+        with replacing(self.checkpoint_file) as temporary:
+            np.savez(temporary, state=packed, **arrays)
+
+    def load_checkpoint(self) -> tuple[dict[str, Any], dict[str, Any]] | None:
+        """Returns the state and the arrays last saved, or None.
+
+        Raises:
+            RunError: The file is damaged.
+        """
+        if not self.checkpoint_file.exists():
+            return None
+        try:
+            with (
+                self.checkpoint_file.open("rb") as opened,
+                np.load(opened, allow_pickle=False) as file,
+            ):
+                arrays = {name: file[name] for name in file.files}
+            return dict(json.loads(arrays.pop("state").tobytes())), arrays
+        except (OSError, EOFError, ValueError, KeyError, zipfile.BadZipFile, zlib.error) as error:
+            raise RunError(
+                f"{self.checkpoint_file} is damaged",
+                received=str(error)[:120],
+                mend="choose another --out and start again",
+            ) from error
+
+    def predict(self, images: Sequence[str | Path], top: int = 5) -> list[Prediction]:
+        """Classifies image files; see `pipelines.serving.predict.predict`."""
+        from pipelines.serving.predict import predict
+
+        return predict(self.path, images, top=top)
+
+    def export(self, to: str | Path, *, data: str = "") -> Path:
+        """Writes a proven SavedModel; see `pipelines.serving.export.export`."""
+        from pipelines.serving.export import export
+
+        return export(self, to, data=data)
+
+
+def _flat(settings: Mapping[str, Any], prefix: str = "") -> Iterator[tuple[str, Any]]:
+    for key, value in settings.items():
+        if isinstance(value, dict):
+            yield from _flat(value, f"{prefix}{key}.")
+        else:
+            yield prefix + key, value
+
+
+def _read_json(file: Path, kind: type) -> Any:
+    try:
+        value = json.loads(file.read_text(encoding="utf-8"))
+    except (OSError, ValueError) as error:
+        raise RunError(f"{file} cannot be read", received=str(error)[:120]) from None
+    if not isinstance(value, kind):
+        raise RunError(f"{file} is damaged", received=str(value)[:40], mend="train the run again")
+    return value

@@ -1,0 +1,1 @@
+"""Training: preparation, model, input, loop and phases of a job."""

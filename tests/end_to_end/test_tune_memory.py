@@ -1,0 +1,62 @@
+"""Memory: a search of hundreds of trials needs no more of it than one of a few."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+# Trains trials of the default space, ten at a time, and says what memory they left behind.
+_SEARCH = """
+import gc, json, resource, sys
+from pathlib import Path
+from pipelines.cli import COLLECTOR
+from pipelines.devices import prepare_devices
+from pipelines.recipe import Recipe
+from pipelines.search_plan import Plan
+from pipelines.sources import open_source
+from pipelines.trials import TrialTrainer
+from tests.pipelines.tiny import TINY
+from tuning.oracles import Asker
+from tuning.search import Journal, Search
+
+gc.set_threshold(*COLLECTOR)
+folder, scratch = Path(sys.argv[1]), Path(sys.argv[2])
+layer = {"features": {"engine": "keras"}, "train": {"epochs": 2}}
+recipe = Recipe.from_settings(TINY, layer)
+space = Plan().read_space(recipe)
+source = open_source(str(folder), recipe.data, seed=0)
+devices = prepare_devices(recipe.device)
+trainer = TrialTrainer(recipe, list(space.domains), source, devices, folds=0, scratch=scratch)
+asker = Asker(
+    "random", space, objective="val_accuracy", maximize=True, trials=300, epochs=2, seed=0
+)
+search = Search(asker, Journal(scratch / "journal.json", {}), 300, lambda: 0.0)
+sizes = {}
+while trials := search.ask(10):
+    for results in trainer(trials):
+        search.tell(results)
+    pages = int(Path("/proc/self/statm").read_text().split()[1])
+    sizes[len(search.done)] = pages * resource.getpagesize()
+print(json.dumps(sizes))
+"""
+
+
+@pytest.mark.slow
+@pytest.mark.skipif(not Path("/proc/self/statm").exists(), reason="needs /proc")
+def test_memory_after_300_trials_is_that_after_30(
+    tiny_folder: Path, tmp_path: Path, root: Path
+) -> None:
+    done = subprocess.run(
+        [sys.executable, "-c", _SEARCH, str(tiny_folder), str(tmp_path)],
+        env={**os.environ, "PYTHONPATH": str(root)},
+        capture_output=True,
+        text=True,
+    )
+    assert done.returncode == 0, done.stderr
+    sizes = json.loads(done.stdout)
+    assert sizes["300"] < 1.1 * sizes["30"], sizes

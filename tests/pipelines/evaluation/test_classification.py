@@ -1,0 +1,88 @@
+"""Metrics: against worked examples and formulas written out."""
+
+from __future__ import annotations
+
+import json
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from pipelines.evaluation.classification import expected_calibration_error, measure, wilson_interval
+
+NAMES = ["a", "b", "c"]
+LABELS = np.array([0, 0, 1, 1, 2, 2])
+ANSWERS = np.array(
+    [
+        [0.8, 0.1, 0.1],
+        [0.2, 0.7, 0.1],
+        [0.1, 0.9, 0.0],
+        [0.1, 0.6, 0.3],
+        [0.1, 0.1, 0.8],
+        [0.5, 0.2, 0.3],
+    ],
+    np.float32,
+)
+
+
+def test_measure_worked_example() -> None:
+    measured = measure(LABELS, ANSWERS, NAMES)
+    assert measured["accuracy"] == pytest.approx(4 / 6)
+    assert measured["loss"] == pytest.approx(-np.log([0.8, 0.2, 0.9, 0.6, 0.8, 0.3]).mean(), 1e-5)
+    assert measured["confusion_matrix"] == [[1, 1, 0], [0, 2, 0], [1, 0, 1]]
+    # F1 = 2PR / (P + R): a 1/2 1/2, b 2/3 1, c 1 1/2.
+    assert measured["macro_f1"] == pytest.approx((0.5 + 0.8 + 2 / 3) / 3)
+    assert measured["per_class"]["b"]["precision"] == pytest.approx(2 / 3)
+    assert measured["per_class"]["b"]["support"] == 2
+    assert "top5" not in measured, "with three classes it is always right"
+    json.dumps(measured, allow_nan=False)
+
+
+def test_measure_top5_counts_the_five_likeliest() -> None:
+    answers = np.tile(np.array([0.3, 0.2, 0.15, 0.13, 0.12, 0.1], np.float32), (6, 1))
+    measured = measure(np.arange(6), answers, list("abcdef"))
+    assert measured["top5"] == pytest.approx(5 / 6)
+    assert measured["accuracy"] == pytest.approx(1 / 6)
+
+
+def test_measure_of_a_split_without_one_class() -> None:
+    measured = measure(np.array([0, 1]), ANSWERS[[0, 2]], NAMES)
+    assert measured["macro_f1"] == 1.0, "a class with no image has no F1 to average"
+    assert measured["per_class"]["c"]["support"] == 0
+
+
+@given(st.integers(1, 500), st.data())
+def test_wilson_interval_is_its_formula(count: int, data: st.DataObject) -> None:
+    hits = data.draw(st.integers(0, count))
+    low, high = wilson_interval(hits, count)
+    z, p = 1.959963984540054, hits / count
+    center = (p + z * z / (2 * count)) / (1 + z * z / count)
+    half = z / (1 + z * z / count) * np.sqrt(p * (1 - p) / count + z * z / (4 * count * count))
+    assert (low, high) == pytest.approx((max(center - half, 0), min(center + half, 1)), abs=1e-9)
+    assert 0 <= low <= p <= high <= 1
+
+
+def test_wilson_interval_of_nothing_says_nothing() -> None:
+    assert wilson_interval(0, 0) == [0.0, 1.0]
+
+
+def test_calibration_error_worked_example() -> None:
+    # Two bins of fifteen: confidence 0.95, right in one of two; 0.55, right in both.
+    answers = np.array([[0.95, 0.05], [0.95, 0.05], [0.55, 0.45], [0.55, 0.45]], np.float32)
+    error = expected_calibration_error(np.array([0, 1, 0, 0]), answers)
+    assert error == pytest.approx(0.5 * 0.45 + 0.5 * 0.45, abs=1e-6)
+
+
+@given(st.integers(0, 2**32 - 1), st.integers(1, 60), st.integers(2, 7))
+def test_calibration_error_is_its_formula(seed: int, count: int, classes: int) -> None:
+    rng = np.random.default_rng(seed)
+    answers = rng.dirichlet(np.ones(classes), count).astype(np.float32)
+    labels = rng.integers(0, classes, count)
+    confidence, right = answers.max(1).astype(float), answers.argmax(1) == labels
+    expected = 0.0
+    for b in range(15):
+        inside = (confidence > b / 15) & (confidence <= (b + 1) / 15)
+        if inside.any():
+            expected += inside.mean() * abs(right[inside].mean() - confidence[inside].mean())
+    assert expected_calibration_error(labels, answers) == pytest.approx(expected, abs=1e-6)

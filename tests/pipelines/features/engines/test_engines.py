@@ -1,0 +1,232 @@
+"""Engines: each answers as Keras does, and one that does not is refused."""
+
+from __future__ import annotations
+
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+from pipelines.features.engines import ENGINES, EngineRow, Network, build_feature_network, padded
+from pipelines.features.engines import choice as choosing
+from pipelines.features.engines.choice import choose_engine, open_engine
+from pipelines.features.engines.engine import cache_sized_batch
+from zoo.errors import EngineError, RecipeError
+from zoo.heads.head import HeadConfig
+from zoo.models.classifier import build_classifier
+from zoo.table import Table
+
+# A family of layers each: plain, concatenating, depthwise with its preprocessing inside,
+# layer-normalized.
+# Without ConvNeXt: Keras compiles its depthwise convolutions, which tf2onnx cannot convert.
+FAMILIES = ["mobilenet_v2", "efficientnet_b0", "densenet121", "nasnet_mobile"]
+
+
+def _network(backbone: str, size: int) -> Network:
+    return build_feature_network(build_classifier(backbone, size, HeadConfig(), 3, frozen=True))
+
+
+def _images(count: int, size: int, seed: int = 0) -> np.ndarray:
+    return np.random.default_rng(seed).integers(0, 256, (count, size, size, 3), dtype=np.uint8)
+
+
+@pytest.fixture(scope="module")
+def network() -> Network:
+    return _network("micro_resnet_s", 32)
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return tmp_path_factory.mktemp("networks")
+
+
+def _pooled(network: Network, images: np.ndarray) -> np.ndarray:
+    """Mean and maximum of the backbone's own feature map, in NumPy."""
+    trunk = network.model.get_layer("trunk")
+    maps = trunk.predict(images.astype(np.float32), verbose=0).astype(np.float64)
+    return np.stack([maps.mean(axis=(1, 2)), maps.max(axis=(1, 2))], axis=1)
+
+
+def _check(name: str, network: Network, folder: Path) -> None:
+    engine = open_engine(ENGINES[name], network, _images(8, network.size), folder)
+    images = _images(engine.batch_size, network.size, seed=1)
+    expected = _pooled(network, images)
+    received = engine(images)
+    assert received.shape == (len(images), 2, network.num_features)
+    assert received.dtype == np.float32
+    for pooling in (0, 1):
+        scale = np.abs(expected[:, pooling]).max()
+        np.testing.assert_allclose(
+            received[:, pooling], expected[:, pooling], rtol=0, atol=1e-4 * scale
+        )
+
+
+@pytest.mark.parametrize("name", ENGINES)
+def test_engine_computes_what_the_backbone_does(name: str, network: Network, folder: Path) -> None:
+    _check(name, network, folder)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("backbone", FAMILIES)
+@pytest.mark.parametrize("name", ENGINES)
+def test_engine_runs_each_family(name: str, backbone: str, folder: Path) -> None:
+    _check(name, _network(backbone, 64), folder)
+
+
+@pytest.mark.parametrize("name", ENGINES)
+def test_features_do_not_depend_on_company_or_thread(
+    name: str, network: Network, folder: Path
+) -> None:
+    engine = open_engine(ENGINES[name], network, _images(8, 32), folder)
+    images = _images(4 * engine.batch_size, 32, seed=2)
+    batches = np.split(images, 4)
+    alone = np.concatenate([engine(batch) for batch in batches])
+    with ThreadPoolExecutor(max(4, engine.num_callers)) as pool:
+        np.testing.assert_array_equal(np.concatenate(list(pool.map(engine, batches))), alone)
+    shuffled = np.random.default_rng(3).permutation(len(images))
+    mixed = np.concatenate([engine(batch) for batch in np.split(images[shuffled], 4)])
+    np.testing.assert_array_equal(mixed, alone[shuffled])
+    few = engine(padded(images[:1], engine.batch_size))[:1]
+    np.testing.assert_array_equal(few, alone[:1])
+
+
+def test_digest_is_of_weights_size_and_normalization(network: Network) -> None:
+    classifier = build_classifier("micro_resnet_s", 32, HeadConfig(hidden=(4,)), 5, frozen=True)
+    classifier.get_layer("micro_resnet_s").set_weights(
+        network.model.get_layer("trunk").get_layer("micro_resnet_s").get_weights()
+    )
+    assert build_feature_network(classifier).digest == network.digest, "the head is no part of it"
+    weight = classifier.get_layer("micro_resnet_s").weights[-1]
+    weight.assign(weight * 1.001)
+    assert build_feature_network(classifier).digest != network.digest
+    other_size = build_classifier("micro_resnet_s", 40, HeadConfig(), 3, frozen=True)
+    other_size.get_layer("micro_resnet_s").set_weights(
+        network.model.get_layer("trunk").get_layer("micro_resnet_s").get_weights()
+    )
+    assert build_feature_network(other_size).digest != network.digest
+
+
+class _Off:
+    """An engine that is wrong by a share of the largest feature."""
+
+    def __init__(self, network: Network, error: float) -> None:
+        self.network, self.error = network, error
+        self.batch_size, self.num_callers = 8, 1
+
+    def __call__(self, images: np.ndarray) -> np.ndarray:
+        features = self.network.model.predict_on_batch(images)
+        return features + self.error * np.abs(features).max(axis=(0, 2), keepdims=True)
+
+
+def _table(*rows: EngineRow) -> Table[EngineRow]:
+    return Table("engine", [ENGINES["keras"], *rows])
+
+
+def test_engine_that_answers_otherwise_is_refused(network: Network, folder: Path) -> None:
+    for error, refused in ((0.5e-4, False), (3e-4, True), (float("nan"), True)):
+        row = EngineRow("off", "wrong", lambda n, _, e=error: _Off(n, e))
+        if refused:
+            with pytest.raises(EngineError, match=r"off does not compute what Keras computes"):
+                open_engine(row, network, _images(8, 32), folder)
+        else:
+            open_engine(row, network, _images(8, 32), folder)
+
+
+def test_engine_that_fails_says_how_to_go_on(network: Network, folder: Path) -> None:
+    def fail(network: Network, folder: Path) -> Any:
+        raise RuntimeError("no such kernel")
+
+    with pytest.raises(EngineError, match=r"cannot run the backbone; received RuntimeError: no"):
+        open_engine(EngineRow("broken", "", fail), network, _images(8, 32), folder)
+    absent = EngineRow("absent", "", fail, packages=("no_such_package",), extra="onnx")
+    with pytest.raises(RecipeError, match=r"'absent' is not installed.*transfer-zoo\[onnx\]"):
+        open_engine(absent, network, _images(8, 32), folder)
+
+
+def test_auto_leaves_out_what_is_refused_and_keeps_its_choice(
+    network: Network, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: Any
+) -> None:
+    monkeypatch.setattr(choosing, "WORTHWHILE_S", 0.0)
+    engines = _table(EngineRow("off", "wrong", lambda n, _: _Off(n, 1.0)))
+    asked = []
+
+    def sample() -> np.ndarray:
+        asked.append(1)
+        return _images(8, 32)
+
+    name, engine = choose_engine(engines, network, sample, 100, tmp_path)
+    assert name == "keras"
+    assert engine is not None
+    assert "engine off is not used" in capsys.readouterr().err
+    assert choose_engine(engines, network, sample, 10_000, tmp_path) == ("keras", None)
+    assert len(asked) == 1, "what a trial chose is not tried again"
+
+
+def test_auto_takes_the_fastest(
+    network: Network, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(choosing, "WORTHWHILE_S", 0.0)
+    answers = {}
+
+    class Remembering(_Off):
+        def __call__(self, images: np.ndarray) -> np.ndarray:
+            key = images.tobytes()
+            if key not in answers:
+                answers[key] = super().__call__(images)
+            return answers[key]
+
+    engines = _table(EngineRow("quick", "", lambda n, _: Remembering(n, 0.0)))
+    name, _ = choose_engine(engines, network, lambda: _images(8, 32), 100, tmp_path)
+    assert name == "quick"
+
+
+def test_little_to_do_is_done_by_keras_and_more_is_tried(
+    network: Network, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    engines = _table(EngineRow("off", "wrong", lambda n, _: _Off(n, 0.0)))
+    name, engine = choose_engine(engines, network, lambda: _images(8, 32), 10, tmp_path)
+    assert name == "keras"
+    assert engine is not None
+    assert choose_engine(engines, network, lambda: _images(8, 32), 10, tmp_path)[1] is None
+    monkeypatch.setattr(choosing, "WORTHWHILE_S", 0.0)
+    tried, _ = choose_engine(engines, network, lambda: _images(8, 32), 11, tmp_path)
+    assert tried in engines
+
+
+def test_engine_is_tried_only_while_the_fastest_so_far_needs_long(
+    network: Network, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    opened = []
+
+    def opens(name: str, rate: float) -> EngineRow:
+        def open_it(network: Network, _: Path) -> Any:
+            opened.append(name)
+            engine = _Off(network, 0.0)
+            engine.rate = rate  # type: ignore[attr-defined]
+            return engine
+
+        return EngineRow(name, "", open_it)
+
+    monkeypatch.setattr(choosing, "measure_rate", lambda e, *_: getattr(e, "rate", 10.0))
+    engines = _table(opens("quick", 100.0), opens("quicker", 200.0))
+
+    def choose(num_images: int) -> str:
+        return choose_engine(engines, network, lambda: _images(8, 32), num_images, tmp_path)[0]
+
+    assert choose(100) == "quick"
+    assert opened == ["quick"], "at 100 images/s a second is left, at most"
+    assert choose(90) == "quick"
+    assert opened == ["quick"]
+    assert choose(1000) == "quicker"
+    assert opened == ["quick", "quick", "quicker"]
+    assert choose(10**6) == "quicker"
+    assert len(opened) == 3
+
+
+def test_cache_sized_batch_is_about_as_many_pixels() -> None:
+    for size in (8, 32, 64, 128, 224, 331, 1024):
+        batch = cache_sized_batch(size)
+        assert 1 <= batch <= 64
+        assert batch * size**2 <= 1.5 * 2 * 224**2 or batch == 1

@@ -1,0 +1,338 @@
+"""Input: what comes out is a function of (seed, pass, index), whatever the parallelism."""
+
+from __future__ import annotations
+
+import io
+import os
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import tensorflow as tf
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from PIL import Image
+
+from pipelines.augment import AugmentConfig
+from pipelines.augment.augmenter import Augmenter
+from pipelines.input_pipeline.config import InputConfig
+from pipelines.input_pipeline.datasets import (
+    build_eval_dataset,
+    build_train_stream,
+    build_views_dataset,
+)
+from pipelines.input_pipeline.decoded_images import decode_images
+from pipelines.input_pipeline.order import steps_per_epoch
+from pipelines.sources.source import Examples
+from zoo.errors import DataError
+from zoo.preprocessing import Preprocessing
+from zoo.tasks import Task, classes
+
+COUNT = 20
+TASKS = classes("abcd")
+NO_AUGMENT = AugmentConfig(policy="none")
+# Every stage, draws of every kind, and operations on whole batches.
+EVERYTHING = "strong|median_blur|bilateral_blur|hue|choose(1, mixup, cutmix)"
+RENDERERS = ("opencv", "tensorflow")
+
+
+def _png(pixels: np.ndarray) -> bytes:
+    file = io.BytesIO()
+    Image.fromarray(pixels).save(file, "PNG")
+    return file.getvalue()
+
+
+@pytest.fixture(scope="module")
+def examples() -> Examples:
+    """Twenty images that differ in every pixel and in size."""
+    rng = np.random.default_rng(0)
+    pixels = [rng.integers(0, 256, (16 + i, 24, 3)).astype(np.uint8) for i in range(COUNT)]
+    return Examples(
+        names=tuple(f"{i}" for i in range(COUNT)),
+        labels=np.arange(COUNT) % 4,
+        encoded=tuple(_png(p) for p in pixels),
+        shapes=np.array([p.shape[:2] for p in pixels]),
+    )
+
+
+def _stream(examples: Examples, **options: Any) -> Any:
+    config = InputConfig(
+        size=16, batch_size=options.pop("batch_size", 6), cache_mib=options.pop("cache_mib", 64)
+    )
+    augment = options.pop("augment", AugmentConfig())
+    options.setdefault("tasks", TASKS)
+    return build_train_stream(examples, config, augment, **{"seed": 1, **options})
+
+
+def _take(stream: Any, steps: int) -> list[np.ndarray]:
+    return [images.numpy() for images, _, _ in stream.dataset.take(steps)]
+
+
+def _same(one: list[np.ndarray], other: list[np.ndarray]) -> bool:
+    return all(np.array_equal(a, b) for a, b in zip(one, other, strict=True))
+
+
+def test_stream_repeats_exactly_and_differs_by_seed(examples: Examples) -> None:
+    first = _take(_stream(examples), 8)
+    assert _same(first, _take(_stream(examples), 8))
+    assert not _same(first, _take(_stream(examples, seed=2), 8))
+
+
+@pytest.mark.parametrize("renderer", RENDERERS)
+@pytest.mark.parametrize("policy", ["photo", EVERYTHING])
+@pytest.mark.parametrize("cache_mib", [0, 64])
+def test_stream_is_the_same_with_one_call_and_with_eight(
+    examples: Examples, monkeypatch: pytest.MonkeyPatch, renderer: str, policy: str, cache_mib: int
+) -> None:
+    augment = AugmentConfig(policy=policy, renderer=renderer)
+    streams = []
+    for calls in (1, 8):
+        monkeypatch.setattr("pipelines.input_pipeline.tf_data.num_cores", lambda calls=calls: calls)
+        streams.append(_take(_stream(examples, augment=augment, cache_mib=cache_mib), 8))
+    assert _same(*streams)
+
+
+def test_stream_is_the_same_cached_and_not(examples: Examples) -> None:
+    assert decode_images(examples, 64) is not None
+    augment = AugmentConfig(policy=EVERYTHING)
+    anew = _take(_stream(examples, augment=augment, cache_mib=0), 4)
+    assert _same(anew, _take(_stream(examples, augment=augment, cache_mib=64), 4))
+    shared = decode_images(examples, 64)
+    for _ in range(2):
+        options = {"augment": augment, "cache_mib": 0, "images": shared}
+        assert _same(anew, _take(_stream(examples, **options), 4))
+
+
+def test_decoded_images_are_the_decoders(examples: Examples) -> None:
+    images = decode_images(examples, 1)
+    assert images is not None
+    for index, encoded in enumerate(examples.encoded or ()):
+        expected = tf.io.decode_png(encoded, channels=3)
+        np.testing.assert_array_equal(images.fetch(tf.constant(index, tf.int64)), expected)
+
+
+def test_images_are_decoded_only_if_all_of_them_fit(examples: Examples) -> None:
+    # 64 × 64 pixels of 3 bytes are 12 KiB: of these, 85 fit a mebibyte.
+    encoded = _png(np.zeros((64, 64, 3), np.uint8))
+
+    def copies(count: int, encoded: bytes) -> Examples:
+        names = tuple(map(str, range(count)))
+        shapes = np.full((count, 2), 64)
+        labels = np.zeros(count, np.int64)
+        return Examples(names, labels, encoded=(encoded,) * count, shapes=shapes)
+
+    assert decode_images(copies(85, encoded), 1) is not None
+    # Were one of them decoded, it would be found to be no image.
+    assert decode_images(copies(86, b"no image"), 1) is None
+    assert decode_images(replace(examples, shapes=None), 64) is None, "sizes unknown"
+
+
+@pytest.mark.parametrize("now", [b"no image", _png(np.zeros((9, 9, 3), np.uint8))])
+def test_an_image_that_changed_since_its_scan_is_named(examples: Examples, now: bytes) -> None:
+    encoded = examples.encoded or ()
+    changed = replace(examples, names=("a.png", *examples.names[1:]), encoded=(now, *encoded[1:]))
+    with pytest.raises(DataError, match=r"a\.png changed .*expected 16 × 24 pixels.*; start again"):
+        decode_images(changed, 64)
+
+
+def test_files_with_names_that_are_not_unicode_are_read(tmp_path: Path, examples: Examples) -> None:
+    path = Path(os.fsdecode(os.fsencode(tmp_path) + b"/caf\xe9.png"))
+    path.write_bytes((examples.encoded or ())[0])
+    one = Examples(("caf\\xe9.png",), np.zeros(1, np.int64), files=(path,))
+    ((images, _),) = build_eval_dataset(one, Preprocessing(size=16), 1, classes("ab"))
+    np.testing.assert_array_equal(images[0], Preprocessing(size=16)((examples.encoded or ())[0]))
+
+
+@pytest.mark.parametrize("policy", ["none", "photo", EVERYTHING])
+def test_stream_taken_up_at_an_epoch_goes_on_as_the_whole_one(
+    examples: Examples, policy: str
+) -> None:
+    # Epochs end in the middle of passes: 4 batches of 6 are a pass of 20 and a bit.
+    augment = AugmentConfig(policy=policy)
+    whole = _stream(examples, augment=augment)
+    late = _stream(examples, augment=augment, first_epoch=2)
+    steps = whole.steps_per_epoch
+    assert steps == 4
+    assert _same(_take(whole, 3 * steps)[2 * steps :], _take(late, steps))
+
+
+def test_stream_shows_every_image_once_a_pass(examples: Examples) -> None:
+    plain = np.concatenate(_take(_stream(examples, augment=NO_AUGMENT, batch_size=5), 8))
+    expected = {Preprocessing(size=16)(e).numpy().tobytes() for e in examples.encoded or ()}
+    orders = []
+    for start in (0, COUNT):
+        seen = [image.tobytes() for image in plain[start : start + COUNT]]
+        assert set(seen) == expected
+        orders.append(seen)
+    assert orders[0] != orders[1], "each pass has an order of its own"
+
+
+def test_stream_labels_and_weights_belong_to_their_images(examples: Examples) -> None:
+    weights = np.array([1, 2, 3, 4], np.float32)
+    stream = _stream(examples, augment=NO_AUGMENT, class_weights={"": weights})
+    transform = Preprocessing(size=16)
+    label_of = {
+        transform(e).numpy().tobytes(): label
+        for e, label in zip(examples.encoded or (), examples.labels, strict=True)
+    }
+    for images, labels, sample_weights in stream.dataset.take(4):
+        expected = [label_of[image.tobytes()] for image in images.numpy()]
+        np.testing.assert_array_equal(np.argmax(labels, axis=1), expected)
+        np.testing.assert_array_equal(sample_weights, weights[expected])
+
+
+def test_whole_passes_weigh_every_image_the_same_in_every_epoch(examples: Examples) -> None:
+    factors = np.array([1.0, 2.0, 3.0, 4.0], np.float32)
+    stream = _stream(examples, augment=NO_AUGMENT, class_weights={"": factors}, whole_passes=True)
+    assert stream.steps_per_epoch == 4
+    plain = [Preprocessing(size=16)(tf.constant(e)).numpy() for e in examples.encoded]
+    batches = list(stream.dataset.take(8).as_numpy_iterator())
+    for epoch in (batches[:4], batches[4:]):
+        images, _, weights = (np.concatenate(parts) for parts in zip(*epoch, strict=True))
+        counts = [
+            sum(w for i, w in zip(images, weights, strict=True) if (i == p).all()) for p in plain
+        ]
+        # 24 places for 20 images: what Keras takes the mean over is 24.
+        np.testing.assert_allclose(
+            np.array(counts) / 24, factors[np.arange(20) % 4] / 20, rtol=1e-6
+        )
+        assert (weights == 0).sum() == 4
+
+
+def test_labels_of_every_task_are_blended_as_the_images_are(examples: Examples) -> None:
+    numbers = np.arange(COUNT).astype(np.float32)
+    tags = np.stack([numbers % 2, numbers % 3 == 0], axis=1).astype(np.float32)
+    targets = {"letter": examples.labels, "tags": tags, "size": numbers}
+    tasks = (
+        Task("letter", "single_label", class_names=tuple("abcd")),
+        Task("tags", "multi_label", class_names=("odd", "third")),
+        Task("size", "regression", mean=10.0, std=4.0),
+    )
+    options: dict[str, Any] = {"augment": AugmentConfig(policy="mixup")}
+    factors = np.array([1.0, 2.0, 3.0, 4.0], np.float32)
+    plain = _stream(examples, class_weights={"": factors}, **options)
+    several = _stream(
+        replace(examples, targets=targets),
+        tasks=tasks,
+        class_weights={"letter": factors},
+        **options,
+    )
+    pairs = zip(plain.dataset.take(4), several.dataset.take(4), strict=True)
+    for (images, one_hot, weights), (same_images, labels, every_weight) in pairs:
+        np.testing.assert_array_equal(images, same_images)
+        np.testing.assert_array_equal(one_hot, labels["letter"])
+        np.testing.assert_array_equal(weights, every_weight["letter"])
+        np.testing.assert_allclose(every_weight["size"], 1, rtol=1e-6)
+        # Neither odd nor even: it is partly both.
+        odd = labels["tags"].numpy()[:, 0]
+        assert ((odd > 0) & (odd < 1)).any()
+    # Unblended, a number is what the mean and deviation make of it.
+    _, labels, _ = next(
+        iter(_stream(replace(examples, targets=targets), tasks=tasks, augment=NO_AUGMENT).dataset)
+    )
+    size = labels["size"].numpy()[:, 0] * 4 + 10
+    np.testing.assert_allclose(size % 4, labels["letter"].numpy().argmax(axis=1), atol=1e-5)
+    np.testing.assert_allclose(size % 2, labels["tags"].numpy()[:, 0], atol=1e-5)
+
+
+@pytest.mark.parametrize(("replicas", "batch"), [(1, 6), (2, 6), (4, 4)])
+def test_stream_batches_are_all_of_one_size_that_devices_share(
+    examples: Examples, replicas: int, batch: int
+) -> None:
+    sizes = {len(images) for images in _take(_stream(examples, num_replicas=replicas), 9)}
+    assert sizes == {batch}
+
+
+@given(num_images=st.integers(1, 50), batch_size=st.integers(1, 60), num_replicas=st.integers(1, 9))
+@settings(max_examples=15)
+def test_steps_per_epoch_are_those_of_the_stream(
+    examples: Examples, num_images: int, batch_size: int, num_replicas: int
+) -> None:
+    some = examples.take(np.arange(num_images) % COUNT)
+    options = {"batch_size": batch_size, "num_replicas": num_replicas, "cache_mib": 0}
+    stream = _stream(some, **options)
+    steps = steps_per_epoch(num_images, batch_size, num_replicas)
+    assert stream.steps_per_epoch == steps
+    batch = stream.dataset.element_spec[0].shape[0]
+    assert batch % num_replicas == 0
+    assert (steps - 1) * batch < num_images <= steps * batch
+
+
+def _views(examples: Examples, **options: Any) -> np.ndarray:
+    transform = InputConfig(size=16).preprocessing
+    options = {"seed": 1, "batch_size": COUNT, **options}
+    dataset = build_views_dataset(examples, transform, AugmentConfig(), **options)
+    return np.concatenate(list(dataset.as_numpy_iterator()))
+
+
+def test_views_are_those_of_the_stream_in_the_pass_of_their_number(examples: Examples) -> None:
+    config = InputConfig(size=16, batch_size=COUNT)
+    stream = build_train_stream(examples, config, AugmentConfig(), tasks=TASKS, seed=1)
+    for view, batch in list(enumerate(_take(stream, 3)))[1:]:
+        views = _views(examples, views=[view])
+        assert {v.tobytes() for v in views} == {v.tobytes() for v in batch}
+
+
+def test_views_depend_on_nothing_but_image_and_key(examples: Examples) -> None:
+    together = _views(examples, views=[0, 2, 3])
+    assert together.shape == (3 * COUNT, 16, 16, 3)
+    for place, view in enumerate((0, 2, 3)):
+        for options in ({"batch_size": 7}, {"images": decode_images(examples, 64)}):
+            alone = _views(examples, views=[view], **options)
+            np.testing.assert_array_equal(alone, together[place::3])
+    some = np.array([11, 4])
+    numbered = _views(examples.take(some), views=[0, 2, 3], numbers=some)
+    np.testing.assert_array_equal(
+        numbered, together.reshape(COUNT, 3, 16, 16, 3)[some].reshape(numbered.shape)
+    )
+    for image, plain in zip(examples.encoded or (), together[::3], strict=True):
+        np.testing.assert_array_equal(plain, InputConfig(size=16).preprocessing(image))
+
+
+@pytest.mark.parametrize("fit", ["crop", "stretch", "pad"])
+@pytest.mark.parametrize("renderer", RENDERERS)
+def test_augmentation_of_nothing_is_the_validation_transform(
+    examples: Examples, fit: str, renderer: str
+) -> None:
+    transform = Preprocessing(size=16, fit=fit)
+    image = tf.io.decode_png((examples.encoded or ())[3])
+    for policy in ("none", "brightness(0)"):
+        augmenter = Augmenter(AugmentConfig(policy=policy, renderer=renderer), transform, seed=1)
+        views = augmenter.sample(tf.zeros(2, tf.int64), tf.range(2, dtype=tf.int64))
+        for view in augmenter.render(image, views):
+            np.testing.assert_array_equal(view, transform.fit_image(image))
+
+
+def test_eval_dataset_is_in_order_and_whole(examples: Examples) -> None:
+    transform = Preprocessing(size=16)
+    batches = list(build_eval_dataset(examples, transform, 8, TASKS))
+    assert [len(images) for images, _ in batches] == [8, 8, 4]
+    images = np.concatenate([images for images, _ in batches])
+    labels = np.concatenate([labels for _, labels in batches])
+    np.testing.assert_array_equal(labels.argmax(axis=1), examples.labels)
+    expected = [transform(encoded) for encoded in examples.encoded or ()]
+    np.testing.assert_array_equal(images, np.stack(expected))
+
+
+def test_eval_dataset_is_kept_if_it_fits_and_else_read_anew(tmp_path: Path) -> None:
+    # A file removed after the first pass tells whether the second one reads it.
+    rng = np.random.default_rng(1)
+    # At 64 pixels an image takes 12 KiB: 85 of them fit a mebibyte.
+    for count, is_kept in ((85, True), (86, False)):
+        folder = tmp_path / str(count)
+        folder.mkdir()
+        files = tuple(folder / f"{index}.png" for index in range(count))
+        for file in files:
+            file.write_bytes(_png(rng.integers(0, 256, (9, 9, 3)).astype(np.uint8)))
+        some = Examples(tuple(map(str, files)), np.arange(count) % 4, files=files)
+        dataset = build_eval_dataset(some, Preprocessing(size=64), 8, TASKS, cache_mib=1)
+        first = list(dataset.as_numpy_iterator())
+        files[-1].unlink()
+        if is_kept:
+            again = list(dataset.as_numpy_iterator())
+            assert all(_same(list(a), list(b)) for a, b in zip(first, again, strict=True))
+        else:
+            with pytest.raises(tf.errors.NotFoundError, match=r"85\.png"):
+                list(dataset)

@@ -1,0 +1,335 @@
+"""Tune: the best trial is the one that `zoo train` repeats, whatever happened on the way."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+from pipelines.cli.main import run_command
+from pipelines.evaluation.evaluate import evaluate
+from pipelines.recipe.recipe import Recipe
+from pipelines.runtime.devices import prepare_devices
+from pipelines.search.trial_trainer import TrialTrainer, divide
+from pipelines.search.tune import tune
+from pipelines.sources.catalogue import open_source
+from pipelines.storage.run_folder import Run
+from pipelines.training.train import train
+from tests.support.tiny import TINY, write_images
+from tuning.hyperparameters.trial import Result, Trial
+from zoo.errors import InputError, RecipeError, RunError, TrainingError
+
+SPACE: dict[str, Any] = {
+    "head.hidden": [[], [8]],
+    "head.dropout": {"min": 0.0, "max": 0.6, "when": {"head.hidden": [[8]]}},
+    "optimizer.name": ["nesterov", "adam"],
+    "optimizer.learning_rate": {"min": 1e-3, "max": 0.3, "log": True},
+    "penalty.name": ["none", "l2"],
+    "penalty.l2": {"min": 1e-4, "max": 0.1, "log": True, "when": {"penalty.name": ["l2"]}},
+}
+
+
+def recipe_of(**layer: Any) -> Recipe:
+    return Recipe.from_settings(TINY, {"features": {"engine": "keras", "views": 1}}, layer)
+
+
+@pytest.fixture(scope="module")
+def searched(tiny_folder: Path, tmp_path_factory: pytest.TempPathFactory) -> Run:
+    out = tmp_path_factory.mktemp("searches") / "run"
+    return tune(tiny_folder, recipe_of(), out=out, trials=8, epochs=2, space=SPACE)
+
+
+def test_search_is_told_as_the_design_has_it(searched: Run) -> None:
+    search = searched.search
+    assert [trial["id"] for trial in search["trials"]] == [str(i) for i in range(8)]
+    for trial in search["trials"]:
+        assert trial["status"] == "COMPLETED"
+        assert 0 <= trial["score"] <= 1
+        assert trial["score_std"] is None
+        assert trial["epochs"] == 2
+        values = trial["hyperparameters"]
+        assert ("penalty.l2" in values) == (values["penalty.name"] == "l2")
+        assert ("head.dropout" in values) == (values["head.hidden"] == [8])
+    assert search["best"]["score"] == max(trial["score"] for trial in search["trials"])
+    assert search["best"] in search["trials"]
+    timing = search["timing"]
+    assert timing["wall_s"] > timing["search_s"] > 0
+    assert timing["extract_s"] > 0
+    assert search["space"]["optimizer.learning_rate"]["log"]
+    for name in ("parallel_coordinates.png", "settings.png"):
+        assert (searched.path / name).stat().st_size > 10_000
+    assert (searched.path / "logs" / "search").is_dir()
+
+
+def test_best_trial_is_what_train_makes_of_its_recipe(searched: Run, tmp_path: Path) -> None:
+    best = searched.search["best"]
+    recipe = searched.recipe
+    assert list(recipe.head.hidden) == best["hyperparameters"]["head.hidden"]
+    rate = best["hyperparameters"]["optimizer.learning_rate"]
+    assert recipe.optimizer.learning_rate == pytest.approx(rate)
+    assert recipe.train.epochs == 2
+    assert searched.metrics["val"]["accuracy"] == pytest.approx(best["score"])
+    assert searched.metrics["val"]["loss"] == pytest.approx(best["loss"], rel=1e-3)
+    again = train("", Recipe.from_toml(searched.recipe_file), out=tmp_path / "again")
+    pairs = zip(searched.load_model().get_weights(), again.load_model().get_weights(), strict=True)
+    for ours, theirs in pairs:
+        np.testing.assert_array_equal(ours, theirs)
+
+
+def test_run_of_a_search_is_a_run_like_any_other(searched: Run, tiny_folder: Path) -> None:
+    measured = evaluate(searched.path, str(tiny_folder))
+    assert measured["val"]["accuracy"] == pytest.approx(searched.metrics["val"]["accuracy"])
+    image = next(tiny_folder.rglob("*.jpg"))
+    assert searched.predict([image])[0].error == ""
+
+
+def test_finished_search_is_left_as_it_is(
+    searched: Run, capsys: pytest.CaptureFixture[str]
+) -> None:
+    before = searched.search
+    assert tune("", out=searched.path, resume=True).search == before
+    assert "finished already" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        ({"trials": 9}, "the tuner changed"),
+        ({"epochs": 3}, "the recipe changed"),
+        ({"space": {"head.hidden": [[], [8]]}}, "the space changed"),
+        ({"space": {"head.dropout": {"min": 0.0, "max": 0.5}}, "folds": 2}, "space and the tuner"),
+    ],
+)
+def test_search_is_not_gone_on_with_as_another(
+    changes: dict[str, Any], message: str, searched: Run
+) -> None:
+    with pytest.raises(RunError, match=f"of another search.*{message}"):
+        tune("", out=searched.path, resume=True, **changes)
+
+
+def test_search_is_not_gone_on_with_on_other_images(searched: Run, tmp_path: Path) -> None:
+    other = write_images(tmp_path / "other", 5, seed=9)
+    with pytest.raises(RunError, match="of another search: the images changed"):
+        tune(other, out=searched.path, resume=True)
+
+
+def test_taken_directory_is_refused(searched: Run, tiny_run: Run) -> None:
+    with pytest.raises(RunError, match=r"already holds a search.*--resume"):
+        tune("", recipe_of(), out=searched.path)
+    with pytest.raises(RunError, match="holds no search"):
+        tune("", recipe_of(), out=tiny_run.path, resume=True)
+
+
+def test_failed_trials_are_named_and_never_win(
+    tiny_folder: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    deep = {"hidden": [64] * 6, "batch_norm": False, "activation": "relu"}
+    recipe = recipe_of(head=deep, optimizer={"name": "sgd"})
+    space = {"optimizer.learning_rate": [1e-6, 10.0]}
+    out = tmp_path / "run"
+    run = tune(tiny_folder, recipe, out=out, trials=2, epochs=2, space=space, tuner="grid")
+    wild = next(t for t in run.search["trials"] if t["status"] == "FAILED")
+    assert wild["hyperparameters"] == {"optimizer.learning_rate": 10.0}
+    assert wild["score"] is None
+    assert f"trial {wild['id']} failed" in capsys.readouterr().err
+    assert run.search["best"]["hyperparameters"] == {"optimizer.learning_rate": 1e-6}
+    with pytest.raises(TrainingError, match=r"all 1 trials failed.*no longer a number"):
+        tune(
+            tiny_folder,
+            recipe,
+            out=tmp_path / "all",
+            trials=3,
+            epochs=2,
+            space={"optimizer.learning_rate": [10.0]},
+        )
+
+
+def test_contradiction_between_settings_fails_the_trial_alone(
+    tiny_folder: Path, tmp_path: Path
+) -> None:
+    space = {"optimizer.name": ["nesterov", "lion"], "penalty.name": ["l1", "none"]}
+    out = tmp_path / "run"
+    run = tune(tiny_folder, recipe_of(), out=out, trials=9, epochs=1, space=space, tuner="grid")
+    failed = [t["hyperparameters"] for t in run.search["trials"] if t["status"] == "FAILED"]
+    assert failed == [{"optimizer.name": "lion", "penalty.name": "l1"}]
+    assert len(run.search["trials"]) == 4
+
+
+def test_heads_that_cannot_stack_are_trained_alone(tiny_folder: Path, tmp_path: Path) -> None:
+    space = {"optimizer.name": ["adafactor"]}
+    out = tmp_path / "run"
+    run = tune(tiny_folder, recipe_of(), out=out, trials=1, epochs=2, space=space)
+    assert run.metrics["val"]["accuracy"] == pytest.approx(run.search["best"]["score"])
+    assert run.metrics["val"]["loss"] == pytest.approx(run.search["best"]["loss"], rel=1e-4)
+    assert not (run.path / "search" / "trials").exists()
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(
+    "space",
+    [
+        {"features.views": [0, 2], "input.batch_size": [8, 12]},
+        {"augment.policy": ["none", "photo"], "head.pooling": ["avg", "concatenated"]},
+        {"backbone.frozen": [True, False], "train.class_weights": ["none", "balanced"]},
+        {"input.size": [32, 48], "optimizer.name": ["gradient_descent", "adam"]},
+    ],
+    ids=lambda space: " ".join(space),
+)
+def test_any_setting_can_be_searched_and_is_retrained_the_same(
+    space: dict[str, Any], tiny_folder: Path, tmp_path: Path
+) -> None:
+    run = tune(
+        tiny_folder,
+        recipe_of(),
+        out=tmp_path / "run",
+        trials=4,
+        epochs=2,
+        space=space,
+        tuner="grid",
+    )
+    assert [trial["status"] for trial in run.search["trials"]] == ["COMPLETED"] * 4
+    assert run.metrics["val"]["accuracy"] == pytest.approx(run.search["best"]["score"])
+    assert run.metrics["val"]["loss"] == pytest.approx(
+        run.search["best"]["loss"], rel=2e-3, abs=1e-6
+    )
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("tuner", ["bayesian", "hyperband", "grid"])
+def test_every_tuner_searches(tuner: str, tiny_folder: Path, tmp_path: Path) -> None:
+    run = tune(
+        tiny_folder,
+        recipe_of(),
+        out=tmp_path / "run",
+        trials=10,
+        epochs=4,
+        space=SPACE,
+        tuner=tuner,
+    )
+    trials = run.search["trials"]
+    assert len(trials) == 10
+    assert run.search["best"]["score"] == max(trial["score"] for trial in trials)
+    if tuner == "hyperband":
+        assert {trial["epochs"] for trial in trials} == {2, 4}
+
+
+def test_trial_stopped_early_is_the_start_of_the_whole_one(
+    tiny_folder: Path, tmp_path: Path
+) -> None:
+    recipe = recipe_of(schedule={"name": "cosine"}, train={"epochs": 4}, stopping={"patience": 0})
+    trials = [
+        Trial(f"{name}{epochs}", {"optimizer.name": name}, epochs)
+        for name in ("adam", "lamb")
+        for epochs in (0, 2)
+    ]
+    results = _train(trials, recipe, tiny_folder, tmp_path, folds=0)
+    for name in ("adam", "lamb"):
+        assert results[f"{name}0"].epochs == 4
+        assert results[f"{name}2"].epochs == 2
+        assert results[f"{name}2"].loss != results[f"{name}0"].loss
+
+
+def test_fold_scores_are_those_of_the_folds_alone(tiny_folder: Path, tmp_path: Path) -> None:
+    recipe = recipe_of()
+    trials = [Trial(name, {"optimizer.name": name}) for name in ("adam", "adafactor")]
+    together = _train(trials, recipe, tiny_folder, tmp_path, folds=3)
+    source = open_source(str(tiny_folder), recipe.data, seed=0)
+    devices = prepare_devices(recipe.device)
+    alone = []
+    for fold in divide(source, 3, recipe.seed):
+        assert len(fold.train) + len(fold.val) == 36
+        trainer = TrialTrainer(
+            recipe, ["optimizer.name"], fold, devices, folds=0, scratch=tmp_path / "alone"
+        )
+        found: dict[str, Result] = {}
+        for some in trainer(trials):
+            found |= some
+        alone.append(found)
+    for trial in trials:
+        scores = [found[trial.id].score or 0.0 for found in alone]
+        assert together[trial.id].score == pytest.approx(np.mean(scores))
+        assert together[trial.id].score_std == pytest.approx(np.std(scores))
+
+
+def _train(
+    trials: list[Trial], recipe: Recipe, folder: Path, scratch: Path, *, folds: int
+) -> dict[str, Result]:
+    source = open_source(str(folder), recipe.data, seed=0)
+    devices = prepare_devices(recipe.device)
+    trainer = TrialTrainer(
+        recipe, ["optimizer.name"], source, devices, folds=folds, scratch=scratch / "trials"
+    )
+    results: dict[str, Result] = {}
+    for some in trainer(trials):
+        results |= some
+    return results
+
+
+def test_best_can_be_trained_on_the_validation_images_too(
+    tiny_folder: Path, tmp_path: Path
+) -> None:
+    space = {"optimizer.learning_rate": [0.01, 0.1]}
+    out = tmp_path / "run"
+    options: dict[str, Any] = {"trials": 2, "epochs": 3, "folds": 2, "retrain_on_val": True}
+    run = tune(tiny_folder, recipe_of(), out=out, space=space, **options)
+    assert run.recipe.train.with_validation
+    assert run.recipe.train.epochs == run.search["best"]["best_epoch"]
+    assert run.metrics["train"]["num_images"] == 36
+    assert "val" not in run.metrics
+    assert all(trial["score_std"] is not None for trial in run.search["trials"])
+    with pytest.raises(RecipeError, match=r"schedule\.name of the space.*never comes"):
+        tune(
+            tiny_folder,
+            recipe_of(),
+            out=tmp_path / "no",
+            space={"schedule.name": ["reduce_on_plateau"]},
+            **options,
+        )
+    assert not (tmp_path / "no").exists()
+
+
+@pytest.mark.parametrize(
+    ("settings", "error", "message"),
+    [
+        ({"space": {"head.dropuot": [0.1]}}, InputError, r"Did you mean 'head\.dropout'"),
+        ({"space": {"head.dropout": [0.1, 1.5]}}, RecipeError, r"head\.dropout of the space.*1\.5"),
+        ({"space": {"penalty.l1": [0.1]}}, RecipeError, "has no l1"),
+        ({"space": {"train.epochs": [1, 2]}}, InputError, "Unknown setting to search"),
+        ({"folds": 1}, InputError, "--folds does not fit.*divides nothing"),
+        ({"folds": 40}, InputError, "fewer images than there are folds"),
+        ({"tuner": "bayes"}, InputError, "Did you mean 'bayesian'"),
+        ({"space": "absent.toml"}, RecipeError, "absent.toml cannot be read"),
+    ],
+)
+def test_wrong_input_is_refused_before_anything_is_written(
+    settings: dict[str, Any],
+    error: type[Exception],
+    message: str,
+    tiny_folder: Path,
+    tmp_path: Path,
+) -> None:
+    with pytest.raises(error, match=message):
+        tune(tiny_folder, recipe_of(), out=tmp_path / "run", trials=2, **settings)
+    assert not (tmp_path / "run").exists()
+
+
+def test_command_prints_the_best_or_one_object(
+    tiny_folder: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    recipe, space = tmp_path / "recipe.toml", tmp_path / "space.toml"
+    recipe.write_text(recipe_of().to_toml(), encoding="utf-8")
+    space.write_text("[optimizer]\nlearning_rate = [0.01, 0.1]\n", encoding="utf-8")
+    command = ["tune", str(tiny_folder), "--recipe", str(recipe), "--space", str(space)]
+    command += ["--out", str(tmp_path / "run"), "--trials", "2", "--epochs", "1"]
+    assert run_command(command) == 0
+    shown = capsys.readouterr()
+    assert "optimizer.learning_rate=0.1" in shown.out
+    assert "2 of 2 trials, best val_accuracy" in shown.err
+    resume = ["tune", "--out", str(tmp_path / "run"), "--resume", "--json"]
+    assert run_command(["tune", str(tiny_folder), *resume[1:]]) == 0
+    told = json.loads(capsys.readouterr().out)
+    assert len(told["trials"]) == 2
+    assert told["metrics"]["val"]["accuracy"] == pytest.approx(told["best"]["score"])

@@ -1,0 +1,84 @@
+"""Export: where to is checked first, and the proof is on the run's own images."""
+
+from __future__ import annotations
+
+import json
+import shutil
+from pathlib import Path
+
+import pytest
+
+from pipelines.cli.main import run_command
+from pipelines.serving.export import export
+from pipelines.storage.run_folder import Run
+from tests.support.tiny import write_images
+from zoo.errors import DataError, InputError, RunError
+
+
+@pytest.fixture
+def homeless(tiny_run: Run, tmp_path: Path) -> Run:
+    """A copy of the run that read its images by a relative path, from another folder."""
+    to = tmp_path / "run"
+    shutil.copytree(tiny_run.path, to)
+    old = json.dumps(tiny_run.recipe.data.source)
+    text = (to / "recipe.toml").read_text(encoding="utf-8")
+    assert old in text
+    (to / "recipe.toml").write_text(text.replace(old, '"d/colors"'), encoding="utf-8")
+    return Run.open(to)
+
+
+def test_destination_is_checked_before_anything_is_read(
+    homeless: Run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "file").write_text("")
+    (tmp_path / "model").mkdir()
+    (tmp_path / "model" / "1").write_text("")
+    before = sorted(tmp_path.rglob("*"))
+    for to, message in [
+        ("", "the model has no name; expected a folder called as the model is to be"),
+        (".", "the model has no name; .* --to saved_models/NAME"),
+        ("model", "1 is a file; expected a folder"),
+    ]:
+        with pytest.raises(RunError, match=message):
+            export(homeless, to)
+    for to, message in [
+        ("file", "file cannot be written|file is a file; expected a folder"),
+        ("file/model", "cannot be written; received .*file is a file; choose another --to"),
+        ("file/below/model", "cannot be written; received .*file is a file"),
+        ("x" * 300, "cannot be written: File name too long"),
+    ]:
+        with pytest.raises(InputError, match=message):
+            export(homeless, to)
+    assert sorted(tmp_path.rglob("*")) == before
+
+
+def test_images_that_are_elsewhere_are_asked_for_by_data(
+    homeless: Run, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    to = tmp_path / "models" / "colors"
+    assert run_command(["export", str(homeless.path), "--to", str(to)]) == 2
+    line = capsys.readouterr().err
+    assert "There is no data set 'd/colors'" in line
+    assert f"zoo export {homeless.path} --to {to} --data DATA" in line
+    assert not to.parent.exists()
+
+
+def test_proof_is_on_the_images_of_the_run(
+    homeless: Run, tiny_folder: Path, tmp_path: Path
+) -> None:
+    to = tmp_path / "models" / "colors"
+    other = write_images(tmp_path / "other", 12, seed=5)
+    with pytest.raises(DataError, match="expected the same 6 files; received 0 of them and 6 oth"):
+        export(homeless, to, data=str(other))
+    one = shutil.copytree(tiny_folder, tmp_path / "one")
+    for file in one.rglob("*.jpg"):
+        file.write_bytes(file.read_bytes() + b"\0" * (file.parent.name == "red"))
+    with pytest.raises(DataError, match="received 4 of them and 2 others; give --data"):
+        export(homeless, to, data=str(one))
+    (other / "red").rename(other / "rouge")
+    with pytest.raises(
+        DataError, match=r"other classes than .*run; expected blue, green, red; rec"
+    ):
+        export(homeless, to, data=str(other))
+    assert not to.parent.exists()

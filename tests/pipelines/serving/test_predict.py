@@ -1,0 +1,136 @@
+"""Predict: files that cannot be read cost the others nothing; damaged models are named."""
+
+from __future__ import annotations
+
+import shutil
+from collections.abc import Callable
+from pathlib import Path
+
+import keras
+import numpy as np
+import pytest
+import tensorflow as tf
+from PIL import Image
+
+from pipelines.serving.predict import predict
+from pipelines.storage.run_folder import Run
+from zoo.errors import DataError, RunError
+from zoo.export.savedmodel import write_savedmodel
+from zoo.heads.head import HeadConfig
+from zoo.models.classifier import build_classifier
+from zoo.preprocessing import Preprocessing
+from zoo.tasks import classes
+
+NAMES = ("a b", "a  b", " c\u2028")
+
+
+@pytest.fixture(scope="module")
+def image(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    file = tmp_path_factory.mktemp("images") / "noise.png"
+    pixels = np.random.default_rng(0).integers(0, 256, (40, 50, 3)).astype(np.uint8)
+    Image.fromarray(pixels).save(file)
+    return file
+
+
+@pytest.fixture(scope="module")
+def served(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A model's folder with one version in it; tests copy it to damage it."""
+    keras.utils.set_random_seed(0)
+    classifier = build_classifier("micro_resnet_s", 32, HeadConfig(), 3, frozen=True)
+    to = tmp_path_factory.mktemp("models") / "letters"
+    write_savedmodel(classifier, Preprocessing(size=32), classes(NAMES), to / "1")
+    return to
+
+
+def test_names_are_read_as_they_were_written(served: Path, image: Path, tmp_path: Path) -> None:
+    to = shutil.copytree(served, tmp_path / "model")
+    # A digit to isdigit, and none to int.
+    (to / "²").mkdir()
+    (to / "²" / "saved_model.pb").write_bytes(b"")
+    [prediction] = predict(to, [image])
+    assert set(prediction.classes) == set(NAMES)
+
+
+# On Linux this is a file to every test of one, and reading it fails, for root as well.
+UNREADABLE = Path("/proc/self/mem")
+
+
+def test_image_that_cannot_be_read_costs_the_others_nothing(tiny_run: Run, image: Path) -> None:
+    first, second = predict(tiny_run.path, [UNREADABLE, image], top=1)
+    assert first.error == "cannot be read: Input/output error"
+    assert first.classes == ()
+    assert second.error == ""
+    assert len(second.classes) == 1
+
+
+def test_name_that_no_file_system_holds_is_refused_in_one_line(tiny_run: Run, image: Path) -> None:
+    with pytest.raises(DataError, match=r"xxx\.jpg is no file"):
+        predict(tiny_run.path, ["x" * 300 + ".jpg"])
+    with pytest.raises(RunError, match=r"xxx is no model; .* received File name too long"):
+        predict("x" * 300, [image])
+    with pytest.raises(RunError, match=r"noise\.png is no model; .* received a file"):
+        predict(image, [image])
+    with pytest.raises(RunError, match=r"is no model; .* received a folder of another kind"):
+        predict(image.parent, [image])
+
+
+def _cut(name: str, size: int) -> Callable[[Path], None]:
+    def cut(folder: Path) -> None:
+        content = (folder / name).read_bytes()
+        (folder / name).write_bytes(content[:size])
+
+    return cut
+
+
+def _noise(name: str) -> Callable[[Path], None]:
+    def spoil(folder: Path) -> None:
+        content = bytearray((folder / name).read_bytes())
+        content[100:400] = b"\x07" * 300
+        (folder / name).write_bytes(content)
+
+    return spoil
+
+
+def _remove(name: str) -> Callable[[Path], None]:
+    return lambda folder: (folder / name).unlink()
+
+
+INDEX, DATA = "variables/variables.index", "variables/variables.data-00000-of-00001"
+
+
+@pytest.mark.parametrize(
+    ("damage", "message"),
+    [
+        (_cut("saved_model.pb", 0), "cannot be loaded"),
+        (_cut("saved_model.pb", 3000), "cannot be loaded"),
+        (_noise("saved_model.pb"), "cannot be loaded"),
+        (_cut(INDEX, 0), "cannot be loaded"),
+        (_noise(INDEX), "cannot be loaded"),
+        (_remove(INDEX), "cannot be loaded"),
+        (_cut(DATA, 1000), "cannot be loaded"),
+        (_remove(DATA), "cannot be loaded"),
+        (_remove("assets/labels.txt"), "is a SavedModel of another kind"),
+        (_cut("assets/labels.txt", 4), r"labels\.txt does not fit its model; expected 3 classes"),
+        (_cut("assets/labels.txt", 12), r"labels\.txt cannot be read: 'utf-8' codec"),
+    ],
+)
+def test_damaged_savedmodel_is_refused_in_one_line(
+    damage: Callable[[Path], None], message: str, served: Path, image: Path, tmp_path: Path
+) -> None:
+    to = shutil.copytree(served, tmp_path / "model")
+    damage(to / "1")
+    with pytest.raises(RunError, match=message) as caught:
+        predict(to, [image])
+    assert "\n" not in str(caught.value)
+
+
+def test_savedmodel_of_another_kind_is_refused(image: Path, tmp_path: Path) -> None:
+    class Other(tf.Module):
+        @tf.function(input_signature=[tf.TensorSpec((None,), tf.string)])
+        def serve(self, image_bytes: tf.Tensor) -> dict[str, tf.Tensor]:
+            return {"lengths": tf.strings.length(image_bytes)}
+
+    module = Other()
+    tf.saved_model.save(module, str(tmp_path), signatures={"serving_bytes": module.serve})
+    with pytest.raises(RunError, match="is a SavedModel of another kind"):
+        predict(tmp_path, [image])

@@ -1,0 +1,177 @@
+"""What decodes, what does not and why, and which images look unlike the rest."""
+
+from __future__ import annotations
+
+import os
+import tarfile
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from pipelines.sources.catalogue import describe, open_source
+from pipelines.sources.config import DataConfig
+from pipelines.sources.scan import why_undecodable
+from tests.support.photographs import Fill, encode, photo
+from zoo.errors import UndecodableError
+
+
+@pytest.fixture
+def fill(tmp_path: Path) -> Fill:
+    return Fill(tmp_path / "set")
+
+
+TRUNCATED = encode(photo(1))[:-300]
+UNDECODABLE = {
+    "empty file": b"",
+    "cut off": TRUNCATED,
+    "cut off, its end a little earlier": encode(photo(1))[:-2],
+    "not an image (starts with 'Dear diary, toda')": b"Dear diary, today",
+    "not an image (nothing but zeros)": bytes(900),
+    "TIFF is not supported: convert it to JPEG or PNG": encode(photo(1), "TIFF"),
+    "HEIC is not supported: convert it to JPEG or PNG": b"\0\0\0\x18ftypheic" + bytes(50),
+    "AVIF is not supported: convert it to JPEG or PNG": b"\0\0\0\x18ftypavif" + bytes(50),
+    "JPEG 2000 is not supported: convert it to JPEG or PNG": encode(photo(1), "JPEG2000"),
+    "not an image but a PDF": b"%PDF-1.7",
+    "cut off PNG": encode(photo(1), "PNG")[:-200],
+    "cut off GIF": encode(photo(1), "GIF")[:-300],
+    "cut off BMP": encode(photo(1), "BMP")[:-300],
+    "cut off WebP": encode(photo(1), "WEBP")[:-300],
+    "damaged PNG": encode(photo(1), "PNG")[:300] + bytes(50) + encode(photo(1), "PNG")[350:],
+    "BMP of 1 bits a pixel is not supported: convert it to PNG": encode(photo(1, mode="1"), "BMP"),
+    "BMP with a palette is not supported: convert it to PNG": encode(photo(1, mode="P"), "BMP"),
+}
+
+
+@pytest.mark.parametrize("reason", UNDECODABLE)
+def test_undecodable_bytes_are_explained(reason: str) -> None:
+    expected = "cut off" if reason.startswith("cut off") else reason
+    assert why_undecodable(UNDECODABLE[reason]) == expected
+
+
+DECODABLE = {
+    "gray JPEG": encode(photo(2, mode="L")),
+    "CMYK JPEG": encode(photo(2, mode="CMYK")),
+    "progressive JPEG": encode(photo(2), progressive=True),
+    "JPEG with something after its end": encode(photo(2)) + b"more",
+    "RGBA PNG": encode(photo(2, mode="RGBA"), "PNG"),
+    "palette PNG": encode(photo(2, mode="P"), "PNG"),
+    "16-bit PNG": encode(Image.fromarray(np.arange(1200, dtype=np.uint16).reshape(30, 40)), "PNG"),
+    "BMP": encode(photo(2), "BMP"),
+    "RGBA BMP": encode(photo(2, mode="RGBA"), "BMP"),
+    "gray BMP": encode(photo(2, mode="L"), "BMP"),
+    "GIF": encode(photo(2), "GIF"),
+    "animated GIF": encode(photo(2), "GIF", save_all=True, append_images=[photo(3)]),
+    "WebP": encode(photo(2), "WEBP"),
+}
+
+
+@pytest.mark.parametrize("kind", DECODABLE)
+def test_what_the_decoder_takes_is_taken(kind: str, fill: Fill) -> None:
+    assert why_undecodable(DECODABLE[kind]) == ""
+    fill("ants", 2, odd__jpg=DECODABLE[kind])
+    source = open_source(str(fill("bees", 2)))
+    assert sum(len(part) for part in source.splits.values()) == 5
+
+
+def test_undecodable_files_are_left_out_and_named(fill: Fill) -> None:
+    fill("ants", 29, cut__jpg=TRUNCATED)
+    fill("bees", 28, notes__txt=b"remember the honey", none__png=b"")
+    source = open_source(str(fill(".")))
+    assert describe(source) == [
+        "skipped ants/cut.jpg: cut off",
+        "skipped bees/none.png: empty file",
+        "skipped bees/notes.txt: not an image (starts with 'remember the hon')",
+    ]
+    assert sum(len(part) for part in source.splits.values()) == 57
+
+
+def test_scanned_examples_know_their_shapes(fill: Fill) -> None:
+    fill("ants", 3, wide__png=encode(photo(1, (50, 20)), "PNG"), bad__jpg=b"")
+    fill("bees", 3, tall__jpg=encode(photo(1, (20, 50))))
+    source = open_source(str(fill(".")), DataConfig(max_undecodable=0.5))
+    shapes = {}
+    for part in source.splits.values():
+        assert part.shapes is not None
+        assert part.shapes.dtype == np.int64
+        assert part.shapes.shape == (len(part), 2)
+        shapes |= dict(zip(part.names, part.shapes.tolist(), strict=True))
+    assert shapes.pop("ants/wide.png") == [20, 50]
+    assert shapes.pop("bees/tall.jpg") == [50, 20]
+    assert list(shapes.values()) == [[10, 12]] * 6
+
+
+def test_describe_names_twenty_and_counts_the_rest(fill: Fill) -> None:
+    fill("ants", 3, **{f"{i:02d}__jpg": b"" for i in range(25)})
+    lines = describe(open_source(str(fill("bees", 3)), DataConfig(max_undecodable=0.9)))
+    assert len(lines) == 21
+    assert lines[-1] == "skipped 5 more; `zoo audit` lists all"
+
+
+@pytest.mark.parametrize(("limit", "bad", "good"), [(0.05, 1, 19), (0.1, 2, 18), (0.29, 29, 71)])
+def test_undecodable_at_the_limit_passes_and_one_more_stops(
+    fill: Fill, limit: float, bad: int, good: int
+) -> None:
+    fill("ants", good - 4, **{f"bad{i}__jpg": b"" for i in range(bad)})
+    root = fill("bees", 4)
+    assert len(open_source(str(root), DataConfig(max_undecodable=limit)).skipped) == bad
+    fill("ants", 0, one_more__jpg=b"")
+    message = rf"^{bad + 1} of {good + bad + 1} files .* at most {limit} .*\(empty file\).*; mend"
+    with pytest.raises(UndecodableError, match=message):
+        open_source(str(root), DataConfig(max_undecodable=limit))
+
+
+def test_files_of_a_foreign_kind_can_be_excluded_as_told(fill: Fill) -> None:
+    fill("ants", 4, **{f"{i}__xml": b"<annotation>" for i in range(4)})
+    root = fill("bees", 4)
+    with pytest.raises(
+        UndecodableError, match=r"leave them out with --set 'data.exclude=\[\"\*\.xml"
+    ):
+        open_source(str(root))
+    assert not open_source(str(root), DataConfig(exclude=("*.xml",))).skipped
+
+
+@pytest.mark.skipif(not hasattr(os, "mkfifo"), reason="has no pipes")
+def test_a_pipe_is_no_image_and_blocks_nothing(fill: Fill) -> None:
+    fill("ants", 30)
+    root = fill("bees", 30)
+    os.mkfifo(root / "bees" / "pipe.jpg")
+    assert open_source(str(root)).skipped[0].reason == "not a file"
+
+
+# Suspects
+
+
+def test_placeholders_and_thumbnails_are_suspects(fill: Fill) -> None:
+    drawing = Image.new("RGB", (300, 200), "white")
+    drawing.paste("black", (100, 80, 200, 120))
+    fill("ants", 0, **{f"{i}__jpg": encode(photo(i, (200, 150))) for i in range(20)})
+    fill("bees", 0, **{f"{i}__jpg": encode(photo(99 - i, (200, 150))) for i in range(20)})
+    fill("bees", 0, blank__jpg=encode(Image.new("RGB", (200, 150), "gray")))
+    fill("bees", 0, gone__gif=encode(drawing, "GIF"), icon__jpg=encode(photo(7, (12, 12))))
+    source = open_source(str(fill(".", 0)))
+    assert {remark.name: remark.reason for remark in source.suspects} == {
+        "bees/blank.jpg": "1 color: a drawing or placeholder?",
+        "bees/gone.gif": "GIF among JPEG files, 2 colors: a drawing or placeholder?",
+        "bees/icon.jpg": "12x12 pixels, where the shorter side usually has 150: a thumbnail?",
+    }
+    assert describe(source)[-1].endswith(
+        "leave it out with --set 'data.exclude=[\"bees/icon.jpg\"]')"
+    )
+
+
+def test_hymenoptera_has_one_suspect_and_no_more(shared: Path, tmp_path: Path) -> None:
+    with tarfile.open(shared / "data/hymenoptera.tar") as archive:
+        archive.extractall(tmp_path, filter="data")
+    root = tmp_path
+    while not (root / "train").is_dir():
+        root = next(path for path in root.iterdir() if path.is_dir())
+    source = open_source(str(root))
+    assert source.class_names == ("ants", "bees")
+    assert len(source.val) == 153
+    assert len(source.train) == 245
+    assert not source.skipped
+    (suspect,) = source.suspects
+    assert suspect.name == "train/ants/imageNotFound.gif"
+    assert suspect.reason == "GIF among JPEG files, 33 colors: a drawing or placeholder?"

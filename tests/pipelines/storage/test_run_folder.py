@@ -1,0 +1,92 @@
+"""Run: what is damaged is named, in one line, and nothing is overwritten."""
+
+from __future__ import annotations
+
+import json
+import shutil
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from pipelines.storage.run_folder import Run
+from pipelines.training.train import train
+from zoo.errors import InputError, RunError
+
+
+@pytest.fixture
+def run(tiny_run: Run, tmp_path: Path) -> Run:
+    """A copy of a finished run, to be damaged."""
+    shutil.copytree(tiny_run.path, tmp_path / "run")
+    return Run(tmp_path / "run")
+
+
+DAMAGE = {
+    "gone": lambda content: None,
+    "empty": lambda content: b"",
+    "cut off": lambda content: content[: len(content) // 2],
+    "another kind": lambda content: b"[1" * 40,
+    "flipped bits": lambda content: content[:9] + bytes(b ^ 255 for b in content[9:]),
+}
+
+
+def _damage(file: Path, kind: str) -> None:
+    content = DAMAGE[kind](file.read_bytes())
+    file.unlink()
+    if content is not None:
+        file.write_bytes(content)
+
+
+READERS: dict[str, Callable[[Run], object]] = {
+    "metrics.json": lambda run: run.metrics,
+    "labels.json": lambda run: run.class_names,
+    "images.json": lambda run: run.digests("val"),
+}
+
+
+@pytest.mark.parametrize("kind", [kind for kind in DAMAGE if kind != "gone"])
+@pytest.mark.parametrize("name", READERS)
+def test_damaged_record_is_named(name: str, kind: str, run: Run) -> None:
+    _damage(run.path / name, kind)
+    with pytest.raises(RunError, match=name) as caught:
+        READERS[name](run)
+    assert "\n" not in str(caught.value)
+
+
+@pytest.mark.parametrize("kind", DAMAGE)
+def test_damaged_model_is_named(kind: str, run: Run) -> None:
+    _damage(run.model_file, kind)
+    with pytest.raises(RunError, match=r"model\.keras cannot be loaded; received") as caught:
+        run.load_model()
+    assert "\n" not in str(caught.value)
+
+
+@pytest.mark.parametrize("kind", [kind for kind in DAMAGE if kind != "gone"])
+def test_damaged_checkpoint_is_named_and_kept(kind: str, run: Run) -> None:
+    (run.path / "metrics.json").unlink()
+    _damage(run.checkpoint_file, kind)
+    before = run.checkpoint_file.read_bytes()
+    with pytest.raises(RunError, match=r"last\.npz is damaged") as caught:
+        train("", out=run.path, resume=True)
+    assert "\n" not in str(caught.value)
+    assert run.checkpoint_file.read_bytes() == before
+
+
+def test_classes_that_do_not_fit_the_model_are_refused(run: Run) -> None:
+    (run.path / "labels.json").write_text(json.dumps(["red", "green"]))
+    with pytest.raises(RunError, match=r"do not belong together; expected probabilities of 2; "):
+        run.load_model()
+
+
+@pytest.mark.parametrize("name", ["file/run", "x" * 300])
+def test_directory_that_cannot_be_made_is_refused(name: str, tmp_path: Path) -> None:
+    (tmp_path / "file").write_text("in the way")
+    with pytest.raises(InputError, match=r"cannot be written"):
+        Run.claim(tmp_path / name, resume=False)
+    assert (tmp_path / "file").read_text() == "in the way"
+
+
+def test_images_of_each_split_are_known_by_content(tiny_run: Run) -> None:
+    splits = [tiny_run.digests(split) for split in ("train", "val", "test")]
+    assert [len(split) for split in splits] == [30, 6, 0]
+    assert not splits[0] & splits[1]

@@ -1,0 +1,397 @@
+"""Training: the run it leaves, what it refuses, and that it repeats exactly."""
+
+from __future__ import annotations
+
+import csv
+import json
+import os
+import shutil
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from pipelines.evaluation.evaluate import evaluate
+from pipelines.input_pipeline.label_tensors import balanced_weights
+from pipelines.recipe.recipe import Recipe
+from pipelines.sources.catalogue import open_source
+from pipelines.storage.run_folder import Run
+from pipelines.training.train import train
+from tests.support.tiny import TINY
+from zoo.errors import DataError, RecipeError, RunError, TrainingError, WeightsError
+
+
+def _recipe(**layer: Any) -> Recipe:
+    return Recipe.from_settings(TINY, layer)
+
+
+def _weights(run: Run) -> list[np.ndarray]:
+    return list(run.load_model().get_weights())
+
+
+def _history(run: Run) -> list[dict[str, str]]:
+    with (run.path / "history.csv").open(newline="") as file:
+        return list(csv.DictReader(file))
+
+
+def _best_loss(run: Run) -> float:
+    """The validation loss of the epoch with the best accuracy."""
+    rows = [(-float(row["val_accuracy"]), float(row["val_loss"])) for row in _history(run)]
+    return min(rows)[1]
+
+
+def _same(one: Run, other: Run) -> bool:
+    return all(np.array_equal(a, b) for a, b in zip(_weights(one), _weights(other), strict=True))
+
+
+def test_run_holds_what_the_contract_names(tiny_run: Run) -> None:
+    files = {path.name for path in tiny_run.path.iterdir()}
+    expected = {"recipe.toml", "metrics.json", "history.csv", "model.keras", "labels.json"}
+    assert expected <= files
+    assert not [name for name in files if name.startswith(".")], "no temporary is left"
+    metrics = tiny_run.metrics
+    assert {"train", "val", "timing", "images"} <= set(metrics)
+    assert {"accuracy", "loss", "macro_f1"} <= set(metrics["val"])
+    assert {"wall_s", "fit_s"} <= set(metrics["timing"])
+    assert metrics["images"] == {"train": 30, "val": 6, "skipped": 0}
+    assert tiny_run.class_names == ("blue", "green", "red")
+    assert metrics["val"]["accuracy"] > 0.6, "three colors are not hard to tell apart"
+    assert any((tiny_run.path / "logs").rglob("events.out.tfevents*"))
+
+
+def test_history_has_a_row_an_epoch(tiny_run: Run) -> None:
+    rows = _history(tiny_run)
+    assert [row["epoch"] for row in rows] == ["1", "2", "3"]
+    figures = ("loss", "accuracy", "val_loss", "val_accuracy", "learning_rate", "wall_s")
+    assert all(np.isfinite(float(row[name])) for row in rows for name in figures)
+
+
+def test_recipe_of_a_run_repeats_it_exactly(tiny_run: Run, tmp_path: Path) -> None:
+    again = train("", Recipe.from_toml(tiny_run.recipe_file), out=tmp_path / "again")
+    assert _same(again, tiny_run)
+    assert again.metrics["val"] == tiny_run.metrics["val"]
+
+
+def test_another_seed_gives_other_weights(tiny_run: Run, tiny_folder: Path, tmp_path: Path) -> None:
+    other = train(tiny_folder, _recipe(seed=1, train={"epochs": 1}), out=tmp_path / "other")
+    assert not _same(other, tiny_run)
+
+
+def test_model_holds_the_best_weights_by_validation(tiny_run: Run) -> None:
+    best = _best_loss(tiny_run)
+    assert tiny_run.metrics["val"]["loss"] == pytest.approx(best, rel=1e-4)
+
+
+def test_evaluate_repeats_the_figures_of_the_run(tiny_run: Run, tiny_folder: Path) -> None:
+    measured = evaluate(tiny_run.path, tiny_folder)
+    assert measured["val"]["confusion_matrix"] == tiny_run.metrics["val"]["confusion_matrix"]
+    assert measured["val"]["loss"] == pytest.approx(tiny_run.metrics["val"]["loss"], rel=1e-6)
+
+
+def test_evaluate_draws_a_picture(tiny_run: Run, tiny_folder: Path, tmp_path: Path) -> None:
+    evaluate(tiny_run, tiny_folder, picture=tmp_path / "answers.png")
+    with Image.open(tmp_path / "answers.png") as picture:
+        assert picture.width > 600
+        # A white page would have one color.
+        assert len(picture.convert("RGB").getcolors(1 << 24) or []) > 1000
+
+
+def test_evaluate_refuses_other_classes(tiny_run: Run, tiny_folder: Path, tmp_path: Path) -> None:
+    other = tmp_path / "other"
+    shutil.copytree(tiny_folder, other)
+    (other / "red").rename(other / "violet")
+    with pytest.raises(DataError, match=r"classes that the model does not know: violet"):
+        evaluate(tiny_run, other)
+
+
+def test_fine_tuning_trains_the_top_block_and_is_kept_only_if_better(
+    tiny_folder: Path, tmp_path: Path
+) -> None:
+    recipe = _recipe(fine_tune={"blocks": 1, "epochs": 2, "learning_rate": 0.01})
+    run = train(tiny_folder, recipe, out=tmp_path / "tuned")
+    rows = _history(run)
+    assert [row["phase"] for row in rows] == ["head"] * 3 + ["fine_tune"] * 2
+    assert float(rows[-1]["learning_rate"]) == pytest.approx(0.01)
+    best = _best_loss(run)
+    assert run.metrics["val"]["loss"] == pytest.approx(best, rel=1e-4)
+
+
+def test_useless_fine_tuning_is_undone(tiny_run: Run, tiny_folder: Path, tmp_path: Path) -> None:
+    # So large a step ruins the network; what is kept is the head's best.
+    recipe = _recipe(fine_tune={"blocks": 2, "epochs": 1, "learning_rate": 9.0})
+    run = train(tiny_folder, recipe, out=tmp_path / "ruined")
+    assert _same(run, tiny_run)
+
+
+def test_balanced_class_weights_are_their_formula_and_reach_the_loss(
+    tiny_folder: Path, tmp_path: Path
+) -> None:
+    uneven = tmp_path / "uneven"
+    shutil.copytree(tiny_folder, uneven)
+    for file in sorted((uneven / "red").iterdir())[4:]:
+        file.unlink()
+    source = open_source(str(uneven))
+    counts = np.bincount(source.train.labels)
+    assert counts.tolist() == [10, 10, 3]
+    weights = balanced_weights(source.train, source.tasks[0])
+    np.testing.assert_allclose(weights, 23 / (3 * counts), rtol=1e-6)
+    runs = [
+        train(uneven, _recipe(train={"epochs": 1, "class_weights": kind}), out=tmp_path / kind)
+        for kind in ("none", "balanced")
+    ]
+    assert not _same(*runs)
+
+
+def test_loss_that_is_no_number_is_an_error_and_leaves_no_model(
+    tiny_folder: Path, tmp_path: Path
+) -> None:
+    recipe = _recipe(
+        optimizer={"name": "sgd", "learning_rate": 10.0},
+        head={"hidden": [64] * 12, "batch_norm": False, "activation": "relu"},
+    )
+    with pytest.raises(TrainingError, match=r"no longer a number in epoch \d"):
+        train(tiny_folder, recipe, out=tmp_path / "nan")
+    assert not (tmp_path / "nan" / "model.keras").exists()
+
+
+def test_averaged_weights_are_validated_and_kept(tiny_folder: Path, tmp_path: Path) -> None:
+    recipe = _recipe(
+        optimizer={"learning_rate": 0.05, "ema": 0.9, "weight_decay": 0.01},
+        schedule={"name": "cosine"},
+    )
+    run = train(tiny_folder, recipe, out=tmp_path / "averaged")
+    best = _best_loss(run)
+    assert run.metrics["val"]["loss"] == pytest.approx(best, rel=1e-4)
+    rates = [float(row["learning_rate"]) for row in _history(run)]
+    assert rates[0] > rates[-1]
+    assert rates[-1] == pytest.approx(0, abs=1e-6)
+
+
+def test_directory_that_is_taken_is_left_alone(tiny_run: Run, tmp_path: Path) -> None:
+    before = {p: p.stat().st_mtime_ns for p in tiny_run.path.rglob("*")}
+    recipe = tiny_run.recipe
+    with pytest.raises(RunError, match=r"already holds a run.*add --resume"):
+        train("", recipe, out=tiny_run.path)
+    head = recipe.head.model_copy(update={"dropout": 0.1})
+    changed = recipe.model_copy(update={"head": head})
+    with pytest.raises(RunError, match=r"another recipe.*received head\.dropout = 0\.1, not 0\.5;"):
+        train("", changed, out=tiny_run.path, resume=True)
+    assert {p: p.stat().st_mtime_ns for p in tiny_run.path.rglob("*")} == before
+    (tmp_path / "thesis.tex").write_text("years of work")
+    with pytest.raises(RunError, match=r"exists and is no run; expected a new directory"):
+        train("", recipe, out=tmp_path)
+
+
+def test_resuming_a_finished_run_returns_it(tiny_run: Run) -> None:
+    before = tiny_run.model_file.stat().st_mtime_ns
+    assert train("", tiny_run.recipe, out=tiny_run.path, resume=True).metrics == tiny_run.metrics
+    assert tiny_run.model_file.stat().st_mtime_ns == before
+
+
+KILLED_AFTER = """
+import os, signal, sys
+import tensorflow as tf
+if sys.argv[4] == "2":
+    cpu = tf.config.list_physical_devices("CPU")[0]
+    tf.config.set_logical_device_configuration(cpu, [tf.config.LogicalDeviceConfiguration()] * 2)
+from pathlib import Path
+from pipelines.recipe.recipe import Recipe
+from pipelines.storage.run_folder import Run
+from pipelines.training.train import train
+save = Run.save_checkpoint
+def save_and_die(self, state, arrays):
+    save(self, state, arrays)
+    if state["epoch"] + 1 == int(sys.argv[3]):
+        os.kill(os.getpid(), signal.SIGKILL)
+Run.save_checkpoint = save_and_die
+train("", Recipe.from_toml(Path(sys.argv[1])), out=sys.argv[2], resume=True)
+"""
+
+
+def _train_apart(recipe: Path, out: Path, *, die_after: int = 0, devices: int = 1) -> None:
+    """Trains in a process of its own, which may kill itself once an epoch is written down."""
+    arguments = [str(recipe), str(out), str(die_after), str(devices)]
+    done = subprocess.run(
+        [sys.executable, "-c", KILLED_AFTER, *arguments], capture_output=True, check=False
+    )
+    assert done.returncode == (-signal.SIGKILL if die_after else 0), done.stderr.decode()
+
+
+def test_killed_run_resumes_to_the_very_same_weights(tiny_run: Run, tmp_path: Path) -> None:
+    out = tmp_path / "killed"
+    _train_apart(tiny_run.recipe_file, out, die_after=2)
+    assert not (out / "model.keras").exists()
+    with pytest.raises(RunError, match=r"has no model yet; finish it"):
+        Run.open(out)
+    # As a kill within a write leaves it.
+    (out / "checkpoint" / ".last.0123abcd.npz").write_bytes(b"half of one")
+    resumed = train("", tiny_run.recipe, out=out, resume=True)
+    assert _same(resumed, tiny_run)
+    assert not list((out / "checkpoint").glob(".*"))
+    ours, whole = (_history(run) for run in (resumed, tiny_run))
+    for row in (*ours, *whole):
+        del row["wall_s"]
+    assert ours == whole
+    assert resumed.metrics["timing"]["wall_s"] > resumed.metrics["timing"]["fit_s"]
+
+
+@pytest.mark.slow
+def test_killed_run_on_two_devices_resumes_to_the_very_same_weights(
+    tiny_folder: Path, tmp_path: Path
+) -> None:
+    # A network in training, so that its batch normalization moves on both devices.
+    settings = {"backbone": {"frozen": False}, "data": {"source": str(tiny_folder)}}
+    recipe = tmp_path / "recipe.toml"
+    recipe.write_text(_recipe(**settings).completed().to_toml(), encoding="utf-8")
+    _train_apart(recipe, tmp_path / "whole", devices=2)
+    _train_apart(recipe, tmp_path / "killed", die_after=2, devices=2)
+    _train_apart(recipe, tmp_path / "killed", devices=2)
+    assert _same(Run.open(tmp_path / "killed"), Run.open(tmp_path / "whole"))
+
+
+def test_resume_needs_no_setting_told_again(tiny_run: Run, tmp_path: Path) -> None:
+    out = tmp_path / "run"
+    shutil.copytree(tiny_run.path, out)
+    (out / "metrics.json").unlink()
+    # A model without figures is no finished run: it is finished, from the checkpoint.
+    again = train("", out=out, resume=True)
+    assert again.metrics["val"] == tiny_run.metrics["val"]
+    assert _same(again, tiny_run)
+
+
+@pytest.mark.parametrize(
+    ("settings", "error", "message"),
+    [
+        ({"fine_tune": {"blocks": 99}}, RecipeError, r"cannot unfreeze 99 blocks; expected"),
+        ({"backbone": {"name": "vgg16.imagenet"}}, WeightsError, r"ZOO_WEIGHTS names no place"),
+    ],
+)
+def test_what_cannot_work_is_found_before_anything_is_written(
+    settings: dict[str, Any],
+    error: type[Exception],
+    message: str,
+    tiny_folder: Path,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    # A folder that does not exist: no weights, and no way to a server is tried.
+    monkeypatch.setenv("ZOO_WEIGHTS", str(tmp_path / "nowhere"))
+    with pytest.raises(error, match=message):
+        train(tiny_folder, _recipe(**settings), out=tmp_path / "run")
+    assert not (tmp_path / "run").exists()
+
+
+@pytest.mark.slow
+def test_xla_compiles_where_the_recipe_asks_for_it(tiny_folder: Path, tmp_path: Path) -> None:
+    settings = ["device.deterministic=false", "device.xla=true", "input.size=32", "train.epochs=1"]
+    settings += ["backbone.name=micro_resnet_s", "input.batch_size=8"]
+    code = (
+        "import sys, keras\n"
+        "fit = keras.Model.fit\n"
+        "def seen(self, *a, **k): print('jit', self.jit_compile); return fit(self, *a, **k)\n"
+        "keras.Model.fit = seen\n"
+        "from pipelines.cli.main import run_command\n"
+        "sys.exit(run_command(sys.argv[1:]))\n"
+    )
+    arguments = ["train", str(tiny_folder), "--out", str(tmp_path / "run")]
+    arguments += [f"--set={setting}" for setting in settings]
+    done = subprocess.run(
+        [sys.executable, "-c", code, *arguments], capture_output=True, text=True, check=False
+    )
+    assert done.returncode == 0, done.stderr
+    assert "jit True" in done.stdout
+    assert "support jit" not in done.stderr
+
+
+@pytest.mark.slow
+def test_killed_at_any_moment_resumes_to_the_very_same_weights(
+    tiny_run: Run, tmp_path: Path
+) -> None:
+    command = [
+        *(sys.executable, "-c", "from pipelines.cli.main import main; main()"),
+        *("train", "--recipe", str(tiny_run.recipe_file), "--resume", "--out"),
+    ]
+    rng = np.random.default_rng(0)
+    for number in range(4):
+        out = tmp_path / f"run{number}"
+        process = subprocess.Popen([*command, str(out)], stderr=subprocess.PIPE, text=True)
+        assert process.stderr is not None
+        # From the first epoch on, when there is something to lose.
+        for line in process.stderr:
+            if line.startswith("epoch 1"):
+                break
+        time.sleep(float(rng.uniform(0, 1.0)))
+        os.kill(process.pid, signal.SIGKILL)
+        process.communicate()
+        subprocess.run([*command, str(out)], check=True, capture_output=True)
+        assert _same(Run.open(out), tiny_run)
+
+
+def test_resume_refuses_other_images(tiny_folder: Path, tiny_run: Run, tmp_path: Path) -> None:
+    moved = tmp_path / "colors"
+    shutil.copytree(tiny_folder, moved)
+    recipe = _recipe()
+    run = train(moved, recipe, out=tmp_path / "run")
+    for name in ("metrics.json", "model.keras"):
+        (run.path / name).unlink()
+    before = {p: p.read_bytes() for p in run.path.rglob("*") if p.is_file()}
+    (moved / "red").rename(moved / "violet")
+    with pytest.raises(RunError, match=r"are not those .* was started with"):
+        train(moved, recipe, out=run.path, resume=True)
+    (moved / "violet").rename(moved / "red")
+    Image.new("RGB", (40, 40)).save(next((moved / "red").iterdir()))
+    with pytest.raises(RunError, match=r"are not those .* was started with"):
+        train(moved, recipe, out=run.path, resume=True)
+    assert {p: p.read_bytes() for p in run.path.rglob("*") if p.is_file()} == before
+
+
+def test_mirrored_on_two_devices_learns_and_saves_a_plain_model(
+    tiny_folder: Path, tmp_path: Path
+) -> None:
+    script = (
+        "import sys, tensorflow as tf\n"
+        "cpu = tf.config.list_physical_devices('CPU')[0]\n"
+        "two = [tf.config.LogicalDeviceConfiguration()] * 2\n"
+        "tf.config.set_logical_device_configuration(cpu, two)\n"
+        "from pipelines.cli.main import run_command\n"
+        "sys.exit(run_command(sys.argv[1:]))\n"
+    )
+    settings = ["input.size=32", "input.batch_size=8", "backbone.frozen=true", "train.epochs=3"]
+    settings += ["head.hidden=[8]", "optimizer.learning_rate=0.05"]
+    settings += ["fine_tune.blocks=1", "fine_tune.epochs=1"]
+    arguments = ["train", str(tiny_folder), "--out", str(tmp_path / "run")]
+    arguments += ["--backbone", "micro_resnet_s", *(f"--set={setting}" for setting in settings)]
+    done = subprocess.run(
+        [sys.executable, "-c", script, *arguments], capture_output=True, text=True, check=False
+    )
+    assert done.returncode == 0, done.stderr
+    assert "2 × CPU" in done.stderr
+    run = Run.open(tmp_path / "run")
+    assert run.metrics["val"]["accuracy"] > 0.6
+    assert evaluate(run, tiny_folder)["val"]["loss"] == pytest.approx(
+        run.metrics["val"]["loss"], rel=1e-5
+    )
+
+
+def test_mixed_precision_trains_and_saves_a_float32_model(
+    tiny_folder: Path, tmp_path: Path
+) -> None:
+    recipe = _recipe(train={"epochs": 1}, device={"precision": "mixed_bfloat16"})
+    run = train(tiny_folder, recipe, out=tmp_path / "mixed")
+    model = run.load_model()
+    assert {layer.dtype_policy.name for layer in model.layers} == {"float32"}
+    assert np.isfinite(run.metrics["val"]["loss"])
+
+
+def test_metrics_are_json_that_anything_reads(tiny_run: Run) -> None:
+    def refuse(name: str) -> None:
+        raise AssertionError(f"{name} is no JSON")
+
+    text = (tiny_run.path / "metrics.json").read_text(encoding="utf-8")
+    json.loads(text, parse_constant=refuse)

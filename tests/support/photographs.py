@@ -1,0 +1,42 @@
+"""Photographs and class folders for tests to make."""
+
+from __future__ import annotations
+
+import io
+from pathlib import Path
+
+import numpy as np
+from PIL import Image
+
+
+def photo(seed: int, size: tuple[int, int] = (40, 30), mode: str = "RGB") -> Image.Image:
+    """Noise: as many colors as a photograph has."""
+    pixels = np.random.default_rng(seed).integers(0, 256, (size[1], size[0], 3), dtype=np.uint8)
+    return Image.fromarray(pixels).convert(mode)
+
+
+def encode(image: Image.Image, form: str = "JPEG", **options: object) -> bytes:
+    """The bytes of a file."""
+    buffer = io.BytesIO()
+    image.save(buffer, form, **options)
+    return buffer.getvalue()
+
+
+class Fill:
+    """Makes class folders: `fill("train/ants", 10)` writes ten photographs there."""
+
+    def __init__(self, root: Path) -> None:
+        self.root = root
+        self.written = 0
+
+    def __call__(self, folder: str, count: int = 0, **files: bytes) -> Path:
+        """Writes photographs and `files` (`a__jpg` for a.jpg); returns the root."""
+        target = self.root / folder
+        target.mkdir(parents=True, exist_ok=True)
+        for _ in range(count):
+            content = encode(photo(self.written, (12, 10)))
+            (target / f"{self.written:04d}.jpg").write_bytes(content)
+            self.written += 1
+        for name, content in files.items():
+            (target / name.replace("__", ".")).write_bytes(content)
+        return self.root

@@ -1,0 +1,186 @@
+"""Space: what is read is what is searched, and what could never work is refused."""
+
+from __future__ import annotations
+
+import random
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from tuning.hyperparameters.default_space import DEFAULT_SPACE
+from tuning.hyperparameters.space import Space
+from zoo.errors import RecipeError, UnknownNameError
+
+PATHS = ["head.dropout", "head.hidden", "head.activation", "penalty.name", "penalty.l1", "x.y.z"]
+
+
+def anything(values: Mapping[str, Any]) -> None:
+    """All values fit."""
+
+
+def space_of(settings: Mapping[str, Any]) -> Space:
+    return Space.from_settings(settings, PATHS, anything)
+
+
+def draw(space: Space, seed: int) -> dict[str, Any]:
+    """Draws every active hyperparameter once, as KerasTuner's oracles do."""
+    hyperparameters = space.build_hyperparameters()
+    rng = random.Random(seed)
+    hyperparameters.values = {}
+    for hp in hyperparameters.space:
+        if hyperparameters.is_active(hp):
+            hyperparameters.values[hp.name] = hp.prob_to_value(rng.random())
+    return space.values_of(hyperparameters.values)
+
+
+def test_space_is_read_from_a_file_that_looks_like_a_recipe(tmp_path: Path) -> None:
+    file = tmp_path / "space.toml"
+    file.write_text(
+        "[head]\n"
+        "hidden = [[], [128, 64]]\n"
+        "dropout = {min = 0.0, max = 0.5, step = 0.25, when = {head.hidden = [[128, 64]]}}\n"
+        "[penalty]\n"
+        'name = ["none", "l1"]\n'
+        'l1 = {min = 1e-6, max = 1e-2, log = true, when = {"penalty.name" = ["l1"]}}\n',
+        encoding="utf-8",
+    )
+    space = Space.read(file, PATHS, anything)
+    drawn = [draw(space, seed) for seed in range(60)]
+    assert {tuple(values["head.hidden"]) for values in drawn} == {(), (128, 64)}
+    for values in drawn:
+        assert ("head.dropout" in values) == (values["head.hidden"] == [128, 64])
+        assert ("penalty.l1" in values) == (values["penalty.name"] == "l1")
+    assert {values.get("head.dropout") for values in drawn} == {None, 0.0, 0.25, 0.5}
+    strengths = sorted(values["penalty.l1"] for values in drawn if "penalty.l1" in values)
+    assert 1e-6 <= strengths[0] < 1e-5, "small strengths are drawn as often as large ones"
+    assert 1e-3 < strengths[-1] <= 1e-2
+
+
+def test_setting_with_several_cases_has_the_range_of_its_case() -> None:
+    space = space_of(
+        {
+            "head.activation": ["relu", "tanh", "elu"],
+            "head.dropout": [
+                {"min": 0.0, "max": 0.1, "when": {"head.activation": ["relu", "elu"]}},
+                {"min": 0.5, "max": 0.6, "when": {"head.activation": ["tanh"]}},
+            ],
+        }
+    )
+    for seed in range(30):
+        values = draw(space, seed)
+        assert (values["head.dropout"] >= 0.5) == (values["head.activation"] == "tanh")
+
+
+def test_condition_may_hang_on_a_conditional_setting_written_below_it() -> None:
+    space = space_of(
+        {
+            "head.dropout": {"min": 0, "max": 3, "when": {"head.activation": ["elu"]}},
+            "head.activation": {"choice": ["relu", "elu"], "when": {"penalty.name": ["l1"]}},
+            "penalty.name": ["none", "l1"],
+        }
+    )
+    assert space.in_order() == ["penalty.name", "head.activation", "head.dropout"]
+    drawn = [draw(space, seed) for seed in range(60)]
+    assert {frozenset(values) for values in drawn} == {
+        frozenset({"penalty.name"}),
+        frozenset({"penalty.name", "head.activation"}),
+        frozenset({"penalty.name", "head.activation", "head.dropout"}),
+    }
+    assert {values.get("head.dropout") for values in drawn} == {None, 0, 1, 2, 3}
+
+
+def test_every_value_is_checked_under_every_condition_it_hangs_on() -> None:
+    seen: list[dict[str, Any]] = []
+    Space.from_settings(
+        {
+            "penalty.name": ["l1", "none"],
+            "head.activation": {"choice": ["relu"], "when": {"penalty.name": ["l1"]}},
+            "head.dropout": {"min": 0.0, "max": 0.9, "when": {"head.activation": ["relu"]}},
+        },
+        PATHS,
+        lambda values: seen.append(dict(values)),
+    )
+    both = {"penalty.name": "l1", "head.activation": "relu"}
+    assert seen == [
+        {"penalty.name": "l1"},
+        {"penalty.name": "none"},
+        both,
+        both | {"head.dropout": 0.0},
+        both | {"head.dropout": 0.9},
+    ]
+
+
+@pytest.mark.parametrize(
+    ("settings", "message"),
+    [
+        ({"head.dropout": {"min": 1.0, "max": 0.5}}, "head.dropout.*min below max"),
+        ({"head.dropout": {"min": 0.0, "max": 1.0, "log": True}}, "log needs min above 0"),
+        ({"head.dropout": {"min": 0.1, "max": 1.0, "step": 2.0}}, "no wider than the range"),
+        ({"head.dropout": {"min": 0.1, "max": 1.0, "steps": 2}}, "head.dropout.steps"),
+        ({"head.dropout": {"choice": [1, 2], "min": 0}}, "a choice has no min"),
+        ({"head.dropout": [0.5, 0.5]}, "stands twice"),
+        ({"head.dropout": []}, "head.dropout"),
+        ({"head.dropout": 0.5}, "head.dropout"),
+        ({}, "the space is empty"),
+        (
+            {"head.dropout": {"min": 0.0, "max": 0.5, "when": {"penalty.name": ["l1"]}}},
+            "depends on penalty.name, which is not searched",
+        ),
+        (
+            {
+                "penalty.name": ["none"],
+                "head.dropout": {"min": 0.0, "max": 0.5, "when": {"penalty.name": ["l1"]}},
+            },
+            'never has; expected "none"; received "l1"',
+        ),
+        (
+            {
+                "penalty.l1": {"min": 0.0, "max": 0.5},
+                "head.dropout": {"min": 0.0, "max": 0.5, "when": {"penalty.l1": [0.5]}},
+            },
+            "which is no single choice",
+        ),
+        (
+            {
+                "penalty.name": {"choice": ["l1"], "when": {"head.activation": ["elu"]}},
+                "head.activation": {"choice": ["elu"], "when": {"penalty.name": ["l1"]}},
+            },
+            "only when it is searched",
+        ),
+    ],
+)
+def test_space_that_cannot_work_is_refused(settings: dict[str, Any], message: str) -> None:
+    with pytest.raises(RecipeError, match=message):
+        space_of(settings)
+
+
+def test_unknown_path_is_answered_with_the_nearest() -> None:
+    with pytest.raises(UnknownNameError, match=r"Did you mean 'head\.dropout'"):
+        space_of({"head": {"droput": [0.1, 0.2]}})
+
+
+def test_file_that_is_absent_or_no_toml_is_refused(tmp_path: Path) -> None:
+    with pytest.raises(RecipeError, match="cannot be read"):
+        Space.read(tmp_path / "none.toml", PATHS, anything)
+    (tmp_path / "bad.toml").write_text("head = [", encoding="utf-8")
+    with pytest.raises(RecipeError, match="not valid TOML"):
+        Space.read(tmp_path / "bad.toml", PATHS, anything)
+
+
+def test_default_space_draws_what_suits_each_other() -> None:
+    space = Space.from_settings(DEFAULT_SPACE, list(DEFAULT_SPACE), anything)
+    drawn = [draw(space, seed) for seed in range(200)]
+    for values in drawn:
+        penalty = values["penalty.name"]
+        assert ("penalty.l1" in values) == (penalty in ("l1", "elastic_net"))
+        assert ("penalty.l2" in values) == (penalty in ("l2", "elastic_net"))
+        assert ("head.activation" in values) == bool(values["head.hidden"])
+        assert ("head.initializer" in values) == bool(values["head.hidden"])
+        if values.get("head.activation") == "selu":
+            assert values["head.initializer"] == "lecun_normal"
+        if values["optimizer.name"] == "rmsprop":
+            assert values["optimizer.learning_rate"] <= 0.01
+    choices = {values["optimizer.name"] for values in drawn}
+    assert choices == {"nesterov", "rmsprop", "adam"}

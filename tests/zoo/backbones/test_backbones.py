@@ -1,0 +1,320 @@
+"""The contract of every row of BACKBONES and WEIGHTS; a new row cannot escape it.
+
+Shapes, counts, names and blocks need no weight values, so those tests build inside a
+`StatelessScope`, which creates the variables and fills none: the 45 networks take half
+a minute in place of several, at their native sizes. Forward passes run at the smallest
+size: a convolution's weights do not depend on it.
+"""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from collections.abc import Callable, Iterable
+from pathlib import Path
+from typing import Any
+
+import keras
+import numpy as np
+import pytest
+
+from tests.support.built import count, empty, pixels_of, without_values
+from zoo.backbones import BACKBONES, WEIGHTS, Backbone, blocks_of, build_backbone, resolve
+from zoo.backbones import keras_applications as from_keras
+from zoo.errors import RecipeError, UnknownNameError, WeightsError
+from zoo.preprocessing import NORMALIZATIONS
+from zoo.table import Table
+from zoo.weights.row import Weights
+
+LARGE = 12_000_000
+
+
+def _params(rows: Iterable[Backbone], fast: Callable[[Backbone], bool]) -> list[Any]:
+    """One pytest parameter a row, marked slow where it is not fast."""
+    return [
+        pytest.param(row, id=row.name, marks=[] if fast(row) else [pytest.mark.slow])
+        for row in rows
+    ]
+
+
+@pytest.mark.parametrize("row", BACKBONES.values(), ids=list(BACKBONES))
+def test_backbone_is_what_its_row_says(row: Backbone) -> None:
+    model = empty(row, row.input_size)
+    assert model.name == row.name
+    assert model.count_params() == row.num_parameters
+    batch, height, width, features = model.output.shape
+    assert batch is None
+    assert height == width >= 1
+    assert features == row.num_features
+    assert tuple(model.input.shape) == (None, row.input_size, row.input_size, 3)
+    names = [layer.name for layer in model.layers]
+    assert len(set(names)) == len(names)
+    assert not [name for name in names if "/" in name]
+
+    blocks = blocks_of(row, model)
+    split = [layer for block in blocks for layer in block]
+    assert len(split) == len(model.layers)
+    assert {id(layer) for layer in split} == {id(layer) for layer in model.layers}
+    assert len(blocks) >= 3
+    assert all(count(block) for block in blocks)
+    assert sum(count(block) for block in blocks) == row.num_parameters
+    assert count(blocks[-1]) < 0.4 * row.num_parameters
+    assert blocks[0][0] is model.layers[0]
+
+
+@pytest.mark.parametrize("name", ["inception_v3", "mobilenet_v3_small", "xception"])
+def test_blocks_do_not_depend_on_what_was_built_before(name: str) -> None:
+    row = BACKBONES[name]
+
+    def split() -> list[list[int]]:
+        model = empty(row, row.min_size)
+        places = {id(layer): place for place, layer in enumerate(model.layers)}
+        return [[places[id(layer)] for layer in block] for block in blocks_of(row, model)]
+
+    # Unnamed layers are called conv2d_7 the first time and conv2d_101 the second.
+    assert split() == split()
+
+
+def test_blocks_follow_the_cells_and_modules() -> None:
+    def last_names(name: str) -> list[str]:
+        row = BACKBONES[name]
+        return [block[-1].name for block in blocks_of(row, empty(row, row.min_size))]
+
+    assert last_names("inception_v3") == [f"mixed{index}" for index in range(11)]
+    assert len(last_names("vgg16")) == 13
+    assert len(last_names("resnet50")) == 1 + 16
+    assert len(last_names("mobilenet_v2")) == 1 + 17 + 1
+    # The stem, two reductions of the stem, twelve cells and the two reductions between.
+    assert len(last_names("nasnet_mobile")) == 1 + 2 + 12 + 2
+
+
+# One row a family quickly; building and calling all of them takes minutes.
+FIRST = {
+    "micro_resnet_s", "squeezenet1_1", "xception", "vgg16", "resnet50", "resnet50_v2",
+    "inception_v3", "mobilenet", "mobilenet_v2", "mobilenet_v3_small", "densenet121",
+    "nasnet_mobile", "efficientnet_b0", "efficientnet_v2_b0", "convnext_tiny",
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("row", _params(BACKBONES.values(), lambda row: row.name in FIRST))
+def test_backbone_forward_is_finite(row: Backbone) -> None:
+    keras.utils.set_random_seed(0)
+    features = row.build(row.min_size)(pixels_of(row.min_size), training=False)
+    assert features.shape[0] == 2
+    assert features.shape[-1] == row.num_features
+    assert bool(np.isfinite(features).all())
+    assert float(np.abs(features).max()) > 0
+
+
+@pytest.mark.parametrize("row", BACKBONES.values(), ids=list(BACKBONES))
+def test_backbone_row_is_documented(row: Backbone) -> None:
+    assert row.summary
+    assert "\n" not in row.summary
+    assert "https://" in row.paper
+    assert row.normalization in NORMALIZATIONS
+    assert row.input_size >= row.min_size
+    for weights in row.weights:
+        architecture, dot, tag = weights.name.partition(".")
+        assert (architecture, dot) == (row.name, ".")
+        assert tag
+
+
+@pytest.mark.parametrize("weights", WEIGHTS.values(), ids=list(WEIGHTS))
+def test_weights_row_is_documented(weights: Weights) -> None:
+    row = BACKBONES[weights.name.partition(".")[0]]
+    assert weights.normalization in NORMALIZATIONS
+    assert weights.input_size >= row.min_size
+    assert weights.license
+    assert weights.data
+    assert weights.origin
+    assert weights.top1 is None or 0.5 < weights.top1 < 1
+    if not weights.shipped:
+        assert weights.url.startswith("https://")
+        assert weights.url.rpartition("/")[2] == weights.file
+    # What is only held to its first fetch should stay the exception.
+    if not (weights.md5 or weights.sha256):
+        assert row.name in {"mobilenet", "mobilenet_v2"}
+
+
+def test_tables_hold_all_of_keras_and_know_what_they_are() -> None:
+    ours = {row.build.args[1] for row in from_keras.ROWS}  # type: ignore[attr-defined]
+    theirs = {name for name in dir(keras.applications) if name[0].isupper()}
+    assert ours == theirs
+    assert isinstance(BACKBONES, Table)
+    assert BACKBONES.kind == "backbone"
+    assert WEIGHTS.kind == "weights"
+    assert len(WEIGHTS) == sum(len(row.weights) for row in BACKBONES.values())
+
+
+def test_listing_imports_nothing_heavy() -> None:
+    code = (
+        "import sys, zoo.backbones; "
+        "print(*sorted({'keras', 'tensorflow', 'numpy', 'pydantic', 'h5py'} & set(sys.modules)))"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert done.stdout.strip() == ""
+
+
+class _Asked(Exception):
+    """Raised in place of a download, with what Keras would have fetched."""
+
+
+def _keras_function(row: Backbone) -> Any:
+    return getattr(keras.applications, row.build.args[1])  # type: ignore[attr-defined]
+
+
+@pytest.mark.parametrize("row", _params(from_keras.ROWS, lambda row: row.num_parameters < LARGE))
+def test_file_is_the_one_keras_would_fetch(row: Backbone, monkeypatch: pytest.MonkeyPatch) -> None:
+    def get_file(fname: str, origin: str, file_hash: str | None = None, **_: Any) -> None:
+        raise _Asked(origin, file_hash)
+
+    monkeypatch.setattr("keras.src.utils.file_utils.get_file", get_file)
+    # At another size than the native one Keras warns, and fetches the same.
+    shape = (row.input_size, row.input_size, 3)
+    with pytest.raises(_Asked, match="https") as asked, without_values():
+        _keras_function(row)(weights="imagenet", include_top=False, input_shape=shape)
+    (weights,) = row.weights
+    url, digest = asked.value.args
+    assert url == weights.url
+    assert (digest or "") == weights.md5 + weights.sha256
+
+
+@pytest.mark.parametrize("row", from_keras.ROWS, ids=lambda row: row.name)
+def test_smallest_size_is_keras_own(row: Backbone) -> None:
+    small = row.min_size - 1
+    with pytest.raises(ValueError, match=f"at least {row.min_size}x{row.min_size}"):
+        _keras_function(row)(weights=None, include_top=False, input_shape=(small, small, 3))
+
+
+@pytest.mark.parametrize("row", from_keras.ROWS, ids=lambda row: row.name)
+def test_normalization_is_keras_own(row: Backbone) -> None:
+    module = sys.modules[_keras_function(row).__module__]
+    pixels = pixels_of(8)
+    expected = module.preprocess_input(pixels.copy())
+    for source in (row, *row.weights):
+        received = NORMALIZATIONS[source.normalization].apply(keras.ops.convert_to_tensor(pixels))
+        np.testing.assert_allclose(received, expected, rtol=1e-5, atol=1e-4)
+
+
+def _save_as_keras_1(model: Any, path: Path) -> None:
+    """Writes the kind of file that Keras publishes, with weights far from their initial values."""
+    import h5py
+    from keras.src.legacy.saving import legacy_h5_format
+
+    random = np.random.default_rng(3)
+    for weight in model.weights:
+        if weight.name == "count":
+            continue
+        value = np.asarray(weight)
+        if weight.name in ("gamma", "variance", "moving_variance"):
+            weight.assign(random.uniform(0.2, 0.9, value.shape))
+        else:
+            weight.assign(value + 0.05 * random.standard_normal(value.shape))
+    with h5py.File(path, "w") as file:
+        legacy_h5_format.save_weights_to_hdf5_group(file, model)
+
+
+@pytest.mark.parametrize(
+    "name",
+    ["vgg16", "mobilenet_v2", "mobilenet_v3_small", "efficientnet_b0", "efficientnet_v2_b0",
+     pytest.param("convnext_tiny", marks=pytest.mark.slow)],
+)  # fmt: skip
+def test_loaded_backbone_answers_as_keras_own(
+    name: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    # MobileNets at their native size: elsewhere Keras warns that theirs is another.
+    row = BACKBONES[name]
+    size = row.input_size if name.startswith("mobilenet") else row.min_size
+    path = tmp_path / row.weights[0].file
+    keras.utils.set_random_seed(0)
+    _save_as_keras_1(row.build(size), path)
+    monkeypatch.setattr("keras.src.utils.file_utils.get_file", lambda *_, **__: str(path))
+    reference = _keras_function(row)(
+        weights="imagenet", include_top=False, input_shape=(size, size, 3)
+    )
+    model = row.build(size)
+    row.load(model, path)
+    # The first convolution too: a deep network of random weights hardly minds its input, so
+    # that another normalization before it would pass for rounding at the end.
+    for part in (_first_convolution, lambda whole: whole):
+        pixels = pixels_of(size)
+        expected = np.asarray(part(reference)(pixels, training=False))
+        received = np.asarray(part(model)(pixels, training=False))
+        scale = float(np.abs(expected).max())
+        assert scale > 0
+        # EfficientNet's corrected input differs by rounding, which grows with depth.
+        np.testing.assert_allclose(received / scale, expected / scale, rtol=0, atol=1e-4)
+
+
+def _first_convolution(model: Any) -> Any:
+    layer = next(layer for layer in model.layers if isinstance(layer, keras.layers.Conv2D))
+    return keras.Model(model.input, layer.output)
+
+
+def test_resolve_tells_architecture_and_weights_apart() -> None:
+    assert resolve("resnet50") == (BACKBONES["resnet50"], None)
+    assert resolve("resnet50.imagenet") == (BACKBONES["resnet50"], WEIGHTS["resnet50.imagenet"])
+
+
+@pytest.mark.parametrize(
+    ("name", "message"),
+    [
+        ("resnet_50", r"Unknown backbone 'resnet_50'\. Did you mean 'resnet50'"),
+        ("mobilenetv2.imagenet", r"Did you mean 'mobilenet_v2\.imagenet'"),
+        (
+            "resnet50.imagenet21k",
+            r"weights 'resnet50\.imagenet21k'\. Did .* 'resnet50\.imagenet'\?",
+        ),
+        ("resnet50.x", r"Unknown weights 'resnet50\.x'\. .*'?resnet50\.imagenet"),
+        ("micro_resnet_xl.imagenet", r"micro_resnet_xl has none: 'micro_resnet_xl' alone"),
+        ("", r"Unknown backbone ''\. Known: micro_resnet_s, "),
+    ],
+)
+def test_resolve_helps_on_a_miss(name: str, message: str) -> None:
+    with pytest.raises(UnknownNameError, match=message):
+        resolve(name)
+
+
+def test_build_backbone_refuses_images_that_are_too_small() -> None:
+    with pytest.raises(RecipeError, match="inception_v3; expected a size of at least 75; received"):
+        build_backbone("inception_v3", 64)
+
+
+def test_build_backbone_takes_the_size_of_the_weights() -> None:
+    assert build_backbone("micro_resnet_s").input.shape == (None, 32, 32, 3)
+    assert build_backbone("micro_resnet_s", 48).input.shape == (None, 48, 48, 3)
+
+
+@pytest.fixture
+def mirror(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A folder that ZOO_WEIGHTS names, with a cache of its own."""
+    folder = tmp_path / "mirror"
+    folder.mkdir()
+    monkeypatch.setenv("ZOO_WEIGHTS", str(folder))
+    monkeypatch.setenv("ZOO_CACHE", str(tmp_path / "cache"))
+    return folder
+
+
+def test_build_backbone_loads_the_fetched_file(mirror: Path) -> None:
+    row = BACKBONES["mobilenet"]
+    original = row.build(64)
+    _save_as_keras_1(original, mirror / row.weights[0].file)
+    model = build_backbone("mobilenet.imagenet", 64)
+    pixels = pixels_of(64)
+    np.testing.assert_array_equal(model(pixels, training=False), original(pixels, training=False))
+
+
+@pytest.mark.parametrize("content", ["no HDF5", "another network", "no network"])
+def test_build_backbone_reports_a_file_it_cannot_read(content: str, mirror: Path) -> None:
+    import h5py
+
+    path = mirror / WEIGHTS["mobilenet.imagenet"].file
+    if content == "no HDF5":
+        path.write_text("<html>not found</html>")
+    elif content == "another network":
+        _save_as_keras_1(BACKBONES["micro_resnet_s"].build(32), path)
+    else:
+        with h5py.File(path, "w") as file:
+            file["numbers"] = [1, 2, 3]
+    with pytest.raises(WeightsError, match="cannot be read as the weights of mobilenet; expected"):
+        build_backbone("mobilenet.imagenet", 64)

@@ -1,0 +1,74 @@
+"""The lower part of a backbone: where it ends, what it computes, where it cannot be cut."""
+
+from __future__ import annotations
+
+import keras
+import numpy as np
+import pytest
+
+from tests.support.built import count, empty, pixels_of
+from zoo.backbones import BACKBONES, blocks_of
+from zoo.backbones.base import truncate_backbone
+from zoo.errors import RecipeError
+
+
+@pytest.mark.parametrize(
+    ("name", "num_blocks", "last"),
+    [
+        ("micro_resnet_s", 2, "stage3_conv_relu"),
+        ("micro_resnet_s", 3, "stage2_add_relu"),
+        ("squeezenet1_1", 4, "pool5"),
+        ("vgg16", 3, "block4_pool"),
+        ("resnet50", 1, "conv5_block2_out"),
+        ("mobilenet_v2", 2, "block_15_add"),
+        ("inception_v3", 3, "mixed7"),
+        ("densenet121", 1, "conv5_block15_concat"),
+        ("efficientnet_b0", 2, "block6d_add"),
+        ("deep_belief_network", 1, "hidden2"),
+    ],
+)
+def test_lower_part_ends_where_its_highest_block_does(
+    name: str, num_blocks: int, last: str
+) -> None:
+    row = BACKBONES[name]
+    whole = empty(row, row.min_size)
+    lower = truncate_backbone(row, whole, num_blocks)
+    expected = whole.get_layer(last).output
+    assert lower.output is expected
+    assert (lower.name, lower.input_shape) == (whole.name, whole.input_shape)
+    left = blocks_of(row, lower)
+    assert len(left) == len(blocks_of(row, whole)) - num_blocks
+    assert count(left[-1]) > 0
+
+
+@pytest.mark.parametrize("name", ["convnext_tiny", "mobilenet_v3_small", "xception"])
+def test_lower_part_of_any_depth_computes_what_the_whole_network_does(name: str) -> None:
+    keras.utils.set_random_seed(0)
+    row = BACKBONES[name]
+    whole = row.build(row.min_size)
+    pixels = pixels_of(row.min_size, 1)
+    for num_blocks in (1, 4):
+        lower = truncate_backbone(row, whole, num_blocks)
+        source = lower.output._keras_history.operation
+        names = {layer.name for layer in lower.layers}
+        expected = keras.Model(whole.input, [source.output, whole.output])(pixels)[0]
+        np.testing.assert_allclose(lower(pixels), expected, rtol=1e-5, atol=1e-5)
+        gone = blocks_of(row, whole)[-num_blocks:]
+        assert not names & {layer.name for block in gone for layer in block}
+
+
+@pytest.mark.parametrize(
+    ("name", "num_blocks", "possible"),
+    [
+        ("micro_resnet_s", 1, "0, 2, 3, 5, 6, 8, 9"),
+        ("micro_resnet_s", 99, "0, 2, 3, 5, 6, 8, 9"),
+        ("nasnet_mobile", 1, "0"),  # a cell takes the two below it
+    ],
+)
+def test_lower_part_that_branches_cross_is_refused(
+    name: str, num_blocks: int, possible: str
+) -> None:
+    row = BACKBONES[name]
+    message = rf"cannot do without {num_blocks} of its \d+ blocks; expected .* of {possible};"
+    with pytest.raises(RecipeError, match=message):
+        truncate_backbone(row, empty(row, row.min_size), num_blocks)

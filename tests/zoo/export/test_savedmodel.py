@@ -1,0 +1,286 @@
+"""Export: what is written answers as the classifier does, or is not written at all."""
+
+from __future__ import annotations
+
+import io
+from pathlib import Path
+from typing import Any
+
+import keras
+import numpy as np
+import pytest
+import tensorflow as tf
+from PIL import Image
+
+from zoo.errors import ExportError, RunError
+from zoo.export.savedmodel import (
+    check_savedmodel,
+    export_savedmodel,
+    next_version,
+    write_savedmodel,
+)
+from zoo.heads.activations import ACTIVATIONS
+from zoo.heads.head import HeadConfig
+from zoo.models.classifier import build_classifier
+from zoo.preprocessing import Preprocessing, decode
+from zoo.tasks import classes
+
+# Two differ by a space alone, one holds what Python calls a line's end.
+NAMES = ["ant", "bee", "Käfer 虫", "dragon fly", "dragon  fly", " f\u2028", "g"]
+TASKS = classes(NAMES)
+TRANSFORM = Preprocessing(size=32, fit="crop", interpolation="bicubic")
+
+
+@pytest.fixture(scope="module")
+def classifier() -> Any:
+    """Random weights; large logits, so that a difference would show."""
+    keras.utils.set_random_seed(3)
+    model = build_classifier("micro_resnet_s", 32, HeadConfig(), len(NAMES), frozen=True)
+    kernel, bias = model.get_layer("logits").get_weights()
+    model.get_layer("logits").set_weights([kernel * 3, bias])
+    return model
+
+
+@pytest.fixture(scope="module")
+def images(tmp_path_factory: pytest.TempPathFactory) -> list[Path]:
+    """Files of every format and of many sizes, more than one batch of them."""
+    folder = tmp_path_factory.mktemp("images")
+    rng = np.random.default_rng(0)
+    files = []
+    for number, kind in enumerate(("jpg", "png", "bmp", "gif") * 9):
+        pixels = rng.integers(0, 256, (*rng.integers(20, 80, 2), 3)).astype(np.uint8)
+        files.append(folder / f"{number}.{kind}")
+        Image.fromarray(pixels).save(files[-1])
+    return files
+
+
+@pytest.fixture(scope="module")
+def answers(classifier: Any, images: list[Path]) -> np.ndarray:
+    batch = np.stack([TRANSFORM(file.read_bytes()) for file in images])
+    return np.asarray(classifier.predict(batch, verbose=0))
+
+
+@pytest.fixture(scope="module")
+def exported(
+    classifier: Any,
+    images: list[Path],
+    answers: np.ndarray,
+    tmp_path_factory: pytest.TempPathFactory,
+) -> Path:
+    to = tmp_path_factory.mktemp("saved_models") / "insects"
+    return export_savedmodel(classifier, TRANSFORM, TASKS, to, images=images, answers=answers)
+
+
+def test_export_has_the_layout_tensorflow_serving_reads(exported: Path) -> None:
+    assert exported.name == "1"
+    assert (exported / "saved_model.pb").is_file()
+    labels = (exported / "assets" / "labels.txt").read_bytes().decode()
+    assert labels.split("\n") == [*NAMES, ""]
+    assert [p.name for p in exported.parent.iterdir()] == ["1"]
+
+
+def test_signatures_are_those_of_the_contract(exported: Path) -> None:
+    signatures = tf.saved_model.load(str(exported)).signatures
+    inputs = {
+        name: {k: (v.dtype, v.shape.as_list()) for k, v in s.structured_input_signature[1].items()}
+        for name, s in signatures.items()
+    }
+    assert inputs == {
+        "serving_default": {"images": (tf.uint8, [None, None, None, 3])},
+        "serving_bytes": {"image_bytes": (tf.string, [None])},
+    }
+    for signature in signatures.values():
+        outputs = {
+            k: (v.dtype, v.shape.as_list()[1:]) for k, v in signature.structured_outputs.items()
+        }
+        assert outputs == {
+            "probabilities": (tf.float32, [7]),
+            "top_labels": (tf.string, [5]),
+            "top_scores": (tf.float32, [5]),
+        }
+
+
+def test_both_signatures_answer_as_the_classifier(
+    exported: Path, images: list[Path], answers: np.ndarray
+) -> None:
+    model = tf.saved_model.load(str(exported))
+    for file, expected in zip(images[:8], answers, strict=False):
+        by_bytes = model.signatures["serving_bytes"](image_bytes=tf.constant([file.read_bytes()]))
+        pixels = decode(file.read_bytes())
+        by_pixels = model.signatures["serving_default"](images=pixels[tf.newaxis])
+        for answer in (by_bytes, by_pixels):
+            np.testing.assert_allclose(answer["probabilities"][0], expected, atol=1e-5)
+            order = np.argsort(-expected)[:5]
+            assert [label.decode() for label in answer["top_labels"][0].numpy()] == [
+                NAMES[i] for i in order
+            ]
+            np.testing.assert_allclose(answer["top_scores"][0], expected[order], atol=1e-5)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("name", [row.name for row in ACTIVATIONS.values() if row.own])
+def test_activation_of_this_project_is_exported_to_a_process_without_it(
+    name: str, images: list[Path], tmp_path: Path
+) -> None:
+    keras.utils.set_random_seed(3)
+    head = HeadConfig(hidden=(8,), activation=name)
+    model = build_classifier("micro_resnet_s", 32, head, len(NAMES), frozen=True)
+    batch = np.stack([TRANSFORM(file.read_bytes()) for file in images[:4]])
+    answers = np.asarray(model.predict(batch, verbose=0))
+    # A fresh process that has TensorFlow alone answers the same, or it raises.
+    export_savedmodel(model, TRANSFORM, TASKS, tmp_path, images=images[:4], answers=answers)
+
+
+def test_second_export_is_the_next_version(
+    classifier: Any, images: list[Path], answers: np.ndarray, exported: Path
+) -> None:
+    again = export_savedmodel(
+        classifier, TRANSFORM, TASKS, exported.parent, images=images[:3], answers=answers[:3]
+    )
+    assert again == exported.parent / "2"
+    assert exported.is_dir()
+
+
+def test_export_that_answers_otherwise_fails_and_leaves_nothing(
+    classifier: Any, images: list[Path], answers: np.ndarray, tmp_path: Path
+) -> None:
+    wrong = answers[:3].copy()
+    wrong[1, 2] += 2e-5
+    with pytest.raises(
+        ExportError, match=r"within 1e-05; received 2e-05 apart by serving_bytes, most for .*1\.png"
+    ):
+        export_savedmodel(
+            classifier,
+            TRANSFORM,
+            TASKS,
+            tmp_path / "models" / "insects" / "x",
+            images=images[:3],
+            answers=wrong,
+        )
+    assert not list(tmp_path.iterdir()), "the folders above it are gone as well"
+
+
+def test_export_with_another_transform_is_caught(
+    classifier: Any, images: list[Path], answers: np.ndarray, tmp_path: Path
+) -> None:
+    # The commonest fault of a served model: it resizes as training did not.
+    other = TRANSFORM.model_copy(update={"interpolation": "bilinear"})
+    with pytest.raises(ExportError, match="does not answer as its run does; nothing was exported"):
+        export_savedmodel(
+            classifier, other, TASKS, tmp_path / "x", images=images[:3], answers=answers[:3]
+        )
+    assert not list(tmp_path.iterdir())
+
+
+def _serve(folder: Path, classifier: Any, images_by: Any, bytes_by: Any) -> Path:
+    """Writes a SavedModel whose signatures are given; each returns probabilities and labels."""
+    archive = keras.export.ExportArchive()
+    archive.track(classifier)
+    pixels = tf.TensorSpec((None, None, None, 3), tf.uint8, name="images")
+    archive.add_endpoint("serving_default", images_by, [pixels])
+    content = tf.TensorSpec((None,), tf.string, name="image_bytes")
+    archive.add_endpoint("serving_bytes", bytes_by, [content])
+    archive.write_out(str(folder), verbose=False)
+    return folder
+
+
+@pytest.mark.parametrize(
+    ("labels", "shift", "message"),
+    [
+        (
+            NAMES[::-1],
+            0,
+            r"names another class than its probabilities say; expected '.*' for .*0\.jpg; received",
+        ),
+        (
+            NAMES,
+            8,
+            r"within 1e-05; received .* apart by serving_default, most for .*\.(jpg|png|bmp|gif)",
+        ),
+    ],
+    ids=["labels in another order", "decoded images answered otherwise"],
+)
+def test_gate_asks_both_signatures_for_probabilities_and_labels(
+    labels: list[str],
+    shift: int,
+    message: str,
+    classifier: Any,
+    images: list[Path],
+    answers: np.ndarray,
+    tmp_path: Path,
+) -> None:
+    spec = tf.TensorSpec((32, 32, 3), tf.uint8)
+
+    def answer(batch: Any) -> dict[str, Any]:
+        probabilities = classifier(tf.cast(batch, tf.float32), training=False)
+        scores, indices = tf.math.top_k(probabilities, 5)
+        top_labels = tf.gather(tf.constant(labels), indices)
+        return {"probabilities": probabilities, "top_scores": scores, "top_labels": top_labels}
+
+    folder = _serve(
+        tmp_path / "model",
+        classifier,
+        lambda images: answer(
+            tf.map_fn(TRANSFORM.fit_image, images // 2 + shift, fn_output_signature=spec)
+            if shift
+            else tf.map_fn(TRANSFORM.fit_image, images, fn_output_signature=spec)
+        ),
+        lambda image_bytes: answer(tf.map_fn(TRANSFORM, image_bytes, fn_output_signature=spec)),
+    )
+    with pytest.raises(ExportError, match=message):
+        check_savedmodel(folder, images[:3], answers[:3], TASKS)
+
+
+def test_empty_batch_has_empty_answers(exported: Path) -> None:
+    signatures = tf.saved_model.load(str(exported)).signatures
+    by_bytes = signatures["serving_bytes"](image_bytes=tf.constant([], tf.string))
+    by_pixels = signatures["serving_default"](images=tf.zeros((0, 40, 50, 3), tf.uint8))
+    for answer in (by_bytes, by_pixels):
+        shapes = {name: tuple(value.shape) for name, value in answer.items()}
+        assert shapes == {"probabilities": (0, 7), "top_labels": (0, 5), "top_scores": (0, 5)}
+
+
+@pytest.mark.parametrize(
+    ("name", "message"),
+    [
+        ("a\nb", r"the class 'a\\nb' does not fit a line of labels\.txt"),
+        ("a\rb", r"the class 'a\\rb' does not fit a line of labels\.txt"),
+        ("\udcff", r"cannot be written as UTF-8: surrogates not allowed; received '\\udcff'"),
+    ],
+)
+def test_class_name_that_no_line_holds_is_refused(
+    name: str, message: str, classifier: Any, tmp_path: Path
+) -> None:
+    with pytest.raises(ExportError, match=message):
+        write_savedmodel(classifier, TRANSFORM, classes([*NAMES[:6], name]), tmp_path / "x")
+    assert not list(tmp_path.iterdir())
+
+
+def test_next_version_is_the_highest_plus_one(tmp_path: Path) -> None:
+    assert next_version(tmp_path / "new") == tmp_path / "new" / "1"
+    for name in ("1", "7", "²", "notes", ".8.part"):
+        (tmp_path / name).mkdir()
+    assert next_version(tmp_path) == tmp_path / "8"
+    (tmp_path / "9").write_text("a file")
+    with pytest.raises(RunError, match=r"9 is a file; expected a folder"):
+        next_version(tmp_path)
+    with pytest.raises(RunError, match="9 is a file; expected a folder to write into"):
+        next_version(tmp_path / "9")
+
+
+def test_model_that_does_not_load_is_an_error_in_one_line(
+    images: list[Path], answers: np.ndarray, tmp_path: Path
+) -> None:
+    (tmp_path / "saved_model.pb").write_bytes(b"not a model")
+    with pytest.raises(ExportError, match="does not load and answer in a fresh process") as caught:
+        check_savedmodel(tmp_path, images[:1], answers[:1], TASKS)
+    assert "\n" not in str(caught.value)
+
+
+def test_transform_inside_the_graph_is_the_one_outside() -> None:
+    # Guards the claim on its own: the same bits through tf.function and eagerly.
+    rng = np.random.default_rng(1)
+    file = io.BytesIO()
+    Image.fromarray(rng.integers(0, 256, (47, 61, 3)).astype(np.uint8)).save(file, "JPEG")
+    content = tf.constant(file.getvalue())
+    np.testing.assert_array_equal(tf.function(TRANSFORM)(content), TRANSFORM(content))

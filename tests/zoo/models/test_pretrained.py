@@ -1,0 +1,98 @@
+"""Shipped networks: the file is the one its card describes, and answers as it always did."""
+
+from __future__ import annotations
+
+import io
+import subprocess
+import sys
+import tarfile
+import tomllib
+import zipfile
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from pipelines.recipe.recipe import Recipe
+from zoo.backbones import WEIGHTS, Weights, build_backbone
+from zoo.files import sha256_of
+from zoo.models.pretrained import load_pretrained
+from zoo.weights.archive import read_card
+from zoo.weights.fetch import fetch
+
+SHIPPED = [row for row in WEIGHTS.values() if row.shipped]
+FOLDER = Path(__file__).parents[3] / "zoo" / "pretrained"
+
+# Sums of the features of one fixed image. They may change only together with a file,
+# when a network is trained anew; never to make a test pass after a change of code.
+GOLDEN = {
+    "micro_resnet_s.cifar10": 532.1042,
+    "micro_resnet_m.cifar10": 785.9936,
+    "micro_resnet_l.cifar10": 1390.3058,
+}
+
+
+def test_three_sizes_are_shipped() -> None:
+    assert [row.name for row in SHIPPED] == list(GOLDEN)
+
+
+@pytest.mark.parametrize("row", SHIPPED, ids=lambda row: row.name)
+def test_file_is_that_of_the_row_and_small(row: Weights) -> None:
+    path = fetch(row)
+    assert sha256_of(path) == row.sha256
+    assert path.stat().st_size < 5_000_000
+
+
+@pytest.mark.parametrize("row", SHIPPED, ids=lambda row: row.name)
+def test_forward_pass_is_what_it_was(row: Weights) -> None:
+    image = (np.arange(32 * 32 * 3) * 37 % 256).reshape(1, 32, 32, 3) / 127.5 - 1
+    features = np.asarray(build_backbone(row.name, 32)(image.astype(np.float32)))
+    assert features.sum(dtype=np.float64) == pytest.approx(GOLDEN[row.name], rel=1e-4)
+
+
+@pytest.mark.parametrize("row", SHIPPED, ids=lambda row: row.name)
+def test_card_row_and_recipe_say_the_same(row: Weights) -> None:
+    card = read_card(fetch(row))
+    page = (FOLDER / f"{row.name}.md").read_text(encoding="utf-8")
+    assert row.top1 == pytest.approx(card.accuracy, abs=1e-9)
+    for text in (row.sha256, f"{card.accuracy:.4f}", row.license, "Limits", "zoo pretrain"):
+        assert text in page
+    recipe = Recipe.from_toml(FOLDER / f"{row.name}.toml").completed()
+    kept = Recipe.from_settings(tomllib.loads(card.recipe)).completed()
+    assert recipe == kept.model_copy(update={"seed": recipe.seed})
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("row", SHIPPED, ids=lambda row: row.name)
+def test_accuracy_is_that_of_the_card(row: Weights, shared: Path) -> None:
+    from PIL import Image
+
+    classifier, card = load_pretrained(fetch(row))
+    images, labels = [], []
+    with tarfile.open(shared / "data" / "cifar10.tar.gz") as archive:
+        for member in archive:
+            parts = Path(member.name).parts
+            # Every fifth image of the test split.
+            if parts[-3:-2] == ("test",) and member.isfile() and int(Path(parts[-1]).stem) % 5 == 0:
+                file = archive.extractfile(member)
+                assert file is not None
+                images.append(np.asarray(Image.open(io.BytesIO(file.read())).convert("RGB")))
+                labels.append(card.class_names.index(parts[-2]))
+    assert len(images) == 2000
+    answers = classifier.predict(np.stack(images).astype(np.float32), verbose=0).argmax(axis=1)
+    # Three standard deviations of 2,000 draws without replacement from 10,000.
+    spread = 3 * np.sqrt(card.accuracy * (1 - card.accuracy) / 2000 * 0.8)
+    assert np.mean(answers == labels) == pytest.approx(card.accuracy, abs=spread)
+
+
+@pytest.mark.slow
+def test_wheel_holds_the_files(tmp_path: Path) -> None:
+    command = [sys.executable, "-m", "pip", "wheel", "--quiet", "--no-deps", "--no-build-isolation"]
+    root = FOLDER.parents[1]
+    subprocess.run([*command, "--wheel-dir", str(tmp_path), str(root)], check=True)
+    (wheel,) = tmp_path.glob("*.whl")
+    with zipfile.ZipFile(wheel) as archive:
+        names = set(archive.namelist())
+    for row in SHIPPED:
+        for ending in ("npz", "md", "toml"):
+            assert f"zoo/pretrained/{row.name}.{ending}" in names

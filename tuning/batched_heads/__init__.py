@@ -1,0 +1,1 @@
+"""Heads of one shape, trained side by side in batched matrix products."""

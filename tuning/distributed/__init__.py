@@ -1,0 +1,1 @@
+"""A search on several processes: chief, workers, leases and their protocol."""

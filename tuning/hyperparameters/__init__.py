@@ -1,0 +1,1 @@
+"""Hyperparameter search: spaces, oracles, trials, folds and the journal."""

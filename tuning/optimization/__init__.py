@@ -1,0 +1,1 @@
+"""Optimization: optimizers, schedules, penalties, losses and gradient clipping."""

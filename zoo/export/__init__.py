@@ -1,0 +1,1 @@
+"""Export to SavedModel, and the gate it has to pass."""

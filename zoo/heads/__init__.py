@@ -1,0 +1,1 @@
+"""Classification heads: layers, activations and initializers."""

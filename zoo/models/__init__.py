@@ -1,0 +1,1 @@
+"""Keras models: a backbone with a head, several heads, or a decoder."""

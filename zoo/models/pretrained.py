@@ -1,0 +1,32 @@
+"""Pretrained classifiers: a network of this project with the top it was trained with."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+from zoo.errors import WeightsError
+from zoo.heads.head import HeadConfig
+from zoo.models.classifier import build_classifier
+from zoo.weights.archive import Card, assign_weights, read_archive
+
+
+def load_pretrained(path: Path) -> tuple[Any, Card]:
+    """Builds the classifier a file holds, top included.
+
+    Raises:
+        WeightsError: It is no such file, or was trained without labels.
+    """
+    card, arrays = read_archive(path)
+    if not card.class_names:
+        raise WeightsError(
+            f"{path} was trained without labels, so it answers nothing",
+            expected="a network with a top",
+            mend=f"train one on it: zoo train DATA --backbone {path} --out RUN",
+        )
+    classifier = build_classifier(
+        card.backbone, card.preprocessing.size, HeadConfig(), len(card.class_names), frozen=True
+    )
+    assign_weights(classifier.get_layer(card.backbone), arrays, path)
+    assign_weights(classifier.get_layer("logits"), arrays, path, "logits")
+    return classifier, card

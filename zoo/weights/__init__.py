@@ -1,0 +1,1 @@
+"""Weight files: table rows, location, download, verification and the project's own format."""
