@@ -16,7 +16,7 @@ from pipelines.runtime.devices import quiet_start
 from pipelines.sources.catalogue import describe
 from pipelines.sources.evaluation_set import EvaluationSet, open_evaluation_set
 from pipelines.sources.source import Examples
-from pipelines.storage.run_folder import Run
+from pipelines.storage.run_folder import RunFolder
 from zoo.backbones import WEIGHTS, resolve
 from zoo.errors import DataError
 from zoo.models.pretrained import load_pretrained
@@ -29,7 +29,7 @@ SPLITS = ("train", "val", "test")
 
 
 def evaluate(
-    model: Run | str | Path, data: str | Path, *, split: str = "", picture: str | Path = ""
+    model: RunFolder | str | Path, data: str | Path, *, split: str = "", picture: str | Path = ""
 ) -> dict[str, Any]:
     """Measures a model on labeled images.
 
@@ -82,7 +82,7 @@ def evaluate(
 
 
 def _choose(
-    found: EvaluationSet, recipe: Recipe, run: Run | None, split: str
+    found: EvaluationSet, recipe: Recipe, run: RunFolder | None, split: str
 ) -> dict[str, Examples]:
     """Returns the splits to measure."""
     if run is not None:
@@ -109,7 +109,7 @@ def _choose(
     return chosen
 
 
-def _as_trained(found: EvaluationSet, recipe: Recipe, run: Run) -> EvaluationSet:
+def _as_trained(found: EvaluationSet, recipe: Recipe, run: RunFolder) -> EvaluationSet:
     """Returns a run's own images divided as training did it, and others as they are."""
     recorded = {name: run.digests(name) for name in SPLITS}
     known = frozenset[str]().union(*recorded.values())
@@ -139,10 +139,10 @@ def _same_place(data: str, source: str) -> bool:
     )
 
 
-def _open(model: Run | str | Path) -> tuple[Any, Recipe, tuple[Task, ...], Run | None]:
+def _open(model: RunFolder | str | Path) -> tuple[Any, Recipe, tuple[Task, ...], RunFolder | None]:
     """Returns a model, the recipe it was trained by, what it is asked, and its run."""
-    if isinstance(model, Run) or os.path.isfile(Path(model) / "recipe.toml"):
-        run = model if isinstance(model, Run) else Run.open(model)
+    if isinstance(model, RunFolder) or os.path.isfile(Path(model) / "recipe.toml"):
+        run = model if isinstance(model, RunFolder) else RunFolder.open(model)
         with quiet_start():
             return run.load_model(), run.recipe, run.tasks, run
     name = str(model)
@@ -155,4 +155,4 @@ def _open(model: Run | str | Path) -> tuple[Any, Recipe, tuple[Task, ...], Run |
         recipe = Recipe.from_settings(tomllib.loads(card.recipe))
         return network, recipe, classes(card.class_names), None
     # Says what is wrong with the path.
-    return _open(Run.open(model))
+    return _open(RunFolder.open(model))

@@ -16,7 +16,7 @@ from pipelines.recipe.compatibility import check_devices, check_steps
 from pipelines.recipe.recipe import Recipe
 from pipelines.runtime.devices import Devices
 from pipelines.sources.source import Source
-from pipelines.storage.run_folder import Run
+from pipelines.storage.run_folder import RunFolder
 from pipelines.training.data_statistics import fit_normalization, fit_stem, spread
 from pipelines.training.feeds import ImageFeed
 from pipelines.training.loop import Epochs
@@ -66,7 +66,7 @@ def pretrain_autoencoder(data: str | Path, recipe: Recipe, out: Path, *, resume:
     return pretrain_unlabeled(data, recipe, out, _fit, resume=resume)
 
 
-def _fit(run: Run, recipe: Recipe, source: Source, devices: Devices) -> Restored:
+def _fit(run: RunFolder, recipe: Recipe, source: Source, devices: Devices) -> Restored:
     """Trains the autoencoder; returns its backbone and what it restores."""
     places = num_places(source.train.labels, recipe.train.oversample)
     steps = steps_per_epoch(places, recipe.input.batch_size, devices.num_replicas)

@@ -5,13 +5,13 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
-from pipelines.storage.run_folder import Run
+from pipelines.storage.run_folder import RunFolder
 from zoo.backbones import resolve
 from zoo.files import sha256_of, write_text
 from zoo.weights.archive import Card, write_pretrained
 
 
-def write_backbone(run: Run, network: Any, top: Any = None, **figures: Any) -> Path:
+def write_backbone(run: RunFolder, network: Any, top: Any = None, **figures: Any) -> Path:
     """Writes the file that others start from, and a page about it.
 
     Args:

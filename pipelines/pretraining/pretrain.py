@@ -2,8 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Mapping
 from pathlib import Path
 
+from pipelines.pretraining.autoencoder import pretrain_autoencoder
+from pipelines.pretraining.rbm import pretrain_rbm
+from pipelines.pretraining.supervised import pretrain_supervised
 from pipelines.recipe.pretraining import METHODS
 from pipelines.recipe.recipe import Recipe
 from zoo.errors import RecipeError
@@ -55,4 +59,12 @@ def pretrain(
             f"input.normalization = {recipe.input.normalization!r}",
             mend="start from the preset: leave --recipe out",
         )
-    return method.pretrain(data, recipe, Path(out), resume)
+    return _JOBS[method.name](data, recipe, Path(out), resume=resume)
+
+
+_JOBS: Mapping[str, Callable[..., Path]] = {
+    "supervised": pretrain_supervised,
+    "autoencoder": pretrain_autoencoder,
+    "rbm": pretrain_rbm,
+}
+"""The job of each row of METHODS."""

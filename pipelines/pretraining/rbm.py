@@ -14,7 +14,7 @@ from pipelines.pretraining.unlabeled import Restored, pretrain_unlabeled
 from pipelines.recipe.recipe import Recipe
 from pipelines.runtime.devices import Devices
 from pipelines.sources.source import Examples, Source
-from pipelines.storage.run_folder import Run
+from pipelines.storage.run_folder import RunFolder
 from pipelines.training.loop import load_checkpoint
 from tuning.boltzmann_machines import BoltzmannStack
 from zoo.backbones import BACKBONES, build_backbone, resolve
@@ -63,7 +63,7 @@ def pretrain_rbm(data: str | Path, recipe: Recipe, out: Path, *, resume: bool) -
     return pretrain_unlabeled(data, recipe, out, _fit, resume=resume)
 
 
-def _fit(run: Run, recipe: Recipe, source: Source, devices: Devices) -> Restored:
+def _fit(run: RunFolder, recipe: Recipe, source: Source, devices: Devices) -> Restored:
     """Trains the machines; returns the network made of them and what they restore."""
     row, _ = resolve(recipe.backbone.name)
     network = build_backbone(recipe.backbone.name, recipe.input.size)

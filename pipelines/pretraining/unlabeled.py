@@ -17,7 +17,7 @@ from pipelines.pretraining.model_card import write_backbone
 from pipelines.recipe.recipe import Recipe
 from pipelines.runtime.devices import Devices, prepare_devices, quiet_start
 from pipelines.sources.source import Examples, Source
-from pipelines.storage.run_folder import Run
+from pipelines.storage.run_folder import RunFolder
 from pipelines.training.prepare import claim_run, open_images
 from zoo.weights.archive import round_kernels
 
@@ -40,7 +40,7 @@ class Restored:
     fit_s: float
 
 
-Fit = Callable[[Run, Recipe, Source, Devices], Restored]
+Fit = Callable[[RunFolder, Recipe, Source, Devices], Restored]
 
 
 def pretrain_unlabeled(

@@ -1,21 +1,14 @@
-"""METHODS: ways to train a backbone before its task is known."""
+"""The section `pretraining` of a recipe, and METHODS, the ways to pretrain a backbone."""
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from dataclasses import dataclass
-from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import Annotated
 
 from pydantic import Field, field_validator
 
 from zoo.config import Config
 from zoo.table import Table
-
-if TYPE_CHECKING:
-    from pipelines.recipe.recipe import Recipe
-
-Job = Callable[[str | Path, "Recipe", Path, bool], Path]
 
 
 @dataclass(frozen=True)
@@ -27,8 +20,6 @@ class Method:
         summary: What it learns from, and when to use it.
         preset: The preset of recipes that suits it.
         labeled: Whether it needs two classes or more; otherwise labels are not read.
-        pretrain: Maps DATA, a recipe, the run's directory and whether to resume to the
-            file written; loads what it needs when it is called.
         paper: Authors, year and address.
     """
 
@@ -36,26 +27,7 @@ class Method:
     summary: str
     preset: str
     labeled: bool
-    pretrain: Job
     paper: str
-
-
-def _supervised(data: str | Path, recipe: Recipe, out: Path, resume: bool) -> Path:
-    from pipelines.pretraining.supervised import pretrain_supervised
-
-    return pretrain_supervised(data, recipe, out, resume=resume)
-
-
-def _autoencoder(data: str | Path, recipe: Recipe, out: Path, resume: bool) -> Path:
-    from pipelines.pretraining.autoencoder import pretrain_autoencoder
-
-    return pretrain_autoencoder(data, recipe, out, resume=resume)
-
-
-def _rbm(data: str | Path, recipe: Recipe, out: Path, resume: bool) -> Path:
-    from pipelines.pretraining.rbm import pretrain_rbm
-
-    return pretrain_rbm(data, recipe, out, resume=resume)
 
 
 METHODS: Table[Method] = Table(
@@ -66,7 +38,6 @@ METHODS: Table[Method] = Table(
             "by the labels of a larger set; the usual way",
             preset="pretrain",
             labeled=True,
-            pretrain=_supervised,
             paper="Yosinski et al., 2014, https://arxiv.org/abs/1411.1792",
         ),
         Method(
@@ -74,7 +45,6 @@ METHODS: Table[Method] = Table(
             "without labels: restores images from noisy ones with parts hidden; any backbone",
             preset="pretrain_autoencoder",
             labeled=False,
-            pretrain=_autoencoder,
             paper="Vincent et al., 2008, https://doi.org/10.1145/1390156.1390294",
         ),
         Method(
@@ -82,7 +52,6 @@ METHODS: Table[Method] = Table(
             "without labels: restricted Boltzmann machines, layer on layer; deep_belief_network",
             preset="pretrain_rbm",
             labeled=False,
-            pretrain=_rbm,
             paper="Hinton, Osindero and Teh, 2006, https://doi.org/10.1162/neco.2006.18.7.1527",
         ),
     ],

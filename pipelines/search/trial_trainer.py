@@ -14,7 +14,7 @@ from pipelines.recipe.recipe import Recipe
 from pipelines.runtime.devices import Devices
 from pipelines.sources.evaluation_set import join_examples
 from pipelines.sources.source import Source
-from pipelines.storage.run_folder import Run
+from pipelines.storage.run_folder import RunFolder
 from pipelines.training.feeds import FeatureFeed, class_weights_of, order_of
 from pipelines.training.trainer import Fitting
 from tuning.batched_heads.head_spec import HeadSpec, shape_of
@@ -144,7 +144,7 @@ class TrialTrainer:
         for number, division in enumerate(self.divisions, start=1):
             of = f", fold {number} of {len(self.divisions)}" if len(self.divisions) > 1 else ""
             logger.info(f"trial {trial.id}{of}")
-            run = Run(folder / str(number))
+            run = RunFolder(folder / str(number))
             try:
                 job = Fitting(run, recipe, division, self.devices, stop_after=trial.epochs)
                 job.compute_features()
@@ -216,7 +216,7 @@ class TrialTrainer:
         if self.engine != "auto":
             features = recipe.features.model_copy(update={"engine": self.engine})
             recipe = recipe.model_copy(update={"features": features})
-        job = Fitting(Run(self.scratch / "features"), recipe, division, self.devices)
+        job = Fitting(RunFolder(self.scratch / "features"), recipe, division, self.devices)
         if job.features is None:
             raise ValueError("This recipe does not train from features.")
         for split in ("train", "val"):

@@ -17,7 +17,8 @@ from pipelines.search.reports import reporting
 from pipelines.search.roles import ORACLE_IP, TUNER_ID, Role, role
 from pipelines.search.trial_trainer import TrialTrainer
 from pipelines.search.workers import LocalWorkers
-from pipelines.storage.run_folder import Run
+from pipelines.serving.run import Run
+from pipelines.storage.run_folder import RunFolder
 from pipelines.training.train import train_on
 from tuning.distributed.chief import Chief
 from tuning.distributed.protocol import Address
@@ -79,7 +80,7 @@ def tune(
     started = time.perf_counter()
     me = role()
     _check_role(me, workers)
-    run = Run(Path(out))
+    run = RunFolder(Path(out))
     begun = claim_search(run.path, resume=resume)
     job = SearchJob.prepare(
         data,
@@ -96,7 +97,7 @@ def tune(
     journal = Journal(run.path / FOLDER / "journal.json", job.fingerprint)
     if run.finished:
         logger.info(f"{run.path} is finished already")
-        return run
+        return Run(run.path)
     logger.info(f"searching {', '.join(searched.domains)}")
     trainer = job.build_trainer(run.path / FOLDER / "trials")
     if not begun:
@@ -156,7 +157,7 @@ def tune(
     with reporting(run.path, told):
         train_on(run, chosen, job.source, job.devices, started=time.perf_counter(), alone=False)
     save(earlier_s + time.perf_counter() - started)
-    return run
+    return Run(run.path)
 
 
 class Objective:
@@ -213,7 +214,7 @@ def _serve(
     search: Search,
     fingerprint: Mapping[str, str],
     report: _Progress,
-    run: Run,
+    run: RunFolder,
     me: Role | None,
     workers: int,
 ) -> None:

@@ -13,7 +13,7 @@ from pipelines.runtime.devices import quiet_start
 from pipelines.runtime.output_paths import check_destination
 from pipelines.sources.catalogue import open_source
 from pipelines.sources.source import Examples, Source
-from pipelines.storage.run_folder import Run
+from pipelines.storage.run_folder import RunFolder
 from zoo.errors import DataError, InputError, RunError
 from zoo.export.savedmodel import export_savedmodel, next_version
 from zoo.export.signatures import TOLERANCE
@@ -21,7 +21,7 @@ from zoo.export.signatures import TOLERANCE
 logger = logging.getLogger(__name__)
 
 
-def export(run: Run | str | Path, to: str | Path, *, data: str = "") -> Path:
+def export(run: RunFolder | str | Path, to: str | Path, *, data: str = "") -> Path:
     """Writes a run's model as `to`/VERSION and proves it on the validation files.
 
     Args:
@@ -40,7 +40,7 @@ def export(run: Run | str | Path, to: str | Path, *, data: str = "") -> Path:
         ExportError: The exported model does not answer as the run does; then
             nothing is left behind.
     """
-    run = run if isinstance(run, Run) else Run.open(run)
+    run = run if isinstance(run, RunFolder) else RunFolder.open(run)
     to = Path(to)
     _check_to(to)
     recipe = run.recipe
@@ -76,7 +76,7 @@ def _check_to(to: Path) -> None:
     check_destination(next_version(to), "--to")
 
 
-def _open_images(run: Run, data: str, to: Path) -> Source:
+def _open_images(run: RunFolder, data: str, to: Path) -> Source:
     """Reads the images a run was validated on, and checks that they are those."""
     recipe = run.recipe
     try:

@@ -13,7 +13,7 @@ import numpy as np
 import numpy.typing as npt
 
 from pipelines.runtime.devices import quiet_start
-from pipelines.storage.run_folder import Run
+from pipelines.storage.run_folder import RunFolder
 from zoo.errors import DataError, RunError
 from zoo.tasks import Task, classes, unpack
 
@@ -169,7 +169,7 @@ def _open(path: Path) -> tuple[_Ask, tuple[Task, ...]]:
         if versions:
             return _open_savedmodel(max(versions, key=lambda folder: int(folder.name)))
         if os.path.isfile(path / "recipe.toml"):
-            return _open_run(Run.open(path))
+            return _open_run(RunFolder.open(path))
         received = "a folder of another kind"
     raise RunError(
         f"{path} is no model",
@@ -178,7 +178,7 @@ def _open(path: Path) -> tuple[_Ask, tuple[Task, ...]]:
     )
 
 
-def _open_run(run: Run) -> tuple[_Ask, tuple[Task, ...]]:
+def _open_run(run: RunFolder) -> tuple[_Ask, tuple[Task, ...]]:
     model, preprocessing, tasks = run.load_model(), run.recipe.input.preprocessing, run.tasks
 
     def ask(encoded: list[bytes]) -> Mapping[str, npt.NDArray[np.float32]]:

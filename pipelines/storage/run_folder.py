@@ -1,4 +1,4 @@
-"""Run: the directory a training job fills, read and written whole or not at all."""
+"""Run folder: the files of a training job, each written whole or not at all."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ import zipfile
 import zlib
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any, Self
 
 import numpy as np
 
@@ -19,14 +19,10 @@ from zoo.errors import RunError
 from zoo.files import replacing, write_json, write_text
 from zoo.tasks import Task, classes
 
-if TYPE_CHECKING:
-    from pipelines.serving.predict import Prediction
-
-
 FOUND_PICTURE, FOUND_TABLE = "find_lr.png", "find_lr.csv"
 
 
-class Run:
+class RunFolder:
     """A training job's directory.
 
     recipe.toml, labels.json, images.json, metrics.json, history.csv, model.keras,
@@ -41,7 +37,7 @@ class Run:
         self.path = Path(path)
 
     @classmethod
-    def claim(cls, path: Path, *, resume: bool) -> Run:
+    def claim(cls, path: Path, *, resume: bool) -> Self:
         """Checks that a directory is free for a run, or holds one to go on with.
 
         Writes nothing: what can still go wrong must not leave a directory behind.
@@ -122,7 +118,7 @@ class Run:
             leftover.unlink()
 
     @classmethod
-    def open(cls, path: str | Path) -> Run:
+    def open(cls, path: str | Path) -> Self:
         """Opens a finished run.
 
         Raises:
@@ -312,18 +308,6 @@ class Run:
                 received=str(error)[:120],
                 mend="choose another --out and start again",
             ) from error
-
-    def predict(self, images: Sequence[str | Path], top: int = 5) -> list[Prediction]:
-        """Classifies image files; see `pipelines.serving.predict.predict`."""
-        from pipelines.serving.predict import predict
-
-        return predict(self.path, images, top=top)
-
-    def export(self, to: str | Path, *, data: str = "") -> Path:
-        """Writes a proven SavedModel; see `pipelines.serving.export.export`."""
-        from pipelines.serving.export import export
-
-        return export(self, to, data=data)
 
 
 def _flat(settings: Mapping[str, Any], prefix: str = "") -> Iterator[tuple[str, Any]]:

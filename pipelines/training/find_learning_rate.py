@@ -9,7 +9,7 @@ from pipelines.recipe.recipe import Recipe
 from pipelines.runtime.devices import prepare_devices, quiet_start
 from pipelines.runtime.output_paths import check_destination
 from pipelines.sources.catalogue import open_source, preset_of
-from pipelines.storage.run_folder import FOUND_PICTURE, FOUND_TABLE, Run
+from pipelines.storage.run_folder import FOUND_PICTURE, FOUND_TABLE, RunFolder
 from pipelines.training.trainer import Fitting
 from tuning.learning_rate_finder import RateCurve, try_rates
 from tuning.optimization.optimizers import OPTIMIZERS
@@ -54,7 +54,7 @@ def find_learning_rate(
     )
     logger.info(f"trying learning rates on {devices.description}")
     # A run of its own, which is never begun: a finished one in `out` stays as it is.
-    job = Fitting(Run(folder / "find_lr"), recipe, source, devices)
+    job = Fitting(RunFolder(folder / "find_lr"), recipe, source, devices)
     with devices.scope():
         feed = job.compile_phase(job.phases[0])
     full_batch = OPTIMIZERS[recipe.optimizer.name].full_batch

@@ -9,7 +9,7 @@ from typing import Any
 
 from pipelines.recipe.recipe import Recipe
 from pipelines.sources.source import Source
-from pipelines.storage.run_folder import Run
+from pipelines.storage.run_folder import RunFolder
 from tuning.early_stopping import EarlyStopping, validated_epochs
 from tuning.reduce_on_plateau import Plateau
 from tuning.weight_averaging import validating_averages, weights_to_keep
@@ -34,7 +34,7 @@ class Epochs:
 
     def __init__(
         self,
-        run: Run,
+        run: RunFolder,
         recipe: Recipe,
         source: Source,
         in_words: Callable[[Mapping[str, Any], str], str],
@@ -158,7 +158,7 @@ class Epochs:
         self.run.save_checkpoint(state, arrays)
 
 
-def load_checkpoint(run: Run, source: Source) -> tuple[dict[str, Any], dict[str, Any]] | None:
+def load_checkpoint(run: RunFolder, source: Source) -> tuple[dict[str, Any], dict[str, Any]] | None:
     """Returns the state and the arrays that a run last saved, or None.
 
     Args:

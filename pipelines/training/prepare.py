@@ -8,14 +8,14 @@ from pathlib import Path
 from pipelines.recipe.recipe import Recipe
 from pipelines.sources.catalogue import describe, kind_of, open_source, preset_of
 from pipelines.sources.source import Source
-from pipelines.storage.run_folder import Run
+from pipelines.storage.run_folder import RunFolder
 
 logger = logging.getLogger(__name__)
 
 
 def claim_run(
     data: str | Path, recipe: Recipe | None, out: str | Path, *, resume: bool
-) -> tuple[Run, Recipe]:
+) -> tuple[RunFolder, Recipe]:
     """Checks that a job can be done where it is to be, and writes nothing.
 
     Args:
@@ -32,7 +32,7 @@ def claim_run(
         RecipeError: The recipe does not fit itself.
         RunError: `out` is taken, or was made by another recipe.
     """
-    run = Run.claim(Path(out), resume=resume)
+    run = RunFolder.claim(Path(out), resume=resume)
     if recipe is None:
         resumable = resume and run.recipe_file.is_file()
         recipe = run.recipe if resumable else Recipe.preset(preset_of(str(data)))

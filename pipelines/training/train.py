@@ -12,9 +12,10 @@ from pipelines.evaluation.metrics import measure_tasks
 from pipelines.recipe.pretraining import METHODS
 from pipelines.recipe.recipe import Recipe
 from pipelines.runtime.devices import Devices, prepare_devices, quiet_start
+from pipelines.serving.run import Run
 from pipelines.sources.evaluation_set import join_examples
 from pipelines.sources.source import Source
-from pipelines.storage.run_folder import Run
+from pipelines.storage.run_folder import RunFolder
 from pipelines.training.agreement import answer_splits
 from pipelines.training.prepare import claim_run, open_images
 from pipelines.training.trainer import Fitting
@@ -61,24 +62,25 @@ def train(
     run, recipe = claim_run(data, recipe, out, resume=resume)
     if run.finished:
         logger.info(f"{run.path} is finished already")
-        return run
+        return Run(run.path)
     with quiet_start():
         devices = prepare_devices(recipe.device)
     source = open_images(recipe, data or recipe.data.source)
     logger.info(f"augmentation {recipe.augment}")
     logger.info(f"training on {devices.description}")
-    return train_on(run, recipe, source, devices, started=started)
+    train_on(run, recipe, source, devices, started=started)
+    return Run(run.path)
 
 
 def train_on(
-    run: Run,
+    run: RunFolder,
     recipe: Recipe,
     source: Source,
     devices: Devices,
     *,
     started: float,
     alone: bool = True,
-) -> Run:
+) -> None:
     """Trains on images that were read already, and measures what came of it.
 
     Args:
@@ -89,9 +91,6 @@ def train_on(
         started: When the job began, by `time.perf_counter`.
         alone: Whether no other process writes into the run; then what a killed one left
             half-written there is removed.
-
-    Returns:
-        The finished run.
 
     Raises:
         RecipeError: The recipe does not fit the data.
@@ -128,4 +127,3 @@ def train_on(
     metrics["images"] = {name: len(examples) for name, examples in source.splits.items()}
     metrics["images"]["skipped"] = len(source.skipped)
     run.save_metrics(metrics)
-    return run

@@ -12,7 +12,7 @@ from pipelines.recipe.compatibility import check_devices, check_steps
 from pipelines.recipe.recipe import Recipe
 from pipelines.runtime.devices import Devices
 from pipelines.sources.source import Source
-from pipelines.storage.run_folder import Run
+from pipelines.storage.run_folder import RunFolder
 from pipelines.training.data_statistics import fit_normalization, fit_stem
 from pipelines.training.feeds import FeatureFeed, Feed, ImageFeed
 from pipelines.training.loop import Epochs
@@ -52,7 +52,13 @@ class Fitting:
     """
 
     def __init__(
-        self, run: Run, recipe: Recipe, source: Source, devices: Devices, *, stop_after: int = 0
+        self,
+        run: RunFolder,
+        recipe: Recipe,
+        source: Source,
+        devices: Devices,
+        *,
+        stop_after: int = 0,
     ) -> None:
         self.run, self.recipe, self.source, self.devices = run, recipe, source, devices
         self.stop_after = stop_after

@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from pipelines.evaluation.evaluate import evaluate
-from pipelines.storage.run_folder import Run
+from pipelines.serving.run import Run
 
 
 @pytest.mark.slow

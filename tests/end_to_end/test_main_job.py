@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 
 from pipelines.cli.main import run_command
-from pipelines.storage.run_folder import Run
+from pipelines.serving.run import Run
 
 
 @pytest.fixture(scope="module")

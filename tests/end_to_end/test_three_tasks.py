@@ -11,8 +11,8 @@ import tensorflow as tf
 
 from pipelines.cli.main import run_command
 from pipelines.evaluation.predictions import answer
+from pipelines.serving.run import Run
 from pipelines.sources.catalogue import open_source
-from pipelines.storage.run_folder import Run
 
 # As the README has it. A mirrored texture is turned the other way, so none is mirrored.
 RECIPE = """

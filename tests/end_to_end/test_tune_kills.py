@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from pipelines.storage.run_folder import Run
+from pipelines.serving.run import Run
 from tests.support.tiny import TINY
 
 SPACE: dict[str, Any] = {

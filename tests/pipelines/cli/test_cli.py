@@ -16,7 +16,7 @@ from PIL import Image
 
 from pipelines.cli.main import run_command
 from pipelines.cli.tables import LISTINGS
-from pipelines.storage.run_folder import Run
+from pipelines.serving.run import Run
 from zoo.backbones import WEIGHTS
 
 ZOO = [sys.executable, "-c", "from pipelines.cli.main import main; main()"]

@@ -19,11 +19,11 @@ from pipelines.evaluation.classification import measure
 from pipelines.evaluation.evaluate import evaluate
 from pipelines.evaluation.pictures import draw_answers
 from pipelines.recipe.recipe import Recipe
+from pipelines.serving.run import Run
 from pipelines.sources.catalogue import open_source
 from pipelines.sources.config import DataConfig
 from pipelines.sources.evaluation_set import open_evaluation_set
 from pipelines.sources.source import Examples
-from pipelines.storage.run_folder import Run
 from tests.support.tiny import CLASSES, TINY, write_images
 from zoo.errors import DataError, InputError, NoImagesError, UndecodableError
 from zoo.heads.head import HeadConfig

@@ -61,7 +61,7 @@ def test_figures_of_the_card_are_those_of_the_file(pretrained: Path, tiny_folder
 
 
 def test_backbone_of_the_file_is_that_of_the_run(pretrained: Path) -> None:
-    from pipelines.storage.run_folder import Run
+    from pipelines.serving.run import Run
 
     ours = build_backbone(str(pretrained), 32)
     theirs = Run.open(pretrained.parent).load_model().get_layer("micro_resnet_s")

@@ -17,8 +17,9 @@ from pipelines.pretraining.corruption import spoil
 from pipelines.pretraining.pretrain import pretrain
 from pipelines.recipe.pretraining import METHODS, PretrainingConfig
 from pipelines.recipe.recipe import Recipe
+from pipelines.serving.run import Run
 from pipelines.sources.catalogue import open_source
-from pipelines.storage.run_folder import Run
+from pipelines.storage.run_folder import RunFolder
 from pipelines.training.train import train
 from zoo.backbones import BACKBONES, build_backbone
 from zoo.errors import DataError, RecipeError, RunError, UnknownNameError, WeightsError
@@ -134,10 +135,10 @@ def test_finished_run_is_left_as_it_is(method: str, pretrained: Path, data: str)
 def test_interrupted_run_ends_with_the_very_same_weights(
     method: str, pretrained: Path, data: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    save, written = Run.save_checkpoint, 0
+    save, written = RunFolder.save_checkpoint, 0
     stop_after = 20 if method == "rbm" else 7  # in the second layer
 
-    def save_and_stop(self: Run, state: Any, arrays: Any) -> None:
+    def save_and_stop(self: RunFolder, state: Any, arrays: Any) -> None:
         nonlocal written
         save(self, state, arrays)
         written += 1
@@ -146,7 +147,7 @@ def test_interrupted_run_ends_with_the_very_same_weights(
 
     out = tmp_path / "run"
     with monkeypatch.context() as patched:
-        patched.setattr(Run, "save_checkpoint", save_and_stop)
+        patched.setattr(RunFolder, "save_checkpoint", save_and_stop)
         with pytest.raises(KeyboardInterrupt):
             pretrain(data, _recipe(method), out=out)
     assert not (out / "pretrained.npz").exists()

@@ -15,8 +15,8 @@ from pipelines.recipe.recipe import Recipe
 from pipelines.runtime.devices import prepare_devices
 from pipelines.search.trial_trainer import TrialTrainer, divide
 from pipelines.search.tune import tune
+from pipelines.serving.run import Run
 from pipelines.sources.catalogue import open_source
-from pipelines.storage.run_folder import Run
 from pipelines.training.train import train
 from tests.support.tiny import TINY, write_images
 from tuning.hyperparameters.trial import Result, Trial

@@ -10,7 +10,7 @@ import pytest
 
 from pipelines.cli.main import run_command
 from pipelines.serving.export import export
-from pipelines.storage.run_folder import Run
+from pipelines.serving.run import Run
 from tests.support.tiny import write_images
 from zoo.errors import DataError, InputError, RunError
 

@@ -13,7 +13,7 @@ import tensorflow as tf
 from PIL import Image
 
 from pipelines.serving.predict import predict
-from pipelines.storage.run_folder import Run
+from pipelines.serving.run import Run
 from zoo.errors import DataError, RunError
 from zoo.export.savedmodel import write_savedmodel
 from zoo.heads.head import HeadConfig

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from pipelines.storage.run_folder import Run
+from pipelines.serving.run import Run
 from pipelines.training.train import train
 from zoo.errors import InputError, RunError
 

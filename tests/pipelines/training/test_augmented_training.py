@@ -10,7 +10,7 @@ import pytest
 
 from pipelines.evaluation.evaluate import evaluate
 from pipelines.recipe.recipe import Recipe
-from pipelines.storage.run_folder import Run
+from pipelines.serving.run import Run
 from pipelines.training.train import train
 from tests.pipelines.training.test_train import _same, _train_apart
 from tests.support.tiny import TINY

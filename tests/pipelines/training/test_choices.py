@@ -17,7 +17,7 @@ import pytest
 from pipelines.evaluation.evaluate import evaluate
 from pipelines.recipe.presets import HEADS
 from pipelines.recipe.recipe import Recipe
-from pipelines.storage.run_folder import Run
+from pipelines.serving.run import Run
 from pipelines.training.train import train
 from tuning.optimization.clipping import CLIPPINGS
 from tuning.optimization.losses import LOSSES

@@ -11,7 +11,7 @@ from PIL import Image
 
 from pipelines.cli.main import run_command
 from pipelines.recipe.recipe import Recipe
-from pipelines.storage.run_folder import Run
+from pipelines.serving.run import Run
 from pipelines.training.find_learning_rate import find_learning_rate
 from pipelines.training.train import train
 from tests.support.tiny import TINY

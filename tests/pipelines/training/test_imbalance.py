@@ -10,7 +10,7 @@ import pytest
 from PIL import Image
 
 from pipelines.recipe.recipe import Recipe
-from pipelines.storage.run_folder import Run
+from pipelines.serving.run import Run
 from pipelines.training.train import train
 from tests.support.tiny import TINY
 from zoo.errors import RecipeError

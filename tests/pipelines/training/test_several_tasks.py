@@ -20,8 +20,8 @@ from pipelines.pretraining.pretrain import pretrain
 from pipelines.recipe.recipe import Recipe
 from pipelines.serving.export import export
 from pipelines.serving.predict import predict
+from pipelines.serving.run import Run
 from pipelines.sources.catalogue import open_source
-from pipelines.storage.run_folder import Run
 from pipelines.training.train import train
 from tests.support.tiny import TINY
 from zoo.errors import DataError, ExportError, RecipeError, RunError

@@ -20,8 +20,8 @@ from PIL import Image
 from pipelines.evaluation.evaluate import evaluate
 from pipelines.input_pipeline.label_tensors import balanced_weights
 from pipelines.recipe.recipe import Recipe
+from pipelines.serving.run import Run
 from pipelines.sources.catalogue import open_source
-from pipelines.storage.run_folder import Run
 from pipelines.training.train import train
 from tests.support.tiny import TINY
 from zoo.errors import DataError, RecipeError, RunError, TrainingError, WeightsError
@@ -202,14 +202,15 @@ if sys.argv[4] == "2":
     tf.config.set_logical_device_configuration(cpu, [tf.config.LogicalDeviceConfiguration()] * 2)
 from pathlib import Path
 from pipelines.recipe.recipe import Recipe
-from pipelines.storage.run_folder import Run
+from pipelines.serving.run import Run
+from pipelines.storage.run_folder import RunFolder
 from pipelines.training.train import train
-save = Run.save_checkpoint
+save = RunFolder.save_checkpoint
 def save_and_die(self, state, arrays):
     save(self, state, arrays)
     if state["epoch"] + 1 == int(sys.argv[3]):
         os.kill(os.getpid(), signal.SIGKILL)
-Run.save_checkpoint = save_and_die
+RunFolder.save_checkpoint = save_and_die
 train("", Recipe.from_toml(Path(sys.argv[1])), out=sys.argv[2], resume=True)
 """
 

@@ -17,8 +17,8 @@ import pytest
 from pipelines.input_pipeline.datasets import build_image_dataset
 from pipelines.recipe.recipe import Recipe
 from pipelines.runtime.devices import prepare_devices
+from pipelines.serving.run import Run
 from pipelines.sources.catalogue import open_source
-from pipelines.storage.run_folder import Run
 from pipelines.training.train import train
 from pipelines.training.trainer import Fitting
 from tests.support.tiny import TINY
@@ -192,14 +192,15 @@ KILLED_AFTER = """
 import os, signal, sys
 from pathlib import Path
 from pipelines.recipe.recipe import Recipe
-from pipelines.storage.run_folder import Run
+from pipelines.serving.run import Run
+from pipelines.storage.run_folder import RunFolder
 from pipelines.training.train import train
-save = Run.save_checkpoint
+save = RunFolder.save_checkpoint
 def save_and_die(self, state, arrays):
     save(self, state, arrays)
     if state["epoch"] + 1 == int(sys.argv[3]):
         os.kill(os.getpid(), signal.SIGKILL)
-Run.save_checkpoint = save_and_die
+RunFolder.save_checkpoint = save_and_die
 train("", Recipe.from_toml(Path(sys.argv[1])), out=sys.argv[2], resume=True)
 """
 

@@ -12,7 +12,7 @@ import tensorflow as tf
 from pipelines.features.datasets import views_at
 from pipelines.input_pipeline.order import build_order
 from pipelines.recipe.recipe import Recipe
-from pipelines.storage.run_folder import Run
+from pipelines.serving.run import Run
 from pipelines.training.agreement import check_agreement
 from pipelines.training.train import train
 from tests.support.tiny import TINY, write_images

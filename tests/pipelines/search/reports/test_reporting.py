@@ -12,7 +12,7 @@ import pytest
 
 from pipelines.recipe.recipe import Recipe
 from pipelines.search.tune import tune
-from pipelines.storage.run_folder import Run
+from pipelines.storage.run_folder import RunFolder
 from tests.support.tiny import TINY
 
 
@@ -29,12 +29,12 @@ def test_what_is_drawn_beside_the_retraining_is_left_alone(
         yield
         assert drawn.read_bytes() == b"half of a picture"
 
-    def save(self: Run, search: Any) -> None:
+    def save(self: RunFolder, search: Any) -> None:
         save_search(self, search)
         killed.write_bytes(b"half of one")
 
-    save_search = Run.save_search
-    monkeypatch.setattr(Run, "save_search", save)
+    save_search = RunFolder.save_search
+    monkeypatch.setattr(RunFolder, "save_search", save)
     monkeypatch.setattr(sys.modules["pipelines.search.tune"], "reporting", drawing)
     recipe = Recipe.from_settings(TINY, {"features": {"engine": "keras", "views": 1}})
     space = {"optimizer.learning_rate": [0.01]}
