@@ -13,7 +13,7 @@ from pipelines.evaluation.pictures import check_picture, draw_answers
 from pipelines.evaluation.predictions import answer
 from pipelines.recipe.recipe import Recipe
 from pipelines.runtime.devices import quiet_start
-from pipelines.sources.catalogue import describe
+from pipelines.sources.describe import describe
 from pipelines.sources.evaluation_set import EvaluationSet, open_evaluation_set
 from pipelines.sources.source import Examples
 from pipelines.storage.run_folder import RunFolder

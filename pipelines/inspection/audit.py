@@ -9,12 +9,14 @@ from pathlib import PurePosixPath
 from statistics import median
 from typing import Any
 
-from pipelines.sources.catalogue import check_labels, divide, kind_of
+from pipelines.sources.catalogue import kind_of
 from pipelines.sources.config import DataConfig
+from pipelines.sources.dataset import check_labels
 from pipelines.sources.folder import IMAGE_ENDINGS
 from pipelines.sources.outliers import find_suspects
 from pipelines.sources.scan import Fact, decodable, scan
 from pipelines.sources.source import Listing, Remark
+from pipelines.sources.split import divide
 from pipelines.sources.task_columns import bind_tasks
 from pipelines.sources.validation import check_decodable, check_images, exclude
 from zoo.errors import DataError

@@ -8,7 +8,7 @@ from pipelines.evaluation.classification import measure
 from pipelines.evaluation.predictions import answer
 from pipelines.pretraining.model_card import write_backbone
 from pipelines.recipe.recipe import Recipe
-from pipelines.sources.catalogue import open_source
+from pipelines.sources.dataset import open_source
 from pipelines.training.train import train
 from zoo.backbones import resolve
 from zoo.errors import RecipeError

@@ -12,8 +12,7 @@ from pathlib import Path
 from pipelines.features.batches import FeatureRows
 from pipelines.recipe.recipe import Recipe
 from pipelines.runtime.devices import Devices
-from pipelines.sources.evaluation_set import join_examples
-from pipelines.sources.source import Source
+from pipelines.sources.source import Source, join_examples
 from pipelines.storage.run_folder import RunFolder
 from pipelines.training.feeds import FeatureFeed, class_weights_of, order_of
 from pipelines.training.trainer import Fitting

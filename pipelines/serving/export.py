@@ -11,7 +11,7 @@ from pathlib import Path
 from pipelines.evaluation.predictions import answer
 from pipelines.runtime.devices import quiet_start
 from pipelines.runtime.output_paths import check_destination
-from pipelines.sources.catalogue import open_source
+from pipelines.sources.dataset import open_source
 from pipelines.sources.source import Examples, Source
 from pipelines.storage.run_folder import RunFolder
 from zoo.errors import DataError, InputError, RunError

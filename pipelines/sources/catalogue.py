@@ -1,32 +1,20 @@
-"""SOURCES: what DATA can be, and the one way from DATA to a checked Source."""
+"""SOURCES: the kinds of data set that DATA can name, each with its reader."""
 
 from __future__ import annotations
 
-import json
 import os
-import shlex
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING
 
-from pipelines.sources.config import DataConfig
 from pipelines.sources.csv_table import read_csv
 from pipelines.sources.digits import read_digits
 from pipelines.sources.folder import read_folder, read_heap
-from pipelines.sources.outliers import find_suspects
-from pipelines.sources.scan import decodable, scan
-from pipelines.sources.source import Examples, Listing, Remark, Source
-from pipelines.sources.split import first_per_class, split_examples
-from pipelines.sources.task_columns import bind_tasks, check_tasks, fit_tasks
+from pipelines.sources.source import Listing
 from pipelines.sources.tfds import read_tfds
-from pipelines.sources.validation import check_classes, check_decodable, check_images, exclude
 from zoo.errors import DataError
 from zoo.table import Table, unknown_name
 from zoo.tasks import Task
-
-if TYPE_CHECKING:
-    from pipelines.sources.evaluation_set import EvaluationSet
 
 
 @dataclass(frozen=True)
@@ -153,115 +141,3 @@ def preset_of(data: str) -> str:
         if kind.matches(data):
             return kind.preset
     return "photo"
-
-
-def open_source(
-    data: str,
-    config: DataConfig | None = None,
-    *,
-    seed: int = 0,
-    tasks: Sequence[Task] = (),
-    labeled: bool = True,
-) -> Source:
-    """Reads a data set, decodes every image once, checks it and divides it.
-
-    Args:
-        data: A folder, a .csv file, `tfds:NAME[:CONFIG]`, `textures` or `digits`.
-        config: What to leave out and how to divide; None takes the defaults.
-        seed: Seeds the division, where the source has none of its own.
-        tasks: The named tasks that a model is to learn; none for the classes alone.
-        labeled: Whether the labels are to be learned: without, one class will do, any
-            may be missing from training, and a folder need not be sorted.
-
-    Raises:
-        DataError: It cannot be trained on; the subclasses say why.
-        UnknownNameError: TFDS knows no such data set.
-    """
-    config = config or DataConfig()
-    kind = kind_of(data)
-    found = kind.listing(data, tasks)
-    if not labeled and not found.splits and kind.read_unlabeled:
-        found = kind.read_unlabeled(data)
-    listing = exclude(found, config.exclude)
-    check_images(data, listing, labeled=labeled)
-    if tasks:
-        listing = bind_tasks(data, listing, tasks)
-    if labeled:
-        check_labels(data, listing)
-    facts = scan(listing)
-    everything = [fact for found in facts.values() for fact in found]
-    check_decodable(data, everything, config.max_undecodable)
-    listing, kept = decodable(listing, facts)
-    if labeled:
-        check_labels(data, listing, found="image that can be decoded")
-    skipped = [Remark(fact.name, fact.problem) for fact in everything if fact.problem]
-    splits = divide(listing, config, seed)
-    return Source(
-        name=data,
-        class_names=listing.class_names,
-        train=splits["train"],
-        val=splits["val"],
-        test=splits.get("test"),
-        skipped=(*skipped, *listing.outside),
-        suspects=find_suspects(kept),
-        named_tasks=fit_tasks(data, listing.named_tasks, splits["train"]),
-    )
-
-
-def check_labels(data: str, listing: Listing, *, found: str = "image") -> None:
-    """Checks that there is something to tell apart, and that training sees all of it.
-
-    Args:
-        data: As the user wrote it.
-        listing: What is left of what a reader found.
-        found: What a class lacks, in the message.
-
-    Raises:
-        DataError: There is not; see `check_classes` and `check_tasks`.
-    """
-    check = check_tasks if listing.named_tasks else check_classes
-    check(data, listing, found=found)
-
-
-def divide(listing: Listing, config: DataConfig, seed: int) -> dict[str, Examples]:
-    """Takes from the training images what the source has no split of its own for.
-
-    Args:
-        listing: With a split `all` or `train`.
-        config: The shares.
-        seed: Of the division.
-
-    Raises:
-        DataError: A class has fewer images than there are parts.
-    """
-    splits = dict(listing.splits)
-    whole = splits.pop("all") if "all" in splits else splits.pop("train")
-    wanted = {
-        "val_fraction": 0.0 if "val" in splits else config.val_fraction,
-        "test_fraction": 0.0 if "test" in splits else config.test_fraction,
-    }
-    splits |= split_examples(whole, listing.class_names, **wanted, seed=seed)
-    if config.train_per_class:
-        splits["train"] = first_per_class(splits["train"], config.train_per_class, seed=seed)
-    return splits
-
-
-def describe(source: Source | EvaluationSet, *, most: int = 20) -> list[str]:
-    """Says what was left out and what looks odd, a line each.
-
-    Args:
-        source: As `open_source` or `open_evaluation_set` returned it.
-        most: How many lines to write about each before only counting the rest.
-    """
-    lines = [f"skipped {remark.name}: {remark.reason}" for remark in source.skipped[:most]]
-    if len(source.skipped) > most:
-        lines.append(f"skipped {len(source.skipped) - most} more; `zoo audit` lists all")
-    for remark in source.suspects[:most]:
-        advice = "kept"
-        if isinstance(source, Source):
-            setting = f"data.exclude={json.dumps([remark.name], ensure_ascii=False)}"
-            advice += f"; leave it out with --set {shlex.quote(setting)}"
-        lines.append(f"suspect {remark.name}: {remark.reason} ({advice})")
-    if len(source.suspects) > most:
-        lines.append(f"suspect {len(source.suspects) - most} more; `zoo audit` lists all")
-    return lines

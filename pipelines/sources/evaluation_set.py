@@ -6,12 +6,13 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from pipelines.sources.catalogue import divide, kind_of
+from pipelines.sources.catalogue import kind_of
 from pipelines.sources.config import DataConfig
 from pipelines.sources.folder import SPLIT_NAMES
 from pipelines.sources.outliers import find_suspects
 from pipelines.sources.scan import decodable, scan
-from pipelines.sources.source import Examples, Listing, Remark
+from pipelines.sources.source import Examples, Listing, Remark, join_examples
+from pipelines.sources.split import divide
 from pipelines.sources.task_columns import bind_tasks
 from pipelines.sources.validation import check_decodable, check_images, exclude
 from zoo.errors import DataError, UndecodableError
@@ -173,26 +174,3 @@ def _judging_folders(root: Path) -> dict[str, Path]:
     splits = {SPLIT_NAMES.get(folder.name.lower(), ""): folder for folder in folders}
     alone = nested and set(splits) <= {"val", "test"} and len(splits) == len(folders)
     return splits if alone else {}
-
-
-def join_examples(parts: Sequence[Examples]) -> Examples:
-    """Returns the examples of one source's splits as one.
-
-    Args:
-        parts: The splits, one or more.
-    """
-    import numpy as np
-
-    files = [file for part in parts for file in part.files or ()]
-    encoded = [content for part in parts for content in part.encoded or ()]
-    shapes = [part.shapes for part in parts if part.shapes is not None]
-    return Examples(
-        names=tuple(name for part in parts for name in part.names),
-        labels=np.concatenate([part.labels for part in parts]),
-        files=tuple(files) if parts[0].files is not None else None,
-        encoded=tuple(encoded) if parts[0].encoded is not None else None,
-        digests=tuple(digest for part in parts for digest in part.digests),
-        shapes=np.concatenate(shapes) if len(shapes) == len(parts) else None,
-        columns={k: sum((part.columns[k] for part in parts), ()) for k in parts[0].columns},
-        targets={k: np.concatenate([p.targets[k] for p in parts]) for k in parts[0].targets},
-    )

@@ -81,6 +81,29 @@ class Examples:
         return self.targets[task.name] if task.name else self.labels
 
 
+def join_examples(parts: Sequence[Examples]) -> Examples:
+    """Returns the examples of one source's splits as one.
+
+    Args:
+        parts: The splits, one or more.
+    """
+    import numpy as np
+
+    files = [file for part in parts for file in part.files or ()]
+    encoded = [content for part in parts for content in part.encoded or ()]
+    shapes = [part.shapes for part in parts if part.shapes is not None]
+    return Examples(
+        names=tuple(name for part in parts for name in part.names),
+        labels=np.concatenate([part.labels for part in parts]),
+        files=tuple(files) if parts[0].files is not None else None,
+        encoded=tuple(encoded) if parts[0].encoded is not None else None,
+        digests=tuple(digest for part in parts for digest in part.digests),
+        shapes=np.concatenate(shapes) if len(shapes) == len(parts) else None,
+        columns={k: sum((part.columns[k] for part in parts), ()) for k in parts[0].columns},
+        targets={k: np.concatenate([p.targets[k] for p in parts]) for k in parts[0].targets},
+    )
+
+
 @dataclass(frozen=True)
 class Remark:
     """Something about an image, or a folder, that its owner should know.

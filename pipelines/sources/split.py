@@ -6,8 +6,32 @@ import hashlib
 import math
 from collections import Counter
 
-from pipelines.sources.source import Examples
+from pipelines.sources.config import DataConfig
+from pipelines.sources.source import Examples, Listing
 from zoo.errors import DataError
+
+
+def divide(listing: Listing, config: DataConfig, seed: int) -> dict[str, Examples]:
+    """Takes from the training images what the source has no split of its own for.
+
+    Args:
+        listing: With a split `all` or `train`.
+        config: The shares.
+        seed: Of the division.
+
+    Raises:
+        DataError: A class has fewer images than there are parts.
+    """
+    splits = dict(listing.splits)
+    whole = splits.pop("all") if "all" in splits else splits.pop("train")
+    wanted = {
+        "val_fraction": 0.0 if "val" in splits else config.val_fraction,
+        "test_fraction": 0.0 if "test" in splits else config.test_fraction,
+    }
+    splits |= split_examples(whole, listing.class_names, **wanted, seed=seed)
+    if config.train_per_class:
+        splits["train"] = first_per_class(splits["train"], config.train_per_class, seed=seed)
+    return splits
 
 
 def split_examples(

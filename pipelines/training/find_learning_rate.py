@@ -8,7 +8,8 @@ from pathlib import Path
 from pipelines.recipe.recipe import Recipe
 from pipelines.runtime.devices import prepare_devices, quiet_start
 from pipelines.runtime.output_paths import check_destination
-from pipelines.sources.catalogue import open_source, preset_of
+from pipelines.sources.catalogue import preset_of
+from pipelines.sources.dataset import open_source
 from pipelines.storage.run_folder import FOUND_PICTURE, FOUND_TABLE, RunFolder
 from pipelines.training.trainer import Fitting
 from tuning.learning_rate_finder import RateCurve, try_rates

@@ -6,7 +6,9 @@ import logging
 from pathlib import Path
 
 from pipelines.recipe.recipe import Recipe
-from pipelines.sources.catalogue import describe, kind_of, open_source, preset_of
+from pipelines.sources.catalogue import kind_of, preset_of
+from pipelines.sources.dataset import open_source
+from pipelines.sources.describe import describe
 from pipelines.sources.source import Source
 from pipelines.storage.run_folder import RunFolder
 

@@ -20,7 +20,9 @@ from pipelines.augment.shorthand import print_policy
 from pipelines.evaluation.pictures import check_picture
 from pipelines.recipe.recipe import Recipe
 from pipelines.runtime.devices import quiet_start
-from pipelines.sources.catalogue import describe, open_source, preset_of
+from pipelines.sources.catalogue import preset_of
+from pipelines.sources.dataset import open_source
+from pipelines.sources.describe import describe
 from pipelines.sources.source import Examples
 from zoo.files import replacing
 from zoo.preprocessing import Preprocessing, decode

@@ -13,8 +13,7 @@ from pipelines.recipe.pretraining import METHODS
 from pipelines.recipe.recipe import Recipe
 from pipelines.runtime.devices import Devices, prepare_devices, quiet_start
 from pipelines.serving.run import Run
-from pipelines.sources.evaluation_set import join_examples
-from pipelines.sources.source import Source
+from pipelines.sources.source import Source, join_examples
 from pipelines.storage.run_folder import RunFolder
 from pipelines.training.agreement import answer_splits
 from pipelines.training.prepare import claim_run, open_images

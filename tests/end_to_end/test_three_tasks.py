@@ -12,7 +12,7 @@ import tensorflow as tf
 from pipelines.cli.main import run_command
 from pipelines.evaluation.predictions import answer
 from pipelines.serving.run import Run
-from pipelines.sources.catalogue import open_source
+from pipelines.sources.dataset import open_source
 
 # As the README has it. A mirrored texture is turned the other way, so none is mirrored.
 RECIPE = """

@@ -20,8 +20,8 @@ from pipelines.evaluation.evaluate import evaluate
 from pipelines.evaluation.pictures import draw_answers
 from pipelines.recipe.recipe import Recipe
 from pipelines.serving.run import Run
-from pipelines.sources.catalogue import open_source
 from pipelines.sources.config import DataConfig
+from pipelines.sources.dataset import open_source
 from pipelines.sources.evaluation_set import open_evaluation_set
 from pipelines.sources.source import Examples
 from tests.support.tiny import CLASSES, TINY, write_images

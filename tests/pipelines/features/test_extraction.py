@@ -18,7 +18,7 @@ from pipelines.features.config import FeatureConfig
 from pipelines.features.engines import ENGINES, Network, build_feature_network
 from pipelines.features.extraction import Extractor
 from pipelines.input_pipeline.datasets import build_views_dataset
-from pipelines.sources.catalogue import open_source
+from pipelines.sources.dataset import open_source
 from pipelines.sources.source import Examples
 from tests.support.tiny import write_images
 from zoo.errors import DataError

@@ -9,8 +9,8 @@ import pytest
 from PIL import Image
 
 from pipelines.inspection.audit import Audit, audit
-from pipelines.sources.catalogue import open_source
 from pipelines.sources.config import DataConfig
+from pipelines.sources.dataset import open_source
 from tests.support.photographs import Fill, encode, photo
 from zoo.errors import DataError, NoImagesError
 

@@ -16,7 +16,7 @@ from pipelines.runtime.devices import prepare_devices
 from pipelines.search.trial_trainer import TrialTrainer, divide
 from pipelines.search.tune import tune
 from pipelines.serving.run import Run
-from pipelines.sources.catalogue import open_source
+from pipelines.sources.dataset import open_source
 from pipelines.training.train import train
 from tests.support.tiny import TINY, write_images
 from tuning.hyperparameters.trial import Result, Trial

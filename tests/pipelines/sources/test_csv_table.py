@@ -6,7 +6,8 @@ from pathlib import Path
 
 import pytest
 
-from pipelines.sources.catalogue import describe, open_source
+from pipelines.sources.dataset import open_source
+from pipelines.sources.describe import describe
 from tests.support.photographs import encode, photo
 from zoo.errors import DataError
 

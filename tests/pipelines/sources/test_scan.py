@@ -10,8 +10,9 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from pipelines.sources.catalogue import describe, open_source
 from pipelines.sources.config import DataConfig
+from pipelines.sources.dataset import open_source
+from pipelines.sources.describe import describe
 from pipelines.sources.scan import why_undecodable
 from tests.support.photographs import Fill, encode, photo
 from zoo.errors import UndecodableError

@@ -13,15 +13,10 @@ import pytest
 from pydantic import ValidationError
 
 from pipelines.inspection.audit import audit
-from pipelines.sources.catalogue import (
-    SOURCES,
-    SourceKind,
-    describe,
-    kind_of,
-    open_source,
-    preset_of,
-)
+from pipelines.sources.catalogue import SOURCES, SourceKind, kind_of, preset_of
 from pipelines.sources.config import DataConfig
+from pipelines.sources.dataset import open_source
+from pipelines.sources.describe import describe
 from pipelines.sources.folder import read_folder
 from tests.support.photographs import Fill
 from zoo.errors import (

@@ -9,8 +9,9 @@ import numpy as np
 import pytest
 
 from pipelines.inspection.audit import audit
-from pipelines.sources.catalogue import describe, open_source
 from pipelines.sources.config import DataConfig
+from pipelines.sources.dataset import open_source
+from pipelines.sources.describe import describe
 from pipelines.sources.evaluation_set import open_evaluation_set
 from pipelines.sources.source import Source
 from pipelines.sources.task_columns import count_classes

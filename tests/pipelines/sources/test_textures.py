@@ -10,7 +10,7 @@ import numpy as np
 import numpy.typing as npt
 import pytest
 
-from pipelines.sources.catalogue import open_source
+from pipelines.sources.dataset import open_source
 from pipelines.sources.source import Source
 from pipelines.sources.textures.drawing import SIZE, TEXTURES, draw
 

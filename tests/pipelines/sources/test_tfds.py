@@ -9,7 +9,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from pipelines.sources.catalogue import open_source
+from pipelines.sources.dataset import open_source
 from tests.support.photographs import photo
 from zoo.errors import DataError, UnknownNameError
 

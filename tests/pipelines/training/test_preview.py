@@ -12,7 +12,7 @@ from pipelines.augment.policies import AugmentConfig
 from pipelines.cli.main import run_command
 from pipelines.input_pipeline.datasets import build_views_dataset
 from pipelines.recipe.recipe import Recipe
-from pipelines.sources.catalogue import open_source
+from pipelines.sources.dataset import open_source
 from pipelines.training.preview import COLUMNS, VIEWS, _rows, choose, preview
 from tests.support.tiny import TINY
 from zoo.errors import InputError

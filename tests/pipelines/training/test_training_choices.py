@@ -18,7 +18,7 @@ from pipelines.input_pipeline.datasets import build_image_dataset
 from pipelines.recipe.recipe import Recipe
 from pipelines.runtime.devices import prepare_devices
 from pipelines.serving.run import Run
-from pipelines.sources.catalogue import open_source
+from pipelines.sources.dataset import open_source
 from pipelines.training.train import train
 from pipelines.training.trainer import Fitting
 from tests.support.tiny import TINY
