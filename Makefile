@@ -38,7 +38,7 @@ test-slow: $(STAMP)
 
 # Needs uv; writes names, versions and hashes, and no index addresses.
 lock:
-	uv pip compile pyproject.toml --extra cpu --extra dev --extra bench --universal \
+	uv pip compile pyproject.toml --extra cpu --extra dev --extra docs --extra bench --universal \
 	  --python-version 3.11 --generate-hashes --no-emit-index-url --no-header --no-annotate \
 	  --upgrade -o constraints.txt
 
