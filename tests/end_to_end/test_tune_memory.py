@@ -14,15 +14,15 @@ import pytest
 _SEARCH = """
 import gc, json, resource, sys
 from pathlib import Path
-from pipelines.cli import COLLECTOR
-from pipelines.devices import prepare_devices
-from pipelines.recipe import Recipe
-from pipelines.search_plan import Plan
-from pipelines.sources import open_source
-from pipelines.trials import TrialTrainer
-from tests.pipelines.tiny import TINY
-from tuning.oracles import Asker
-from tuning.search import Journal, Search
+from pipelines.cli.main import COLLECTOR
+from pipelines.recipe.recipe import Recipe
+from pipelines.runtime.devices import prepare_devices
+from pipelines.search.plan import Plan
+from pipelines.search.trial_trainer import TrialTrainer
+from pipelines.sources.dataset import open_source
+from tests.support.tiny import TINY
+from tuning.hyperparameters.oracles import BatchedOracle
+from tuning.hyperparameters.search import Journal, Search
 
 gc.set_threshold(*COLLECTOR)
 folder, scratch = Path(sys.argv[1]), Path(sys.argv[2])
@@ -32,10 +32,10 @@ space = Plan().read_space(recipe)
 source = open_source(str(folder), recipe.data, seed=0)
 devices = prepare_devices(recipe.device)
 trainer = TrialTrainer(recipe, list(space.domains), source, devices, folds=0, scratch=scratch)
-asker = Asker(
+oracle = BatchedOracle(
     "random", space, objective="val_accuracy", maximize=True, trials=300, epochs=2, seed=0
 )
-search = Search(asker, Journal(scratch / "journal.json", {}), 300, lambda: 0.0)
+search = Search(oracle, Journal(scratch / "journal.json", {}), 300, lambda: 0.0)
 sizes = {}
 while trials := search.ask(10):
     for results in trainer(trials):

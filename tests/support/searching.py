@@ -18,9 +18,9 @@ SAME = {"the images": "flowers", "the code": "1.0"}
 
 WORKER = """
 import os, signal, sys, time
-from tuning.protocol import Address
-from tuning.trial import Result
-from tuning.worker import RemoteChief
+from tuning.distributed.protocol import Address
+from tuning.distributed.worker import RemoteChief
+from tuning.hyperparameters.trial import Result
 from zoo.errors import ZooError
 
 port, name, data, seconds, poison = sys.argv[1:]

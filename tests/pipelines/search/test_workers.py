@@ -16,9 +16,9 @@ from zoo.errors import WorkerError
 WORKER = """
 import os, signal, sys, time
 sys.path.insert(0, sys.argv[1])
-from pipelines.roles import role
-from tuning.trial import Result
-from tuning.worker import RemoteChief
+from pipelines.search.roles import role
+from tuning.distributed.worker import RemoteChief
+from tuning.hyperparameters.trial import Result
 
 me = role()
 print(f"{me.name} on {os.environ['TF_NUM_INTRAOP_THREADS']} threads", flush=True)

@@ -133,9 +133,9 @@ def test_worker_on_other_data_is_refused(workers, tmp_path):
 CHIEF = """
 import sys
 from pathlib import Path
-from tests.tuning.searching import SAME, search_numbers
-from tuning.chief import Chief
-from tuning.protocol import Address
+from tests.support.searching import SAME, search_numbers
+from tuning.distributed.chief import Chief
+from tuning.distributed.protocol import Address
 with Chief(search_numbers(Path(sys.argv[1]), 6), SAME, Address(), lease_s=1.5) as chief:
     print(chief.address.port, flush=True)
     chief.wait()
