@@ -12,7 +12,7 @@ Columns = Mapping[str, Callable[[Any], object]]
 
 
 def _backbones() -> tuple[Table[Any], Columns]:
-    from zoo.backbones import BACKBONES
+    from zoo.backbones.catalog import BACKBONES
 
     return BACKBONES, {
         "weights": lambda row: ", ".join(w.name.partition(".")[2] for w in row.weights),
@@ -26,7 +26,7 @@ def _backbones() -> tuple[Table[Any], Columns]:
 
 
 def _weights() -> tuple[Table[Any], Columns]:
-    from zoo.backbones import WEIGHTS
+    from zoo.backbones.catalog import WEIGHTS
 
     return WEIGHTS, {
         "license": lambda row: row.license,

@@ -17,7 +17,7 @@ from pipelines.sources.describe import describe
 from pipelines.sources.evaluation_set import EvaluationSet, open_evaluation_set
 from pipelines.sources.source import Examples
 from pipelines.storage.run_folder import RunFolder
-from zoo.backbones import WEIGHTS, resolve
+from zoo.backbones.catalog import WEIGHTS, resolve
 from zoo.errors import DataError
 from zoo.models.pretrained import load_pretrained
 from zoo.tasks import Task, classes

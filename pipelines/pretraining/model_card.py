@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Any
 
 from pipelines.storage.run_folder import RunFolder
-from zoo.backbones import resolve
+from zoo.backbones.catalog import resolve
 from zoo.files import sha256_of, write_text
 from zoo.weights.archive import Card, write_pretrained
 

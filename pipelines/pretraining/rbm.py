@@ -17,7 +17,7 @@ from pipelines.sources.source import Examples, Source
 from pipelines.storage.run_folder import RunFolder
 from pipelines.training.loop import load_checkpoint
 from tuning.boltzmann_machines import BoltzmannStack
-from zoo.backbones import BACKBONES, build_backbone, resolve
+from zoo.backbones.catalog import BACKBONES, build_backbone, resolve
 from zoo.errors import RecipeError, TrainingError
 
 logger = logging.getLogger(__name__)

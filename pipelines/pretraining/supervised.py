@@ -10,7 +10,7 @@ from pipelines.pretraining.model_card import write_backbone
 from pipelines.recipe.recipe import Recipe
 from pipelines.sources.dataset import open_source
 from pipelines.training.train import train
-from zoo.backbones import resolve
+from zoo.backbones.catalog import resolve
 from zoo.errors import RecipeError
 from zoo.weights.archive import round_kernels
 

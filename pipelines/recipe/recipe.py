@@ -23,7 +23,7 @@ from tuning.early_stopping import StoppingConfig
 from tuning.optimization.optimizers import OptimizerConfig
 from tuning.optimization.penalties import PenaltyConfig
 from tuning.optimization.schedules import SCHEDULES, ScheduleConfig
-from zoo.backbones import resolve
+from zoo.backbones.catalog import resolve
 from zoo.config import Config
 from zoo.errors import RecipeError
 from zoo.heads.head import HeadConfig

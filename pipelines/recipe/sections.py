@@ -9,7 +9,7 @@ from pydantic import Field, field_validator, model_validator
 from pipelines.input_pipeline.order import Oversample
 from pipelines.sources.config import DataConfig
 from tuning.optimization.losses import LOSSES
-from zoo.backbones import resolve
+from zoo.backbones.catalog import resolve
 from zoo.config import Config
 
 

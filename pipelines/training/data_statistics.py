@@ -8,7 +8,7 @@ import numpy as np
 
 from pipelines.input_pipeline.datasets import build_image_dataset
 from pipelines.sources.source import Examples
-from zoo.backbones import resolve
+from zoo.backbones.catalog import resolve
 from zoo.preprocessing import NORMALIZATIONS, Channels, Normalization, Preprocessing
 
 # Enough patches for a covariance of 12 channels, few enough to decode in a second.

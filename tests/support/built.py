@@ -10,7 +10,7 @@ import keras
 import numpy as np
 from keras.src.backend.common import global_state
 
-from zoo.backbones import Backbone
+from zoo.backbones.base import Backbone
 
 
 @contextlib.contextmanager

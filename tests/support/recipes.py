@@ -17,7 +17,7 @@ from tuning.optimization.losses import LOSSES
 from tuning.optimization.optimizers import OPTIMIZERS
 from tuning.optimization.penalties import PENALTIES
 from tuning.optimization.schedules import SCHEDULES
-from zoo.backbones import BACKBONES, WEIGHTS
+from zoo.backbones.catalog import BACKBONES, WEIGHTS
 from zoo.heads.activations import ACTIVATIONS
 from zoo.heads.head import POOLINGS
 from zoo.heads.initializers import INITIALIZERS

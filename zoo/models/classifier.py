@@ -13,7 +13,8 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from typing import Any
 
-from zoo.backbones import blocks_of, build_backbone, resolve
+from zoo.backbones.base import blocks_of
+from zoo.backbones.catalog import build_backbone, resolve
 from zoo.errors import RecipeError
 from zoo.heads.head import HeadConfig, build_head
 from zoo.preprocessing import NORMALIZATIONS, Normalization

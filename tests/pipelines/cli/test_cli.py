@@ -17,7 +17,7 @@ from PIL import Image
 from pipelines.cli.main import run_command
 from pipelines.cli.tables import LISTINGS
 from pipelines.serving.run import Run
-from zoo.backbones import WEIGHTS
+from zoo.backbones.catalog import WEIGHTS
 
 ZOO = [sys.executable, "-c", "from pipelines.cli.main import main; main()"]
 

@@ -14,7 +14,7 @@ from pipelines.pretraining.pretrain import pretrain
 from pipelines.recipe.recipe import Recipe
 from pipelines.sources.dataset import open_source
 from pipelines.training.train import train
-from zoo.backbones import BACKBONES, build_backbone, resolve
+from zoo.backbones.catalog import BACKBONES, build_backbone, resolve
 from zoo.backbones.micro_resnet import whiten
 from zoo.errors import RecipeError, WeightsError
 from zoo.models.pretrained import load_pretrained

@@ -21,7 +21,7 @@ from pipelines.serving.run import Run
 from pipelines.sources.dataset import open_source
 from pipelines.storage.run_folder import RunFolder
 from pipelines.training.train import train
-from zoo.backbones import BACKBONES, build_backbone
+from zoo.backbones.catalog import BACKBONES, build_backbone
 from zoo.errors import DataError, RecipeError, RunError, UnknownNameError, WeightsError
 from zoo.weights.archive import read_card
 

@@ -7,8 +7,8 @@ import numpy as np
 import pytest
 
 from tests.support.built import count, empty, pixels_of
-from zoo.backbones import BACKBONES, blocks_of
-from zoo.backbones.base import truncate_backbone
+from zoo.backbones.base import blocks_of, truncate_backbone
+from zoo.backbones.catalog import BACKBONES
 from zoo.errors import RecipeError
 
 

@@ -10,7 +10,8 @@ import keras
 import numpy as np
 import pytest
 
-from zoo.backbones import BACKBONES, Backbone
+from zoo.backbones.base import Backbone
+from zoo.backbones.catalog import BACKBONES
 from zoo.backbones.micro_resnet import ROWS, whiten
 from zoo.preprocessing import NORMALIZATIONS
 

@@ -10,7 +10,7 @@ import keras
 import numpy as np
 import pytest
 
-from zoo.backbones import WEIGHTS, build_backbone
+from zoo.backbones.catalog import WEIGHTS, build_backbone
 from zoo.backbones.squeezenet import build_squeezenet, load_squeezenet
 from zoo.errors import WeightsError
 from zoo.preprocessing import NORMALIZATIONS, Preprocessing

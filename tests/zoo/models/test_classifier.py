@@ -11,7 +11,8 @@ import keras
 import numpy as np
 import pytest
 
-from zoo.backbones import blocks_of, resolve
+from zoo.backbones.base import blocks_of
+from zoo.backbones.catalog import resolve
 from zoo.errors import RecipeError, UnknownNameError
 from zoo.heads.head import HeadConfig
 from zoo.models.classifier import (

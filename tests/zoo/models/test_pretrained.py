@@ -14,11 +14,12 @@ import numpy as np
 import pytest
 
 from pipelines.recipe.recipe import Recipe
-from zoo.backbones import WEIGHTS, Weights, build_backbone
+from zoo.backbones.catalog import WEIGHTS, build_backbone
 from zoo.files import sha256_of
 from zoo.models.pretrained import load_pretrained
 from zoo.weights.archive import read_card
 from zoo.weights.fetch import fetch
+from zoo.weights.row import Weights
 
 SHIPPED = [row for row in WEIGHTS.values() if row.shipped]
 FOLDER = Path(__file__).parents[3] / "zoo" / "pretrained"
