@@ -65,7 +65,7 @@ def _recipes() -> list[dict[str, dict[str, Any]]]:
         layer["head"]["batch_norm_position"] = ("before", "after")[number % 2]
         if layer["schedule"]["name"] == "multi_step":
             layer["schedule"]["milestones"] = [1]
-        # What cannot be had together; tests/tuning/test_contradictions.py says why.
+        # What cannot be had together; tests/pipelines/recipe/test_compatibility.py says why.
         if layer["optimizer"]["name"] == "ftrl":
             layer["schedule"]["warmup"] = 0.0
         if PENALTIES[layer["penalty"]["name"]].l1 and not OPTIMIZERS[_optimizer(layer)].step_size:

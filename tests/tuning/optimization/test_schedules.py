@@ -32,7 +32,7 @@ FORMULAS: dict[str, Callable[[int, int], float]] = {
     "constant": lambda step, warmup: PEAK,
     "step": lambda step, warmup: PEAK * FACTOR ** (step // PER_EPOCH // EVERY),
     "multi_step": _multi_step,
-    # What validation does to it is tests/tuning/test_plateau.py's.
+    # What validation does to it is tests/tuning/test_reduce_on_plateau.py's.
     "reduce_on_plateau": lambda step, warmup: PEAK,
     "exponential": lambda step, warmup: PEAK * 10 ** (-step / PER_EPOCH / TENFOLD),
     "linear": lambda step, warmup: PEAK * (1 - step / STEPS),
