@@ -96,6 +96,7 @@ def this_project(setting: Setting, images: np.ndarray) -> Iterator[Any]:
     from pipelines.input_pipeline.config import InputConfig
     from pipelines.input_pipeline.datasets import build_train_stream
     from pipelines.input_pipeline.decoded_images import DecodedImages
+    from pipelines.input_pipeline.order import build_order
     from pipelines.sources.source import Examples
     from zoo.tasks import Task
 
@@ -112,10 +113,10 @@ def this_project(setting: Setting, images: np.ndarray) -> Iterator[Any]:
     )
     stream = build_train_stream(
         examples,
+        build_order(examples.labels, setting.batch, seed=0),
         InputConfig(size=setting.size, batch_size=setting.batch, cache_mib=0),
         AugmentConfig(policy=POLICY),
         tasks=[Task(name="", kind="single_label", class_names=tuple("0123456789"))],
-        seed=0,
         images=decoded,
     )
     floats = stream.dataset.map(

@@ -10,7 +10,7 @@ import numpy.typing as npt
 
 from pipelines.features.datasets import views_at
 from pipelines.features.feature_array import Features
-from pipelines.input_pipeline.order import Order
+from pipelines.input_pipeline.order import SampleOrder
 from pipelines.sources.source import Examples
 from tuning.batched_heads.trainer import Batches
 
@@ -40,21 +40,21 @@ class FeatureRows:
         val_features: Features,
         val: Examples,
         pooling: str,
-        order: Order,
+        order: SampleOrder,
         num_classes: int,
     ) -> None:
         self._features, self._train = features, train
         self._val_features, self._val = val_features, val
         self._pooling, self._order = pooling, order
         self.num_features, self.num_classes = features.width(pooling), num_classes
-        self.steps_per_epoch = order.steps
+        self.steps_per_epoch = order.steps_per_epoch
         # Every stack goes through the same epochs.
         self._places = lru_cache(maxsize=64)(self._draw_places)
 
     def train(self, epoch: int) -> Iterator[Batches]:
         """Yields the batches of an epoch, a few steps at a time."""
         indices, views, shares = self._places(epoch)
-        count = max(1, _TRAIN_BYTES // (4 * self.num_features * self._order.batch))
+        count = max(1, _TRAIN_BYTES // (4 * self.num_features * self._order.batch_size))
         for first in range(0, len(indices), count):
             some = indices[first : first + count]
             rows = self._features.read(
@@ -77,11 +77,12 @@ class FeatureRows:
         self, epoch: int
     ) -> tuple[npt.NDArray[np.int64], npt.NDArray[np.int64], npt.NDArray[np.float32]]:
         """Which image in which view stands in each batch, and what it counts, all [S, B]."""
-        steps, batch = self._order.steps, self._order.batch
+        steps, batch = self._order.steps_per_epoch, self._order.batch_size
         first = epoch * steps * batch
-        keys = self._order.keys(np.arange(first, first + steps * batch, dtype=np.int64))
+        keys = self._order.sample_keys(np.arange(first, first + steps * batch, dtype=np.int64))
         views = views_at(keys, self._features.num_views, self._order.seed)
         indices, views, shares = (
-            np.asarray(part).reshape(steps, batch) for part in (keys.indices, views, keys.shares)
+            np.asarray(part).reshape(steps, batch)
+            for part in (keys.image_indices, views, keys.weights)
         )
         return indices, views, shares

@@ -11,7 +11,7 @@ import numpy.typing as npt
 from pipelines.features.feature_array import Features
 from pipelines.input_pipeline.datasets import TrainStream
 from pipelines.input_pipeline.label_tensors import build_labels, build_weights
-from pipelines.input_pipeline.order import Keys, Order, shuffled
+from pipelines.input_pipeline.order import SampleKeys, SampleOrder, permute_indices
 from pipelines.input_pipeline.tf_data import keep_ahead, map_graph
 from pipelines.sources.source import Examples
 from zoo.tasks import Task
@@ -20,7 +20,7 @@ from zoo.tasks import Task
 _OF_VIEWS = 2**32
 
 
-def views_at(keys: Keys, num_views: int, seed: int) -> Any:
+def views_at(keys: SampleKeys, num_views: int, seed: int) -> Any:
     """Returns which view of the images stands at some positions.
 
     An image takes its views in turn, one in each pass, in an order of its own.
@@ -36,16 +36,18 @@ def views_at(keys: Keys, num_views: int, seed: int) -> Any:
     import tensorflow as tf
 
     if num_views == 1:
-        return tf.zeros_like(keys.numbers)
-    last = tf.fill(tf.shape(keys.numbers), np.int64(num_views - 1))
-    return shuffled(keys.numbers % num_views, seed + _OF_VIEWS, keys.spots, last)
+        return tf.zeros_like(keys.pass_indices)
+    last = tf.fill(tf.shape(keys.pass_indices), np.int64(num_views - 1))
+    return permute_indices(
+        keys.pass_indices % num_views, last, seed + _OF_VIEWS, keys.sample_indices
+    )
 
 
 def build_feature_stream(
     features: Features,
     examples: Examples,
     pooling: str,
-    order: Order,
+    order: SampleOrder,
     *,
     tasks: Sequence[Task],
     class_weights: Mapping[str, npt.NDArray[np.float32]] | None = None,
@@ -73,14 +75,14 @@ def build_feature_stream(
     def read(step: Any) -> tuple[Any, Any, Any]:
         keys = order.batch_keys(step)
         views = views_at(keys, features.num_views, order.seed)
-        rows = _read(features, pooling, keys.indices, views)
-        weights = tf.nest.map_structure(lambda w: w * keys.shares, weights_of(keys.indices))
-        return rows, labels_of(keys.indices), weights
+        rows = _read(features, pooling, keys.image_indices, views)
+        weights = tf.nest.map_structure(lambda w: w * keys.weights, weights_of(keys.image_indices))
+        return rows, labels_of(keys.image_indices), weights
 
-    last = np.iinfo(np.int64).max // order.batch
-    batches = tf.data.Dataset.range(first_epoch * order.steps, last)
+    last = np.iinfo(np.int64).max // order.batch_size
+    batches = tf.data.Dataset.range(first_epoch * order.steps_per_epoch, last)
     dataset = map_graph(batches, read, parallel=True)
-    return TrainStream(keep_ahead(dataset), order.steps)
+    return TrainStream(keep_ahead(dataset), order.steps_per_epoch)
 
 
 def build_feature_dataset(

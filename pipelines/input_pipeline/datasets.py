@@ -17,7 +17,7 @@ from pipelines.augment.policies import AugmentConfig
 from pipelines.input_pipeline.config import InputConfig
 from pipelines.input_pipeline.decoded_images import DecodedImages, decode_images
 from pipelines.input_pipeline.label_tensors import build_labels, build_weights
-from pipelines.input_pipeline.order import Keys, Oversample, build_order
+from pipelines.input_pipeline.order import SampleKeys, SampleOrder
 from pipelines.input_pipeline.tf_data import keep_ahead, map_graph
 from pipelines.sources.source import Examples
 from zoo.preprocessing import Preprocessing, decode
@@ -41,16 +41,13 @@ class TrainStream:
 
 def build_train_stream(
     examples: Examples,
+    order: SampleOrder,
     config: InputConfig,
     augment: AugmentConfig,
     *,
     tasks: Sequence[Task],
     class_weights: Mapping[str, npt.NDArray[np.float32]] | None = None,
-    seed: int,
-    oversample: Oversample = "none",
-    whole_passes: bool = False,
     first_epoch: int = 0,
-    num_replicas: int = 1,
     images: DecodedImages | None = None,
 ) -> TrainStream:
     """Builds the shuffled, augmented training input.
@@ -64,52 +61,39 @@ def build_train_stream(
 
     Args:
         examples: The training split.
-        config: Size, batch size, memory.
-        augment: How far images vary.
+        order: Order of the images and size of a batch; its seed is the augmentation's too.
+        config: Preprocessing, and the memory that decoded images may take.
+        augment: Augmentation policy.
         tasks: What is learned.
         class_weights: By a task's name, float32 [C], what an image of each class
             counts; left out, each counts 1.
-        seed: Of order and augmentation.
-        oversample: Whether rare classes come round more often; `pipelines.input_pipeline.order`.
-        whole_passes: Whether every epoch is one pass, as full-batch descent needs it:
-            what fills up its last batch has no weight, and the others make up for it, so
-            that the mean over the epoch is the mean over the pass.
-        first_epoch: Where the stream starts.
-        num_replicas: Devices that share a batch evenly.
+        first_epoch: Epoch at which the stream starts.
         images: What `decode_images` returned for these examples, so that several
             streams share it; None calls it.
     """
     import tensorflow as tf
 
-    order = build_order(
-        examples.labels,
-        config.batch_size,
-        seed=seed,
-        oversample=oversample,
-        whole_passes=whole_passes,
-        num_replicas=num_replicas,
-    )
-    batch, steps = order.batch, order.steps
     images = images or decode_images(examples, config.cache_mib)
-    augmenter = _augmenter(examples, config.preprocessing, augment, seed, images)
+    augmenter = _augmenter(examples, config.preprocessing, augment, order.seed, images)
     labels_of = build_labels(examples, tasks)
     weights_of = build_weights(examples, tasks, class_weights or {})
 
-    def finish(images: Any, keys: Keys, views: Views) -> tuple[Any, Any, Any]:
-        weights = tf.nest.map_structure(lambda w: w * keys.shares, weights_of(keys.indices))
-        return augmenter.mix(images, labels_of(keys.indices), weights, views)
+    def finish(images: Any, keys: SampleKeys, views: Views) -> tuple[Any, Any, Any]:
+        weights = tf.nest.map_structure(lambda w: w * keys.weights, weights_of(keys.image_indices))
+        return augmenter.mix(images, labels_of(keys.image_indices), weights, views)
 
-    batches = tf.data.Dataset.range(first_epoch * steps, np.iinfo(np.int64).max // batch)
-    keys = map_graph(batches, order.batch_keys)
-    rendered = _render(keys, augmenter, _reader(examples, images), images, batch)
+    last_step = np.iinfo(np.int64).max // order.batch_size
+    steps = tf.data.Dataset.range(first_epoch * order.steps_per_epoch, last_step)
+    keys = map_graph(steps, order.batch_keys)
+    rendered = _render(keys, augmenter, _reader(examples, images), images, order.batch_size)
     dataset = map_graph(rendered, finish, parallel=True)
-    return TrainStream(keep_ahead(dataset), steps)
+    return TrainStream(keep_ahead(dataset), order.steps_per_epoch)
 
 
 def _render(
     keys: Any, augmenter: Augmenter, fetch: Any, images: DecodedImages | None, batch: int
 ) -> Any:
-    """Turns batches of Keys into (uint8 [B, S, S, 3], Keys, Views)."""
+    """Turns batches of SampleKeys into (uint8 [B, S, S, 3], SampleKeys, Views)."""
     import tensorflow as tf
 
     renderer = augmenter.renderer
@@ -117,19 +101,19 @@ def _render(
         # A batch a call, straight from the decoded images.
         shapes, pick = tf.constant(images.shapes), images.pick
 
-        def render_batch(keys: Keys) -> tuple[Any, Keys, Views]:
-            views = augmenter.sample(keys.numbers, keys.spots)
-            sides = tf.gather(shapes, keys.indices)
-            return renderer.render_picked(pick, keys.indices, sides, views), keys, views
+        def render_batch(keys: SampleKeys) -> tuple[Any, SampleKeys, Views]:
+            views = augmenter.sample(keys.pass_indices, keys.sample_indices)
+            sides = tf.gather(shapes, keys.image_indices)
+            return renderer.render_picked(pick, keys.image_indices, sides, views), keys, views
 
         return map_graph(keys, render_batch, parallel=True)
 
-    def draw(keys: Keys) -> tuple[Keys, Views]:
-        return keys, augmenter.sample(keys.numbers, keys.spots)
+    def draw(keys: SampleKeys) -> tuple[SampleKeys, Views]:
+        return keys, augmenter.sample(keys.pass_indices, keys.sample_indices)
 
-    def render_image(keys: Keys, views: Views) -> tuple[Any, Keys, Views]:
+    def render_image(keys: SampleKeys, views: Views) -> tuple[Any, SampleKeys, Views]:
         one = tf.nest.map_structure(lambda part: part[tf.newaxis], views)
-        return augmenter.render(fetch(keys.indices), one)[0], keys, views
+        return augmenter.render(fetch(keys.image_indices), one)[0], keys, views
 
     drawn = map_graph(keys, draw).unbatch()
     rendered = map_graph(drawn, render_image, parallel=True)

@@ -1,7 +1,8 @@
-"""Sampling: which image stands where in the stream that training is cut from."""
+"""Sampling order of training: which image each position of the endless stream shows."""
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 from typing import Any, Literal, NamedTuple
 
@@ -11,154 +12,142 @@ import numpy.typing as npt
 Oversample = Literal["none", "balanced"]
 
 
-@dataclass(frozen=True)
-class Places:
-    """The places of a pass, and the image at each.
+class SampleKeys(NamedTuple):
+    """Keys of the samples at some positions of the stream.
 
-    A pass has as many places for every class as the commonest class has images. A
-    class that has fewer comes round again and again: an image of it stands there once
-    more than another of its class at the most, and which ones do is drawn anew for
-    each pass. That is random oversampling, with as little chance as it can do with.
+    A sample is one occurrence of an image within a pass. `(pass_indices, sample_indices)`
+    is the key that augmentation draws from, so an image that an oversampled pass shows
+    twice looks different each time.
 
     Args:
-        count: Places of a pass.
-        members: int64 [N], the images' indices, class after class.
-        starts: int64 [C], where each class begins in `members`.
-        sizes: int64 [C], how many images each has.
-        seed: Of the draw.
+        pass_indices: int64 [B], passes over the training split, counted from 0.
+        sample_indices: int64 [B], samples of the pass, in 0 to `num_samples` - 1; the
+            image indices where nothing is oversampled.
+        image_indices: int64 [B], images of the training split.
+        weights: float32 [B], sample weights, to be multiplied by the class weights.
     """
 
-    count: int
-    members: npt.NDArray[np.int64]
-    starts: npt.NDArray[np.int64]
-    sizes: npt.NDArray[np.int64]
+    pass_indices: Any
+    sample_indices: Any
+    image_indices: Any
+    weights: Any
+
+
+@dataclass(frozen=True)
+class OversamplingMap:
+    """Random oversampling: maps the samples of a pass to images, equally many per class.
+
+    Every class has as many samples in a pass as the largest class has images. A smaller
+    class repeats its images; how often two images of a class occur in a pass differs by
+    at most one, and each pass draws anew which images occur once more.
+
+    Args:
+        num_samples: Samples per pass.
+        images_by_class: int64 [N], image indices, grouped by class.
+        class_starts: int64 [C], where each class begins in `images_by_class`.
+        class_sizes: int64 [C], images per class.
+        seed: Seed of the draw.
+    """
+
+    num_samples: int
+    images_by_class: npt.NDArray[np.int64]
+    class_starts: npt.NDArray[np.int64]
+    class_sizes: npt.NDArray[np.int64]
     seed: int
 
-    def image_at(self, place: Any, number: Any) -> Any:
-        """Returns the indices of the images at places, int64 [B], in passes, int64 [B]."""
+    def image_indices(self, sample_indices: Any, pass_indices: Any) -> Any:
+        """Returns the images of samples, int64 [B].
+
+        Args:
+            sample_indices: int64 [B], in 0 to `num_samples` - 1.
+            pass_indices: int64 [B].
+        """
         import tensorflow as tf
 
-        per_class = self.count // len(self.sizes)
-        label, turn = place // per_class, place % per_class
-        size = tf.gather(self.sizes, label)
-        # A number of its own for each class and pass, and none that orders a pass.
-        group = -1 - number * len(self.sizes) - label
-        last = tf.maximum(size - 1, 1)  # Of a class with one image there is nothing to draw.
-        drawn = shuffled(turn % size, self.seed, group, last)
-        member = tf.gather(self.starts, label) + tf.where(size > 1, drawn, 0)
-        return tf.gather(self.members, member)
+        num_classes = len(self.class_sizes)
+        samples_per_class = self.num_samples // num_classes
+        label = sample_indices // samples_per_class
+        repetition = sample_indices % samples_per_class
+        size = tf.gather(self.class_sizes, label)
+        # One permutation per class and pass. Negative keys never collide with the pass
+        # indices, which key the order of a pass.
+        key = -1 - pass_indices * num_classes - label
+        # The op needs max_index of at least 1; a class of one image is not permuted.
+        permuted = permute_indices(repetition % size, tf.maximum(size - 1, 1), self.seed, key)
+        member = tf.gather(self.class_starts, label) + tf.where(size > 1, permuted, 0)
+        return tf.gather(self.images_by_class, member)
 
 
-def shuffled(places: Any, seed: int, numbers: Any, last: Any) -> Any:
-    """Returns which member stands at each place, when members are shuffled by a key.
-
-    Args:
-        places: int64 [B], 0 to `last`.
-        seed: Of the key.
-        numbers: int64 [B], the rest of the key: another one is another order.
-        last: int64 [B], one less than there are members; at least 1.
-    """
-    import tensorflow as tf
-
-    # `tf.random.experimental.index_shuffle`, whose wrapper pads a batch of keys (TF 2.21)
-    # along the wrong axis; the number is the one it pads with.
-    padding = tf.fill(tf.shape(numbers), tf.constant(498247692, tf.int64))
-    key = tf.stack([padding, tf.fill(tf.shape(numbers), tf.constant(seed, tf.int64)), numbers], 1)
-    return tf.raw_ops.RandomIndexShuffle(index=places, seed=key, max_index=last, rounds=4)
-
-
-def build_places(
-    labels: npt.NDArray[np.int64], oversample: Oversample, *, seed: int
-) -> Places | None:
-    """Returns how images are oversampled, or None where each has one place.
+def build_oversampling_map(labels: npt.NDArray[np.int64], *, seed: int) -> OversamplingMap:
+    """Builds the map that balances the classes.
 
     Args:
-        labels: int64 [N], the class of each image.
-        oversample: `none`, or `balanced` for as many places to each class.
-        seed: Of the draw.
+        labels: int64 [N], class of each image.
+        seed: Seed of the draw.
+
+    Example:
+        >>> build_oversampling_map(np.array([0, 0, 0, 1]), seed=0).num_samples
+        6
     """
-    if oversample == "none":
-        return None
-    _, sizes = np.unique(labels, return_counts=True)
-    return Places(
-        count=len(sizes) * int(sizes.max()),
-        members=np.argsort(labels, kind="stable"),
-        starts=np.cumsum(sizes) - sizes,
-        sizes=sizes,
+    _, class_sizes = np.unique(labels, return_counts=True)
+    return OversamplingMap(
+        num_samples=len(class_sizes) * int(class_sizes.max()),
+        images_by_class=np.argsort(labels, kind="stable"),
+        class_starts=np.cumsum(class_sizes) - class_sizes,
+        class_sizes=class_sizes,
         seed=seed,
     )
 
 
-def num_places(labels: npt.NDArray[np.int64], oversample: Oversample) -> int:
-    """Returns how many places a pass has.
-
-    Example:
-        >>> num_places(np.array([0, 0, 0, 1]), "balanced")
-        6
-    """
-    places = build_places(labels, oversample, seed=0)
-    return places.count if places else len(labels)
-
-
-class Keys(NamedTuple):
-    """Which images stand at some positions, and what their views are drawn from.
-
-    Args:
-        numbers: int64 [B], the pass.
-        spots: int64 [B], the place in the pass, which stands for the image.
-        indices: int64 [B], which image of the split stands there.
-        shares: float32 [B], what it counts besides its class's weight.
-    """
-
-    numbers: Any
-    spots: Any
-    indices: Any
-    shares: Any
-
-
 @dataclass(frozen=True)
-class Order:
-    """The stream of training images: pass after pass, cut into batches of one size.
+class SampleOrder:
+    """Order of the training stream: shuffled passes end to end, cut into equal batches.
 
-    Which image stands where is a function of (seed, pass, place) alone, so the stream
-    from epoch 3 on is the same whether it started there or at 0.
+    A pass shows every sample once, in an order of its own. What a position of the stream
+    shows is a pure function of (seed, pass, sample), so a stream that starts at epoch 3
+    equals one that reached epoch 3 from 0.
 
     Args:
-        count: Places of a pass.
-        batch: Images a batch.
-        steps: Batches an epoch: the fewest that hold a pass.
-        stride: Positions from one pass to the next: `count`, or with whole passes those of
-            an epoch.
-        seed: Of the order.
-        places: How images are oversampled, if they are.
+        num_samples: Samples per pass: the images, or more of them with oversampling.
+        batch_size: Samples per batch.
+        steps_per_epoch: Batches per epoch: the fewest that hold a pass.
+        stride: Positions from one pass to the next: `num_samples`, or
+            `steps_per_epoch * batch_size` where every epoch is one pass.
+        seed: Seed of shuffling, oversampling and augmentation.
+        oversampling: Map from samples to images; None where each image is one sample.
     """
 
-    count: int
-    batch: int
-    steps: int
+    num_samples: int
+    batch_size: int
+    steps_per_epoch: int
     stride: int
     seed: int
-    places: Places | None
+    oversampling: OversamplingMap | None
 
-    def keys(self, positions: Any) -> Keys:
-        """Returns what stands at positions of the stream, int64 [B]."""
+    def sample_keys(self, positions: Any) -> SampleKeys:
+        """Returns the keys of the samples at positions of the stream, int64 [B]."""
         import tensorflow as tf
 
-        numbers, spots = positions // self.stride, positions % self.stride
-        shares = tf.cast(spots < self.count, tf.float32) * (self.stride / self.count)
-        spots %= self.count
-        if self.count > 1:
-            last = tf.fill(tf.shape(spots), np.int64(self.count - 1))
-            spots = shuffled(spots, self.seed, numbers, last)
-        # An image that comes twice in a pass looks different each time.
-        indices = self.places.image_at(spots, numbers) if self.places else spots
-        return Keys(numbers, spots, indices, shares)
+        pass_indices, offsets = positions // self.stride, positions % self.stride
+        # Positions past the end of a pass repeat its first samples with weight 0; the
+        # others make up for them, so the epoch's mean loss is the pass's mean loss.
+        is_sample = tf.cast(offsets < self.num_samples, tf.float32)
+        weights = is_sample * (self.stride / self.num_samples)
+        samples = offsets % self.num_samples
+        if self.num_samples > 1:
+            last = tf.fill(tf.shape(samples), np.int64(self.num_samples - 1))
+            samples = permute_indices(samples, last, self.seed, pass_indices)
+        images = samples
+        if self.oversampling is not None:
+            images = self.oversampling.image_indices(samples, pass_indices)
+        return SampleKeys(pass_indices, samples, images, weights)
 
-    def batch_keys(self, step: Any) -> Keys:
-        """Returns what stands in a batch, counted from the first of all, int64 []."""
+    def batch_keys(self, step: Any) -> SampleKeys:
+        """Returns the keys of a batch; `step` is int64 [], counted from the stream's start."""
         import tensorflow as tf
 
-        return self.keys(step * self.batch + tf.range(self.batch, dtype=tf.int64))
+        positions = step * self.batch_size + tf.range(self.batch_size, dtype=tf.int64)
+        return self.sample_keys(positions)
 
 
 def build_order(
@@ -169,42 +158,65 @@ def build_order(
     oversample: Oversample = "none",
     whole_passes: bool = False,
     num_replicas: int = 1,
-) -> Order:
-    """Builds the order in which training sees images.
+) -> SampleOrder:
+    """Builds the order of the training stream.
 
     Args:
-        labels: int64 [N], the class of each image.
-        batch_size: Images a batch that are asked for.
-        seed: Of the order.
-        oversample: Whether rare classes come round more often.
-        whole_passes: Whether every epoch is one pass, as full-batch descent needs it:
-            what fills up its last batch has no weight, and the others make up for it, so
-            that the mean over the epoch is the mean over the pass.
-        num_replicas: Devices that share a batch evenly.
+        labels: int64 [N], class of each image.
+        batch_size: Images per batch; at most a pass is used, rounded down to a multiple
+            of `num_replicas`, so that each device gets at least one image.
+        seed: Seed of shuffling, oversampling and augmentation.
+        oversample: `balanced` repeats images of rare classes until the classes are equal.
+        whole_passes: Whether every epoch is exactly one pass, as full-batch descent
+            needs. The samples that fill up the last batch have weight 0, and the other
+            weights compensate: the mean over the epoch is the mean over the pass.
+        num_replicas: Devices that share each batch evenly.
+
+    Example:
+        >>> labels = np.zeros(20, np.int64)
+        >>> build_order(labels, 6, seed=0).steps_per_epoch
+        4
+        >>> build_order(labels, 6, seed=0, num_replicas=4).batch_size
+        4
     """
-    places = build_places(labels, oversample, seed=seed)
-    count = places.count if places else len(labels)
-    batch = _even_batch(count, batch_size, num_replicas)
-    steps = steps_per_epoch(count, batch_size, num_replicas)
-    stride = steps * batch if whole_passes else count
-    return Order(count, batch, steps, stride, seed, places)
+    oversampling = None if oversample == "none" else build_oversampling_map(labels, seed=seed)
+    num_samples = oversampling.num_samples if oversampling else len(labels)
+    batch = max(min(batch_size, num_samples) // num_replicas, 1) * num_replicas
+    steps_per_epoch = math.ceil(num_samples / batch)
+    stride = steps_per_epoch * batch if whole_passes else num_samples
+    return SampleOrder(num_samples, batch, steps_per_epoch, stride, seed, oversampling)
+
+
+def permute_indices(indices: Any, last: Any, seed: int, keys: Any) -> Any:
+    """Applies a pseudo-random permutation of 0 to `last` to each index; returns int64 [B].
+
+    Args:
+        indices: int64 [B], each in 0 to `last`.
+        last: int64 [B], the largest index, ≥ 1.
+        seed: Seed of the permutation.
+        keys: int64 [B]; each key selects a permutation of its own.
+    """
+    import tensorflow as tf
+
+    # The op of `tf.random.experimental.index_shuffle`, whose wrapper (TensorFlow 2.21) pads
+    # a batch of seeds along the wrong axis; the constant is the wrapper's padding.
+    padding = tf.fill(tf.shape(keys), tf.constant(498247692, tf.int64))
+    seeds = tf.stack([padding, tf.fill(tf.shape(keys), tf.constant(seed, tf.int64)), keys], 1)
+    return tf.raw_ops.RandomIndexShuffle(index=indices, seed=seeds, max_index=last, rounds=4)
+
+
+def num_places(labels: npt.NDArray[np.int64], oversample: Oversample) -> int:
+    """Returns the samples per pass."""
+    return build_order(labels, 1, seed=0, oversample=oversample).num_samples
 
 
 def steps_per_epoch(num_images: int, batch_size: int, num_replicas: int = 1) -> int:
     """Returns the fewest batches that hold a pass.
 
     Args:
-        num_images: N; with oversampling the places of a pass.
-        batch_size: Images a batch that were asked for.
-        num_replicas: Devices that share a batch evenly, for which it is rounded.
-
-    Example:
-        >>> steps_per_epoch(20, 6), steps_per_epoch(20, 6, num_replicas=4)
-        (4, 5)
+        num_images: Samples per pass.
+        batch_size: Images per batch.
+        num_replicas: Devices that share a batch.
     """
-    return -(-num_images // _even_batch(num_images, batch_size, num_replicas))
-
-
-def _even_batch(num_images: int, batch_size: int, num_replicas: int) -> int:
-    """Rounds a batch down to what devices share evenly; each gets at least one image."""
-    return max(min(batch_size, num_images) // num_replicas, 1) * num_replicas
+    labels = np.zeros(num_images, np.int64)
+    return build_order(labels, batch_size, seed=0, num_replicas=num_replicas).steps_per_epoch

@@ -11,7 +11,7 @@ from pipelines.features.feature_array import Features
 from pipelines.input_pipeline.datasets import TrainStream, build_eval_dataset, build_train_stream
 from pipelines.input_pipeline.decoded_images import DecodedImages, decode_images
 from pipelines.input_pipeline.label_tensors import balanced_weights
-from pipelines.input_pipeline.order import Order, build_order
+from pipelines.input_pipeline.order import SampleOrder, build_order
 from pipelines.recipe.recipe import Recipe
 from pipelines.sources.source import Source
 from tuning.optimization.optimizers import OPTIMIZERS
@@ -49,15 +49,12 @@ class ImageFeed:
         recipe = self.recipe
         return build_train_stream(
             self.source.train,
+            order_of(recipe, self.source, self.num_replicas),
             recipe.input,
             recipe.augment,
             tasks=self.source.tasks,
             class_weights=class_weights_of(recipe, self.source),
-            seed=recipe.seed,
-            oversample=recipe.train.oversample,
-            whole_passes=OPTIMIZERS[recipe.optimizer.name].full_batch,
             first_epoch=first_epoch,
-            num_replicas=self.num_replicas,
             images=self._images,
         )
 
@@ -134,7 +131,7 @@ def num_views_of(recipe: Recipe) -> int:
     return recipe.features.views if recipe.augment.policy else 0
 
 
-def order_of(recipe: Recipe, source: Source, num_replicas: int = 1) -> Order:
+def order_of(recipe: Recipe, source: Source, num_replicas: int = 1) -> SampleOrder:
     """Returns the order in which a recipe has training images seen.
 
     Args:

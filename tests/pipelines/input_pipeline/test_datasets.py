@@ -24,7 +24,7 @@ from pipelines.input_pipeline.datasets import (
     build_views_dataset,
 )
 from pipelines.input_pipeline.decoded_images import decode_images
-from pipelines.input_pipeline.order import steps_per_epoch
+from pipelines.input_pipeline.order import build_order
 from pipelines.sources.source import Examples
 from zoo.errors import DataError
 from zoo.preprocessing import Preprocessing
@@ -58,12 +58,13 @@ def examples() -> Examples:
 
 
 def _stream(examples: Examples, **options: Any) -> Any:
-    config = InputConfig(
-        size=16, batch_size=options.pop("batch_size", 6), cache_mib=options.pop("cache_mib", 64)
-    )
+    names = ("seed", "oversample", "whole_passes", "num_replicas")
+    how = {name: options.pop(name) for name in names if name in options}
+    order = build_order(examples.labels, options.pop("batch_size", 6), **{"seed": 1, **how})
+    config = InputConfig(size=16, cache_mib=options.pop("cache_mib", 64))
     augment = options.pop("augment", AugmentConfig())
     options.setdefault("tasks", TASKS)
-    return build_train_stream(examples, config, augment, **{"seed": 1, **options})
+    return build_train_stream(examples, order, config, augment, **options)
 
 
 def _take(stream: Any, steps: int) -> list[np.ndarray]:
@@ -247,14 +248,13 @@ def test_stream_batches_are_all_of_one_size_that_devices_share(
 
 @given(num_images=st.integers(1, 50), batch_size=st.integers(1, 60), num_replicas=st.integers(1, 9))
 @settings(max_examples=15)
-def test_steps_per_epoch_are_those_of_the_stream(
+def test_steps_per_epoch_are_the_fewest_that_hold_a_pass(
     examples: Examples, num_images: int, batch_size: int, num_replicas: int
 ) -> None:
     some = examples.take(np.arange(num_images) % COUNT)
     options = {"batch_size": batch_size, "num_replicas": num_replicas, "cache_mib": 0}
     stream = _stream(some, **options)
-    steps = steps_per_epoch(num_images, batch_size, num_replicas)
-    assert stream.steps_per_epoch == steps
+    steps = stream.steps_per_epoch
     batch = stream.dataset.element_spec[0].shape[0]
     assert batch % num_replicas == 0
     assert (steps - 1) * batch < num_images <= steps * batch
@@ -268,8 +268,7 @@ def _views(examples: Examples, **options: Any) -> np.ndarray:
 
 
 def test_views_are_those_of_the_stream_in_the_pass_of_their_number(examples: Examples) -> None:
-    config = InputConfig(size=16, batch_size=COUNT)
-    stream = build_train_stream(examples, config, AugmentConfig(), tasks=TASKS, seed=1)
+    stream = _stream(examples, batch_size=COUNT)
     for view, batch in list(enumerate(_take(stream, 3)))[1:]:
         views = _views(examples, views=[view])
         assert {v.tobytes() for v in views} == {v.tobytes() for v in batch}

@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 from pipelines.augment import AugmentConfig
 from pipelines.input_pipeline.config import InputConfig
 from pipelines.input_pipeline.datasets import build_train_stream
-from pipelines.input_pipeline.order import build_places, num_places
+from pipelines.input_pipeline.order import build_order, build_oversampling_map
 from pipelines.sources.source import Examples
 from tests.pipelines.input_pipeline.test_datasets import NO_AUGMENT, _png
 from zoo.tasks import classes
@@ -24,13 +24,13 @@ TASKS = classes("abc")
 
 
 def _pass(labels: npt.NDArray[np.int64], number: int, seed: int = 1) -> list[int]:
-    """The images of a pass, in the order of its places."""
+    """The image of each sample of a pass."""
     import tensorflow as tf
 
-    places = build_places(labels, "balanced", seed=seed)
-    assert places is not None
-    every = tf.range(places.count, dtype=tf.int64)
-    return [int(index) for index in places.image_at(every, tf.fill(every.shape, np.int64(number)))]
+    oversampling = build_oversampling_map(labels, seed=seed)
+    samples = tf.range(oversampling.num_samples, dtype=tf.int64)
+    images = oversampling.image_indices(samples, tf.fill(samples.shape, np.int64(number)))
+    return [int(index) for index in images]
 
 
 @settings(max_examples=15)
@@ -44,7 +44,8 @@ def test_every_class_comes_as_often_and_its_images_almost(given: list[int], numb
         assert sum(times) == largest
         assert max(times) - min(times) <= 1
         assert min(times) >= 1
-    assert num_places(labels, "balanced") == largest * len(set(given))
+    order = build_order(labels, 4, seed=1, oversample="balanced")
+    assert order.num_samples == largest * len(set(given))
 
 
 def test_passes_draw_other_images_and_repeat() -> None:
@@ -58,9 +59,10 @@ def test_passes_draw_other_images_and_repeat() -> None:
     assert all(shown[10] == 7 for shown in passes), "the only image of its class"
 
 
-def test_without_oversampling_each_image_has_one_place() -> None:
-    assert build_places(LABELS, "none", seed=0) is None
-    assert num_places(LABELS, "none") == 11
+def test_without_oversampling_each_image_is_one_sample() -> None:
+    order = build_order(LABELS, 4, seed=0)
+    assert order.oversampling is None
+    assert order.num_samples == 11
 
 
 @pytest.fixture(scope="module")
@@ -76,16 +78,9 @@ def uneven() -> Examples:
 
 
 def _stream(examples: Examples, **options: Any) -> Any:
-    config = InputConfig(size=16, batch_size=7)
-    return build_train_stream(
-        examples,
-        config,
-        NO_AUGMENT,
-        tasks=TASKS,
-        seed=1,
-        oversample="balanced",
-        **options,
-    )
+    order = build_order(examples.labels, 7, seed=1, oversample="balanced")
+    config = InputConfig(size=16)
+    return build_train_stream(examples, order, config, NO_AUGMENT, tasks=TASKS, **options)
 
 
 def test_stream_shows_each_class_as_often_and_resumes_anywhere(uneven: Examples) -> None:
@@ -102,15 +97,8 @@ def test_stream_shows_each_class_as_often_and_resumes_anywhere(uneven: Examples)
 
 
 def test_image_that_comes_twice_looks_different_each_time(uneven: Examples) -> None:
-    config = InputConfig(size=16, batch_size=21)
-    stream = build_train_stream(
-        uneven,
-        config,
-        AugmentConfig(),
-        tasks=TASKS,
-        seed=1,
-        oversample="balanced",
-    )
+    order = build_order(LABELS, 21, seed=1, oversample="balanced")
+    stream = build_train_stream(uneven, order, InputConfig(size=16), AugmentConfig(), tasks=TASKS)
     images, labels, _ = next(stream.dataset.as_numpy_iterator())
     only = images[labels[:, 2] == 1]
     assert len(only) == 7
