@@ -209,7 +209,7 @@ def measure(
     from zoo.heads.head import HeadConfig
     from zoo.models.classifier import build_classifier
 
-    classifier = build_classifier(backbone, size, HeadConfig(), 2, frozen=True)
+    classifier = build_classifier(backbone, 2, size=size, head=HeadConfig(), frozen=True)
     network, preprocessing = build_feature_network(classifier), Preprocessing(size=size)
     names = [row.name for row in ENGINES.values() if row.installed]
     found: dict[str, Any] = {

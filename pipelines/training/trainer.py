@@ -187,7 +187,7 @@ class Fitting:
 
     def _build(self) -> Any:
         recipe, frozen = self.recipe, bool(self.recipe.backbone.frozen)
-        what = recipe.backbone.name, recipe.input.size, recipe.head
+        name, size, head = recipe.backbone.name, recipe.input.size, recipe.head
         how: Any = {
             "frozen": frozen,
             "truncate_blocks": recipe.backbone.truncate_blocks,
@@ -196,9 +196,11 @@ class Fitting:
         tasks = self.source.named_tasks
         if tasks:
             hidden = {name: task.hidden for name, task in recipe.tasks.items()}
-            model = build_multi_task(*what, tasks, hidden=hidden, **how)
+            model = build_multi_task(name, size, head, tasks, hidden=hidden, **how)
         else:
-            model = build_classifier(*what, len(self.source.class_names), **how)
+            model = build_classifier(
+                name, len(self.source.class_names), size=size, head=head, **how
+            )
         start_head(model.layers, recipe.seed)
         return model
 

@@ -16,7 +16,7 @@ from zoo.models.classifier import build_classifier
 
 def test_multiply_adds_are_those_of_the_paper() -> None:
     network = build_feature_network(
-        build_classifier("mobilenet_v2", 224, HeadConfig(), 2, frozen=True)
+        build_classifier("mobilenet_v2", 2, size=224, head=HeadConfig(), frozen=True)
     )
     classes = 1280 * 1000  # of ImageNet, which the paper's network answers
     counted = extraction.multiply_adds(network.model) + classes

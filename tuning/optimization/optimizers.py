@@ -27,6 +27,7 @@ class Optimizer:
         learning_rate: The usual one for training a head.
         arguments: What else its constructor is given.
         weight_decay: Its own decoupled weight decay.
+        decay_arguments: Its constructor's arguments for a weight decay of all variables.
         step_size: Effective step size of a weight, to scale the proximal L1 step; see
             `tuning.optimization.proximal_steps`. None where there is none, and no L1.
         full_batch: Whether its gradient is that of the whole training set.
@@ -41,6 +42,7 @@ class Optimizer:
     learning_rate: float
     arguments: Mapping[str, Any] = field(default_factory=dict)
     weight_decay: float = 0.0
+    decay_arguments: tuple[str, ...] = ("weight_decay",)
     step_size: StepSize | None = None
     full_batch: bool = False
     elementwise: bool = True
@@ -189,6 +191,7 @@ OPTIMIZERS: Table[Optimizer] = Table(
             "momentum made orthogonal, for kernels of dense layers; few steps, each dearer",
             "Muon",
             0.001,
+            decay_arguments=("weight_decay", "adam_weight_decay"),
             elementwise=False,
             paper="https://kellerjordan.github.io/posts/muon/",
         ),
@@ -264,39 +267,53 @@ class OptimizerConfig(Config):
 
 
 def build_optimizer(
-    config: OptimizerConfig,
+    optimizer: OptimizerConfig | str,
     learning_rate: Any = None,
     *,
     rule_of: RuleOf | None = None,
     steps_per_epoch: int = 1,
+    **settings: Any,
 ) -> Any:
-    """Builds the `keras.optimizers.Optimizer` a recipe names.
+    """Builds a `keras.optimizers.Optimizer`.
 
     Args:
-        config: Which one.
-        learning_rate: A Keras schedule to use instead of the config's constant rate.
-        rule_of: How each variable is trained; left out, all of them as the head and
-            without a penalty.
+        optimizer: A row of OPTIMIZERS, or the section `optimizer` of a recipe.
+        learning_rate: A number or a Keras schedule; None takes the section's rate, or
+            the usual one of the row.
+        rule_of: How each variable is trained. None builds Keras' own class, whose weight
+            decay falls on every variable: it is saved and loaded without this project.
         steps_per_epoch: Batches an epoch, which full-batch descent accumulates.
+        **settings: Other settings of OptimizerConfig, such as `weight_decay`; only with a
+            name.
+
+    Raises:
+        UnknownNameError: No such optimizer.
+
+    Example:
+        >>> build_optimizer("adamw", learning_rate=1e-3).weight_decay
+        0.004
     """
     import keras
 
+    config = optimizer
+    if isinstance(config, str):
+        config = OptimizerConfig.model_validate({"name": config, **settings})
     row, config = OPTIMIZERS[config.name], config.completed()
     accumulation_steps = steps_per_epoch if row.full_batch else config.accumulation_steps
     clipping = CLIPPINGS[config.clip].argument
-    optimizer_class = with_rules(
-        getattr(keras.optimizers, row.keras_class),
-        rule_of or build_rules(config),
-        row.step_size,
-    )
-    return optimizer_class(
-        learning_rate=config.learning_rate if learning_rate is None else learning_rate,
-        use_ema=config.ema > 0,
-        ema_momentum=config.ema or 0.99,
-        gradient_accumulation_steps=accumulation_steps if accumulation_steps > 1 else None,
+    arguments: dict[str, Any] = {
+        "learning_rate": config.learning_rate if learning_rate is None else learning_rate,
+        "use_ema": config.ema > 0,
+        "ema_momentum": config.ema or 0.99,
+        "gradient_accumulation_steps": accumulation_steps if accumulation_steps > 1 else None,
         **({clipping: config.clip_value} if clipping else {}),
         **row.arguments,
-    )
+    }
+    keras_class = getattr(keras.optimizers, row.keras_class)
+    if rule_of is None:
+        decay = dict.fromkeys(row.decay_arguments, config.weight_decay or None)
+        return keras_class(**decay, **arguments)
+    return with_rules(keras_class, rule_of, row.step_size)(**arguments)
 
 
 def build_rules(

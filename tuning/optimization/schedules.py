@@ -155,14 +155,28 @@ SCHEDULES: Table[Schedule] = Table(
 
 
 def build_schedule(
-    config: ScheduleConfig, peak: float, num_steps: int, steps_per_epoch: int
+    schedule: ScheduleConfig | str,
+    peak: float,
+    num_steps: int,
+    steps_per_epoch: int,
+    **settings: Any,
 ) -> Any:
-    """Builds what a Keras optimizer takes as its learning rate.
+    """Builds a learning-rate schedule, as a Keras optimizer takes it.
 
     Args:
-        config: Which schedule.
-        peak: The optimizer's learning rate.
-        num_steps: Batches of the whole phase.
+        schedule: A row of SCHEDULES, or the section `schedule` of a recipe.
+        peak: The highest learning rate.
+        num_steps: Batches of the whole training.
         steps_per_epoch: Batches of an epoch.
+        **settings: Other settings of ScheduleConfig, such as `warmup`; only with a name.
+
+    Returns:
+        A `keras.optimizers.schedules.LearningRateSchedule`, or a constant rate.
+
+    Raises:
+        UnknownNameError: No such schedule.
     """
+    config = schedule
+    if isinstance(config, str):
+        config = ScheduleConfig.model_validate({"name": config, **settings})
     return SCHEDULES[config.name].build(config, peak, num_steps, steps_per_epoch)

@@ -10,7 +10,7 @@ project is not installed; only a head with the activation `rrelu` or `step` need
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 from zoo.backbones.base import blocks_of
@@ -23,24 +23,28 @@ from zoo.tasks import Task, pack
 
 def build_classifier(
     backbone: str,
-    size: int,
-    head: HeadConfig,
     num_classes: int,
     *,
-    frozen: bool,
+    size: int | None = None,
+    head: HeadConfig | Mapping[str, Any] | None = None,
+    frozen: bool | None = None,
     truncate_blocks: int = 0,
     normalization: Normalization | None = None,
 ) -> Any:
     """Builds a classifier.
 
     Args:
-        backbone: An architecture (random weights) or `architecture.tag`.
-        size: Height and width of the images, in pixels.
-        head: What goes on top of the backbone.
+        backbone: An architecture (random weights), `architecture.tag`, or a file of
+            `zoo pretrain`.
         num_classes: C, at least 2.
-        frozen: Whether the backbone's weights are kept; see `build_logits_model`.
-        truncate_blocks: How many of the backbone's blocks to leave out, from the top.
-        normalization: Of the pixels, instead of the backbone's own.
+        size: Height and width of the images, in pixels; None takes the size that the
+            weights were trained at.
+        head: The layers on top of the backbone, as a HeadConfig or as its settings;
+            None takes HeadConfig's defaults.
+        frozen: Whether the backbone's weights stay as they are; None freezes pretrained
+            weights and trains random ones. See `build_logits_model` about training.
+        truncate_blocks: Number of the backbone's blocks to leave out, from the top.
+        normalization: Replaces the backbone's own normalization of pixels.
 
     Returns:
         A `keras.Model` from images float32 [B, S, S, 3] in 0 to 255 to
@@ -54,8 +58,17 @@ def build_classifier(
     """
     import keras
 
+    row, weights = resolve(backbone)
+    if not isinstance(head, HeadConfig):
+        head = HeadConfig.model_validate(head or {})
+    if size is None:
+        size = weights.input_size if weights else row.input_size
     images, features = build_features(
-        backbone, size, frozen=frozen, truncate_blocks=truncate_blocks, normalization=normalization
+        backbone,
+        size,
+        frozen=weights is not None if frozen is None else frozen,
+        truncate_blocks=truncate_blocks,
+        normalization=normalization,
     )
     logits = build_head(features, head, num_classes)
     probabilities = keras.layers.Softmax(name="probabilities", dtype="float32")(logits)

@@ -25,7 +25,11 @@ def load_pretrained(path: Path) -> tuple[Any, Card]:
             mend=f"train one on it: zoo train DATA --backbone {path} --out RUN",
         )
     classifier = build_classifier(
-        card.backbone, card.preprocessing.size, HeadConfig(), len(card.class_names), frozen=True
+        card.backbone,
+        len(card.class_names),
+        size=card.preprocessing.size,
+        head=HeadConfig(),
+        frozen=True,
     )
     assign_weights(classifier.get_layer(card.backbone), arrays, path)
     assign_weights(classifier.get_layer("logits"), arrays, path, "logits")

@@ -253,7 +253,7 @@ def test_pretrained_file_is_measured_on_what_there_is(
     fresh: Path, tmp_path: Path, capsys: Say
 ) -> None:
     keras.utils.set_random_seed(0)
-    network = build_classifier("micro_resnet_s", 32, HeadConfig(), 3, frozen=True)
+    network = build_classifier("micro_resnet_s", 3, size=32, head=HeadConfig(), frozen=True)
     recipe = Recipe.from_settings(TINY)
     card = Card(
         backbone="micro_resnet_s",

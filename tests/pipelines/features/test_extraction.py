@@ -32,7 +32,7 @@ COUNT, VIEWS = 30, 2
 @pytest.fixture(scope="module")
 def network() -> Network:
     return build_feature_network(
-        build_classifier("micro_resnet_s", 32, HeadConfig(), 3, frozen=True)
+        build_classifier("micro_resnet_s", 3, size=32, head=HeadConfig(), frozen=True)
     )
 
 
@@ -100,12 +100,14 @@ def test_second_job_computes_nothing(network: Network, images: Examples) -> None
 
 
 def _other_weights(network: Network) -> dict[str, Any]:
-    other = build_classifier("micro_resnet_s", 32, HeadConfig(), 3, frozen=True)
+    other = build_classifier("micro_resnet_s", 3, size=32, head=HeadConfig(), frozen=True)
     return {"network": build_feature_network(other)}
 
 
 def _lower_blocks(network: Network) -> dict[str, Any]:
-    lower = build_classifier("micro_resnet_s", 32, HeadConfig(), 3, frozen=True, truncate_blocks=3)
+    lower = build_classifier(
+        "micro_resnet_s", 3, size=32, head=HeadConfig(), frozen=True, truncate_blocks=3
+    )
     trained = network.model.get_layer("trunk").get_layer("micro_resnet_s")
     for layer in backbone_of(lower, "micro_resnet_s").layers[1:]:
         layer.set_weights(trained.get_layer(layer.name).get_weights())
@@ -247,7 +249,7 @@ def extract_in_a_process(folder: str) -> None:
     import keras
 
     keras.utils.set_random_seed(0)
-    classifier = build_classifier("micro_resnet_s", 32, HeadConfig(), 3, frozen=True)
+    classifier = build_classifier("micro_resnet_s", 3, size=32, head=HeadConfig(), frozen=True)
     _extracted(build_feature_network(classifier), open_source(folder).train)
 
 
@@ -261,7 +263,7 @@ def test_killed_extraction_goes_on_where_it_was(tiny_folder: Path) -> None:
     shards = list(Path(os.environ["ZOO_CACHE"]).rglob("features/*/[!.]*.npy"))
     assert len(shards) == 8
     keras.utils.set_random_seed(0)
-    classifier = build_classifier("micro_resnet_s", 32, HeadConfig(), 3, frozen=True)
+    classifier = build_classifier("micro_resnet_s", 3, size=32, head=HeadConfig(), frozen=True)
     examples = open_source(str(tiny_folder)).train
     # Three whole groups of four images in three views would be nine shards.
     assert _extracted(build_feature_network(classifier), examples) == 3 * COUNT - 8 * 4

@@ -36,7 +36,7 @@ def image(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def served(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A model's folder with one version in it; tests copy it to damage it."""
     keras.utils.set_random_seed(0)
-    classifier = build_classifier("micro_resnet_s", 32, HeadConfig(), 3, frozen=True)
+    classifier = build_classifier("micro_resnet_s", 3, size=32, head=HeadConfig(), frozen=True)
     to = tmp_path_factory.mktemp("models") / "letters"
     write_savedmodel(classifier, Preprocessing(size=32), classes(NAMES), to / "1")
     return to

@@ -11,7 +11,12 @@ import pytest
 from pydantic import ValidationError
 
 from tuning.optimization.clipping import CLIPPINGS
-from tuning.optimization.optimizers import OPTIMIZERS, OptimizerConfig, build_optimizer
+from tuning.optimization.optimizers import (
+    OPTIMIZERS,
+    OptimizerConfig,
+    build_optimizer,
+    build_rules,
+)
 from zoo.errors import UnknownNameError
 
 # A kernel, since some optimizers treat matrices in a way of their own.
@@ -294,3 +299,30 @@ def test_settings_that_contradict_each_other_are_refused(
 def test_unknown_optimizer_names_the_nearest() -> None:
     with pytest.raises(UnknownNameError, match=r"Unknown optimizer 'adm'\. Did you mean 'adam'"):
         OptimizerConfig(name="adm")
+
+
+@pytest.mark.parametrize("name", OPTIMIZERS)
+def test_optimizer_without_rules_steps_as_with_them(name: str) -> None:
+    config = OptimizerConfig(name=name, weight_decay=0.01)
+    trained = []
+    for rule_of in (None, build_rules(config)):
+        rng = np.random.default_rng(0)
+        variables = [
+            keras.Variable(rng.normal(size=shape).astype(np.float32), name=variable_name)
+            for variable_name, shape in (("kernel", (4, 3)), ("bias", (3,)))
+        ]
+        optimizer = build_optimizer(config, rule_of=rule_of)
+        optimizer.build(variables)
+        for _ in range(5):
+            gradients = [rng.normal(size=v.shape).astype(np.float32) for v in variables]
+            optimizer.apply(gradients, variables)
+        trained.append([variable.numpy() for variable in variables])
+    for plain, ruled in zip(*trained, strict=True):
+        np.testing.assert_array_equal(plain, ruled)
+
+
+def test_optimizer_by_name_takes_settings_and_is_keras_own_class() -> None:
+    optimizer = build_optimizer("adamw", learning_rate=2e-3, weight_decay=0.02)
+    assert type(optimizer) is keras.optimizers.Adam
+    assert float(optimizer.learning_rate) == pytest.approx(2e-3)
+    assert optimizer.weight_decay == 0.02

@@ -35,7 +35,7 @@ TRANSFORM = Preprocessing(size=32, fit="crop", interpolation="bicubic")
 def classifier() -> Any:
     """Random weights; large logits, so that a difference would show."""
     keras.utils.set_random_seed(3)
-    model = build_classifier("micro_resnet_s", 32, HeadConfig(), len(NAMES), frozen=True)
+    model = build_classifier("micro_resnet_s", len(NAMES), size=32, head=HeadConfig(), frozen=True)
     kernel, bias = model.get_layer("logits").get_weights()
     model.get_layer("logits").set_weights([kernel * 3, bias])
     return model
@@ -124,7 +124,7 @@ def test_activation_of_this_project_is_exported_to_a_process_without_it(
 ) -> None:
     keras.utils.set_random_seed(3)
     head = HeadConfig(hidden=(8,), activation=name)
-    model = build_classifier("micro_resnet_s", 32, head, len(NAMES), frozen=True)
+    model = build_classifier("micro_resnet_s", len(NAMES), size=32, head=head, frozen=True)
     batch = np.stack([TRANSFORM(file.read_bytes()) for file in images[:4]])
     answers = np.asarray(model.predict(batch, verbose=0))
     # A fresh process that has TensorFlow alone answers the same, or it raises.

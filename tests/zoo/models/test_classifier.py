@@ -49,7 +49,7 @@ def _moved(before: dict[str, np.ndarray], model: Any) -> set[str]:
 
 @pytest.mark.parametrize("name", BACKBONES)
 def test_frozen_backbone_keeps_every_weight(name: str) -> None:
-    classifier = build_classifier(name, 48, HEAD, 3, frozen=True)
+    classifier = build_classifier(name, 3, size=48, head=HEAD, frozen=True)
     network = backbone_of(classifier, name)
     before, before_all = _snapshot(network), _snapshot(classifier)
     _fit(classifier, 48)
@@ -62,7 +62,7 @@ def test_frozen_backbone_keeps_every_weight(name: str) -> None:
 
 @pytest.mark.parametrize("name", BACKBONES)
 def test_frozen_backbone_answers_alike_in_training(name: str) -> None:
-    classifier = build_classifier(name, 48, HeadConfig(), 3, frozen=True)
+    classifier = build_classifier(name, 3, size=48, head=HeadConfig(), frozen=True)
     images = np.random.default_rng(1).integers(0, 256, (2, 48, 48, 3)).astype(np.float32)
     model = build_logits_model(classifier, frozen=True)
     # Batch normalization that is unfrozen would normalize by the batch in training.
@@ -73,7 +73,7 @@ def test_frozen_backbone_answers_alike_in_training(name: str) -> None:
 
 
 def test_logits_are_those_behind_the_probabilities() -> None:
-    classifier = build_classifier("squeezenet1_1", 48, HEAD, 3, frozen=True)
+    classifier = build_classifier("squeezenet1_1", 3, size=48, head=HEAD, frozen=True)
     images = np.random.default_rng(1).integers(0, 256, (2, 48, 48, 3)).astype(np.float32)
     logits = np.asarray(build_logits_model(classifier, frozen=True)(images))
     softmax = np.exp(logits) / np.exp(logits).sum(axis=1, keepdims=True)
@@ -82,7 +82,7 @@ def test_logits_are_those_behind_the_probabilities() -> None:
 
 @pytest.mark.parametrize("name", BACKBONES)
 def test_unfreeze_top_trains_those_blocks_and_moves_no_statistics(name: str) -> None:
-    classifier = build_classifier(name, 48, HEAD, 3, frozen=True)
+    classifier = build_classifier(name, 3, size=48, head=HEAD, frozen=True)
     network = backbone_of(classifier, name)
     unfreeze_top(classifier, name, 1)
     top = blocks_of(resolve(name)[0], network)[-1]
@@ -96,14 +96,16 @@ def test_unfreeze_top_trains_those_blocks_and_moves_no_statistics(name: str) -> 
 
 
 def test_unfreeze_more_blocks_than_there_are_says_how_many() -> None:
-    classifier = build_classifier("micro_resnet_s", 32, HeadConfig(), 3, frozen=True)
+    classifier = build_classifier("micro_resnet_s", 3, size=32, head=HeadConfig(), frozen=True)
     with pytest.raises(RecipeError, match=r"expected fine_tune\.blocks from 0 to \d+; received 99"):
         unfreeze_top(classifier, "micro_resnet_s", 99)
 
 
 def test_classifier_on_lower_blocks_reads_their_features(tmp_path: Path) -> None:
     head = HeadConfig(pooling="concatenated")
-    classifier = build_classifier("micro_resnet_s", 32, head, 3, frozen=True, truncate_blocks=3)
+    classifier = build_classifier(
+        "micro_resnet_s", 3, size=32, head=head, frozen=True, truncate_blocks=3
+    )
     network = backbone_of(classifier, "micro_resnet_s")
     whole = resolve("micro_resnet_s")[0].build(32)
     for layer in network.layers[1:]:
@@ -119,7 +121,9 @@ def test_classifier_on_lower_blocks_reads_their_features(tmp_path: Path) -> None
 
 
 def test_blocks_are_counted_from_where_a_backbone_ends() -> None:
-    classifier = build_classifier("micro_resnet_s", 32, HEAD, 3, frozen=True, truncate_blocks=3)
+    classifier = build_classifier(
+        "micro_resnet_s", 3, size=32, head=HEAD, frozen=True, truncate_blocks=3
+    )
     unfreeze_top(classifier, "micro_resnet_s", 1)
     network = backbone_of(classifier, "micro_resnet_s")
     before = _snapshot(network)
@@ -130,7 +134,7 @@ def test_blocks_are_counted_from_where_a_backbone_ends() -> None:
 
 
 def test_unfrozen_backbone_trains_throughout() -> None:
-    classifier = build_classifier("micro_resnet_s", 32, HeadConfig(), 3, frozen=False)
+    classifier = build_classifier("micro_resnet_s", 3, size=32, head=HeadConfig(), frozen=False)
     before = _snapshot(classifier)
     _fit(classifier, 32, frozen=False)
     # The whitening of its first layer is fitted, not trained.
@@ -139,7 +143,7 @@ def test_unfrozen_backbone_trains_throughout() -> None:
 
 @pytest.mark.parametrize("name", BACKBONES)
 def test_depth_counts_blocks_from_the_head_down(name: str) -> None:
-    classifier = build_classifier(name, 48, HEAD, 3, frozen=False)
+    classifier = build_classifier(name, 3, size=48, head=HEAD, frozen=False)
     depth = depth_of(classifier, name)
     blocks = blocks_of(resolve(name)[0], backbone_of(classifier, name))
     below = [depth(v) for block in reversed(blocks) for layer in block for v in layer.variables]
@@ -150,7 +154,9 @@ def test_depth_counts_blocks_from_the_head_down(name: str) -> None:
 
 
 def test_kernels_of_the_head_are_found() -> None:
-    classifier = build_classifier("micro_resnet_s", 32, HeadConfig(hidden=(8, 4)), 3, frozen=True)
+    classifier = build_classifier(
+        "micro_resnet_s", 3, size=32, head=HeadConfig(hidden=(8, 4)), frozen=True
+    )
     kernels = head_kernels(classifier, "micro_resnet_s")
     shapes = {name: kernel.shape for name, kernel in kernels.items()}
     assert shapes == {"hidden1": (128, 8), "hidden2": (8, 4), "logits": (4, 3)}
@@ -158,12 +164,12 @@ def test_kernels_of_the_head_are_found() -> None:
 
 def test_unknown_backbone_names_the_nearest() -> None:
     with pytest.raises(UnknownNameError, match="Did you mean 'mobilenet_v2"):
-        build_classifier("mobilenetv2", 32, HeadConfig(), 3, frozen=True)
+        build_classifier("mobilenetv2", 3, size=32, head=HeadConfig(), frozen=True)
 
 
 @pytest.mark.parametrize("config", [HeadConfig(), HEAD, HeadConfig(pooling="max", hidden=(8, 4))])
 def test_head_has_the_layers_of_its_recipe(config: HeadConfig) -> None:
-    classifier = build_classifier("micro_resnet_s", 32, config, 5, frozen=True)
+    classifier = build_classifier("micro_resnet_s", 5, size=32, head=config, frozen=True)
     kinds = [type(layer).__name__ for layer in classifier.layers]
     assert kinds.count("Dense") == len(config.hidden) + 1
     assert kinds.count("BatchNormalization") == kinds.count("Dropout") == len(config.hidden)
@@ -173,7 +179,7 @@ def test_head_has_the_layers_of_its_recipe(config: HeadConfig) -> None:
 
 
 def test_saved_classifier_loads_without_this_project(tmp_path: Path) -> None:
-    classifier = build_classifier("squeezenet1_1", 48, HEAD, 3, frozen=True)
+    classifier = build_classifier("squeezenet1_1", 3, size=48, head=HEAD, frozen=True)
     classifier.save(tmp_path / "model.keras")
     images = np.random.default_rng(1).integers(0, 256, (2, 48, 48, 3)).astype(np.float32)
     np.save(tmp_path / "images.npy", images)
@@ -185,3 +191,11 @@ def test_saved_classifier_loads_without_this_project(tmp_path: Path) -> None:
     subprocess.run([sys.executable, "-I", "-c", code], cwd=tmp_path, check=True)
     theirs = np.load(tmp_path / "answers.npy")
     np.testing.assert_allclose(theirs, classifier.predict_on_batch(images), atol=1e-6)
+
+
+def test_classifier_defaults_to_the_weights_size_and_freezes_them() -> None:
+    pretrained = build_classifier("micro_resnet_s.cifar10", 3, head={"hidden": [8]})
+    assert pretrained.input_shape == (None, 32, 32, 3)
+    assert not pretrained.get_layer("micro_resnet_s").trainable
+    assert pretrained.get_layer("hidden1").units == 8
+    assert build_classifier("micro_resnet_s", 3).get_layer("micro_resnet_s").trainable

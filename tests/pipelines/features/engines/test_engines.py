@@ -25,7 +25,9 @@ FAMILIES = ["mobilenet_v2", "efficientnet_b0", "densenet121", "nasnet_mobile"]
 
 
 def _network(backbone: str, size: int) -> Network:
-    return build_feature_network(build_classifier(backbone, size, HeadConfig(), 3, frozen=True))
+    return build_feature_network(
+        build_classifier(backbone, 3, size=size, head=HeadConfig(), frozen=True)
+    )
 
 
 def _images(count: int, size: int, seed: int = 0) -> np.ndarray:
@@ -93,7 +95,9 @@ def test_features_do_not_depend_on_company_or_thread(
 
 
 def test_digest_is_of_weights_size_and_normalization(network: Network) -> None:
-    classifier = build_classifier("micro_resnet_s", 32, HeadConfig(hidden=(4,)), 5, frozen=True)
+    classifier = build_classifier(
+        "micro_resnet_s", 5, size=32, head=HeadConfig(hidden=(4,)), frozen=True
+    )
     classifier.get_layer("micro_resnet_s").set_weights(
         network.model.get_layer("trunk").get_layer("micro_resnet_s").get_weights()
     )
@@ -101,7 +105,7 @@ def test_digest_is_of_weights_size_and_normalization(network: Network) -> None:
     weight = classifier.get_layer("micro_resnet_s").weights[-1]
     weight.assign(weight * 1.001)
     assert build_feature_network(classifier).digest != network.digest
-    other_size = build_classifier("micro_resnet_s", 40, HeadConfig(), 3, frozen=True)
+    other_size = build_classifier("micro_resnet_s", 3, size=40, head=HeadConfig(), frozen=True)
     other_size.get_layer("micro_resnet_s").set_weights(
         network.model.get_layer("trunk").get_layer("micro_resnet_s").get_weights()
     )
