@@ -34,11 +34,10 @@ def evaluate(
     """Measures a model on labeled images.
 
     New images are one split, `all`, unless they lie in splits of their own; any
-    class may be absent. The images a run was trained on are divided as training
-    did it; they are known by their content, or by their path where a run does not
-    record that. What a pretrained file was trained on it does not say: its images
-    are divided, by its card's recipe, only where `split` asks for a part of them.
-    The figure on its card is that of the split the card names.
+    class may be absent. An image that a run records goes to the split it had in
+    training, whatever its name and place are now. What a pretrained file was trained
+    on it does not say: its images are divided, by its card's recipe, only where `split`
+    asks for a part of them. The figure on its card is that of the split the card names.
 
     What is left out, what looks odd and which images the run was trained on is
     said on standard error.
@@ -84,9 +83,13 @@ def evaluate(
 def _choose(
     found: EvaluationSet, recipe: Recipe, run: RunFolder | None, split: str
 ) -> dict[str, Examples]:
-    """Returns the splits to measure."""
+    """Returns the splits to measure, by name.
+
+    Raises:
+        DataError: There is no split of that name.
+    """
     if run is not None:
-        found = _as_trained(found, recipe, run)
+        found = found.assigned({name: run.digests(name) for name in SPLITS})
     elif split in SPLITS and split not in found.splits:
         found = found.divided(recipe.data, seed=recipe.seed)
     if split == "all":
@@ -98,44 +101,27 @@ def _choose(
             received=split,
         )
     chosen = {split: found.splits[split]} if split else found.splits
-    trained = run.digests("train") if run is not None else frozenset()
-    for name, examples in chosen.items():
-        count = sum(digest in trained for digest in examples.digests)
-        if count and name != "train":
-            logger.info(
-                f"{count} of the {len(examples)} {name} images are among those the run was "
-                "trained on: what is measured on them is too good"
-            )
+    if run is not None:
+        _log_trained_on(chosen, frozenset(run.digests("train")))
     return chosen
 
 
-def _as_trained(found: EvaluationSet, recipe: Recipe, run: RunFolder) -> EvaluationSet:
-    """Returns a run's own images divided as training did it, and others as they are."""
-    recorded = {name: run.digests(name) for name in SPLITS}
-    known = frozenset[str]().union(*recorded.values())
-    given = {digest for examples in found.splits.values() for digest in examples.digests}
-    here = _same_place(found.name, recipe.data.source)
-    # A folder may have been filled anew since; without a record its path has to do.
-    if not (given == known or (here and (not known or given & known))):
-        return found
-    if here:
-        return found.divided(recipe.data, seed=recipe.seed)
-    # A division goes by the names, and elsewhere they may be other ones.
-    try:
-        divided = found.divided(recipe.data, seed=recipe.seed)
-    except DataError:
-        return found
-    now = {name: frozenset(examples.digests) for name, examples in divided.splits.items()}
-    return divided if now == {name: had for name, had in recorded.items() if had} else found
-
-
-def _same_place(data: str, source: str) -> bool:
-    if data == source:
-        return True
-    return (
-        os.path.exists(data)
-        and os.path.exists(source)
-        and os.path.realpath(data) == os.path.realpath(source)
+def _log_trained_on(splits: dict[str, Examples], trained: frozenset[str]) -> None:
+    """Logs how many of the measured images a run was trained on, if any."""
+    counts = {
+        name: sum(digest in trained for digest in examples.digests)
+        for name, examples in splits.items()
+    }
+    if not any(counts.values()):
+        return
+    by_split = ", ".join(
+        f"{name}: {count} of {len(splits[name])}" for name, count in counts.items() if count
+    )
+    held_out = any(count for name, count in counts.items() if name != "train")
+    logger.info(
+        f"the run was trained on {sum(counts.values())} of the "
+        f"{sum(map(len, splits.values()))} measured images ({by_split})"
+        + ("; metrics on these are too optimistic" if held_out else "")
     )
 
 

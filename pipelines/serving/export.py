@@ -98,9 +98,8 @@ def _open_images(run: RunFolder, data: str, to: Path) -> Source:
                 received=", ".join(task.class_names),
                 mend="give --data the images it was trained on",
             )
-    # Of an old run it is not recorded.
-    had, has = run.digests("val"), frozenset(source.val.digests)
-    if had and had != has:
+    had, has = frozenset(run.digests("val")), frozenset(source.val.digests)
+    if had != has:
         raise DataError(
             f"the validation images of {source.name} are not those of {run.path}",
             expected=f"the same {len(had)} files",

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -12,7 +12,7 @@ from pipelines.sources.folder import SPLIT_NAMES
 from pipelines.sources.outliers import find_suspects
 from pipelines.sources.scan import decodable, scan
 from pipelines.sources.source import Examples, Listing, Remark, join_examples
-from pipelines.sources.split import divide
+from pipelines.sources.split import assign_by_digest, divide
 from pipelines.sources.task_columns import bind_tasks
 from pipelines.sources.validation import check_decodable, check_images, exclude
 from zoo.errors import DataError, UndecodableError
@@ -58,6 +58,14 @@ class EvaluationSet:
         found = divide(Listing(self.class_names, self.splits), config, seed)
         order = [name for name in ("train", "val", "test") if name in found]
         return replace(self, splits={name: found[name] for name in order})
+
+    def assigned(self, recorded: Mapping[str, Sequence[str]]) -> EvaluationSet:
+        """Returns the same, each image in the split that a run recorded it for.
+
+        Args:
+            recorded: The digests of a run's images, by split; see `assign_by_digest`.
+        """
+        return replace(self, splits=assign_by_digest(self.splits, recorded))
 
     def joined(self) -> EvaluationSet:
         """Returns the same with all images in the one split `all`."""

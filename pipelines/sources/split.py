@@ -5,9 +5,10 @@ from __future__ import annotations
 import hashlib
 import math
 from collections import Counter
+from collections.abc import Mapping, Sequence
 
 from pipelines.sources.config import DataConfig
-from pipelines.sources.source import Examples, Listing
+from pipelines.sources.source import Examples, Listing, join_examples
 from zoo.errors import DataError
 
 
@@ -90,6 +91,59 @@ def split_examples(
         part: examples.take(sorted(indices, key=lambda index: examples.names[index]))
         for part, indices in chosen.items()
     }
+
+
+def assign_by_digest(
+    splits: Mapping[str, Examples], recorded: Mapping[str, Sequence[str]]
+) -> dict[str, Examples]:
+    """Assigns images to the splits that a training run recorded their digests for.
+
+    Only the bytes of a file count, not its name or folder. Copies of an image that
+    several splits record fill these in the order test, val, train, as often as each
+    records it; a copy in a val or test folder stays there if that split records it.
+
+    An image that no split records keeps the split it came in, but not train, since the
+    run was not trained on it: beside recorded images it goes to `all`.
+
+    Args:
+        splits: Scanned images by split: `all`, or any of train, val and test.
+        recorded: SHA-256 digests of a run's images by split, one per image.
+
+    Returns:
+        The splits that have images, in the order train, val, test, all. Images from
+        `all` and train are ordered by name, as by `split_examples`. If no image is
+        recorded, the splits as they came.
+    """
+    remaining = {name: Counter(recorded.get(name, ())) for name in ("test", "val", "train")}
+    known = set().union(*remaining.values())
+    if not any(digest in known for examples in splits.values() for digest in examples.digests):
+        return dict(splits)
+    assigned: dict[str, dict[str, list[int]]] = {
+        name: {} for name in ("train", "val", "test", "all")
+    }
+    # Held-out folders first, so that they keep their copies of images that train has too.
+    for origin in sorted(splits, key=lambda name: name not in ("val", "test")):
+        for index, digest in enumerate(splits[origin].digests):
+            target = "all" if origin == "train" else origin
+            if digest in known:
+                holders = [name for name, counts in remaining.items() if digest in counts]
+                free = [name for name in holders if remaining[name][digest] > 0] or holders[-1:]
+                target = origin if origin in free and origin != "train" else free[0]
+                remaining[target][digest] -= 1
+            assigned[target].setdefault(origin, []).append(index)
+    found: dict[str, Examples] = {}
+    for name, by_origin in assigned.items():
+        parts = [
+            splits[origin].take(
+                sorted(indices, key=splits[origin].names.__getitem__)
+                if origin in ("all", "train")
+                else indices
+            )
+            for origin, indices in by_origin.items()
+        ]
+        if parts:
+            found[name] = join_examples(parts)
+    return found
 
 
 def first_per_class(examples: Examples, count: int, *, seed: int = 0) -> Examples:

@@ -217,10 +217,13 @@ class RunFolder:
             raise RunError(f"{file} is damaged: {error}", mend="train the run again") from None
         return classes(values)
 
-    def digests(self, split: str) -> frozenset[str]:
-        """Returns the SHA-256 of each image a split had; empty where it is not known."""
-        file = self.path / "images.json"
-        return frozenset(_read_json(file, dict).get(split, ())) if file.exists() else frozenset()
+    def digests(self, split: str) -> tuple[str, ...]:
+        """Returns the SHA-256 digests of a split's images, one per image, sorted.
+
+        Raises:
+            RunError: The file is damaged or gone.
+        """
+        return tuple(_read_json(self.path / "images.json", dict).get(split, ()))
 
     def load_model(self) -> Any:
         """Returns the classifier: float32 [B, S, S, 3] in 0 to 255 → probabilities.

@@ -25,7 +25,7 @@ from pipelines.sources.dataset import open_source
 from pipelines.sources.evaluation_set import open_evaluation_set
 from pipelines.sources.source import Examples
 from tests.support.tiny import CLASSES, TINY, write_images
-from zoo.errors import DataError, InputError, NoImagesError, UndecodableError
+from zoo.errors import DataError, InputError, NoImagesError, RunError, UndecodableError
 from zoo.heads.head import HeadConfig
 from zoo.models.classifier import build_classifier
 from zoo.tasks import classes
@@ -190,29 +190,57 @@ def test_name_that_no_file_system_holds_is_refused_in_one_line(tiny_run: Run) ->
         evaluate(tiny_run, "x" * 300 + ".csv")
 
 
-def test_own_images_are_divided_as_training_did(
+def test_own_images_get_the_splits_they_had_wherever_they_lie(
     tiny_run: Run, tiny_folder: Path, tmp_path: Path, capsys: Say
 ) -> None:
     moved = shutil.copytree(tiny_folder, tmp_path / "moved")
-    for data in (tiny_folder, moved):
+    renamed = shutil.copytree(tiny_folder, tmp_path / "renamed")
+    for number, file in enumerate(sorted(renamed.rglob("*.jpg"))):
+        file.rename(file.with_name(f"{97 * number % 101}.jpg"))
+    for data in (tiny_folder, moved, renamed):
         measured = evaluate(tiny_run, data)
         assert list(measured) == ["train", "val"]
         for split, figures in measured.items():
             assert figures["confusion_matrix"] == tiny_run.metrics[split]["confusion_matrix"]
-    assert capsys.readouterr().err == ""
+        assert capsys.readouterr().err == (
+            "the run was trained on 30 of the 36 measured images (train: 30 of 30)\n"
+        )
     assert list(evaluate(tiny_run, tiny_folder, split="val")) == ["val"]
+    assert capsys.readouterr().err == ""
 
 
-def test_own_images_under_other_names_are_not_called_validation(
-    tiny_run: Run, tiny_folder: Path, tmp_path: Path, capsys: Say
+def test_new_images_beside_own_ones_are_a_split_of_their_own(
+    tiny_run: Run, tiny_folder: Path, fresh: Path, tmp_path: Path
 ) -> None:
     data = shutil.copytree(tiny_folder, tmp_path / "data")
-    for number, file in enumerate(sorted(data.rglob("*.jpg"))):
-        file.rename(file.with_name(f"{97 * number % 101}.jpg"))
-    assert list(evaluate(tiny_run, data)) == ["all"]
-    assert "30 of the 36 all images are among those the run was trained on" in (
-        capsys.readouterr().err
-    )
+    own = sorted((data / "red").iterdir())
+    own[0].unlink()
+    for file in (fresh / "red").iterdir():
+        shutil.copy(file, data / "red" / f"new {file.name}")
+    measured = evaluate(tiny_run, data)
+    assert list(measured) == ["train", "val", "all"]
+    assert measured["train"]["num_images"] + measured["val"]["num_images"] == 35
+    assert measured["all"]["num_images"] == 5
+    assert measured["all"] == evaluate(tiny_run, _red_alone(fresh, tmp_path))["all"]
+    assert evaluate(tiny_run, data, split="all")["all"]["num_images"] == 40
+
+
+def _red_alone(fresh: Path, tmp_path: Path) -> Path:
+    shutil.copytree(fresh / "red", tmp_path / "alone" / "red")
+    return tmp_path / "alone"
+
+
+def test_images_trained_on_are_taken_out_of_a_test_folder(
+    tiny_run: Run, tiny_folder: Path, fresh: Path, tmp_path: Path
+) -> None:
+    shutil.copytree(fresh, tmp_path / "data" / "test")
+    shutil.copytree(tiny_folder / "red", tmp_path / "data" / "test" / "red", dirs_exist_ok=True)
+    measured = evaluate(tiny_run, tmp_path / "data")
+    assert {split: figures["num_images"] for split, figures in measured.items()} == {
+        "train": 10,
+        "val": 2,
+        "test": 10,
+    }
 
 
 def test_folder_that_was_filled_anew_is_not_the_runs_own(
@@ -220,9 +248,15 @@ def test_folder_that_was_filled_anew_is_not_the_runs_own(
 ) -> None:
     run = _copy(tiny_run, tmp_path / "run", fresh)
     assert list(evaluate(run, fresh)) == ["all"]
-    # An old run does not say what its images were: the path has to do.
+
+
+def test_run_without_its_record_of_images_is_damaged(
+    tiny_run: Run, fresh: Path, tmp_path: Path
+) -> None:
+    run = _copy(tiny_run, tmp_path / "run", fresh)
     (run.path / "images.json").unlink()
-    assert list(evaluate(run, fresh)) == ["train", "val"]
+    with pytest.raises(RunError, match=r"images\.json cannot be read"):
+        evaluate(run, fresh)
 
 
 def test_run_is_measured_without_the_images_it_was_trained_on(
@@ -246,7 +280,10 @@ def test_evaluate_command_takes_the_split_all(
     assert run_command(command) == 0
     captured = capsys.readouterr()
     assert json.loads(captured.out)["all"]["num_images"] == 36
-    assert captured.err.startswith("30 of the 36 all images are among those")
+    assert captured.err == (
+        "the run was trained on 30 of the 36 measured images (all: 30 of 36); "
+        "metrics on these are too optimistic\n"
+    )
 
 
 def test_pretrained_file_is_measured_on_what_there_is(

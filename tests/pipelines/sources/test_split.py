@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import hashlib
 import random
 from collections.abc import Sequence
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -11,7 +13,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from pipelines.sources.source import Examples
-from pipelines.sources.split import first_per_class, split_examples
+from pipelines.sources.split import assign_by_digest, first_per_class, split_examples
 from zoo.errors import DataError
 
 
@@ -78,3 +80,86 @@ def test_fewer_of_each_class_are_among_more_and_blind_to_order() -> None:
     mixed = whole.take(np.random.default_rng(0).permutation(len(whole)))
     assert set(first_per_class(mixed, 10, seed=3).names) == set(ten.names)
     assert set(first_per_class(whole, 10, seed=4).names) != set(ten.names)
+
+
+def scanned(examples: Examples) -> Examples:
+    digests = tuple(hashlib.sha256(content).hexdigest() for content in examples.encoded or ())
+    return replace(examples, digests=digests)
+
+
+def recorded(splits: dict[str, Examples]) -> dict[str, list[str]]:
+    return {name: sorted(examples.digests) for name, examples in splits.items()}
+
+
+def names(splits: dict[str, Examples]) -> dict[str, tuple[str, ...]]:
+    return {name: examples.names for name, examples in splits.items()}
+
+
+@given(
+    labels=st.lists(st.integers(0, 3), min_size=1, max_size=40),
+    seed=st.integers(0, 9),
+    with_validation=st.booleans(),
+)
+def test_assignment_by_digest_repeats_a_division(
+    labels: list[int], seed: int, with_validation: bool
+) -> None:
+    whole = scanned(examples_of([label for label in labels for _ in range(4)]))
+    divided = split_examples(
+        whole, ("a", "b", "c", "d"), val_fraction=0.3, test_fraction=0.2, seed=seed
+    )
+    record = recorded(divided)
+    if with_validation:
+        record["train"] = sorted(record["train"] + record["val"])
+    assert names(assign_by_digest({"all": whole}, record)) == names(divided)
+
+
+@given(
+    copies=st.lists(st.integers(0, 5), min_size=9, max_size=30),
+    seed=st.integers(0, 9),
+    with_validation=st.booleans(),
+)
+def test_assignment_by_digest_counts_the_copies_of_an_image(
+    copies: list[int], seed: int, with_validation: bool
+) -> None:
+    whole = examples_of([0] * len(copies))
+    whole = scanned(replace(whole, encoded=tuple(bytes([copy]) for copy in copies)))
+    divided = split_examples(whole, ("a",), val_fraction=0.3, test_fraction=0.2, seed=seed)
+    record = recorded(divided)
+    if with_validation:
+        record["train"] = sorted(record["train"] + record["val"])
+    assert recorded(assign_by_digest({"all": whole}, record)) == recorded(divided)
+
+
+def test_assignment_by_digest_keeps_the_order_of_given_held_out_splits() -> None:
+    whole = scanned(examples_of([0] * 12))
+    given_splits = {"train": whole.take([5, 1, 3, 4]), "val": whole.take([9, 8])}
+    record = recorded(given_splits)
+    assigned = assign_by_digest(given_splits, record)
+    assert assigned["train"].names == tuple(sorted(given_splits["train"].names))
+    assert assigned["val"].names == given_splits["val"].names
+
+
+def test_assignment_by_digest_leaves_a_leaked_image_in_each_of_its_splits() -> None:
+    whole = scanned(replace(examples_of([0] * 3), encoded=(b"same", b"other", b"same")))
+    given_splits = {"train": whole.take([0, 1]), "val": whole.take([2])}
+    assigned = assign_by_digest(given_splits, recorded(given_splits))
+    assert names(assigned) == names(given_splits)
+
+
+def test_assignment_by_digest_sets_images_apart_that_no_split_records() -> None:
+    whole = scanned(examples_of([0] * 12))
+    given_splits = {"train": whole.take([0, 1, 2]), "test": whole.take([3, 4, 5])}
+    record = {"train": list(whole.digests[1:4]), "val": list(whole.digests[9:])}
+    assert names(assign_by_digest(given_splits, record)) == {
+        "train": (whole.names[3], *whole.names[1:3]),
+        "test": whole.names[4:6],
+        "all": whole.names[:1],
+    }
+    assert assign_by_digest(given_splits, {"train": ["none of these"]}) == given_splits
+
+
+def test_assignment_by_digest_adds_surplus_copies_to_the_training_images() -> None:
+    whole = scanned(replace(examples_of([0] * 4), encoded=(b"same",) * 4))
+    record = {"train": [whole.digests[0]], "val": [whole.digests[0]]}
+    assigned = assign_by_digest({"all": whole}, record)
+    assert {name: len(examples) for name, examples in assigned.items()} == {"train": 3, "val": 1}

@@ -89,4 +89,4 @@ def test_directory_that_cannot_be_made_is_refused(name: str, tmp_path: Path) -> 
 def test_images_of_each_split_are_known_by_content(tiny_run: Run) -> None:
     splits = [tiny_run.digests(split) for split in ("train", "val", "test")]
     assert [len(split) for split in splits] == [30, 6, 0]
-    assert not splits[0] & splits[1]
+    assert not set(splits[0]) & set(splits[1])
