@@ -1,4 +1,4 @@
-"""Photographs and class folders for tests to make."""
+"""Random photographs and class folders on disk."""
 
 from __future__ import annotations
 
@@ -10,13 +10,13 @@ from PIL import Image
 
 
 def photo(seed: int, size: tuple[int, int] = (40, 30), mode: str = "RGB") -> Image.Image:
-    """Noise: as many colors as a photograph has."""
+    """Returns an image of noise, which has as many colors as a photograph."""
     pixels = np.random.default_rng(seed).integers(0, 256, (size[1], size[0], 3), dtype=np.uint8)
     return Image.fromarray(pixels).convert(mode)
 
 
 def encode(image: Image.Image, form: str = "JPEG", **options: object) -> bytes:
-    """The bytes of a file."""
+    """Returns the bytes of an image file."""
     buffer = io.BytesIO()
     image.save(buffer, form, **options)
     return buffer.getvalue()

@@ -1,4 +1,4 @@
-"""Renders operations with values of the test's own choosing, and images to render."""
+"""Renders augmentations with parameter values set by the test, and images to render."""
 
 from __future__ import annotations
 
@@ -17,12 +17,12 @@ from zoo.preprocessing import Preprocessing
 
 Image = npt.NDArray[np.uint8]
 RENDERERS = ("opencv", "tensorflow")
-# Of pixels in 0 to 1: much red against blue, a little brightness, hardly any green.
+# Principal axes of colors in 0 to 1: mostly red against blue, some brightness, little green.
 AXES = np.array([[0.09, 0.02, 0.003], [0.01, 0.03, -0.005], [-0.08, 0.02, 0.004]], np.float32)
 
 
 def textured(height: int, width: int, *, seed: int = 0, smooth: float = 1.0) -> Image:
-    """An image with detail of every size, uint8 [height, width, 3]."""
+    """Returns an image with detail at several scales, uint8 [height, width, 3]."""
     rng = np.random.default_rng(seed)
     noise = [
         ndimage.gaussian_filter(rng.normal(0, 1, (height, width, 3)), (s, s, 0), mode="wrap")
@@ -37,7 +37,7 @@ def plan_of(*operations: Operation, size: int) -> Plan:
 
 
 def drawn(operation: Operation, **values: float) -> Drawn:
-    """What an operation would have drawn for one image, applied."""
+    """Returns an applied operation with the given values in place of random ones, for one image."""
     tensors = {name: tf.constant([value], tf.float32) for name, value in values.items()}
     return Drawn(operation, tf.constant([True]), tensors)
 
@@ -55,7 +55,7 @@ def render(
     border: str = "reflect",
     **fit: Any,
 ) -> Image:
-    """Draws one view of an image; `size` 0 is the image's own height."""
+    """Renders one view of an image; `size` 0 is the image's height."""
     plan = plan_of(*(step.operation for step in steps), size=size or len(image))
     views = plan.compose(steps, tf.zeros(1, tf.int64))
     found = renderer_of(plan, renderer, border=border, **fit).render_one(tf.constant(image), views)
@@ -67,7 +67,7 @@ def sample(plan: Plan, count: int, *, seed: int = 7, number: int = 0) -> Views:
 
 
 def draw(plan: Plan, count: int, *, seed: int = 7, number: int = 0) -> list[Drawn]:
-    """What is drawn for so many images, as NumPy arrays."""
+    """Returns the random parameters of `count` images, as NumPy arrays."""
     found = plan.draw(tf.constant(seed, tf.int64), *_keys(count, number))
     return [
         Drawn(d.operation, d.applied.numpy(), {k: np.asarray(v) for k, v in d.values.items()})

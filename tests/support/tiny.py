@@ -1,4 +1,4 @@
-"""The smallest data set and recipe that still learn something."""
+"""The smallest data set and recipe that learn something."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from PIL import Image
 
 CLASSES = ("blue", "green", "red")
 
-# A backbone with batch normalization, small images, nothing else out of the ordinary.
+# A backbone with batch normalization on small images; everything else is the default.
 TINY: dict[str, Any] = {
     "backbone": {"name": "micro_resnet_s", "frozen": True},
     "input": {"size": 32, "batch_size": 8},
@@ -21,7 +21,7 @@ TINY: dict[str, Any] = {
 
 
 def write_images(folder: Path, per_class: int, seed: int = 0) -> Path:
-    """Writes JPEG files of three colors under noise, in sizes of their own."""
+    """Writes JPEG files of random sizes in three class folders: a color each, plus noise."""
     rng = np.random.default_rng(seed)
     for channel, name in enumerate(reversed(CLASSES)):
         (folder / name).mkdir(parents=True)

@@ -18,7 +18,7 @@ from pipelines.augment.geometry import Rotate, Shift, Zoom
 from pipelines.augment.operations import read_operation
 from pipelines.augment.renderers import opencv as render_opencv
 from pipelines.augment.renderers.opencv import OpenCVRenderer, aligned
-from tests.support.drawn_policies import policies
+from tests.support.policy_strategies import policies
 from tests.support.rendering import (
     AXES,
     RENDERERS,

@@ -10,7 +10,7 @@ from hypothesis import given
 from pipelines.augment import AUGMENTATIONS, AugmentConfig
 from pipelines.augment.operations import read_operation
 from pipelines.augment.shorthand import parse_policy, print_policy
-from tests.support.drawn_policies import policies
+from tests.support.policy_strategies import policies
 from zoo.errors import RecipeError, UnknownNameError
 
 

@@ -15,7 +15,7 @@ from pipelines.recipe.overrides import parse_overrides, setting_paths
 from pipelines.recipe.recipe import Recipe
 from pipelines.training.phases import build_phases
 from pipelines.training.train import train
-from tests.support.recipes import recipes
+from tests.support.recipe_strategies import recipes
 from tuning.optimization.optimizers import build_optimizer, build_rules
 from tuning.optimization.schedules import build_schedule
 from zoo.errors import RecipeError, TrainingError, UnknownNameError

@@ -8,7 +8,7 @@ import pytest
 
 from pipelines.runtime.devices import num_cores
 from pipelines.search.workers import LocalWorkers
-from tests.support.searching import ROOT, SAME, scores, search_numbers, trained_by
+from tests.support.remote_workers import ROOT, SAME, scores, search_numbers, trained_by
 from tuning.distributed.chief import Chief
 from tuning.distributed.protocol import Address
 from zoo.errors import WorkerError

@@ -8,7 +8,7 @@ import time
 
 import pytest
 
-from tests.support.searching import (
+from tests.support.remote_workers import (
     ROOT,
     SAME,
     scores,
@@ -133,7 +133,7 @@ def test_worker_on_other_data_is_refused(workers, tmp_path):
 CHIEF = """
 import sys
 from pathlib import Path
-from tests.support.searching import SAME, search_numbers
+from tests.support.remote_workers import SAME, search_numbers
 from tuning.distributed.chief import Chief
 from tuning.distributed.protocol import Address
 with Chief(search_numbers(Path(sys.argv[1]), 6), SAME, Address(), lease_s=1.5) as chief:

@@ -19,7 +19,7 @@ import keras
 import numpy as np
 import pytest
 
-from tests.support.built import count, empty, pixels_of, without_values
+from tests.support.networks import build_empty, num_parameters, random_images, without_values
 from zoo.backbones.base import Backbone, blocks_of
 from zoo.backbones.catalog import BACKBONES, WEIGHTS, build_backbone, resolve
 from zoo.backbones.keras_applications import build_application
@@ -46,7 +46,7 @@ def _params(rows: Iterable[Backbone], fast: Callable[[Backbone], bool]) -> list[
 
 @pytest.mark.parametrize("row", BACKBONES.values(), ids=list(BACKBONES))
 def test_backbone_is_what_its_row_says(row: Backbone) -> None:
-    model = empty(row, row.input_size)
+    model = build_empty(row, row.input_size)
     assert model.name == row.name
     assert model.count_params() == row.num_parameters
     batch, height, width, features = model.output.shape
@@ -63,9 +63,9 @@ def test_backbone_is_what_its_row_says(row: Backbone) -> None:
     assert len(split) == len(model.layers)
     assert {id(layer) for layer in split} == {id(layer) for layer in model.layers}
     assert len(blocks) >= 3
-    assert all(count(block) for block in blocks)
-    assert sum(count(block) for block in blocks) == row.num_parameters
-    assert count(blocks[-1]) < 0.4 * row.num_parameters
+    assert all(num_parameters(block) for block in blocks)
+    assert sum(num_parameters(block) for block in blocks) == row.num_parameters
+    assert num_parameters(blocks[-1]) < 0.4 * row.num_parameters
     assert blocks[0][0] is model.layers[0]
 
 
@@ -74,7 +74,7 @@ def test_blocks_do_not_depend_on_what_was_built_before(name: str) -> None:
     row = BACKBONES[name]
 
     def split() -> list[list[int]]:
-        model = empty(row, row.min_size)
+        model = build_empty(row, row.min_size)
         places = {id(layer): place for place, layer in enumerate(model.layers)}
         return [[places[id(layer)] for layer in block] for block in blocks_of(row, model)]
 
@@ -85,7 +85,7 @@ def test_blocks_do_not_depend_on_what_was_built_before(name: str) -> None:
 def test_blocks_follow_the_cells_and_modules() -> None:
     def last_names(name: str) -> list[str]:
         row = BACKBONES[name]
-        return [block[-1].name for block in blocks_of(row, empty(row, row.min_size))]
+        return [block[-1].name for block in blocks_of(row, build_empty(row, row.min_size))]
 
     assert last_names("inception_v3") == [f"mixed{index}" for index in range(11)]
     assert len(last_names("vgg16")) == 13
@@ -106,7 +106,7 @@ FIRST = {
 @pytest.mark.parametrize("row", _params(BACKBONES.values(), lambda row: row.name in FIRST))
 def test_backbone_forward_is_finite(row: Backbone) -> None:
     keras.utils.set_random_seed(0)
-    features = row.build(row.min_size)(pixels_of(row.min_size), training=False)
+    features = row.build(row.min_size)(random_images(row.min_size), training=False)
     assert features.shape[0] == 2
     assert features.shape[-1] == row.num_features
     assert bool(np.isfinite(features).all())
@@ -196,7 +196,7 @@ def test_smallest_size_is_keras_own(row: Backbone) -> None:
 @pytest.mark.parametrize("row", KERAS_ROWS, ids=lambda row: row.name)
 def test_normalization_is_keras_own(row: Backbone) -> None:
     module = sys.modules[_keras_function(row).__module__]
-    pixels = pixels_of(8)
+    pixels = random_images(8)
     expected = module.preprocess_input(pixels.copy())
     for source in (row, *row.weights):
         received = NORMALIZATIONS[source.normalization].apply(keras.ops.convert_to_tensor(pixels))
@@ -244,7 +244,7 @@ def test_loaded_backbone_answers_as_keras_own(
     # The first convolution too: a deep network of random weights hardly minds its input, so
     # that another normalization before it would pass for rounding at the end.
     for part in (_first_convolution, lambda whole: whole):
-        pixels = pixels_of(size)
+        pixels = random_images(size)
         expected = np.asarray(part(reference)(pixels, training=False))
         received = np.asarray(part(model)(pixels, training=False))
         scale = float(np.abs(expected).max())
@@ -310,7 +310,7 @@ def test_build_backbone_loads_the_fetched_file(mirror: Path) -> None:
     original = row.build(64)
     _save_as_keras_1(original, mirror / row.weights[0].file)
     model = build_backbone("mobilenet.imagenet", 64)
-    pixels = pixels_of(64)
+    pixels = random_images(64)
     np.testing.assert_array_equal(model(pixels, training=False), original(pixels, training=False))
 
 

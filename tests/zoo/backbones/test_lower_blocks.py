@@ -6,7 +6,7 @@ import keras
 import numpy as np
 import pytest
 
-from tests.support.built import count, empty, pixels_of
+from tests.support.networks import build_empty, num_parameters, random_images
 from zoo.backbones.base import blocks_of, truncate_backbone
 from zoo.backbones.catalog import BACKBONES
 from zoo.errors import RecipeError
@@ -31,14 +31,14 @@ def test_lower_part_ends_where_its_highest_block_does(
     name: str, num_blocks: int, last: str
 ) -> None:
     row = BACKBONES[name]
-    whole = empty(row, row.min_size)
+    whole = build_empty(row, row.min_size)
     lower = truncate_backbone(row, whole, num_blocks)
     expected = whole.get_layer(last).output
     assert lower.output is expected
     assert (lower.name, lower.input_shape) == (whole.name, whole.input_shape)
     left = blocks_of(row, lower)
     assert len(left) == len(blocks_of(row, whole)) - num_blocks
-    assert count(left[-1]) > 0
+    assert num_parameters(left[-1]) > 0
 
 
 @pytest.mark.parametrize("name", ["convnext_tiny", "mobilenet_v3_small", "xception"])
@@ -46,7 +46,7 @@ def test_lower_part_of_any_depth_computes_what_the_whole_network_does(name: str)
     keras.utils.set_random_seed(0)
     row = BACKBONES[name]
     whole = row.build(row.min_size)
-    pixels = pixels_of(row.min_size, 1)
+    pixels = random_images(row.min_size, 1)
     for num_blocks in (1, 4):
         lower = truncate_backbone(row, whole, num_blocks)
         source = lower.output._keras_history.operation
@@ -71,4 +71,4 @@ def test_lower_part_that_branches_cross_is_refused(
     row = BACKBONES[name]
     message = rf"cannot do without {num_blocks} of its \d+ blocks; expected .* of {possible};"
     with pytest.raises(RecipeError, match=message):
-        truncate_backbone(row, empty(row, row.min_size), num_blocks)
+        truncate_backbone(row, build_empty(row, row.min_size), num_blocks)

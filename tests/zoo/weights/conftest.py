@@ -1,4 +1,4 @@
-"""A real HTTP server on the loopback, as publisher and as mirror; a cache of its own."""
+"""A local HTTP server as publisher and mirror, and a separate cache for each test."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.support.served import Answer, Site
+from tests.support.weights_server import Answer, Site
 
 
 @pytest.fixture

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.support.served import (
+from tests.support.weights_server import (
     GOOD,
     OTHER,
     Answer,

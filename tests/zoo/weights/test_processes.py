@@ -13,7 +13,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.support.served import GOOD, Answer, Site, row, unproven
+from tests.support.weights_server import GOOD, Answer, Site, row, unproven
 from zoo.weights.download import locked
 from zoo.weights.fetch import fetch
 from zoo.weights.row import Weights

@@ -7,7 +7,7 @@ from tensorboard.plugins.hparams import api_pb2, metadata
 
 from pipelines.search.reports.hparams import write_hparams
 from pipelines.search.reports.trials import read_trials
-from tests.support.searches import draw_search
+from tests.support.search_results import draw_search
 
 
 def read_back(folder):

@@ -11,7 +11,7 @@ from pipelines.search.reports import PARALLEL_PICTURE, SESSIONS, SETTINGS_PICTUR
 from pipelines.search.reports.parallel import draw_parallel, log_ticks
 from pipelines.search.reports.settings import draw_settings
 from pipelines.search.reports.trials import read_trials
-from tests.support.searches import draw_search
+from tests.support.search_results import draw_search
 from zoo.errors import TrainingError
 
 SEARCHES = [draw_search(40), draw_search(60, folds=True, failed=5), draw_search(7)]

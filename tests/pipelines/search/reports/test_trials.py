@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from pipelines.search.reports.trials import in_words, read_trials, spread
-from tests.support.searches import draw_search
+from tests.support.search_results import draw_search
 
 
 def one_setting(values, **told):

@@ -1,4 +1,4 @@
-"""Searches: what `zoo tune` writes to search.json, of any size, without a search."""
+"""Synthetic contents of search.json, of any size, without running `zoo tune`."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ import numpy as np
 
 
 def draw_search(num_trials: int, *, folds: bool = False, failed: int = 0) -> dict[str, Any]:
-    """Draws trials of the default space, conditional settings included."""
+    """Returns trials drawn from the default space, conditional settings included."""
     rng = np.random.default_rng(0)
     failing = np.linspace(1, num_trials - 1, failed).astype(int)
     trials = []

@@ -1,4 +1,4 @@
-"""Searching: trials that square a number, and workers as processes, for the tests of a chief."""
+"""Trials that square a number, and workers as processes, to test the chief of a search."""
 
 from __future__ import annotations
 
@@ -44,7 +44,7 @@ except ZooError as error:
 
 
 class Numbers:
-    """Asks for the squares of 0, 1, …, in batches, as an oracle does."""
+    """An oracle that asks for the squares of 0, 1, …, in batches."""
 
     def __init__(self, count: int, batch: int) -> None:
         self.trials = [trial_of(i) for i in range(count)]
@@ -55,7 +55,7 @@ class Numbers:
         return asked
 
     def tell(self, results: Mapping[str, Result]) -> None:
-        """Learns nothing."""
+        """Ignores results."""
 
 
 def trial_of(number: int) -> Trial:
@@ -63,29 +63,29 @@ def trial_of(number: int) -> Trial:
 
 
 def search_numbers(folder: Path, count: int, batch: int = 100) -> Search:
-    """Starts a search, or goes on with the one in a folder, for the squares of numbers."""
+    """Starts a search for squares of numbers, or resumes the one in a folder."""
     journal = Journal(folder / "journal.json", SAME)
     asker: Any = Numbers(count, batch)
     return Search(asker, journal, count, lambda: 0.0)
 
 
 def scores(search: Search) -> dict[str, float | None]:
-    """Returns the score of each trial that is done."""
+    """Returns the score of each finished trial, by id."""
     return {trial.id: result.score for trial, result in search.done}
 
 
 def trained_by(search: Search) -> set[int]:
-    """Returns the processes that trained the trials."""
+    """Returns the ids of the processes that trained the trials."""
     return {result.epochs for _, result in search.done if not result.failure}
 
 
 def start_worker(
     port: int, name: str, *, seconds: float = 0.0, data: str = "flowers", poison: str = ""
 ) -> subprocess.Popen[str]:
-    """Starts a process that squares numbers, `seconds` for each, and dies of trial `poison`.
+    """Starts a worker that squares numbers in `seconds` each and kills itself at trial `poison`.
 
-    It prints the trials it is given, a line each time; in the results, the epochs are its
-    process id.
+    The worker prints the ids of each batch of trials on a line. Its results carry its process
+    id as their number of epochs.
     """
     return subprocess.Popen(
         [sys.executable, "-c", WORKER, str(port), name, data, str(seconds), poison],

@@ -1,4 +1,4 @@
-"""What a publisher serves: a file, a server that may misbehave, and the row of the file."""
+"""A weights file, its table row, and the responses of a server that may misbehave."""
 
 from __future__ import annotations
 
@@ -26,23 +26,23 @@ def sha256(content: bytes) -> str:
 
 @dataclass(frozen=True)
 class Answer:
-    """How the server treats one request."""
+    """How the server responds to one request."""
 
     body: bytes = GOOD
     status: int = 200
-    cut: int | None = None  # bytes of the answer after which the connection closes
+    cut: int | None = None  # bytes of the body after which the connection closes
     ranges: bool = True
     etag: str = ""
     conditional: bool = True  # whether If-Range is honored
     sized: bool = True
     kind: str = "application/octet-stream"
-    gate: threading.Event | None = None  # what the rest of the body waits for, after a fifth
-    shift: int = 0  # how far a partial answer starts from where it was asked to
+    gate: threading.Event | None = None  # the body stops after a fifth until this is set
+    shift: int = 0  # offset of a partial body from the requested range
 
 
 @dataclass
 class Site:
-    """What the server answers, request by request (the last one repeats), and its log."""
+    """The server's responses, one a request (the last repeats), and the log of requests."""
 
     url: str
     answers: list[Answer] = field(default_factory=lambda: [Answer()])
@@ -81,7 +81,7 @@ def cached_files(cache: Path) -> set[str]:
 
 
 def part_of(weights: Weights, site: Site) -> Path:
-    """Leaves a part behind by a download that breaks off each time."""
+    """Leaves a partial file behind: every attempt to download it breaks off."""
     site.serve(Answer(cut=100_000, etag='"1"'), Answer(status=404))
     with pytest.raises((FetchError, WeightsError), match=r"HTTP 404|broke off"):
         fetch(weights)

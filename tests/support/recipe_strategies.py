@@ -1,6 +1,6 @@
-"""Recipes drawn at random by Hypothesis: every section, every table.
+"""Hypothesis strategies for recipes: every section, every row of every table.
 
-Each section is right in itself; sections may contradict each other.
+Each section is valid by itself; sections may contradict each other.
 """
 
 from __future__ import annotations
@@ -11,7 +11,7 @@ from typing import Any
 from hypothesis import strategies as st
 
 from pipelines.features.engines import ENGINES
-from tests.support.drawn_policies import policies
+from tests.support.policy_strategies import policies
 from tuning.optimization.clipping import CLIPPINGS
 from tuning.optimization.losses import LOSSES
 from tuning.optimization.optimizers import OPTIMIZERS
@@ -95,7 +95,7 @@ _sections: dict[str, Any] = dict(
     backbone=_section(
         name=_row(BACKBONES, WEIGHTS),
         frozen=st.sampled_from(["auto", "auto", True, False]),
-        truncate_blocks=st.just(0),  # how many are possible, the built network tells
+        truncate_blocks=st.just(0),  # the maximum is known only from the built network
     ),
     features=_section(
         use=st.sampled_from(["auto", "auto", True, False]),
@@ -143,7 +143,7 @@ _sections: dict[str, Any] = dict(
         block_decay=st.floats(0.1, 1),
         gradual=st.integers(0, 3),
     ),
-    # Recipes without labels are for another command.
+    # `zoo train` refuses the methods that read no labels.
     pretraining=_section(
         method=st.just("supervised"), noise=st.floats(0, 1), hidden=st.floats(0, 0.9)
     ),
@@ -180,7 +180,7 @@ def _task(draw: st.DrawFn) -> dict[str, Any]:
 _names = st.from_regex(r"[a-z][a-z0-9_]{0,9}", fullmatch=True).filter(
     lambda name: not name.startswith("val")
 )
-# The section `[tasks]` has losses of its own, and no one accuracy to watch.
+# With `[tasks]`, each task has its own loss, and there is no single accuracy to monitor.
 _of_tasks = {
     **_sections,
     "train": _section(epochs=_epochs, oversample=_balanced),
@@ -191,4 +191,4 @@ _tasks = st.dictionaries(_names, _task(), min_size=1, max_size=3)
 recipes = st.one_of(
     _section(**_sections), st.fixed_dictionaries({"tasks": _tasks}, optional=_of_tasks)
 )
-"""Settings of a whole recipe, of which any may be left out."""
+"""Settings of a recipe; every section and setting may be absent."""

@@ -1,4 +1,4 @@
-"""Networks built for tests: with variables that hold nothing, where values do not matter."""
+"""Backbones without values in their weights, parameter counts and random images."""
 
 from __future__ import annotations
 
@@ -15,26 +15,26 @@ from zoo.backbones.base import Backbone
 
 @contextlib.contextmanager
 def without_values() -> Iterator[None]:
-    """Makes variables that hold nothing, inside of the block."""
+    """Creates variables without values inside the block: fast, and free of memory."""
     try:
         with keras.StatelessScope(initialize_variables=False):
             yield
     finally:
-        # Keras would fill them when the next such scope ends, gigabytes of them.
+        # When the next such scope ends, Keras would fill them: gigabytes.
         global_state.get_global_attribute("uninitialized_variables", []).clear()
 
 
-def empty(row: Backbone, size: int) -> Any:
-    """Builds a backbone for images of a size whose weights hold nothing."""
+def build_empty(row: Backbone, size: int) -> Any:
+    """Builds a backbone whose weights have shapes and no values, for images of `size` pixels."""
     with without_values():
         return row.build(size)
 
 
-def count(layers: list[Any]) -> int:
-    """Returns how many numbers the weights of layers hold."""
+def num_parameters(layers: list[Any]) -> int:
+    """Returns the number of parameters of some layers."""
     return sum(int(np.prod(weight.shape)) for layer in layers for weight in layer.weights)
 
 
-def pixels_of(size: int, batch: int = 2) -> Any:
-    """Returns images float32 [B, S, S, 3] in 0 to 255."""
+def random_images(size: int, batch: int = 2) -> Any:
+    """Returns images, float32 [batch, size, size, 3] in 0 to 255."""
     return np.random.default_rng(7).uniform(0, 255, (batch, size, size, 3)).astype("float32")

@@ -1,4 +1,4 @@
-"""Hypothesis draws policies: any operations with any settings that fit."""
+"""Hypothesis strategies for augmentation policies: every operation, every valid setting."""
 
 from __future__ import annotations
 
@@ -11,12 +11,12 @@ from pipelines.augment import AUGMENTATIONS
 
 
 def policies(max_size: int = 4) -> st.SearchStrategy[list[dict[str, Any]]]:
-    """Lists of operations as a recipe has them, with a `choose` among them at times."""
+    """Draws policies as lists of operations, as in a recipe; some contain a `choose`."""
     return st.lists(st.one_of(operations(), _chooses()), max_size=max_size)
 
 
 def operations() -> st.SearchStrategy[dict[str, Any]]:
-    """One operation, with some of its settings."""
+    """Draws one operation with some of its settings."""
     names = [name for name in AUGMENTATIONS if name != "choose"]
     return st.sampled_from(names).flatmap(_of)
 
