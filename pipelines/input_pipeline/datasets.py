@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import itertools
 import os
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -48,6 +49,7 @@ def build_train_stream(
     tasks: Sequence[Task],
     class_weights: Mapping[str, npt.NDArray[np.float32]] | None = None,
     first_epoch: int = 0,
+    endless: bool = True,
     images: DecodedImages | None = None,
 ) -> TrainStream:
     """Builds the shuffled, augmented training input.
@@ -68,6 +70,8 @@ def build_train_stream(
         class_weights: By a task's name, float32 [C], what an image of each class
             counts; left out, each counts 1.
         first_epoch: Epoch at which the stream starts.
+        endless: Whether one iteration never ends. If False, each iteration over the
+            dataset is one epoch: the first one `first_epoch`, the next one that after it.
         images: What `decode_images` returned for these examples, so that several
             streams share it; None calls it.
     """
@@ -82,12 +86,28 @@ def build_train_stream(
         weights = tf.nest.map_structure(lambda w: w * keys.weights, weights_of(keys.image_indices))
         return augmenter.mix(images, labels_of(keys.image_indices), weights, views)
 
-    last_step = np.iinfo(np.int64).max // order.batch_size
-    steps = tf.data.Dataset.range(first_epoch * order.steps_per_epoch, last_step)
-    keys = map_graph(steps, order.batch_keys)
+    keys = map_graph(_number_steps(order, first_epoch, endless), order.batch_keys)
     rendered = _render(keys, augmenter, _reader(examples, images), images, order.batch_size)
     dataset = map_graph(rendered, finish, parallel=True)
     return TrainStream(keep_ahead(dataset), order.steps_per_epoch)
+
+
+def _number_steps(order: SampleOrder, first_epoch: int, endless: bool) -> Any:
+    """Returns a dataset of the steps' numbers, int64 []: without end, or an epoch an iteration."""
+    import tensorflow as tf
+
+    num_steps = order.steps_per_epoch
+    if endless:
+        last_step = np.iinfo(np.int64).max // order.batch_size
+        return tf.data.Dataset.range(first_epoch * num_steps, last_step)
+    epochs = itertools.count(first_epoch)
+
+    def next_epoch() -> Iterator[int]:
+        yield next(epochs)
+
+    epoch = tf.data.Dataset.from_generator(next_epoch, output_signature=tf.TensorSpec((), tf.int64))
+    steps = epoch.flat_map(lambda e: tf.data.Dataset.range(e * num_steps, (e + 1) * num_steps))
+    return steps.apply(tf.data.experimental.assert_cardinality(num_steps))
 
 
 def _render(
