@@ -12,7 +12,7 @@ from pydantic_core import PydanticCustomError
 from tuning.optimization.losses import LOSSES, usual_loss
 from zoo.config import Config
 from zoo.errors import RecipeError
-from zoo.heads.head import Width
+from zoo.heads.head import Units
 from zoo.tasks import TASK_KINDS, Task
 
 
@@ -56,7 +56,7 @@ class TaskConfig(Config):
     label_smoothing: Annotated[float, Field(ge=0, lt=1)] = 0.0
     focal_gamma: Annotated[float, Field(ge=0, le=10)] = 2.0
     class_weights: Literal["none", "balanced"] = "none"
-    hidden: tuple[Width, ...] = ()
+    hidden: tuple[Units, ...] = ()
 
     @field_validator("kind")
     @classmethod

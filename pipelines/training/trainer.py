@@ -20,7 +20,7 @@ from pipelines.training.losses_and_metrics import compile_arguments, figures_in_
 from pipelines.training.phases import Phase, build_phases
 from tuning.optimization.optimizers import build_optimizer, build_rules
 from tuning.optimization.schedules import build_schedule
-from zoo.heads.head import start_head
+from zoo.heads.head import initialize_head
 from zoo.models.classifier import (
     backbone_of,
     build_classifier,
@@ -201,7 +201,7 @@ class Fitting:
             model = build_classifier(
                 name, len(self.source.class_names), size=size, head=head, **how
             )
-        start_head(model.layers, recipe.seed)
+        initialize_head(model.layers, recipe.seed)
         return model
 
     def _fit_stem(self) -> None:

@@ -11,7 +11,7 @@ import pytest
 import tensorflow as tf
 from sklearn.decomposition import PCA
 
-from zoo.heads.head import HeadConfig, build_trunk
+from zoo.heads.head import HeadConfig, build_hidden_layers
 from zoo.layers import TiedDense
 from zoo.models.classifier import build_features
 
@@ -82,7 +82,7 @@ def test_tied_autoencoder_is_at_its_best_where_pca_is() -> None:
 def test_autoencoder_head_on_a_backbone_stays_tied_when_saved(tmp_path: Path) -> None:
     keras.utils.set_random_seed(0)
     images, features = build_features("micro_resnet_s", 32, frozen=True)
-    pooled = build_trunk(features, HeadConfig())
+    pooled = build_hidden_layers(features, HeadConfig())
     model = keras.Model(images, {"pooled": pooled, "restored": _autoencoder(pooled, 8)})
     trained = [weight.path for weight in model.trainable_weights]
     assert trained == ["tied/kernel", "tied/bias", "tied/reverse_bias"]

@@ -15,7 +15,7 @@ from tuning.optimization.optimizers import OPTIMIZERS, OptimizerConfig
 from tuning.optimization.penalties import PenaltyConfig
 from tuning.optimization.schedules import ScheduleConfig
 from zoo.config import Config
-from zoo.heads.head import HeadConfig, build_head, start_head
+from zoo.heads.head import HeadConfig, build_head, initialize_head
 from zoo.models.classifier import build_head_model
 
 
@@ -143,7 +143,7 @@ def _start_of(head: HeadConfig, num_features: int, num_classes: int, seed: int) 
 
     maps = keras.Input((1, 1, num_features))
     model = build_head_model(keras.Model(maps, build_head(maps, head, num_classes)))
-    start_head(model.layers, seed)
+    initialize_head(model.layers, seed)
     return Start(
         weights={weight.path: weight.numpy() for weight in model.weights},
         trained=frozenset(weight.path for weight in model.trainable_weights),

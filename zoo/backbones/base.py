@@ -1,4 +1,4 @@
-"""Backbone: the row of one architecture, which every family file exports."""
+"""Backbone rows, and the division of a built backbone into blocks."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from zoo.weights.row import Weights
 
 
 def load_weights(model: Any, path: Path) -> None:
-    """Loads a file that Keras itself wrote into a model of the same layers."""
+    """Loads a weight file in Keras' own format into a model of the same layers."""
     model.load_weights(path)
 
 
@@ -22,28 +22,29 @@ class Backbone:
     """One architecture without its classification top.
 
     Args:
-        name: The architecture, such as `mobilenet_v2`; random weights.
+        name: The architecture's name, such as `mobilenet_v2`.
         summary: One line on when to use it.
-        build: Maps a height and width in pixels to a `keras.Model` from float32
-            [B, S, S, 3], normalized, to features [B, h, w, F], random weights.
-        fit_stem: Fits the first layers of what `build` made to normalized images
-            float32 [N, S, S, 3], where training from random weights starts so.
-        load: Reads a verified weight file into what `build` made.
-        input_size: The native height and width in pixels.
-        min_size: The smallest height and width it accepts.
-        normalization: What it expects of a pixel: a row of NORMALIZATIONS.
-        num_features: F.
-        num_parameters: Of `build`'s model, batch normalization's moving
-            statistics included.
-        block_pattern: A regular expression whose match in a layer's name, or the
-            group in it if it has one, names the layer's block. Layers it does not
-            match belong to the block of the layer before them.
-        block_ends: The pattern names the last layer of a block instead: for
-            networks whose other layers have no stable names.
-        boltzmann_layers: Its dense sigmoid layers from the pixels up, where they are
-            all it is made of: what restricted Boltzmann machines can train.
+        build: Maps a height and width in pixels to a `keras.Model` with random
+            weights, from normalized float32 [B, S, S, 3] to features [B, h, w, F].
+        fit_stem: Fits the first layers of a model from `build` to normalized images
+            float32 [N, S, S, 3] before training from random weights; None if the
+            architecture starts without.
+        load: Reads a verified weight file into a model from `build`.
+        input_size: The native height and width, in pixels.
+        min_size: The smallest height and width accepted, in pixels.
+        normalization: The pixel normalization expected: a row of NORMALIZATIONS.
+        num_features: F, the channels of the last feature map.
+        num_parameters: Weights of the built model, including the moving statistics of
+            batch normalization.
+        block_pattern: A regular expression; its match in a layer's name, or the match's
+            group if it has one, names the layer's block. A layer without a match belongs
+            to the block of the layer before it.
+        block_ends: Whether `block_pattern` matches the last layer of each block instead,
+            for networks whose other layers have no stable names.
+        boltzmann_layers: The names of the dense sigmoid layers, from the pixels up, if the
+            network has no others: restricted Boltzmann machines can pretrain it.
         paper: Authors, year and address.
-        weights: The weight files published for it.
+        weights: The published weight files.
     """
 
     name: str
@@ -66,18 +67,18 @@ class Backbone:
 def blocks_of(backbone: Backbone, model: Any) -> list[list[Any]]:
     """Splits a backbone's layers into blocks, from the input to the top.
 
-    Unfreezing and discriminative learning rates address these. What is before
-    the first named block is one too: the stem. Blocks without weights are joined
-    to the one before.
+    Unfreezing, truncation and discriminative learning rates count in blocks. The layers
+    before the first named block form the stem, a block of its own. A block without
+    weights is merged into the block before it.
 
     Args:
         backbone: The row that `model` was built from.
-        model: What its `build` returned.
+        model: A model that `backbone.build` returned.
 
     Returns:
-        Every layer of the model once; each block has weights and keeps its
-        layers' order. Keras orders layers by depth, which interleaves the
-        branches of neighboring cells (NASNet's): names decide, not positions.
+        Every layer of the model exactly once; each block has weights and keeps its
+        layers' order. Names decide, not positions: Keras orders layers by depth, which
+        interleaves the branches of neighboring cells in NASNet.
     """
     pattern = re.compile(backbone.block_pattern)
     blocks: dict[str, list[Any]] = {}
@@ -99,48 +100,51 @@ def blocks_of(backbone: Backbone, model: Any) -> list[list[Any]]:
 
 
 def truncate_backbone(backbone: Backbone, model: Any, num_blocks: int) -> Any:
-    """Returns the lower part of a backbone: what is low in a network is general.
+    """Removes blocks from the top of a backbone.
 
-    Reference: Yosinski et al., 2014, https://arxiv.org/abs/1411.1792
+    Features of lower layers are more general, so a truncated backbone can transfer
+    better to images unlike those it was trained on.
 
     Args:
         backbone: The row that `model` was built from.
-        model: What its `build` returned.
-        num_blocks: How many blocks to leave out, from the top; 0 returns `model`.
+        model: A model that `backbone.build` returned.
+        num_blocks: How many blocks to remove from the top; 0 returns `model`.
 
     Returns:
-        A `keras.Model` of the same name, input and layers, up to the features of the
-        highest block left.
+        A `keras.Model` of the same name, input and layers, which ends in the features of
+        the highest block that remains.
 
     Raises:
-        RecipeError: It has no more blocks than that, or more than one feature map goes
-            from what is left to what is not.
+        RecipeError: The backbone has `num_blocks` blocks or fewer, or more than one
+            feature map crosses the cut.
+
+    Reference: Yosinski et al., 2014, https://arxiv.org/abs/1411.1792
     """
     import keras
 
     if not num_blocks:
         return model
     blocks = blocks_of(backbone, model)
-    ends = {n: _end_without(blocks, model, n) for n in range(1, len(blocks))}
-    lower = ends.get(num_blocks)
-    if lower is None:
-        possible = ", ".join(["0", *(str(n) for n, end in ends.items() if end is not None)])
+    outputs = {n: _output_below(blocks, model, n) for n in range(1, len(blocks))}
+    output = outputs.get(num_blocks)
+    if output is None:
+        possible = ", ".join(["0", *(str(n) for n, out in outputs.items() if out is not None)])
         raise RecipeError(
-            f"{backbone.name} cannot do without {num_blocks} of its {len(blocks)} blocks",
+            f"{backbone.name} cannot be truncated by {num_blocks} of its {len(blocks)} blocks",
             expected=f"backbone.truncate_blocks of {possible}",
             received=str(num_blocks),
-            mend="choose one of these: elsewhere, branches run side by side",
+            mend="choose one of these: any other cut crosses parallel branches",
         )
-    return keras.Model(model.input, lower, name=model.name)
+    return keras.Model(model.input, output, name=model.name)
 
 
-def _end_without(blocks: list[list[Any]], model: Any, num_blocks: int) -> Any:
-    """Returns the one tensor that goes from the blocks below to those at the top, or None."""
+def _output_below(blocks: list[list[Any]], model: Any, num_blocks: int) -> Any:
+    """Returns the only tensor that crosses into the top `num_blocks` blocks, else None."""
     above = {id(layer) for block in blocks[-num_blocks:] for layer in block}
     layers = {id(layer) for layer in model.layers}
     crossing: dict[int, Any] = {}
-    # In the order of the graph; a sum may be an operation that is no layer, and is above
-    # where something above goes into it.
+    # In graph order. A sum may be an operation without a layer, and so belong to no block:
+    # it is above the cut if one of its inputs is.
     for operation in model.operations:
         inputs = [t for node in operation._inbound_nodes for t in node.input_tensors]
         below = [t for t in inputs if id(t._keras_history.operation) not in above]
@@ -152,5 +156,5 @@ def _end_without(blocks: list[list[Any]], model: Any, num_blocks: int) -> Any:
 
 
 def _has_weights(layers: list[Any]) -> bool:
-    # `weights`, not `variables`: the state of a Dropout's random numbers is no weight.
+    # `weights`, not `variables`, which include the seed state of Dropout.
     return any(layer.weights for layer in layers)

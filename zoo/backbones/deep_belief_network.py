@@ -1,10 +1,10 @@
 """Deep belief network: dense sigmoid layers on pixels, for restricted Boltzmann machines.
 
-Three layers of 512 units, run upwards as a network of sigmoids (Hinton, Osindero and
-Teh, 2006, https://doi.org/10.1162/neco.2006.18.7.1527, whose generative top is left
-out). It sees pixels and no neighborhood, so it suits small scans of one thing in the
-middle, such as digits; for photographs take a convolutional network. Its weights
-depend on the size of the image.
+Three layers of 512 units, run upwards as a feed-forward network without the generative
+top of the paper: Hinton, Osindero and Teh, 2006,
+https://doi.org/10.1162/neco.2006.18.7.1527. Dense layers ignore which pixels are
+neighbors, so the network suits small centered scans such as digits; photographs need a
+convolutional network. The number of weights depends on the image size.
 """
 
 from __future__ import annotations
@@ -25,8 +25,8 @@ def build_deep_belief_network(size: int) -> Any:
         size: Height and width of the input, in pixels, at least 8.
 
     Returns:
-        A `keras.Model` from pixels float32 [B, S, S, 3] in 0 to 255 to the top layer's
-        probabilities float32 [B, 1, 1, 512].
+        A `keras.Model` from pixels float32 [B, S, S, 3] in 0 to 255 to the activation
+        probabilities of the top layer, float32 [B, 1, 1, 512].
     """
     from keras import Input, Model, layers
 
@@ -48,7 +48,7 @@ def _load(model: Any, path: Path) -> None:
 ROWS: tuple[Backbone, ...] = (
     Backbone(
         name="deep_belief_network",
-        summary="dense layers for small scans, to be pretrained without labels (`--method rbm`)",
+        summary="dense layers for small scans; pretrain them without labels: `--method rbm`",
         build=build_deep_belief_network,
         load=_load,
         input_size=16,

@@ -17,8 +17,8 @@ _INCEPTION = KerasFamily(
     license="Apache-2.0",
     origin="converted from https://github.com/tensorflow/models",
     normalization="signed_unit",
-    # Its convolutions have no names; only the end of a module does. mixed9_0 and
-    # mixed9_1 are inside of a module.
+    # Only the last layer of a module has a name of its own; mixed9_0 and mixed9_1 lie
+    # inside a module.
     block_pattern=r"^mixed\d+$",
     block_ends=True,
     folder="tensorflow/keras-applications/inception_v3",
@@ -39,7 +39,7 @@ ROWS: tuple[Backbone, ...] = (
         num_features=2048,
         num_parameters=21_802_784,
         top1=0.779,
-        summary="good with objects of several scales; wants 299 px",
+        summary="good with objects of several scales; needs 299 px",
         file_key="inception_v3",
         md5="bcbd6486424b2319ff4ef7d526e38f63",
     ),
@@ -50,7 +50,7 @@ ROWS: tuple[Backbone, ...] = (
         num_features=1536,
         num_parameters=54_336_736,
         top1=0.803,
-        summary="the most accurate network of 2016; slow, wants 299 px",
+        summary="the most accurate network of 2016; slow, needs 299 px",
         file_key="inception_resnet_v2",
         md5="d19885ff4a710c122648d3b5c3b684e4",
     ),

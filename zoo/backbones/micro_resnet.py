@@ -1,23 +1,24 @@
-"""MicroResNet: a small residual network for images from 32 px, made to train in minutes.
+"""MicroResNet: a small residual network for 32 px images that trains in minutes.
 
-Few layers and wide ones, the shape known from DAVIDNet (Page, 2018,
+Few, wide layers, as in DAVIDNet (Page, 2018,
 https://myrtle.ai/learn/how-to-train-your-resnet/), ResNet-9 and airbench (Jordan,
 2024, https://arxiv.org/abs/2404.00498):
 
-    whiten  2x2 convolution to 24 channels, fitted to the images and kept
+    whiten  2x2 convolution to 24 channels, fitted to the images, then frozen
     stage   3x3 convolution, 2x2 max pooling, residual pair of 3x3 convolutions
 
-Every convolution after the first is followed by batch normalization without a scale
-and by ReLU. What makes it learn in few epochs is how it starts, after airbench:
+Batch normalization without a scale, then ReLU, follow every convolution after the
+first. The initialization, after airbench, lets the network learn in few epochs:
 
-- The first convolution takes the principal components of 2x2 patches, each to unit
-  variance and with both signs, so that ReLU loses nothing (`whiten`).
+- The first convolution projects 2x2 patches onto their principal components, scaled to
+  unit variance and with both signs, so that ReLU loses nothing (`whiten`).
 - The other kernels start as the identity on as many channels as they can pass on
-  (Zagoruyko and Komodakis, 2017, https://arxiv.org/abs/1706.00388), the remaining
-  filters uniform with variance 1 / (3 × fan-in).
+  (Zagoruyko and Komodakis, 2017, https://arxiv.org/abs/1706.00388); their remaining
+  filters are uniform with variance 1 / (3 × fan-in).
 
-The networks are made of Keras' own layers: they run on any backend of Keras, and a
-saved one loads where this project is not installed.
+Weights: trained by this project (Apache-2.0), shipped in zoo/pretrained/ with a card
+each. The networks use Keras' own layers alone: they run on any Keras backend, and a
+saved one loads without this project.
 """
 
 from __future__ import annotations
@@ -33,7 +34,7 @@ if TYPE_CHECKING:
     import numpy as np
     import numpy.typing as npt
 
-# Keeps components that the images hardly have from being blown up to noise.
+# Added to each variance, so that components near zero are not amplified to noise.
 _WHITENING_EPSILON = 5e-4
 
 
@@ -41,10 +42,10 @@ def build_micro_resnet(name: str, widths: tuple[int, int, int], size: int) -> An
     """Builds a MicroResNet with random weights; `whiten` then fits its first layer.
 
     Args:
-        name: What the model is to be called.
+        name: The model's name.
         widths: Filters of each stage.
-        size: Height and width of the input, in pixels, at least 9 (three
-            halvings of one less); it was designed for 32 and more.
+        size: S, height and width of the input in pixels, at least 9, since S - 1 is
+            halved three times; designed for 32 and more.
 
     Returns:
         A `keras.Model` from normalized float32 [B, S, S, 3] to features float32
@@ -64,20 +65,20 @@ def build_micro_resnet(name: str, widths: tuple[int, int, int], size: int) -> An
         )(x)
 
     def normalize(x: Any, name: str) -> Any:
-        # Few epochs are few steps: at Keras' 0.99 the statistics would lag behind.
+        # In so few steps, moving averages with Keras' momentum of 0.99 would lag behind.
         return BatchNormalization(momentum=0.9, scale=False, name=f"{name}_bn")(x)
 
     def activate(x: Any, name: str) -> Any:
         return Activation("relu", name=f"{name}_relu")(x)
 
     inputs = Input((size, size, 3))
-    # Frozen: what `whiten` sets is not to be lost again.
+    # Frozen, so that training keeps the kernel that `whiten` fits.
     x = Conv2D(24, 2, use_bias=False, trainable=False, name="whiten")(inputs)
     x = activate(x, "whiten")
     for index, width in enumerate(widths, start=1):
         stage = f"stage{index}"
         x = convolve(x, width, f"{stage}_conv")
-        # Pooled first, there is a quarter left to normalize.
+        # Pooling before normalization leaves a quarter of the values to normalize.
         x = MaxPooling2D(2, name=f"{stage}_pool")(x)
         x = activate(normalize(x, f"{stage}_conv"), f"{stage}_conv")
         residual = convolve(x, width, f"{stage}_res1")
@@ -89,22 +90,23 @@ def build_micro_resnet(name: str, widths: tuple[int, int, int], size: int) -> An
     model = Model(inputs, x, name=name)
     for layer in model.layers:
         if layer.name.startswith("stage") and isinstance(layer, Conv2D):
-            layer.kernel.assign(_identity_on_top(layer.get_weights()[0]))
+            layer.kernel.assign(_with_identity_filters(layer.get_weights()[0]))
     return model
 
 
-def _identity_on_top(kernel: npt.NDArray[np.float32]) -> npt.NDArray[np.float32]:
-    """Lets the first filters of a kernel [h, w, in, out] pass their channel on unchanged."""
-    passed = min(kernel.shape[2:])
-    kernel[..., :passed] = 0.0
-    kernel[kernel.shape[0] // 2, kernel.shape[1] // 2, range(passed), range(passed)] = 1.0
+def _with_identity_filters(kernel: npt.NDArray[np.float32]) -> npt.NDArray[np.float32]:
+    """Replaces the first filters of a kernel [h, w, in, out] by the identity."""
+    height, width, num_inputs, num_filters = kernel.shape
+    num_identity = min(num_inputs, num_filters)
+    kernel[..., :num_identity] = 0.0
+    kernel[height // 2, width // 2, range(num_identity), range(num_identity)] = 1.0
     return kernel
 
 
 def whiten(model: Any, images: npt.NDArray[np.float32]) -> None:
     """Fits the first convolution to images: uncorrelated channels of unit variance.
 
-    After Jordan, 2024, https://arxiv.org/abs/2404.00498, section 3.1.
+    Reference: Jordan, 2024, https://arxiv.org/abs/2404.00498, section 3.1
 
     Args:
         model: A MicroResNet.
@@ -160,7 +162,7 @@ def _row(
         normalization="cifar10",
         num_features=widths[-1],
         num_parameters=parameters,
-        # A block each convolution: the last stage is three quarters of the network.
+        # One block a convolution: the last stage alone holds most of the weights.
         block_pattern=r"stage\d_(?:conv|res\d)",
         paper="Page, 2018, https://myrtle.ai/learn/how-to-train-your-resnet/",
         weights=weights,
@@ -172,7 +174,7 @@ ROWS: tuple[Backbone, ...] = (
         "micro_resnet_s",
         (32, 64, 128),
         488_448,
-        "small images on a slow machine; trains in minutes",
+        "smallest; for images of about 32 px on a slow machine, trains in minutes",
         (
             _cifar10(
                 "micro_resnet_s",
@@ -198,7 +200,7 @@ ROWS: tuple[Backbone, ...] = (
         "micro_resnet_l",
         (96, 192, 256),
         2_643_264,
-        "as much as 5 MB hold, for images of about 32 px",
+        "most accurate with shipped weights for images of about 32 px",
         (
             _cifar10(
                 "micro_resnet_l",
@@ -208,6 +210,9 @@ ROWS: tuple[Backbone, ...] = (
         ),
     ),
     _row(
-        "micro_resnet_xl", (128, 256, 512), 7_703_712, "most accurate for small images; wants a GPU"
+        "micro_resnet_xl",
+        (128, 256, 512),
+        7_703_712,
+        "most accurate for images of about 32 px; needs a GPU; no pretrained weights",
     ),
 )

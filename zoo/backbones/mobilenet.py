@@ -47,7 +47,7 @@ ROWS: tuple[Backbone, ...] = (
         num_features=1024,
         num_parameters=3_228_864,
         top1=0.704,
-        summary="small, fast and simple; mobilenet_v2 is as accurate in less space",
+        summary="small, fast and simple; mobilenet_v2 is as accurate and smaller",
         file_key="mobilenet_1_0_224",
     ),
     _MOBILENET_V2.row(
@@ -57,7 +57,7 @@ ROWS: tuple[Backbone, ...] = (
         num_features=1280,
         num_parameters=2_257_984,
         top1=0.713,
-        summary="first choice on a CPU or a telephone",
+        summary="first choice on a CPU or a phone",
         file_key="1.0_224",
     ),
     _MOBILENET_V3.row(
@@ -67,7 +67,7 @@ ROWS: tuple[Backbone, ...] = (
         num_features=576,
         num_parameters=939_120,
         top1=0.681,
-        summary="smallest with useful ImageNet features; for tight latency",
+        summary="smallest with useful ImageNet features; for low latency",
         file_key="small_224_1.0",
         md5="d3e8ec802a04aa4fc771ee12a9a9b836",
     ),

@@ -14,7 +14,7 @@ _NASNET = KerasFamily(
     license="Apache-2.0",
     origin="converted from https://github.com/tensorflow/models",
     normalization="signed_unit",
-    # The cell is at the end of the name: normal_conv_1_12, reduction_add_1_stem_2.
+    # A name ends in its cell: normal_conv_1_12, reduction_add_1_stem_2.
     block_pattern=r"^(?:adjust|normal|reduction|separable)_.*?_(stem_\d|reduce_\d+|\d+)$",
     folder="tensorflow/keras-applications/nasnet",
     file_template="NASNet-{}-no-top.h5",
@@ -28,7 +28,7 @@ ROWS: tuple[Backbone, ...] = (
         num_features=1056,
         num_parameters=4_269_716,
         top1=0.744,
-        summary="found by search; many small operations make it slow for its size",
+        summary="found by architecture search; many small operations make it slow for its size",
         file_key="mobile",
         md5="1ed92395b5b598bdda52abe5c0dbfd63",
     ),
@@ -39,7 +39,7 @@ ROWS: tuple[Backbone, ...] = (
         num_features=4032,
         num_parameters=84_916_818,
         top1=0.825,
-        summary="accurate and very slow; EfficientNetV2 does better for less",
+        summary="accurate and very slow; EfficientNetV2 is more accurate and cheaper",
         file_key="large",
         md5="d81d89dc07e6e56530c4e77faddd61b5",
     ),

@@ -1,19 +1,19 @@
 """SqueezeNet 1.1: AlexNet's accuracy in 0.7 M parameters.
 
-Paper: Iandola et al., 2016, https://arxiv.org/abs/1602.07360; the 1.1 variant is
-its authors', with 2.4 times less arithmetic:
-https://github.com/forresti/SqueezeNet/tree/master/SqueezeNet_v1.1 (BSD). The code
-here is written from their train_val.prototxt.
+Paper: Iandola et al., 2016, https://arxiv.org/abs/1602.07360. Version 1.1 is the
+authors' own, with 2.4 times less arithmetic:
+https://github.com/forresti/SqueezeNet/tree/master/SqueezeNet_v1.1 (BSD); this code
+follows its train_val.prototxt.
 
-Weights: that Caffe model, converted to Keras 1 by
-https://github.com/DeepCognition/keras-squeezenet. Caffe rounds the size of a
-pooled map up where Keras' "valid" rounds it down; this network rounds up, as the
-weights were trained. (At 224 px both agree; at 227 px Caffe's last map is 14x14,
-Keras' 13x13.)
+Weights: the authors' Caffe model, converted to Keras 1 by
+https://github.com/DeepCognition/keras-squeezenet (MIT). Caffe rounds the size of a
+pooled map up, Keras' "valid" padding rounds it down; this network rounds up, as the
+weights were trained. At 224 px both agree; at 227 px the last map is 14x14 in Caffe and
+would be 13x13 with "valid".
 
-Seen on hymenoptera (ants and bees, 244 train and 153 validation photographs), 224 px,
-average-pooled features, scikit-learn's logistic regression with its defaults:
-91.5 % of the validation photographs cropped, 89.5 % stretched, 90.8 % padded. One
+Measured on hymenoptera (ants and bees, 244 training and 153 validation photographs) at
+224 px, with average-pooled features and scikit-learn's logistic regression at its
+defaults: validation accuracy 91.5 % cropped, 89.5 % stretched, 90.8 % padded. One
 photograph is 0.65 %.
 """
 
@@ -37,7 +37,7 @@ def build_squeezenet(size: int) -> Any:
         size: Height and width of the input, in pixels, at least 32.
 
     Returns:
-        A `keras.Model` from BGR float32 [B, S, S, 3] less ImageNet's means to
+        A `keras.Model` from BGR float32 [B, S, S, 3] minus ImageNet's means to
         features float32 [B, h, w, 512], h = w ≈ S / 16.
     """
     from keras import Input, Model
@@ -68,34 +68,34 @@ def build_squeezenet(size: int) -> Any:
 
 
 def _pool(x: Any, name: str) -> Any:
-    """Pools 3x3 at stride 2, the size rounded up, without padding on the left."""
+    """Pools 3x3 at stride 2 as Caffe does: size rounded up, no padding at the top or left."""
     from keras.layers import MaxPooling2D
 
-    # An even size has one column left over, which "same" takes in by padding on the
-    # right alone. An odd size has none, and "same" would pad on both sides.
+    # At an even size "same" pads at the bottom and right alone; at an odd size it would
+    # pad on all sides, and "valid" leaves no remainder to round.
     padding = "same" if x.shape[1] % 2 == 0 else "valid"
     return MaxPooling2D(3, strides=2, padding=padding, name=name)(x)
 
 
 def load_squeezenet(model: Any, path: Path) -> None:
-    """Loads the file of Keras 1 into what `build_squeezenet` made, by name.
+    """Loads the published Keras 1 file into a SqueezeNet, layer by layer.
 
-    Keras cannot do it: the file's layers are called `fire2/squeeze1x1`, and a
-    layer's name may not hold a slash any more.
+    Keras itself cannot: the file names its layers `fire2/squeeze1x1`, and Keras 3 allows
+    no slash in a layer's name.
 
     Args:
-        model: The model to fill. Nothing is assigned if anything does not fit.
-        path: An HDF5 file with a group each layer, which holds one kernel and
-            one bias under any name.
+        model: A model from `build_squeezenet`. On an error it stays unchanged.
+        path: An HDF5 file with one group for each layer, which holds one kernel and one
+            bias under any names.
 
     Raises:
-        WeightsError: The file is no HDF5, or has other layers or other shapes.
+        WeightsError: The file is not HDF5, or its layers or shapes differ.
     """
     import h5py
 
     layers = {layer.name: layer for layer in model.layers if layer.weights}
-    mend = "remove the file, so that it is fetched again"
-    what = f"{path.name} does not fit {model.name}"
+    mend = "remove the file, and the next run downloads it again"
+    mismatch = f"{path.name} does not fit {model.name}"
     try:
         with h5py.File(path, "r") as file:
             stored = _arrays_by_layer(file)
@@ -105,8 +105,8 @@ def load_squeezenet(model: Any, path: Path) -> None:
         ) from None
     if stored.keys() != layers.keys():
         raise WeightsError(
-            what,
-            expected=f"a group each for {', '.join(sorted(layers))}",
+            mismatch,
+            expected=f"one group for each of {', '.join(sorted(layers))}",
             received=", ".join(sorted(stored)) or "none",
             mend=mend,
         )
@@ -116,7 +116,7 @@ def load_squeezenet(model: Any, path: Path) -> None:
         received = [array.shape for array in stored[name].values()]
         if sorted(expected) != sorted(received):
             raise WeightsError(
-                what,
+                mismatch,
                 expected=f"shapes {expected} in {name}",
                 received=str(received),
                 mend=mend,
@@ -126,10 +126,10 @@ def load_squeezenet(model: Any, path: Path) -> None:
 
 
 def _arrays_by_layer(file: Any) -> dict[str, dict[int, Any]]:
-    """Returns layer name → number of dimensions → array of that many.
+    """Returns the arrays of a file, by layer name and then by number of dimensions.
 
-    A path such as `fire2/expand1x1/fire2/expand1x1_b` has its layer in front: one
-    part for conv1, two for the parts of a fire module.
+    The first parts of a path such as `fire2/expand1x1/fire2/expand1x1_b` name the layer:
+    one part for conv1, two parts inside a fire module.
     """
     import h5py
 
@@ -151,7 +151,7 @@ _REVISION = "a73d4339aa4d37c51a0b3ba044bed55477abec73"
 ROWS: tuple[Backbone, ...] = (
     Backbone(
         name="squeezenet1_1",
-        summary="fastest of the pretrained here, 2.9 MB of weights; the least accurate",
+        summary="fastest with ImageNet weights, a 2.9 MB file; least accurate",
         build=build_squeezenet,
         load=load_squeezenet,
         input_size=227,

@@ -17,7 +17,7 @@ _VGG = KerasFamily(
     license="CC-BY-4.0",
     origin="converted from VGG, Oxford, https://www.robots.ox.ac.uk/~vgg/research/very_deep/",
     normalization="caffe",
-    # A block each convolution: VGG's own fifth block is half of the network.
+    # One block a convolution: VGG's own fifth block holds half of the weights.
     block_pattern=r"block\d_conv\d",
     folder="tensorflow/keras-applications/vgg16",
 )
@@ -31,7 +31,7 @@ ROWS: tuple[Backbone, ...] = (
         num_features=512,
         num_parameters=14_714_688,
         top1=0.713,
-        summary="no residuals, no normalization: a teaching classic; large files, slow",
+        summary="a classic without residuals or normalization; large files, slow",
         file_key="vgg16",
         md5="6d6bbae143d832006294945121d1f1fc",
     ),
@@ -42,7 +42,7 @@ ROWS: tuple[Backbone, ...] = (
         num_features=512,
         num_parameters=20_024_384,
         top1=0.713,
-        summary="vgg16 with three more convolutions and no more accuracy",
+        summary="three more convolutions than vgg16 at the same accuracy",
         file_key="vgg19",
         md5="253f8cb515780f3b799900260a226db6",
     ),

@@ -1,4 +1,4 @@
-"""Activations: the rows a head can choose from, and when each is worth it."""
+"""Activations of a head's hidden layers."""
 
 from __future__ import annotations
 
@@ -16,21 +16,21 @@ class Activation:
 
     Args:
         name: The key in ACTIVATIONS.
-        summary: When to use it.
-        build: Maps a layer's name to the layer.
-        own: Whether the layer is one of `zoo.layers`, which a saved classifier then
-            needs to load; the others are Keras' alone.
-        paper: Where it comes from.
+        summary: One line on when to use it.
+        build: Maps a layer's name to a new Keras layer.
+        custom: Whether the layer is one of `zoo.layers`, which must be imported before a
+            saved classifier loads; the other layers are Keras' own.
+        paper: The paper's address, if there is one.
     """
 
     name: str
     summary: str
     build: Callable[[str], Any]
-    own: bool = False
+    custom: bool = False
     paper: str = ""
 
 
-def _of_keras(function: str, name: str) -> Any:
+def _build_activation(function: str, name: str) -> Any:
     from keras import layers
 
     return layers.Activation(function, name=name)
@@ -39,22 +39,15 @@ def _of_keras(function: str, name: str) -> Any:
 def _leaky_relu(name: str) -> Any:
     from keras import layers
 
-    # Keras' own slope is 0.3.
+    # The slope of the paper; Keras defaults to 0.3.
     return layers.LeakyReLU(negative_slope=0.01, name=name)
 
 
 def _prelu(name: str) -> Any:
-    from keras import layers
+    from keras import initializers, layers
 
-    # A slope for every channel; what is shared are the positions of a feature map, which a
-    # head's vectors do not have. It starts where the paper does, not at Keras' 0.
-    return layers.PReLU(alpha_initializer=_constant(0.25), name=name)
-
-
-def _constant(value: float) -> Any:
-    from keras import initializers
-
-    return initializers.Constant(value)
+    # One slope a unit. It starts at the paper's 0.25, where Keras starts at 0.
+    return layers.PReLU(alpha_initializer=initializers.Constant(0.25), name=name)
 
 
 def _rrelu(name: str) -> Any:
@@ -69,60 +62,63 @@ def _step(name: str) -> Any:
     return StraightThroughStep(name=name)
 
 
-def _keras(name: str, summary: str, paper: str = "") -> Activation:
-    return Activation(name, summary, partial(_of_keras, name), paper=paper)
+def _row(name: str, summary: str, paper: str = "") -> Activation:
+    return Activation(name, summary, partial(_build_activation, name), paper=paper)
 
 
-# The order of the notes; then what came after them.
 ACTIVATIONS: Table[Activation] = Table(
     "activation",
     [
         Activation(
             "step",
-            "units that are on or off; trained straight through, for study",
+            "binary units, trained with the straight-through estimator; for study",
             _step,
-            own=True,
+            custom=True,
             paper="https://arxiv.org/abs/1308.3432",
         ),
-        _keras("sigmoid", "a probability a unit; saturates, and slows what lies below it"),
-        _keras("tanh", "like the sigmoid but centered, hence faster; saturates too"),
-        _keras("relu", "quick to compute; a unit that gets only negative input dies"),
+        _row("sigmoid", "outputs in 0 to 1; saturates, which slows the layers below"),
+        _row("tanh", "outputs in -1 to 1: zero-centered, so faster than sigmoid; saturates too"),
+        _row("relu", "fast; a unit whose input is always negative stops learning"),
         Activation(
             "leaky_relu",
-            "slope 0.01 below zero: no unit dies; faster than ELU where prediction must be quick",
+            "slope 0.01 below zero keeps every unit learning; faster than ELU",
             _leaky_relu,
             paper="https://ai.stanford.edu/~amaas/papers/relu_hybrid_icml2013_final.pdf",
         ),
         Activation(
             "rrelu",
-            "slope drawn anew while training: for a head that overfits",
+            "random slope below zero in training: regularizes a head that overfits",
             _rrelu,
-            own=True,
+            custom=True,
             paper="https://arxiv.org/abs/1505.00853",
         ),
         Activation(
             "prelu",
-            "slope learned for every channel: for much data; overfits little",
+            "learned slope below zero for each unit; for large data sets",
             _prelu,
             paper="https://arxiv.org/abs/1502.01852",
         ),
-        _keras(
+        _row(
             "elu",
-            "the notes' default, most accurate of theirs; slower than the ReLUs",
+            "the default: zero-centered, keeps every unit learning; slower than ReLU",
             "https://arxiv.org/abs/1511.07289",
         ),
-        _keras("softmax", "shares that sum to 1: for outputs, rarely between layers"),
-        _keras(
+        _row("softmax", "outputs sum to 1: meant for outputs, rarely useful between layers"),
+        _row(
             "selu",
-            "keeps mean and variance through deep stacks, with lecun_normal and without batch norm",
+            "keeps mean and variance in deep heads; use lecun_normal and no batch norm",
             "https://arxiv.org/abs/1706.02515",
         ),
-        _keras("gelu", "smooth ReLU of today's networks", "https://arxiv.org/abs/1606.08415"),
-        _keras(
+        _row(
+            "gelu",
+            "smooth ReLU, common in transformers and recent networks",
+            "https://arxiv.org/abs/1606.08415",
+        ),
+        _row(
             "silu",
-            "x · sigmoid(x), also called swish; as GELU, cheaper",
+            "x · sigmoid(x), also called swish; like GELU, cheaper",
             "https://arxiv.org/abs/1710.05941",
         ),
-        _keras("softplus", "a ReLU without the corner; seldom better"),
+        _row("softplus", "smooth ReLU, log(1 + eˣ); seldom better than ReLU"),
     ],
 )

@@ -1,4 +1,4 @@
-"""Heads: what is trained on top of a backbone, from its features to the logits."""
+"""Classification heads: the layers from a backbone's feature map to the logits."""
 
 from __future__ import annotations
 
@@ -14,19 +14,19 @@ from zoo.heads.activations import ACTIVATIONS
 from zoo.heads.initializers import INITIALIZERS
 from zoo.table import Table
 
-Width = Annotated[int, Field(ge=1, le=16384)]
-Share = Annotated[float, Field(ge=0, lt=1)]
+Units = Annotated[int, Field(ge=1, le=16384)]
+DropoutRate = Annotated[float, Field(ge=0, lt=1)]
 
 
 @dataclass(frozen=True)
 class Pooling:
-    """One way from a feature map to a vector.
+    """A reduction of a feature map to a vector.
 
     Args:
         name: The key in POOLINGS.
-        summary: When to use it.
-        build: Maps a Keras tensor [B, h, w, F] to one [B, F], or [B, 2 F] for both; a
-            layer called `pool` reads the map.
+        summary: One line on when to use it.
+        build: Maps a Keras tensor [B, h, w, F] to [B, F], or to [B, 2F] for
+            `concatenated`. A layer named `pool` reads the feature map.
     """
 
     name: str
@@ -57,9 +57,11 @@ def _concatenated(features: Any) -> Any:
 POOLINGS: Table[Pooling] = Table(
     "pooling",
     [
-        Pooling("avg", "how much of it there is; what most backbones were trained with", _average),
-        Pooling("max", "whether it is there at all: small things in large images", _maximum),
-        Pooling("concatenated", "both, for twice the features", _concatenated),
+        Pooling("avg", "global average, as most backbones were trained", _average),
+        Pooling("max", "global maximum: for small objects in large images", _maximum),
+        Pooling(
+            "concatenated", "average and maximum side by side: twice the features", _concatenated
+        ),
     ],
 )
 
@@ -67,40 +69,43 @@ POOLINGS: Table[Pooling] = Table(
 class HeadConfig(Config):
     """The layers between a backbone's feature map and the logits.
 
-    pooling → input dropout → hidden layers → logits. A hidden layer is dense → batch
-    normalization → activation → dropout, or has the normalization behind its
-    activation. Without hidden layers the head is plain softmax regression, and only
-    `pooling` and `input_dropout` matter. The defaults of the hidden layers are the
-    notes' recipe: He initialization, ELU, batch normalization, dropout.
+    The order is pooling → input dropout → hidden layers → logits, and in a hidden layer
+    dense → batch normalization → activation → dropout; `batch_norm_position` can move the
+    normalization behind the activation. Without hidden layers the head is softmax
+    regression, and only `pooling` and `input_dropout` apply. Hidden layers default to He
+    initialization (He et al., 2015, https://arxiv.org/abs/1502.01852), ELU (Clevert et
+    al., 2016, https://arxiv.org/abs/1511.07289), batch normalization and dropout.
 
     Args:
-        pooling: How the feature map [B, h, w, F] becomes a vector: a row of POOLINGS.
-        hidden: Units of each hidden layer, from the features to the logits.
-        initializer: Of the hidden layers' kernels: a row of INITIALIZERS. The logits'
-            kernel is Glorot's, which suits softmax.
-        initializer_stddev: Standard deviation of the initializer `normal`, above 0;
-            the others know their own.
-        activation: Of the hidden layers: a row of ACTIVATIONS.
-        batch_norm: Whether hidden layers are batch normalized (Ioffe and Szegedy,
-            2015): less sensitive to the initial weights, larger learning rates, a
-            slower forward pass.
-        batch_norm_position: Whether the normalization comes before the activation, as
-            in the paper, or after it.
-        input_dropout: Fraction of the pooled features dropped while training, 0 to
-            below 1; the notes' value is 0.2.
-        dropout: Fraction of a hidden layer's outputs dropped while training, 0 to
-            below 1 (Srivastava et al., 2014).
+        pooling: The reduction of the feature map [B, h, w, F]: a row of POOLINGS.
+        hidden: Units of each hidden layer, from the features to the logits, each 1 to
+            16384.
+        initializer: Initializer of the hidden kernels: a row of INITIALIZERS. The logits'
+            kernel always uses Glorot uniform, which suits softmax (Glorot and Bengio,
+            2010, https://proceedings.mlr.press/v9/glorot10a.html).
+        initializer_stddev: Standard deviation of the initializer `normal`, above 0 to 10;
+            the other initializers ignore it.
+        activation: Activation of the hidden layers: a row of ACTIVATIONS.
+        batch_norm: Whether to batch normalize the hidden layers: less sensitive to the
+            initial weights, larger learning rates, a slower forward pass (Ioffe and
+            Szegedy, 2015, https://arxiv.org/abs/1502.03167).
+        batch_norm_position: Whether to normalize before the activation, as in the paper,
+            or after it.
+        input_dropout: Fraction of the pooled features to drop in training, 0 to below 1.
+        dropout: Fraction of a hidden layer's outputs to drop in training, 0 to below 1
+            (Srivastava et al., 2014, https://jmlr.org/papers/v15/srivastava14a.html,
+            who use 0.2 for inputs and 0.5 for hidden layers).
     """
 
     pooling: str = "avg"
-    hidden: tuple[Width, ...] = ()
+    hidden: tuple[Units, ...] = ()
     initializer: str = "he_normal"
     initializer_stddev: Annotated[float, Field(gt=0, le=10)] = 0.05
     activation: str = "elu"
     batch_norm: bool = True
     batch_norm_position: Literal["before", "after"] = "before"
-    input_dropout: Share = 0.0
-    dropout: Share = 0.5
+    input_dropout: DropoutRate = 0.0
+    dropout: DropoutRate = 0.5
 
     @field_validator("pooling")
     @classmethod
@@ -118,16 +123,16 @@ class HeadConfig(Config):
         return ACTIVATIONS[name].name
 
 
-def build_trunk(features: Any, config: HeadConfig) -> Any:
-    """Puts a head's layers on a backbone's output, all but the logits.
+def build_hidden_layers(features: Any, config: HeadConfig) -> Any:
+    """Builds a head without its logits: pooling, input dropout and hidden layers.
 
     Args:
         features: A Keras tensor [B, h, w, F].
-        config: Which layers.
+        config: The head's settings.
 
     Returns:
-        A Keras tensor [B, U], U the units of the last hidden layer, or the pooled
-        features where there is none.
+        A Keras tensor [B, U], U the units of the last hidden layer; the pooled features
+        if there is no hidden layer.
     """
     from keras import layers
 
@@ -135,18 +140,18 @@ def build_trunk(features: Any, config: HeadConfig) -> Any:
     if config.input_dropout:
         x = layers.Dropout(config.input_dropout, name="input_dropout")(x)
     for number, units in enumerate(config.hidden, start=1):
-        x = build_hidden(x, units, config, f"hidden{number}")
+        x = build_hidden_layer(x, units, config, f"hidden{number}")
     return x
 
 
-def build_hidden(x: Any, units: int, config: HeadConfig, name: str) -> Any:
-    """Puts one hidden layer on what is below it.
+def build_hidden_layer(x: Any, units: int, config: HeadConfig, name: str) -> Any:
+    """Builds one hidden layer: dense, batch normalization, activation and dropout.
 
     Args:
         x: A Keras tensor [B, F].
-        units: U, how wide it is.
-        config: How it is built.
-        name: What the names of its layers begin with.
+        units: U, the layer's width.
+        config: The head's settings.
+        name: Name of the dense layer, and prefix of the others' names.
 
     Returns:
         A Keras tensor [B, U].
@@ -157,13 +162,14 @@ def build_hidden(x: Any, units: int, config: HeadConfig, name: str) -> Any:
     after = config.batch_norm and config.batch_norm_position == "after"
 
     def normalize(x: Any) -> Any:
-        # A head sees few steps: at Keras' 0.99 its statistics would lag behind for hundreds.
+        # A head trains for few steps, and moving averages with Keras' momentum of 0.99 lag
+        # behind for hundreds of them.
         return layers.BatchNormalization(momentum=0.9, name=f"{name}_norm")(x)
 
     x = layers.Dense(
         units,
         kernel_initializer=INITIALIZERS[config.initializer].build(config.initializer_stddev),
-        use_bias=not before,  # batch normalization has its own
+        use_bias=not before,  # batch normalization adds a bias itself
         name=name,
     )(x)
     x = normalize(x) if before else x
@@ -173,11 +179,11 @@ def build_hidden(x: Any, units: int, config: HeadConfig, name: str) -> Any:
 
 
 def build_head(features: Any, config: HeadConfig, num_classes: int) -> Any:
-    """Puts a head on a backbone's output.
+    """Builds a head on a backbone's feature map.
 
     Args:
         features: A Keras tensor [B, h, w, F].
-        config: Which layers.
+        config: The head's settings.
         num_classes: C.
 
     Returns:
@@ -185,28 +191,30 @@ def build_head(features: Any, config: HeadConfig, num_classes: int) -> Any:
     """
     from keras import layers
 
-    trunk = build_trunk(features, config)
-    # float32 whatever the policy: a softmax over halves loses small probabilities.
-    return layers.Dense(num_classes, name="logits", dtype="float32")(trunk)
+    hidden = build_hidden_layers(features, config)
+    # float32 under any policy: a softmax in float16 loses small probabilities.
+    return layers.Dense(num_classes, name="logits", dtype="float32")(hidden)
 
 
-def start_head(layers: Iterable[Any], seed: int) -> None:
-    """Draws a head's initial weights, and seeds what it draws from while training.
+def initialize_head(layers: Iterable[Any], seed: int) -> None:
+    """Draws a head's initial weights and seeds its dropout and random activations.
 
-    By the seed and the layers' names alone, so that a head starts the same on any
-    backbone, and the rest of it the same whether one layer more is dropped out of.
+    The draws depend on the seed and on each layer's name alone: a head starts the same on
+    every backbone, and adding a layer changes no other layer.
 
     Args:
-        layers: The head's Keras layers; those without weights or draws are passed over.
-        seed: Of the run.
+        layers: The head's Keras layers; layers without weights or randomness are skipped.
+        seed: The run's seed.
     """
     for layer in layers:
-        own = int.from_bytes(sha256(f"{seed}/{layer.name}".encode()).digest()[:4], "big") >> 1
+        layer_seed = (
+            int.from_bytes(sha256(f"{seed}/{layer.name}".encode()).digest()[:4], "big") >> 1
+        )
         if hasattr(layer, "kernel_initializer"):
             initializer = layer.kernel_initializer
             config = initializer.get_config()
             if "seed" in config:
-                initializer = type(initializer).from_config({**config, "seed": own})
+                initializer = type(initializer).from_config({**config, "seed": layer_seed})
             layer.kernel.assign(initializer(layer.kernel.shape, layer.kernel.dtype))
         if hasattr(layer, "seed_generator"):
-            layer.seed_generator.state.assign([own, 0])
+            layer.seed_generator.state.assign([layer_seed, 0])

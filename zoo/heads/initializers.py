@@ -1,8 +1,8 @@
-"""Initializers: the distributions a head's kernels can start from, all of them Keras' own.
+"""Initializers of a head's kernels, all of them Keras' own.
 
-n_in and n_out are a kernel's fan-in and fan-out. Keras cuts the scaled normal
-distributions off at two standard deviations and widens them so that the variance is the
-formula's all the same.
+n_in and n_out are a kernel's fan-in and fan-out. Keras truncates the normal distributions
+of LeCun, Glorot and He at two standard deviations and widens them accordingly, so the
+variance is that of the formula.
 """
 
 from __future__ import annotations
@@ -21,10 +21,10 @@ class Initializer:
 
     Args:
         name: The key in INITIALIZERS.
-        summary: Its distribution, and when to use it.
-        build: Maps a standard deviation, which `normal` alone looks at, to the
+        summary: One line on its distribution and when to use it.
+        build: Maps a standard deviation, which only `normal` uses, to a
             `keras.initializers.Initializer`.
-        paper: Where it comes from.
+        paper: The paper's address, if there is one.
     """
 
     name: str
@@ -33,7 +33,7 @@ class Initializer:
     paper: str = ""
 
 
-def _of_keras(keras_class: str, stddev: float) -> Any:
+def _build_initializer(keras_class: str, stddev: float) -> Any:
     from keras import initializers
 
     return getattr(initializers, keras_class)()
@@ -45,58 +45,64 @@ def _normal(stddev: float) -> Any:
     return initializers.RandomNormal(stddev=stddev)
 
 
-LECUN = "http://yann.lecun.com/exdb/publis/pdf/lecun-98b.pdf"
-GLOROT = "https://proceedings.mlr.press/v9/glorot10a.html"
-HE = "https://arxiv.org/abs/1502.01852"
+_LECUN = "http://yann.lecun.com/exdb/publis/pdf/lecun-98b.pdf"
+_GLOROT = "https://proceedings.mlr.press/v9/glorot10a.html"
+_HE = "https://arxiv.org/abs/1502.01852"
 
 INITIALIZERS: Table[Initializer] = Table(
     "initializer",
     [
         Initializer(
             "zeros",
-            "0: for biases; as kernels it never breaks symmetry, to show that",
-            partial(_of_keras, "Zeros"),
+            "all 0: every unit stays the same, since nothing breaks symmetry; for study",
+            partial(_build_initializer, "Zeros"),
         ),
         Initializer(
             "normal",
-            "N(0, initializer_stddev²): 1 saturates sigmoids, 0.01 collapses every layer to "
-            "the same output, to show that",
+            "N(0, initializer_stddev²): at 1 sigmoids saturate, at 0.01 activations collapse; "
+            "for study",
             _normal,
         ),
         Initializer(
-            "lecun_uniform", "U(±√(3/n_in)): SELU, tanh", partial(_of_keras, "LecunUniform"), LECUN
+            "lecun_uniform",
+            "U(±√(3/n_in)): for SELU and tanh",
+            partial(_build_initializer, "LecunUniform"),
+            _LECUN,
         ),
         Initializer(
-            "lecun_normal", "variance 1/n_in: SELU, tanh", partial(_of_keras, "LecunNormal"), LECUN
+            "lecun_normal",
+            "normal, variance 1/n_in: for SELU and tanh",
+            partial(_build_initializer, "LecunNormal"),
+            _LECUN,
         ),
         Initializer(
             "glorot_uniform",
-            "U(±√(6/(n_in + n_out))), also called Xavier: sigmoid, tanh, softmax",
-            partial(_of_keras, "GlorotUniform"),
-            GLOROT,
+            "U(±√(6/(n_in + n_out))), also called Xavier: for sigmoid, tanh, softmax",
+            partial(_build_initializer, "GlorotUniform"),
+            _GLOROT,
         ),
         Initializer(
             "glorot_normal",
-            "variance 2/(n_in + n_out), also called Xavier: sigmoid, tanh, softmax",
-            partial(_of_keras, "GlorotNormal"),
-            GLOROT,
+            "normal, variance 2/(n_in + n_out), also called Xavier: for sigmoid, tanh, softmax",
+            partial(_build_initializer, "GlorotNormal"),
+            _GLOROT,
         ),
         Initializer(
             "he_uniform",
-            "U(±√(6/n_in)): ReLU and its family, ELU",
-            partial(_of_keras, "HeUniform"),
-            HE,
+            "U(±√(6/n_in)): for ReLU, its variants and ELU",
+            partial(_build_initializer, "HeUniform"),
+            _HE,
         ),
         Initializer(
             "he_normal",
-            "variance 2/n_in: ReLU and its family, ELU; the notes' default",
-            partial(_of_keras, "HeNormal"),
-            HE,
+            "the default: normal, variance 2/n_in, for ReLU, its variants and ELU",
+            partial(_build_initializer, "HeNormal"),
+            _HE,
         ),
         Initializer(
             "orthogonal",
-            "orthonormal columns or rows: deep stacks without batch norm",
-            partial(_of_keras, "Orthogonal"),
+            "orthonormal columns or rows: for deep heads without batch norm",
+            partial(_build_initializer, "Orthogonal"),
             "https://arxiv.org/abs/1312.6120",
         ),
     ],

@@ -12,7 +12,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from zoo.heads.head import HeadConfig, build_hidden, build_trunk
+from zoo.heads.head import HeadConfig, build_hidden_layer, build_hidden_layers
 from zoo.models.classifier import build_features
 from zoo.preprocessing import Normalization
 from zoo.tasks import Task
@@ -59,12 +59,12 @@ def build_multi_task(
     images, features = build_features(
         backbone, size, frozen=frozen, truncate_blocks=truncate_blocks, normalization=normalization
     )
-    trunk = build_trunk(features, head)
+    trunk = build_hidden_layers(features, head)
     answers = {}
     for task in tasks:
         x = trunk
         for number, units in enumerate((hidden or {}).get(task.name, ()), start=1):
-            x = build_hidden(x, units, head, f"{task.name}_hidden{number}")
+            x = build_hidden_layer(x, units, head, f"{task.name}_hidden{number}")
         if task.kind == "regression":
             x = _steady(x, task)
         logits = layers.Dense(task.num_outputs, name=f"{task.name}_logits", dtype="float32")(x)

@@ -23,7 +23,7 @@ from tuning.reduce_on_plateau import Plateau
 from tuning.weight_averaging import validating_averages
 from zoo.errors import TrainingError
 from zoo.heads.activations import ACTIVATIONS
-from zoo.heads.head import HeadConfig, build_head, start_head
+from zoo.heads.head import HeadConfig, build_head, initialize_head
 from zoo.heads.initializers import INITIALIZERS
 from zoo.models.classifier import build_head_model
 
@@ -80,7 +80,7 @@ def alone(member: HeadSpec, rows: Sample = ROWS) -> Outcome:
     channels = rows.num_features // (2 if member.head.pooling == "concatenated" else 1)
     maps = keras.Input((1, 1, channels))
     model = build_head_model(keras.Model(maps, build_head(maps, member.head, rows.num_classes)))
-    start_head(model.layers, member.seed)
+    initialize_head(model.layers, member.seed)
     rate = member.optimizer.completed().learning_rate or 0.0
     schedule = build_schedule(member.schedule, rate, STEPS * member.epochs, STEPS)
     rules = build_rules(member.optimizer, member.penalty)

@@ -69,6 +69,6 @@ def test_lower_part_that_branches_cross_is_refused(
     name: str, num_blocks: int, possible: str
 ) -> None:
     row = BACKBONES[name]
-    message = rf"cannot do without {num_blocks} of its \d+ blocks; expected .* of {possible};"
+    message = rf"cannot be truncated by {num_blocks} of its \d+ blocks; expected .* of {possible};"
     with pytest.raises(RecipeError, match=message):
         truncate_backbone(row, build_empty(row, row.min_size), num_blocks)

@@ -49,7 +49,10 @@ def test_weights_load_by_name(weight_file: Path, monkeypatch: pytest.MonkeyPatch
     ("damage", "message"),
     [
         ("cut", "cannot be read; expected an HDF5 file; received .*; remove the file"),
-        ("layer", r"does not fit squeezenet1_1; expected a group each for .*; received .*conv11"),
+        (
+            "layer",
+            r"does not fit squeezenet1_1; expected one group for each of .*; received .*conv11",
+        ),
         ("shape", r"expected shapes \[\(1, 1, 64, 16\), \(16,\)\] in fire2_squeeze1x1; received"),
     ],
 )

@@ -118,7 +118,7 @@ def test_both_signatures_answer_as_the_classifier(
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("name", [row.name for row in ACTIVATIONS.values() if row.own])
+@pytest.mark.parametrize("name", [row.name for row in ACTIVATIONS.values() if row.custom])
 def test_activation_of_this_project_is_exported_to_a_process_without_it(
     name: str, images: list[Path], tmp_path: Path
 ) -> None:

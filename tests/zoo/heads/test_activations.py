@@ -111,5 +111,5 @@ def test_relu_dies_where_leaky_relu_does_not() -> None:
 @pytest.mark.parametrize("name", ACTIVATIONS)
 def test_only_rows_that_say_so_use_a_layer_of_this_project(name: str) -> None:
     layer = ACTIVATIONS[name].build("activation")
-    assert ACTIVATIONS[name].own == type(layer).__module__.startswith("zoo.")
+    assert ACTIVATIONS[name].custom == type(layer).__module__.startswith("zoo.")
     assert layer.name == "activation"

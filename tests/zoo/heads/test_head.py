@@ -12,7 +12,7 @@ from pydantic import ValidationError
 
 from zoo.errors import UnknownNameError
 from zoo.heads.activations import ACTIVATIONS
-from zoo.heads.head import POOLINGS, HeadConfig, build_head, build_trunk
+from zoo.heads.head import POOLINGS, HeadConfig, build_head, build_hidden_layers
 from zoo.heads.initializers import INITIALIZERS
 
 FEATURES = np.random.default_rng(0).normal(size=(6, 4, 5, 8)).astype(np.float32)
@@ -37,7 +37,7 @@ POOLED = {
 @pytest.mark.parametrize("name", POOLINGS)
 def test_pooling_is_its_formula_and_pool_reads_the_map(name: str) -> None:
     features = keras.Input(FEATURES.shape[1:])
-    model = keras.Model(features, build_trunk(features, HeadConfig(pooling=name)))
+    model = keras.Model(features, build_hidden_layers(features, HeadConfig(pooling=name)))
     np.testing.assert_allclose(model(FEATURES), POOLED[name], rtol=1e-5, atol=1e-6)
     assert model.get_layer("pool").input is features
 
@@ -69,7 +69,7 @@ def test_order_of_the_layers() -> None:
 def test_hidden_layer_is_its_formula_in_training_and_when_asked(position: Any) -> None:
     config = HeadConfig(hidden=(5,), batch_norm_position=position, dropout=0.0)
     features = keras.Input(FEATURES.shape[1:])
-    model = keras.Model(features, build_trunk(features, config))
+    model = keras.Model(features, build_hidden_layers(features, config))
     norm = model.get_layer("hidden1_norm")
     rng = np.random.default_rng(1)
     norm.set_weights([rng.uniform(0.5, 2, 5) for _ in norm.weights])
@@ -95,7 +95,7 @@ def test_dropout_drops_its_share_while_training_and_nothing_when_asked() -> None
     keras.utils.set_random_seed(0)
     features = keras.Input((1, 1, 5000))
     config = HeadConfig(input_dropout=0.2)
-    model = keras.Model(features, build_trunk(features, config))
+    model = keras.Model(features, build_hidden_layers(features, config))
     ones = np.ones((2, 1, 1, 5000), np.float32)
     np.testing.assert_array_equal(model(ones), 1)
     trained = np.asarray(model(ones, training=True))
