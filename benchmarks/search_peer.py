@@ -25,7 +25,7 @@ from typing import Annotated, Any
 import typer
 
 from tuning.hyperparameters.default_space import DEFAULT_SPACE
-from tuning.hyperparameters.space import Space
+from tuning.hyperparameters.space import SearchSpace
 from zoo.files import write_json
 
 BATCH = 32
@@ -120,14 +120,14 @@ def main(
     import keras
     import keras_tuner
 
-    space = Space.from_settings(DEFAULT_SPACE, list(DEFAULT_SPACE), lambda values: None)
+    space = SearchSpace.from_settings(DEFAULT_SPACE, list(DEFAULT_SPACE), lambda values: None)
     size = keras.models.load_model(backbone).input_shape[1]
     train, val, num_classes = read_images(folder, size)
     per_epoch = int(train.cardinality())
     rows: list[dict[str, Any]] = []
 
     def build(hp: Any) -> Any:
-        values = space.values_of(hp.values)
+        values = space.decode(hp.values)
         return build_model(values, backbone, num_classes, epochs * per_epoch, per_epoch)
 
     class Timed(keras_tuner.RandomSearch):
@@ -141,7 +141,7 @@ def main(
                 {
                     "seconds": time.perf_counter() - started,
                     "accuracy": max(max(r.history["val_accuracy"]) for r in results),
-                    "values": space.values_of(trial.hyperparameters.values),
+                    "values": space.decode(trial.hyperparameters.values),
                 }
             )
             return results
@@ -159,7 +159,7 @@ def main(
             directory=project,
         )
         tuner.search(train, epochs=epochs, validation_data=val, verbose=2)
-        best = space.values_of(tuner.get_best_hyperparameters()[0].values)
+        best = space.decode(tuner.get_best_hyperparameters()[0].values)
     if len(rows) < trials:
         raise RuntimeError(f"{trials - len(rows)} of {trials} trials failed")
     write_json(out, {"trials": rows, "epochs": epochs, "best": best})

@@ -11,6 +11,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
+from zoo.private_api import moving_averages
+
 if TYPE_CHECKING:
     import numpy as np
 
@@ -29,7 +31,7 @@ def weights_to_keep(model: Any) -> list[np.ndarray]:
     optimizer = getattr(model.optimizer, "inner_optimizer", model.optimizer)
     averages = {}
     if optimizer.use_ema and int(optimizer.iterations):
-        kept = optimizer._model_variables_moving_average
+        kept = moving_averages(optimizer)
         averages = {id(v): mean for v, mean in zip(model.trainable_variables, kept, strict=True)}
     return [averages.get(id(weight), weight).numpy() for weight in model.weights]
 

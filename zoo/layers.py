@@ -12,6 +12,8 @@ from typing import Any
 import keras
 from keras import ops
 
+from zoo.private_api import build_at_init
+
 
 @keras.saving.register_keras_serializable("zoo")
 class RandomizedLeakyReLU(keras.layers.Layer):
@@ -45,7 +47,7 @@ class RandomizedLeakyReLU(keras.layers.Layer):
         self.lower, self.upper, self.seed = lower, upper, seed
         self.seed_generator = keras.random.SeedGenerator(seed)
         self.supports_masking = True
-        self._build_at_init()
+        build_at_init(self)
 
     def call(self, inputs: Any, training: bool = False) -> Any:
         """Maps a tensor of any shape and float dtype to one of the same.
@@ -97,7 +99,7 @@ class StraightThroughStep(keras.layers.Layer):
     def __init__(self, **kwargs: Any) -> None:
         super().__init__(**kwargs)
         self.supports_masking = True
-        self._build_at_init()
+        build_at_init(self)
 
     def call(self, inputs: Any) -> Any:
         """Maps a tensor of any shape and float dtype to zeros and ones of the same."""

@@ -7,6 +7,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from pipelines.cli.tables import print_grid
+from tuning.hyperparameters.trial import rank_key
 
 
 def in_short(figures: Mapping[str, Any]) -> list[str]:
@@ -53,9 +54,9 @@ def show_search(search: Mapping[str, Any], count: int = 10) -> None:
         search: As search.json holds it.
         count: How many at most.
     """
-    sign = -1 if search["objective"]["direction"] == "max" else 1
+    maximize = search["objective"]["direction"] == "max"
     finished = [trial for trial in search["trials"] if trial["score"] is not None]
-    finished.sort(key=lambda trial: (sign * trial["score"], trial["loss"]))
+    finished.sort(key=lambda trial: rank_key(trial["score"], trial["loss"], maximize=maximize))
     folds = any(trial["score_std"] is not None for trial in finished)
     rows = []
     for trial in finished[:count]:

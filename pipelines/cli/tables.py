@@ -78,7 +78,7 @@ def _optimizers() -> tuple[Table[Any], Columns]:
 def _tuners() -> tuple[Table[Any], Columns]:
     from tuning.hyperparameters.oracles import TUNERS
 
-    return TUNERS, {"at_once": lambda row: row.batch, "paper": lambda row: row.paper}
+    return TUNERS, {"at_once": lambda row: row.batch_size, "paper": lambda row: row.paper}
 
 
 def _losses() -> tuple[Table[Any], Columns]:

@@ -13,6 +13,7 @@ from typing import Any, Literal
 from pydantic import model_validator
 
 from zoo.config import Config
+from zoo.private_api import nested_layers
 
 
 class DeviceConfig(Config):
@@ -86,7 +87,7 @@ class Devices:
         Args:
             model: A Keras model, in this scope.
         """
-        for layer in model._flatten_layers():
+        for layer in nested_layers(model):
             if self.num_replicas > 1 and hasattr(layer, "synchronized"):
                 layer.synchronized = True
 

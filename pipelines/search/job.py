@@ -17,7 +17,7 @@ from pipelines.search.trial_trainer import TrialTrainer
 from pipelines.sources.catalogue import preset_of
 from pipelines.sources.source import Source
 from pipelines.training.prepare import lasting_name, open_images
-from tuning.hyperparameters.space import Space
+from tuning.hyperparameters.space import SearchSpace
 from zoo.errors import InputError
 
 
@@ -35,7 +35,7 @@ class SearchJob:
 
     plan: Plan
     recipe: Recipe
-    space: Space
+    space: SearchSpace
     source: Source
     devices: Devices
 

@@ -23,8 +23,8 @@ from pipelines.sources.source import Source
 from pipelines.storage.run_folder import FOUND_PICTURE, FOUND_TABLE
 from tuning.hyperparameters.default_space import DEFAULT_SPACE
 from tuning.hyperparameters.oracles import TUNERS
-from tuning.hyperparameters.search import fingerprint_of
-from tuning.hyperparameters.space import Space
+from tuning.hyperparameters.search import compute_fingerprint
+from tuning.hyperparameters.space import SearchSpace
 from zoo.config import Config
 from zoo.errors import RunError
 from zoo.files import write_json, write_text
@@ -88,7 +88,7 @@ class Plan(Config):
             raise RunError(f"{file} is damaged", received=said) from None
         return plan, Recipe.from_toml(run / FOLDER / "recipe.toml")
 
-    def read_space(self, recipe: Recipe) -> Space:
+    def read_space(self, recipe: Recipe) -> SearchSpace:
         """Returns the space, every value of which was tried in the recipe.
 
         Args:
@@ -105,9 +105,9 @@ class Plan(Config):
             changed = recipe.with_values(values, instead_of=searched)
             self.final(changed).completed()
 
-        unchecked = Space.from_settings(self.space, paths, lambda values: None)
+        unchecked = SearchSpace.from_settings(self.space, paths, lambda values: None)
         searched.extend(unchecked.domains)
-        return Space.from_settings(self.space, paths, check)
+        return SearchSpace.from_settings(self.space, paths, check)
 
     def final(self, recipe: Recipe, epochs: int = 0) -> Recipe:
         """Returns a trial's recipe as it is trained when it was the best.
@@ -135,8 +135,8 @@ class Plan(Config):
         settings["data"].pop("source")
         return {
             "the images": source.digest,
-            "the space": fingerprint_of(self.model_dump(mode="json")["space"]),
-            "the recipe": fingerprint_of(settings),
+            "the space": compute_fingerprint(self.model_dump(mode="json")["space"]),
+            "the recipe": compute_fingerprint(settings),
             "the tuner": f"{self.tuner}, {self.trials} trials, {self.folds} folds",
             "the code": _digest_of_code(),
         }

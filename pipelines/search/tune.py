@@ -24,7 +24,7 @@ from tuning.distributed.chief import Chief
 from tuning.distributed.protocol import Address
 from tuning.hyperparameters.oracles import BatchedOracle
 from tuning.hyperparameters.search import Journal, Search
-from tuning.hyperparameters.space import Space
+from tuning.hyperparameters.space import SearchSpace
 from tuning.hyperparameters.trial import Result, Trial, best_first
 from zoo.errors import InputError, TrainingError
 
@@ -111,31 +111,31 @@ def tune(
         return earlier_s + time.perf_counter() - search_started - extracted_s
 
     objective = Objective(recipe)
-    asker = BatchedOracle(
+    oracle = BatchedOracle(
         plan.tuner,
         searched,
         objective=objective.name,
         maximize=objective.maximize,
-        trials=plan.trials,
+        num_trials=plan.trials,
         epochs=recipe.train.epochs,
         seed=recipe.seed,
     )
-    search = Search(asker, journal, plan.trials, search_s)
+    search = Search(oracle, journal, plan.trials, search_s)
     report = _Progress(search, objective)
     if (me or workers) and not search.finished:
         _serve(search, job.fingerprint, report, run, me, workers)
     else:
         _train_all(search, trainer, report)
     shutil.rmtree(trainer.scratch, ignore_errors=True)
-    best = best_first(search.done, maximize=objective.maximize)
+    best = best_first(search.completed, maximize=objective.maximize)
     if not best:
-        first, failed = search.done[0]
+        first, failed = search.completed[0]
         raise TrainingError(
-            f"all {len(search.done)} trials failed",
+            f"all {len(search.completed)} trials failed",
             received=f"trial {first.id}: {failed.failure}",
             mend="narrow the space, the learning rates first",
         )
-    told = _search_json(search.done, best[0], objective, searched)
+    told = _search_json(search.completed, best[0], objective, searched)
 
     def save(wall_s: float) -> None:
         times = {"wall_s": wall_s, "extract_s": trainer.extract_s, "search_s": search_s_total}
@@ -182,7 +182,7 @@ class _Progress:
 
     def __init__(self, search: Search, objective: Objective) -> None:
         self._search, self._objective = search, objective
-        self._started, self._before = time.perf_counter(), len(search.done)
+        self._started, self._before = time.perf_counter(), len(search.completed)
         if self._before:
             logger.info(f"{self._before} of {search.num_trials} trials are done already")
 
@@ -191,11 +191,11 @@ class _Progress:
         for id_, result in results.items():
             if result.failure:
                 logger.info(f"trial {id_} failed: {result.failure}")
-        done = len(search.done)
+        done = len(search.completed)
         rate = (done - self._before) / (time.perf_counter() - self._started)
         left = 0 if search.finished else search.num_trials - done
         line = f"{done} of {search.num_trials} trials"
-        if best := best_first(search.done, maximize=self._objective.maximize):
+        if best := best_first(search.completed, maximize=self._objective.maximize):
             trial, result = best[0]
             line += f", best {self._objective.name} {result.score:.4f} (trial {trial.id})"
         logger.info(f"{line}, {left / rate:.0f} s left")
@@ -251,7 +251,7 @@ def _search_json(
     done: Sequence[tuple[Trial, Result]],
     best: tuple[Trial, Result],
     objective: Objective,
-    space: Space,
+    space: SearchSpace,
 ) -> dict[str, Any]:
     """Returns what search.json holds, apart from the timing."""
 

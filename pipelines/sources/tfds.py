@@ -11,7 +11,7 @@ import shutil
 import socket
 import sys
 import threading
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from typing import Any
 from urllib.parse import urlsplit
 
@@ -19,6 +19,7 @@ from pipelines.sources.folder import SPLIT_NAMES
 from pipelines.sources.source import SEPARATOR, Examples, Listing
 from zoo.errors import DataError
 from zoo.files import cache_folder
+from zoo.private_api import replaced_download
 from zoo.table import unknown_name
 from zoo.tasks import LABEL
 
@@ -120,7 +121,7 @@ def _prepare(name: str, builder: Any) -> None:
             if url.startswith("gs://"):
                 _probe("https://storage.googleapis.com")
         # TFDS reports on standard output, which belongs to results.
-        with contextlib.redirect_stdout(sys.stderr), _impatient():
+        with contextlib.redirect_stdout(sys.stderr), replaced_download(_impatient, max_retries=3):
             builder.download_and_prepare()
     except Exception as error:
         raise DataError(
@@ -130,28 +131,19 @@ def _prepare(name: str, builder: Any) -> None:
         ) from None
 
 
-@contextlib.contextmanager
-def _impatient() -> Iterator[None]:
+def _impatient(open_url: Callable[..., Any]) -> Callable[..., Any]:
     """Lets TFDS find out at once that there is no network.
 
     It would try ten times, over 200 seconds. Asking when a download begins, and not
     before, spares builders that download nothing, and files downloaded already.
     """
-    from tensorflow_datasets.core.download import downloader
 
-    original: Callable[..., Any] = downloader._open_url
-    retries = downloader.MAX_RETRIES
-
-    def open_url(url: str, **kwargs: Any) -> Any:
+    def open_probed_url(url: str, **kwargs: Any) -> Any:
         _probe(url)
         timeout = {} if url.startswith("ftp") else {"timeout": (2 * CONNECT_S, 60)}
-        return original(url, **kwargs, **timeout)
+        return open_url(url, **kwargs, **timeout)
 
-    downloader._open_url, downloader.MAX_RETRIES = open_url, 3
-    try:
-        yield
-    finally:
-        downloader._open_url, downloader.MAX_RETRIES = original, retries
+    return open_probed_url
 
 
 def _probe(url: str) -> None:

@@ -33,7 +33,7 @@ source = open_source(str(folder), recipe.data, seed=0)
 devices = prepare_devices(recipe.device)
 trainer = TrialTrainer(recipe, list(space.domains), source, devices, folds=0, scratch=scratch)
 oracle = BatchedOracle(
-    "random", space, objective="val_accuracy", maximize=True, trials=300, epochs=2, seed=0
+    "random", space, objective="val_accuracy", maximize=True, num_trials=300, epochs=2, seed=0
 )
 search = Search(oracle, Journal(scratch / "journal.json", {}), 300, lambda: 0.0)
 sizes = {}
@@ -41,7 +41,7 @@ while trials := search.ask(10):
     for results in trainer(trials):
         search.tell(results)
     pages = int(Path("/proc/self/statm").read_text().split()[1])
-    sizes[len(search.done)] = pages * resource.getpagesize()
+    sizes[len(search.completed)] = pages * resource.getpagesize()
 print(json.dumps(sizes))
 """
 

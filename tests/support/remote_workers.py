@@ -7,7 +7,6 @@ import subprocess
 import sys
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
 
 from tuning.hyperparameters.search import Journal, Search
 from tuning.hyperparameters.trial import Result, Trial
@@ -51,8 +50,8 @@ class Numbers:
         self.batch = batch
 
     def ask(self) -> list[Trial]:
-        asked, self.trials = self.trials[: self.batch], self.trials[self.batch :]
-        return asked
+        batch, self.trials = self.trials[: self.batch], self.trials[self.batch :]
+        return batch
 
     def tell(self, results: Mapping[str, Result]) -> None:
         """Ignores results."""
@@ -65,18 +64,17 @@ def trial_of(number: int) -> Trial:
 def search_numbers(folder: Path, count: int, batch: int = 100) -> Search:
     """Starts a search for squares of numbers, or resumes the one in a folder."""
     journal = Journal(folder / "journal.json", SAME)
-    asker: Any = Numbers(count, batch)
-    return Search(asker, journal, count, lambda: 0.0)
+    return Search(Numbers(count, batch), journal, count, lambda: 0.0)
 
 
 def scores(search: Search) -> dict[str, float | None]:
     """Returns the score of each finished trial, by id."""
-    return {trial.id: result.score for trial, result in search.done}
+    return {trial.id: result.score for trial, result in search.completed}
 
 
 def trained_by(search: Search) -> set[int]:
     """Returns the ids of the processes that trained the trials."""
-    return {result.epochs for _, result in search.done if not result.failure}
+    return {result.epochs for _, result in search.completed if not result.failure}
 
 
 def start_worker(

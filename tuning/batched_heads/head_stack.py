@@ -23,6 +23,7 @@ from tuning.optimization.penalties import is_kernel
 from tuning.optimization.update_rules import UpdateRule
 from zoo.heads.activations import ACTIVATIONS
 from zoo.heads.head import HeadConfig
+from zoo.private_api import moving_averages, replace_clipping
 
 _RULES = ("rate", "weight_decay", "l1", "l2")
 
@@ -81,7 +82,7 @@ class Stack:
             rule_of=lambda variable: self._rules[variable.path],
         )
         self._optimizer.build(self._trained)
-        self._optimizer._clip_gradients = self._clip  # each head's apart from the others'
+        replace_clipping(self._optimizer, self._clip)
         self._fresh = [_condensed(variable.numpy()) for variable in self._optimizer.variables]
         self._loss = build_loss(shape.loss, focal_gamma=shape.focal_gamma)
         # Partials, for TensorFlow takes methods of one name for one function traced too often.
@@ -335,7 +336,7 @@ class Stack:
         if training or not self.shape.optimizer.ema or not variable.trainable:
             return variable.value
         place = next(i for i, other in enumerate(self._trained) if other is variable)
-        return self._optimizer._model_variables_moving_average[place].value
+        return moving_averages(self._optimizer)[place].value
 
 
 def _stacked(value: npt.NDArray[np.float32]) -> tuple[int, ...]:

@@ -1,6 +1,6 @@
-"""The space that is searched where no other is given: what matters in a head.
+"""The default search space: the settings of a head that matter most.
 
-Optimizers and widths are few on purpose: heads that share them train as one stack.
+It has few optimizers and widths on purpose: heads that share them train as one stack.
 """
 
 from __future__ import annotations
@@ -8,9 +8,10 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-# The learning rates span a factor of 10 to 30 to both sides of the optimizer's usual one.
+# Learning rates from the optimizer's default divided by 10 to 30 to its default times as much.
 _RATES = {"nesterov": (1e-3, 0.3), "rmsprop": (1e-4, 1e-2), "adam": (1e-4, 3e-2)}
-# By He et al., 2015, Klambauer et al., 2017 and Glorot and Bengio, 2010.
+# The initializer of each activation: He et al., 2015; Klambauer et al., 2017; Glorot and
+# Bengio, 2010.
 _INITIALIZERS = {
     "he_normal": ["relu", "leaky_relu", "elu"],
     "lecun_normal": ["selu"],

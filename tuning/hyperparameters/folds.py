@@ -1,4 +1,4 @@
-"""Folds: the same settings scored on several divisions of the images."""
+"""Cross-validation: stratified folds, and the mean result over them."""
 
 from __future__ import annotations
 
@@ -14,18 +14,18 @@ if TYPE_CHECKING:
 
 
 def stratified_folds(
-    labels: npt.NDArray[np.int64], count: int, seed: int
+    labels: npt.NDArray[np.int64], num_folds: int, seed: int
 ) -> list[tuple[npt.NDArray[np.int64], npt.NDArray[np.int64]]]:
-    """Divides images into folds that each hold every class's share.
+    """Splits images into folds of the same class frequencies.
 
     Args:
         labels: int64 [N], the class of each image.
-        count: K, at least 2.
-        seed: Another one makes other folds.
+        num_folds: K, at least 2.
+        seed: Seeds the shuffling.
 
     Returns:
-        K pairs of indices, int64: those to train on and those to validate on. Every image
-        is validated on once.
+        K pairs of int64 indices, for training and for validation. Each image is in the
+        validation part of exactly one fold.
 
     Raises:
         DataError: A class has fewer images than there are folds.
@@ -34,22 +34,26 @@ def stratified_folds(
     from sklearn.model_selection import StratifiedKFold
 
     _, sizes = np.unique(labels, return_counts=True)
-    if sizes.min() < count:
+    if sizes.min() < num_folds:
         raise DataError(
             "a class has fewer images than there are folds",
-            expected=f"at least {count} of each class",
+            expected=f"at least {num_folds} of each class",
             received=str(sizes.min()),
             mend="lower --folds, or add images",
         )
-    folds = StratifiedKFold(count, shuffle=True, random_state=seed)
+    folds = StratifiedKFold(num_folds, shuffle=True, random_state=seed)
     return list(folds.split(np.zeros(len(labels)), labels))
 
 
 def mean_result(results: Sequence[Result]) -> Result:
-    """Returns the mean over folds, and the standard deviation of the folds themselves.
+    """Computes the mean of a trial's results over the folds.
 
     Args:
-        results: Of one trial on each fold; if any failed, the trial did.
+        results: The trial's result on each fold. If one failed, the mean is a failure.
+
+    Returns:
+        The mean score and loss; `score_std` is the standard deviation of the population of
+        folds, not an estimate of that of the mean.
 
     Example:
         >>> mean_result([Result(0.5, None, 1.0, 3, 2), Result(1.0, None, 2.0, 5, 5)])

@@ -1,8 +1,8 @@
-"""Oracles: KerasTuner's search algorithms, asked for many trials at once.
+"""KerasTuner's search algorithms behind an ask-and-tell interface for batches of trials.
 
-They live in memory alone. KerasTuner's own files are written in place, and a kill in the
-middle leaves a project that cannot be opened; here a search is brought back by asking a
-fresh oracle, with the same seed, the same questions and telling it the same results.
+The oracles live in memory only. KerasTuner writes its own files in place, so a kill during
+a write leaves a project that cannot be opened. A search is resumed by replaying it instead:
+a new oracle with the same seed proposes the same trials and is told the recorded results.
 """
 
 from __future__ import annotations
@@ -13,77 +13,65 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any
 
-from tuning.hyperparameters.space import Space
+from tuning.hyperparameters.space import SearchSpace
 from tuning.hyperparameters.trial import Result, Trial
+from zoo.private_api import build_grid_class, build_hyperband_class, in_memory
 from zoo.table import Table
 
 _FACTOR = 3
-"""Hyperband's: a third of the trials goes on, for three times the epochs."""
+"""Hyperband's reduction factor: a third of the trials continues, for three times the epochs."""
 
 
 @dataclass(frozen=True)
 class Tuner:
-    """One way to search.
+    """A search algorithm.
 
     Args:
         name: The key in TUNERS.
         summary: When to use it.
-        batch: How many trials are asked for at once. They train together, and none of
-            them can learn from another.
-        build: Maps KerasTuner's oracle module, what all oracles take, the number of
-            trials and the epochs of a trial to an oracle.
-        paper: Where it comes from.
+        batch_size: Trials proposed at a time. They train together, and none of them learns
+            from another.
+        build: Builds a KerasTuner oracle from the arguments that all oracles take, the
+            number of trials and the epochs of a trial.
+        paper: Its paper.
     """
 
     name: str
     summary: str
-    batch: int
-    build: Callable[[Any, Mapping[str, Any], int, int], Any]
+    batch_size: int
+    build: Callable[[Mapping[str, Any], int, int], Any]
     paper: str = ""
 
 
-def _random(oracles: Any, common: Mapping[str, Any], trials: int, epochs: int) -> Any:
-    return _in_memory(oracles.RandomSearchOracle)(max_trials=trials, **common)
+def _build_random(common: Mapping[str, Any], num_trials: int, epochs: int) -> Any:
+    from keras_tuner import oracles
+
+    return in_memory(oracles.RandomSearchOracle)(max_trials=num_trials, **common)
 
 
-def _bayesian(oracles: Any, common: Mapping[str, Any], trials: int, epochs: int) -> Any:
-    # KerasTuner would draw at random for three times as many trials as there are settings,
-    # which in a short search is all of them.
-    dimensions = len(common["hyperparameters"].space)
-    first = max(min(3 * dimensions, trials // 2), 3)
-    return _in_memory(oracles.BayesianOptimizationOracle)(
-        max_trials=trials, num_initial_points=first, **common
+def _build_bayesian(common: Mapping[str, Any], num_trials: int, epochs: int) -> Any:
+    from keras_tuner import oracles
+
+    # KerasTuner draws the first 3 × dimensions trials at random, which may be all trials of
+    # a short search.
+    num_dimensions = len(common["hyperparameters"].space)
+    num_random = max(min(3 * num_dimensions, num_trials // 2), 3)
+    return in_memory(oracles.BayesianOptimizationOracle)(
+        max_trials=num_trials, num_initial_points=num_random, **common
     )
 
 
-def _hyperband(oracles: Any, common: Mapping[str, Any], trials: int, epochs: int) -> Any:
-    class Oracle(_in_memory(oracles.HyperbandOracle)):  # type: ignore[misc]
-        def _random_trial(self, trial_id: str, bracket: Any) -> Any:
-            """Opens no bracket while the trials that open another are still in training.
-
-            KerasTuner would open one after the other, and none would ever go on.
-            """
-            ongoing = [trial.hyperparameters.values for trial in self.ongoing_trials.values()]
-            if not bracket["rounds"][0] and any(v["tuner/round"] == 0 for v in ongoing):
-                return {"status": "IDLE"}
-            return super()._random_trial(trial_id, bracket)
-
-    # It begins anew until there are trials enough.
-    oracle = Oracle(max_epochs=epochs, factor=_FACTOR, hyperband_iterations=trials, **common)
-    oracle.max_trials = trials
+def _build_hyperband(common: Mapping[str, Any], num_trials: int, epochs: int) -> Any:
+    # Iterations repeat until `max_trials` ends the search; there are never more than trials.
+    oracle = build_hyperband_class()(
+        max_epochs=epochs, factor=_FACTOR, hyperband_iterations=num_trials, **common
+    )
+    oracle.max_trials = num_trials
     return oracle
 
 
-def _grid(oracles: Any, common: Mapping[str, Any], trials: int, epochs: int) -> Any:
-    class Oracle(_in_memory(oracles.GridSearchOracle)):  # type: ignore[misc]
-        def populate_space(self, trial_id: str) -> Any:
-            """Does not wait for a trial's end to look for the next: no setting turns up late."""
-            found = super().populate_space(trial_id)
-            if found["status"] == "RUNNING":
-                self._populate_next.append(trial_id)
-            return found
-
-    return Oracle(max_trials=trials, **common)
+def _build_grid(common: Mapping[str, Any], num_trials: int, epochs: int) -> Any:
+    return build_grid_class()(max_trials=num_trials, **common)
 
 
 TUNERS: Table[Tuner] = Table(
@@ -91,59 +79,69 @@ TUNERS: Table[Tuner] = Table(
     [
         Tuner(
             "random",
-            "the default: as good as any while trials are cheap, and all train at once",
+            "the default: as good as any where trials are cheap; all of them train together",
             128,
-            _random,
+            _build_random,
             "https://jmlr.org/papers/v13/bergstra12a.html",
         ),
         Tuner(
             "bayesian",
-            "learns from earlier trials where to look: for few trials that are dear",
+            "proposes trials by the results of earlier ones: for few, expensive trials",
             12,
-            _bayesian,
+            _build_bayesian,
             "https://arxiv.org/abs/1206.2944",
         ),
         Tuner(
             "hyperband",
-            "stops the poor ones early: for trials of many epochs; each promotion counts as a "
-            "trial, and is trained from its start",
+            "stops poor trials early: for trials of many epochs; each promotion counts as a "
+            "trial, and trains from the start",
             64,
-            _hyperband,
+            _build_hyperband,
             "https://arxiv.org/abs/1603.06560",
         ),
-        Tuner("grid", "every combination in turn: for a small space of choices", 128, _grid),
+        Tuner("grid", "every combination once: for small spaces of choices", 128, _build_grid),
     ],
 )
 
 
 class BatchedOracle:
-    """An oracle that is asked for, and told, a batch of trials at a time.
+    """A search algorithm that proposes trials, and receives their results, in batches.
 
-    The same arguments and the same results give the same trials.
+    The same arguments and results give the same trials.
 
     Args:
         tuner: A row of TUNERS.
-        space: What is searched.
-        objective: The figure a score is.
-        maximize: Whether a larger one is better.
-        trials: How many there are to be.
-        epochs: Of a trial that is not stopped early.
-        seed: Of what is drawn.
+        space: The search space.
+        objective: The name of the metric that scores are values of.
+        maximize: Whether a larger score is better.
+        num_trials: Trials to propose in all.
+        epochs: Epochs of a trial that is not stopped early.
+        seed: Seeds the proposals.
+
+    Example:
+        >>> space = SearchSpace.from_settings({"x": [1, 2]}, ["x"], lambda values: None)
+        >>> oracle = BatchedOracle(
+        ...     "grid", space, objective="accuracy", maximize=True, num_trials=9, epochs=1, seed=0
+        ... )
+        >>> [trial.values for trial in oracle.ask()]
+        [{'x': 1}, {'x': 2}]
+        >>> oracle.tell({"0": Result(score=0.5), "1": Result(score=0.9)})
+        >>> oracle.ask()
+        []
     """
 
     def __init__(
         self,
         tuner: str,
-        space: Space,
+        space: SearchSpace,
         *,
         objective: str,
         maximize: bool,
-        trials: int,
+        num_trials: int,
         epochs: int,
         seed: int,
     ) -> None:
         import keras_tuner
-        from keras_tuner import oracles
 
         row = TUNERS[tuner]
         common = {
@@ -151,83 +149,77 @@ class BatchedOracle:
             "hyperparameters": space.build_hyperparameters(),
             "tune_new_entries": False,
             "allow_new_entries": False,
-            # 0 would be taken for none, and a random one.
+            # KerasTuner replaces a seed of 0 by a random one.
             "seed": seed + 1,
-            "max_consecutive_failed_trials": trials + 1,
+            "max_consecutive_failed_trials": num_trials + 1,
         }
         self.space, self.objective = space, objective
-        self._oracle = row.build(oracles, common, trials, epochs)
+        self._oracle = row.build(common, num_trials, epochs)
         self._oracle.verbose = 0
-        self._first = max(row.batch, getattr(self._oracle, "num_initial_points", 0))
-        self._batch = row.batch
-        self._asked: list[Any] = []
-        self._width = len(str(trials - 1))
+        self._batch_size = row.batch_size
+        self._first_batch_size = max(row.batch_size, getattr(self._oracle, "num_initial_points", 0))
+        self._pending: list[Any] = []
+        self._id_width = len(str(num_trials - 1))
         self._epochs = epochs
 
     def ask(self) -> list[Trial]:
-        """Returns the next trials; none at the end. Those before have to be told first.
+        """Proposes the next batch of trials; an empty one ends the search.
 
         Raises:
-            ValueError: They have not been.
+            ValueError: The previous batch has no results yet.
         """
-        if self._asked:
-            raise ValueError("Some trials have not been told yet.")
-        with _quietly():
-            for slot in range(self._batch if self._oracle.trials else self._first):
-                asked = self._oracle.create_trial(f"slot{slot}")
-                if asked.status != "RUNNING":
+        if self._pending:
+            raise ValueError(
+                "The previous batch has no results yet; expected tell() between two calls of ask()"
+            )
+        with _quiet_and_fast():
+            batch_size = self._batch_size if self._oracle.trials else self._first_batch_size
+            for slot in range(batch_size):
+                proposed = self._oracle.create_trial(f"slot{slot}")
+                if proposed.status != "RUNNING":
                     break
-                self._asked.append(asked)
-        return [self._trial(asked) for asked in self._asked]
+                self._pending.append(proposed)
+        return [self._to_trial(proposed) for proposed in self._pending]
 
     def tell(self, results: Mapping[str, Result]) -> None:
-        """Takes the results of all that were asked for, by their ids."""
-        with _quietly():
-            for asked in self._asked:
-                result = results[self._name(asked)]
+        """Receives the results of the batch that `ask` returned.
+
+        Args:
+            results: By trial id; those of other trials are ignored.
+        """
+        with _quiet_and_fast():
+            for pending in self._pending:
+                result = results[self._id_of(pending)]
                 if result.score is None:
-                    asked.status, asked.message = "FAILED", result.failure
+                    pending.status, pending.message = "FAILED", result.failure
                 else:
-                    self._oracle.update_trial(asked.trial_id, {self.objective: result.score})
-                    asked.status = "COMPLETED"
-                self._oracle.end_trial(asked)
-        self._asked = []
+                    self._oracle.update_trial(pending.trial_id, {self.objective: result.score})
+                    pending.status = "COMPLETED"
+                self._oracle.end_trial(pending)
+        self._pending = []
 
-    def _trial(self, asked: Any) -> Trial:
-        values = asked.hyperparameters.values
+    def _to_trial(self, proposed: Any) -> Trial:
+        values = proposed.hyperparameters.values
         epochs = int(values.get("tuner/epochs", 0))
-        return Trial(
-            self._name(asked), self.space.values_of(values), epochs if epochs < self._epochs else 0
-        )
+        stop_after = epochs if epochs < self._epochs else 0
+        return Trial(self._id_of(proposed), self.space.decode(values), stop_after)
 
-    def _name(self, asked: Any) -> str:
-        return f"{int(asked.trial_id):0{self._width}d}"
-
-
-def _in_memory(oracle: type[Any]) -> Any:
-    """An oracle that writes no files."""
-
-    class Oracle(oracle):
-        def save(self) -> None:
-            """Writes nothing."""
-
-        def _save_trial(self, trial: Any) -> None:
-            """Writes nothing."""
-
-    return Oracle
+    def _id_of(self, trial: Any) -> str:
+        return f"{int(trial.trial_id):0{self._id_width}d}"
 
 
 @contextmanager
-def _quietly() -> Iterator[None]:
+def _quiet_and_fast() -> Iterator[None]:
+    """Speeds up KerasTuner's Gaussian process, and silences its warnings."""
     import sklearn
     from threadpoolctl import threadpool_limits
 
-    # The Gaussian process is asked for one point at a time, thousands of times: checks and
-    # threads cost five times what it computes.
-    quick = sklearn.config_context(assume_finite=True, skip_parameter_validation=True)
-    with warnings.catch_warnings(), quick, threadpool_limits(1):
-        # KerasTuner 1.4.8 asks threads for their names in an old way, and its Gaussian
-        # process does not always settle, which costs no more than a poorer guess.
+    # KerasTuner evaluates the Gaussian process at one point at a time, thousands of times:
+    # input checks and threads take five times as long as the computation.
+    unchecked = sklearn.config_context(assume_finite=True, skip_parameter_validation=True)
+    with warnings.catch_warnings(), unchecked, threadpool_limits(1):
+        # KerasTuner 1.4.8 calls deprecated methods of threads. Its Gaussian process does not
+        # always converge, which makes a proposal less good and nothing wrong.
         warnings.simplefilter("ignore", DeprecationWarning)
         warnings.filterwarnings("ignore", module="sklearn")
         yield

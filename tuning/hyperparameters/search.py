@@ -1,4 +1,4 @@
-"""Search: trials asked for, their results written down and told, until there are enough."""
+"""Hyperparameter search: hands out trials and records their results in a journal."""
 
 from __future__ import annotations
 
@@ -7,26 +7,36 @@ import json
 from collections import deque
 from collections.abc import Callable, Mapping
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol
 
-from tuning.hyperparameters.oracles import BatchedOracle
 from tuning.hyperparameters.trial import Result, Trial
 from zoo.errors import RunError
 from zoo.files import write_json
 
 
-class Journal:
-    """The results of a search, on disk as soon as they are there.
+class Oracle(Protocol):
+    """A search algorithm that proposes trials in batches, such as `BatchedOracle`."""
 
-    One JSON file, replaced whole. It says what the results are of: a search of other
-    images, of another space or by other code must not be mixed with them.
+    def ask(self) -> list[Trial]:
+        """Proposes the next batch of trials; an empty one ends the search."""
+
+    def tell(self, results: Mapping[str, Result]) -> None:
+        """Receives the results of the batch that `ask` returned, by trial id."""
+
+
+class Journal:
+    """The results of a search, kept in a file so that the search can be resumed.
+
+    The file holds one JSON object and is replaced as a whole. It records a fingerprint of
+    all that results depend on: results for other images, of another space or by other code
+    must not be mixed.
 
     Args:
-        file: Where it is.
-        fingerprint: What results depend on, by the name of each part.
+        file: The file's path. An existing file is read.
+        fingerprint: By name, a digest of each thing that results depend on.
 
     Raises:
-        RunError: The file is of another search, or damaged.
+        RunError: The file belongs to another search, or is damaged.
     """
 
     def __init__(self, file: Path, fingerprint: Mapping[str, str]) -> None:
@@ -38,10 +48,10 @@ class Journal:
 
     def _read(self) -> None:
         try:
-            held = json.loads(self.file.read_text(encoding="utf-8"))
-            fingerprint = dict(held["fingerprint"])
-            self.results = {id: Result.from_json(r) for id, r in held["results"].items()}
-            self.search_s = float(held["search_s"])
+            content = json.loads(self.file.read_text(encoding="utf-8"))
+            fingerprint = dict(content["fingerprint"])
+            self.results = {id: Result.from_json(r) for id, r in content["results"].items()}
+            self.search_s = float(content["search_s"])
         except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
             raise RunError(
                 f"{self.file} is damaged",
@@ -52,17 +62,17 @@ class Journal:
         changed = [p for p in parts if fingerprint.get(p) != self.fingerprint.get(p)]
         if changed:
             raise RunError(
-                f"{self.file} is of another search: {_in_words(changed)} changed since",
-                expected="what it was started with",
-                mend="choose another --out to start a new one",
+                f"{self.file} belongs to another search: {_join(changed)} changed since it started",
+                expected="what the search started with",
+                mend="choose another --out to start a new search",
             )
 
     def add(self, results: Mapping[str, Result], search_s: float = 0.0) -> None:
-        """Writes results down.
+        """Adds results and writes the file.
 
         Args:
-            results: By the trials' ids.
-            search_s: Seconds the search has taken so far.
+            results: By trial id.
+            search_s: Duration of the search so far, in seconds.
         """
         self.results |= results
         self.search_s = search_s
@@ -77,71 +87,72 @@ class Journal:
 
 
 class Search:
-    """A search under way: which trials are asked for next, and what came of the others.
+    """A running search: hands out trials and receives their results in any order.
 
-    An oracle is told a batch when all of it is done, in the order it was asked for. So
-    it does not matter who trains a trial, in which order they end, nor whether some were
-    done before an interruption: the search is the same.
+    The oracle receives a batch of results once the whole batch is complete, in the order in
+    which it proposed the trials. The search is therefore the same whoever trains a trial, in
+    whatever order trials end, and whether or not it was interrupted.
 
     Args:
-        asker: Of whom nothing was asked yet.
-        journal: What is known already, and what becomes known.
-        num_trials: How many there are to be; there are fewer where the space has no more.
-        clock: Returns the seconds the search has taken so far.
+        oracle: A new oracle, not asked yet.
+        journal: The results so far; receives the others.
+        num_trials: The number of trials; a small space may end the search earlier.
+        clock: Returns the duration of the search so far, in seconds.
     """
 
     def __init__(
-        self, asker: BatchedOracle, journal: Journal, num_trials: int, clock: Callable[[], float]
+        self, oracle: Oracle, journal: Journal, num_trials: int, clock: Callable[[], float]
     ) -> None:
-        self.num_trials, self._asker, self._journal, self._clock = num_trials, asker, journal, clock
+        self.num_trials, self._oracle, self._journal = num_trials, oracle, journal
+        self._clock = clock
         self._trials: dict[str, Trial] = {}
         self._batch: list[Trial] = []
-        self._waiting: deque[Trial] = deque()
-        self._over = False
-        self._next_batch()
+        self._queue: deque[Trial] = deque()
+        self._finished = False
+        self._advance()
 
     def ask(self, count: int) -> list[Trial]:
-        """Returns at most `count` trials that are to be trained; none if none are for now."""
-        return [self._waiting.popleft() for _ in range(min(count, len(self._waiting)))]
+        """Returns up to `count` trials to train; none while the batch is being trained."""
+        return [self._queue.popleft() for _ in range(min(count, len(self._queue)))]
 
     def tell(self, results: Mapping[str, Result]) -> None:
-        """Takes what came of trials, by id; it is on disk when this returns."""
+        """Records results, by trial id; they are on disk when this returns."""
         self._journal.add(results, self._clock())
-        self._next_batch()
+        self._advance()
 
     @property
     def remaining(self) -> int:
-        """How many trials may still be asked for."""
-        later = 0 if self._over else self.num_trials - len(self._trials)
-        return len(self._waiting) + later
+        """The largest number of trials that `ask` may still return."""
+        unproposed = 0 if self._finished else self.num_trials - len(self._trials)
+        return len(self._queue) + unproposed
 
     @property
     def finished(self) -> bool:
-        """Whether all trials there are to be are done."""
-        return self._over
+        """Whether every trial has a result and the oracle proposes no others."""
+        return self._finished
 
     @property
-    def done(self) -> list[tuple[Trial, Result]]:
-        """The trials that are done, with their results, in the order they were asked for."""
-        known = self._journal.results
-        return [(trial, known[id]) for id, trial in self._trials.items() if id in known]
+    def completed(self) -> list[tuple[Trial, Result]]:
+        """The trials that have results, in the order of their proposal."""
+        results = self._journal.results
+        return [(trial, results[id]) for id, trial in self._trials.items() if id in results]
 
-    def _next_batch(self) -> None:
-        """Goes on to the next batch in which anything is left to train."""
-        known = self._journal.results
-        while not self._over and all(trial.id in known for trial in self._batch):
+    def _advance(self) -> None:
+        """Moves on to the next batch that has trials without results."""
+        results = self._journal.results
+        while not self._finished and all(trial.id in results for trial in self._batch):
             if self._batch:
-                self._asker.tell(known)
-            self._batch = self._asker.ask()
+                self._oracle.tell(results)
+            self._batch = self._oracle.ask()
             self._trials |= {trial.id: trial for trial in self._batch}
-            self._waiting.extend(trial for trial in self._batch if trial.id not in known)
-            self._over = not self._batch
+            self._queue.extend(trial for trial in self._batch if trial.id not in results)
+            self._finished = not self._batch
 
 
-def fingerprint_of(value: Any) -> str:
-    """Returns the SHA-256 of JSON values, however they are ordered."""
+def compute_fingerprint(value: Any) -> str:
+    """Computes the SHA-256 of a JSON value, whatever the order of its keys."""
     return hashlib.sha256(json.dumps(value, sort_keys=True).encode()).hexdigest()
 
 
-def _in_words(names: list[str]) -> str:
+def _join(names: list[str]) -> str:
     return names[0] if len(names) == 1 else f"{', '.join(names[:-1])} and {names[-1]}"

@@ -1,6 +1,6 @@
-"""Space: which settings of a recipe are searched, over what, and under which conditions.
+"""Search spaces: the settings of a recipe to search, their values and their conditions.
 
-A space looks like a recipe with a list or a range in the place of a value:
+A search space looks like a recipe with a list or a range in place of a value:
 
     [head]
     dropout = {min = 0.0, max = 0.7}
@@ -10,42 +10,42 @@ A space looks like a recipe with a list or a range in the place of a value:
     name = ["none", "l1", "l2"]
     l1 = {min = 1e-6, max = 1e-2, log = true, when = {"penalty.name" = ["l1"]}}
 
-A setting that differs from case to case has a list of such tables, each with its `when`.
+A setting whose range depends on another setting has a list of such tables, each with its
+own `when`.
 """
 
 from __future__ import annotations
 
 import itertools
 import json
-import tomllib
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
-from pathlib import Path
 from typing import Annotated, Any
 
 from pydantic import Field, ValidationError, model_validator
 
 from zoo.config import Config
 from zoo.errors import RecipeError
+from zoo.private_api import build_condition
 from zoo.table import unknown_name
 
 Check = Callable[[Mapping[str, Any]], None]
-"""Raises RecipeError where settings, from path to value, make no recipe."""
+"""Raises RecipeError for settings, from path to value, that make no valid recipe."""
 
-_MOST_CHECKS = 1000
+_MAX_COMBINATIONS = 1000
 
 
 class Domain(Config):
-    """What one setting may be, in one case.
+    """The values of one setting: a choice or a range, under a condition.
 
     Args:
-        choice: The values themselves: any that a recipe can hold.
-        min: The least number of a range; whole numbers make a range of whole numbers.
-        max: The largest, itself included.
-        step: From one value of the range to the next; left out, any number of it.
-        log: Whether small numbers are drawn as often as large ones: evenly in log x.
-        when: From the path of another searched setting to those of its values under
-            which this one is searched; all have to hold. In other cases the setting is what it
-            is when a recipe does not name it.
+        choice: The values of a choice, of any type that a recipe can hold.
+        min: The lower end of a range. Integers make a range of integers.
+        max: The upper end, included.
+        step: The distance between values of the range; left out, the range is continuous.
+        log: Whether values are drawn uniformly in log x instead of in x.
+        when: From the path of another searched setting to those of its values under which
+            this domain is searched. All conditions have to hold; otherwise the setting keeps
+            the recipe's default.
     """
 
     choice: Annotated[tuple[Any, ...], Field(min_length=1)] | None = None
@@ -63,19 +63,19 @@ class Domain(Config):
                 raise ValueError("a choice has no min, max, step or log")
             texts = [json.dumps(value) for value in self.choice]
             if len(set(texts)) < len(texts):
-                raise ValueError(f"a value stands twice in {list(self.choice)}")
+                raise ValueError(f"{list(self.choice)} repeats a value")
             return self
         if low is None or high is None or low >= high:
             raise ValueError(f"expected min below max, not min = {low}, max = {high}")
         if self.log and (low <= 0 or self.step is not None):
-            raise ValueError("log needs min above 0, and goes without step")
+            raise ValueError("log needs min above 0, and no step")
         if self.step is not None and not 0 < self.step <= high - low:
             raise ValueError(f"expected step above 0 and no wider than the range, not {self.step}")
         return self
 
     @property
-    def is_whole(self) -> bool:
-        """Whether it is a range of whole numbers."""
+    def is_integer(self) -> bool:
+        """Whether it is a range of integers."""
         return all(isinstance(n, int) for n in (self.min, self.max, self.step) if n is not None)
 
     @property
@@ -84,76 +84,58 @@ class Domain(Config):
         return self.choice if self.choice is not None else (self.min, self.max)
 
 
-class Space(Config):
-    """The settings that are searched.
+class SearchSpace(Config):
+    """The settings to search.
 
     Args:
-        domains: By path, what the setting may be, one entry a case.
+        domains: From the path of a setting to its domains, one for each condition.
     """
 
     domains: Mapping[str, Sequence[Domain]]
 
     @classmethod
-    def read(cls, path: Path, paths: Collection[str], check: Check) -> Space:
-        """Reads a space file.
-
-        Args:
-            path: The TOML file.
-            paths: Those that can be searched.
-            check: Tells whether values fit the recipe.
-
-        Raises:
-            RecipeError: It is absent, no TOML, or no space.
-            UnknownNameError: It has a path that cannot be searched.
-        """
-        try:
-            settings = tomllib.loads(path.read_text(encoding="utf-8"))
-        except OSError as error:
-            raise RecipeError(
-                f"{path} cannot be read: {error.strerror}",
-                mend="give --space an existing TOML file",
-            ) from None
-        except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
-            raise RecipeError(f"{path} is not valid TOML: {error}") from None
-        return cls.from_settings(settings, paths, check)
-
-    @classmethod
     def from_settings(
-        cls, settings: Mapping[str, Any], paths: Collection[str], check: Check
-    ) -> Space:
-        """Builds a space and checks every value of it.
+        cls, settings: Mapping[str, Any], searchable: Collection[str], check: Check
+    ) -> SearchSpace:
+        """Builds a search space and checks all of its values.
 
         Args:
-            settings: As a space file holds them.
-            paths: Those that can be searched.
-            check: Tells whether values fit the recipe.
+            settings: The contents of a space file.
+            searchable: The paths of the settings that can be searched.
+            check: Receives each choice and both ends of each range, together with values
+                under which they are searched.
 
         Raises:
             RecipeError: A value does not fit its setting, or a condition cannot hold.
-            UnknownNameError: A path that cannot be searched.
+            UnknownNameError: A path is not searchable.
 
         Example:
-            >>> space = {"head": {"dropout": {"min": 0.0, "max": 0.5}}}
-            >>> list(Space.from_settings(space, ["head.dropout"], print).domains)
+            >>> settings = {"head": {"dropout": {"min": 0.0, "max": 0.5}}}
+            >>> list(SearchSpace.from_settings(settings, ["head.dropout"], print).domains)
             {'head.dropout': 0.0}
             {'head.dropout': 0.5}
             ['head.dropout']
         """
         domains: dict[str, list[Domain]] = {}
-        for path, leaf in _leaves(settings):
-            if path not in paths:
-                raise unknown_name("setting to search", path, paths)
-            cases = leaf if isinstance(leaf, list) and leaf and all(map(_is_domain, leaf)) else None
+        for path, leaf in _flatten(settings):
+            if path not in searchable:
+                raise unknown_name("setting to search", path, searchable)
+            if isinstance(leaf, list) and leaf and all(map(_is_domain, leaf)):
+                tables = leaf
+            else:
+                tables = [leaf if isinstance(leaf, Mapping) else {"choice": leaf}]
             try:
                 domains[path] = [
-                    Domain.model_validate({**case, "when": _flat(case.get("when", {}))})
-                    for case in (cases or [leaf if isinstance(leaf, Mapping) else {"choice": leaf}])
+                    Domain.model_validate(
+                        {**table, "when": _flatten_conditions(table.get("when", {}))}
+                    )
+                    for table in tables
                 ]
             except ValidationError as error:
                 first = error.errors(include_url=False)[0]
-                where = ".".join([path, *map(str, first["loc"])])
-                said = first["msg"].removeprefix("Value error, ")
-                raise RecipeError(f"{where} of the space does not fit: {said}") from None
+                location = ".".join([path, *map(str, first["loc"])])
+                message = first["msg"].removeprefix("Value error, ")
+                raise RecipeError(f"{location} of the space does not fit: {message}") from None
         if not domains:
             raise RecipeError("the space is empty", expected="a setting to search")
         space = cls(domains=domains)
@@ -161,46 +143,52 @@ class Space(Config):
         return space
 
     def _check(self, check: Check) -> None:
-        for path in self.in_order():
+        for path in self.sorted_paths():
             for domain in self.domains[path]:
-                for values in itertools.islice(self._cases(domain.when), _MOST_CHECKS):
+                combinations = self._parent_values(domain.when)
+                for values in itertools.islice(combinations, _MAX_COMBINATIONS):
                     for value in domain.extremes:
                         try:
                             check({**values, path: value})
                         except RecipeError as error:
                             raise RecipeError(f"{path} of the space: {error}") from None
 
-    def _cases(self, when: Mapping[str, Sequence[Any]]) -> Iterator[dict[str, Any]]:
-        """Yields the values under which a domain is searched, those it hangs on included."""
+    def _parent_values(self, when: Mapping[str, Sequence[Any]]) -> Iterator[dict[str, Any]]:
+        """Yields the combinations of a condition's settings, and of those they depend on."""
         for values in itertools.product(*when.values()):
-            case = dict(zip(when, values, strict=True))
-            above = {p: v for path in when for p, v in self.domains[path][0].when.items()}
-            open_above = {p: v for p, v in above.items() if p not in case}
-            for more in self._cases(open_above) if open_above else [{}]:
-                yield {**more, **case}
+            parents = dict(zip(when, values, strict=True))
+            conditions = {p: v for path in when for p, v in self.domains[path][0].when.items()}
+            unbound = {p: v for p, v in conditions.items() if p not in parents}
+            for ancestors in self._parent_values(unbound) if unbound else [{}]:
+                yield {**ancestors, **parents}
 
-    def in_order(self) -> list[str]:
-        """Returns the paths, each behind those its conditions name.
+    def sorted_paths(self) -> list[str]:
+        """Returns the paths in topological order: each after the settings it depends on.
 
         Raises:
-            RecipeError: A condition names what is not searched, a value that is not
-                among the choices, or itself in the end.
+            RecipeError: A condition names a setting that is not searched or a value that is
+                not among its choices, or conditions form a cycle.
         """
         ordered: list[str] = []
 
-        def put(path: str, below: tuple[str, ...]) -> None:
-            if path in below:
-                raise RecipeError(f"{path} of the space is searched only when it is searched")
+        def visit(path: str, dependents: tuple[str, ...]) -> None:
+            if path in dependents:
+                raise RecipeError(
+                    f"{path} of the space depends on itself",
+                    expected="conditions that form no cycle",
+                    received=" → ".join([*dependents, path]),
+                    mend="remove one of these conditions",
+                )
             if path in ordered:
                 return
             for domain in self.domains[path]:
                 for parent, values in domain.when.items():
                     self._check_condition(path, parent, values)
-                    put(parent, (*below, path))
+                    visit(parent, (*dependents, path))
             ordered.append(path)
 
         for path in self.domains:
-            put(path, ())
+            visit(path, ())
         return ordered
 
     def _check_condition(self, path: str, parent: str, values: Any) -> None:
@@ -209,11 +197,11 @@ class Space(Config):
                 f"{path} of the space depends on {parent}, which is not searched",
                 expected=f"when to name one of {', '.join(p for p in self.domains if p != path)}",
             )
-        cases = self.domains[parent]
-        choice = cases[0].choice
-        if choice is None or len(cases) > 1:
+        domains = self.domains[parent]
+        choice = domains[0].choice
+        if choice is None or len(domains) > 1:
             raise RecipeError(
-                f"{path} of the space depends on {parent}, which is no single choice",
+                f"{path} of the space depends on {parent}, which is not a single choice",
                 mend=f"give {parent} a list of values",
             )
         if not isinstance(values, (list, tuple)) or not values:
@@ -222,52 +210,55 @@ class Space(Config):
                 expected="a list of values, such as " + json.dumps(list(choice)),
                 received=repr(values),
             )
-        known = [json.dumps(value) for value in choice]
+        choices = [json.dumps(value) for value in choice]
         for value in values:
-            if json.dumps(value) not in known:
+            if json.dumps(value) not in choices:
                 raise RecipeError(
                     f"{path} of the space depends on a value that {parent} never has",
-                    expected=", ".join(known),
+                    expected=", ".join(choices),
                     received=json.dumps(value),
                 )
 
     def build_hyperparameters(self) -> Any:
-        """Returns the space as `keras_tuner.HyperParameters`.
+        """Builds the `keras_tuner.HyperParameters` of this search space.
 
-        A choice is kept as JSON text, since KerasTuner knows no lists.
+        KerasTuner has no lists as values, so a choice is stored as JSON text.
         """
         import keras_tuner
         from keras_tuner.engine import hyperparameters as kinds
-        from keras_tuner.src.engine.conditions import Parent
 
         result = keras_tuner.HyperParameters()
-        for path in self.in_order():
+        for path in self.sorted_paths():
             for name, domain in zip(self._names(path), self.domains[path], strict=True):
-                when = [
-                    Parent(parent, [json.dumps(value) for value in values])
+                conditions = [
+                    build_condition(parent, [json.dumps(value) for value in values])
                     for parent, values in domain.when.items()
                 ]
                 if domain.choice is not None:
                     texts = [json.dumps(value) for value in domain.choice]
-                    one = len(texts) == 1
                     hp = (
-                        kinds.Fixed(name, texts[0], conditions=when)
-                        if one
-                        else kinds.Choice(name, texts, conditions=when)
+                        kinds.Fixed(name, texts[0], conditions=conditions)
+                        if len(texts) == 1
+                        else kinds.Choice(name, texts, conditions=conditions)
                     )
                 else:
-                    kind = kinds.Int if domain.is_whole else kinds.Float
-                    sampling = "log" if domain.log else "linear"
-                    ends = domain.min, domain.max
-                    hp = kind(name, *ends, step=domain.step, sampling=sampling, conditions=when)
+                    kind = kinds.Int if domain.is_integer else kinds.Float
+                    hp = kind(
+                        name,
+                        domain.min,
+                        domain.max,
+                        step=domain.step,
+                        sampling="log" if domain.log else "linear",
+                        conditions=conditions,
+                    )
                 result.merge([hp])
         return result
 
-    def values_of(self, hyperparameters: Mapping[str, Any]) -> dict[str, Any]:
-        """Returns what KerasTuner drew as settings of a recipe.
+    def decode(self, hyperparameters: Mapping[str, Any]) -> dict[str, Any]:
+        """Converts values of KerasTuner's hyperparameters to settings of a recipe.
 
         Args:
-            hyperparameters: From a hyperparameter's name to its value; active ones alone.
+            hyperparameters: From the name of each active hyperparameter to its value.
 
         Returns:
             From path to value, in the order of the space.
@@ -279,17 +270,17 @@ class Space(Config):
                     value = hyperparameters[name]
                     if domain.choice is not None:
                         values[path] = json.loads(value)
-                    else:  # some are NumPy's
-                        values[path] = int(value) if domain.is_whole else float(value)
+                    else:  # KerasTuner returns some values as NumPy scalars.
+                        values[path] = int(value) if domain.is_integer else float(value)
         return values
 
     def _names(self, path: str) -> list[str]:
-        """What a setting is called in KerasTuner: each of several cases has its own name."""
+        """Returns the names of a setting's hyperparameters in KerasTuner, one a domain."""
         count = len(self.domains[path])
         return [path] if count == 1 else [f"{path}, case {i}" for i in range(1, count + 1)]
 
     def to_json(self) -> dict[str, Any]:
-        """Returns JSON values: by path, whether it is searched logarithmically, and the cases."""
+        """Returns JSON values: by path, whether any domain is logarithmic, and the domains."""
         return {
             path: {
                 "log": any(domain.log for domain in domains),
@@ -303,15 +294,15 @@ def _is_domain(value: Any) -> bool:
     return isinstance(value, Mapping) and not {"choice", "min", "max"}.isdisjoint(value)
 
 
-def _leaves(settings: Mapping[str, Any], prefix: str = "") -> Iterator[tuple[str, Any]]:
-    """Yields what stands where a recipe has a value."""
+def _flatten(settings: Mapping[str, Any], prefix: str = "") -> Iterator[tuple[str, Any]]:
+    """Yields dotted paths and their values, lists and ranges being values."""
     for key, value in settings.items():
         if isinstance(value, Mapping) and not _is_domain(value):
-            yield from _leaves(value, f"{prefix}{key}.")
+            yield from _flatten(value, f"{prefix}{key}.")
         else:
             yield prefix + key, value
 
 
-def _flat(conditions: Any) -> Any:
-    """Turns `{penalty = {name = [...]}}`, as TOML reads a dotted key, to dotted paths."""
-    return dict(_leaves(conditions)) if isinstance(conditions, Mapping) else conditions
+def _flatten_conditions(conditions: Any) -> Any:
+    """Turns `{penalty = {name = [...]}}`, TOML's reading of a dotted key, into dotted paths."""
+    return dict(_flatten(conditions)) if isinstance(conditions, Mapping) else conditions

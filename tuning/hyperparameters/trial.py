@@ -1,22 +1,23 @@
-"""Trial: what a search asks for, and what came of it."""
+"""Trials of a hyperparameter search, their results, and their ranking."""
 
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Mapping, Sequence
+import math
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
 
 @dataclass(frozen=True)
 class Trial:
-    """Settings to be tried.
+    """One setting of the hyperparameters, to be trained and scored.
 
     Args:
         id: Its number, with leading zeros.
-        values: From the path of a searched setting to its value; those that are not
-            searched in this case are absent.
-        epochs: After how many it is stopped; 0 goes to the recipe's end.
+        values: From the path of a searched setting to its value. A setting whose condition
+            does not hold is absent.
+        epochs: Epochs after which it is stopped; 0 for all epochs of the recipe.
     """
 
     id: str
@@ -35,15 +36,16 @@ class Trial:
 
 @dataclass(frozen=True)
 class Result:
-    """What came of a trial.
+    """The result of a trial.
 
     Args:
-        score: What its recipe monitors, at its best; with folds the mean. None if it failed.
-        score_std: Standard deviation over folds, of the folds alone; None without folds.
-        loss: The validation loss at that moment: of equal scores the lower loss is better.
-        epochs: How many it was trained; with folds the most of any.
-        best_epoch: After how many it was at its best; with folds the mean, rounded.
-        failure: Why it failed, else empty.
+        score: The best value of the monitored metric; with folds, the mean over them. None
+            if the trial failed.
+        score_std: Standard deviation of the score over the folds; None without folds.
+        loss: The validation loss of the best epoch; of equal scores the lower loss is better.
+        epochs: Epochs trained; with folds, the most of any fold.
+        best_epoch: The best epoch, counted from 1; with folds, the rounded mean.
+        failure: Why the trial failed; empty if it did not.
     """
 
     score: float | None = None
@@ -63,18 +65,36 @@ class Result:
         return cls(**values)
 
 
-def best_first(
-    finished: Sequence[tuple[Trial, Result]], *, maximize: bool
-) -> list[tuple[Trial, Result]]:
-    """Sorts trials by score, then by loss; of equals the earlier comes first.
+def rank_key(score: float, loss: float | None, *, maximize: bool) -> tuple[float, float]:
+    """Returns the sort key of a scored trial: the better trial has the smaller key.
 
     Args:
-        finished: Trials and their results; those that failed are left out.
+        score: The trial's score.
+        loss: Its validation loss, which decides between equal scores. None and NaN come last.
+        maximize: Whether a larger score is better.
+
+    Example:
+        >>> trials = [(0.9, 0.4), (0.5, 0.1), (0.9, 0.3)]
+        >>> sorted(trials, key=lambda trial: rank_key(*trial, maximize=True))
+        [(0.9, 0.3), (0.9, 0.4), (0.5, 0.1)]
+    """
+    if loss is None or math.isnan(loss):
+        loss = math.inf
+    return -score if maximize else score, loss
+
+
+def best_first(
+    completed: Iterable[tuple[Trial, Result]], *, maximize: bool
+) -> list[tuple[Trial, Result]]:
+    """Sorts trials by score, then by loss; equal ones keep their order.
+
+    Args:
+        completed: Trials with their results. Failed trials are left out.
         maximize: Whether a larger score is better.
     """
-
-    def rank(pair: tuple[Trial, Result]) -> tuple[float, float]:
-        score, loss = pair[1].score, pair[1].loss
-        return (-score if maximize else score) if score is not None else 0.0, loss or 0.0
-
-    return sorted((pair for pair in finished if pair[1].score is not None), key=rank)
+    ranked = [
+        (rank_key(result.score, result.loss, maximize=maximize), (trial, result))
+        for trial, result in completed
+        if result.score is not None
+    ]
+    return [pair for _, pair in sorted(ranked, key=lambda entry: entry[0])]

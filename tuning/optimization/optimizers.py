@@ -8,10 +8,10 @@ from typing import Annotated, Any
 
 from pydantic import Field, field_validator, model_validator
 
-from tuning.optimization import proximal_steps as step_sizes
+from tuning.optimization import proximal_steps
 from tuning.optimization.clipping import CLIPPINGS
 from tuning.optimization.penalties import PenaltyConfig, is_kernel
-from tuning.optimization.update_rules import RuleOf, StepSize, UpdateRule, with_rules
+from tuning.optimization.update_rules import RuleOf, StepSize, UpdateRule, with_update_rules
 from zoo.config import Config
 from zoo.table import Table
 
@@ -61,7 +61,7 @@ OPTIMIZERS: Table[Optimizer] = Table(
             "study",
             "SGD",
             0.1,
-            step_size=step_sizes.plain,
+            step_size=proximal_steps.plain,
             full_batch=True,
         ),
         Optimizer(
@@ -69,7 +69,7 @@ OPTIMIZERS: Table[Optimizer] = Table(
             "plain mini-batch descent, at input.batch_size = 1 online; slow and steady",
             "SGD",
             0.01,
-            step_size=step_sizes.plain,
+            step_size=proximal_steps.plain,
         ),
         # θ ← θ + m, m ← βm − ηg: the notes' with the sign in m.
         Optimizer(
@@ -78,7 +78,7 @@ OPTIMIZERS: Table[Optimizer] = Table(
             "SGD",
             0.01,
             {"momentum": 0.9},
-            step_size=step_sizes.heavy_ball,
+            step_size=proximal_steps.heavy_ball,
         ),
         # The notes take the gradient at the point ahead and keep θ; Keras keeps the point
         # ahead itself as the variable, which visits the same points.
@@ -88,7 +88,7 @@ OPTIMIZERS: Table[Optimizer] = Table(
             "SGD",
             0.01,
             {"momentum": 0.9, "nesterov": True},
-            step_size=step_sizes.heavy_ball,
+            step_size=proximal_steps.heavy_ball,
             paper="https://proceedings.mlr.press/v28/sutskever13.html",
         ),
         # Keras starts the sum of squares at 0.1, the notes at 0: the first steps are shorter.
@@ -97,7 +97,7 @@ OPTIMIZERS: Table[Optimizer] = Table(
             "for sparse features; stops too early on deep networks",
             "Adagrad",
             0.01,
-            step_size=step_sizes.adagrad,
+            step_size=proximal_steps.adagrad,
             paper="https://jmlr.org/papers/v12/duchi11a.html",
         ),
         Optimizer(
@@ -105,7 +105,7 @@ OPTIMIZERS: Table[Optimizer] = Table(
             "AdaGrad that forgets and measures its own steps; wants a rate of about 1",
             "Adadelta",
             1.0,
-            step_size=step_sizes.adadelta,
+            step_size=proximal_steps.adadelta,
             paper="https://arxiv.org/abs/1212.5701",
         ),
         Optimizer(
@@ -114,7 +114,7 @@ OPTIMIZERS: Table[Optimizer] = Table(
             "RMSprop",
             0.001,
             {"rho": 0.9},
-            step_size=step_sizes.rmsprop,
+            step_size=proximal_steps.rmsprop,
             paper="https://www.cs.toronto.edu/~tijmen/csc321/slides/lecture_slides_lec6.pdf",
         ),
         # ε is added before √ŝ is corrected for its bias, so in effect it is ε/√(1 − β₂ᵗ).
@@ -123,7 +123,7 @@ OPTIMIZERS: Table[Optimizer] = Table(
             "works nearly untuned",
             "Adam",
             0.001,
-            step_size=step_sizes.adam,
+            step_size=proximal_steps.adam,
             paper="https://arxiv.org/abs/1412.6980",
         ),
         Optimizer(
@@ -132,7 +132,7 @@ OPTIMIZERS: Table[Optimizer] = Table(
             "Adam",
             0.001,
             weight_decay=0.004,
-            step_size=step_sizes.adam,
+            step_size=proximal_steps.adam,
             paper="https://arxiv.org/abs/1711.05101",
         ),
         # β₁ rises along Dozat's schedule, 0.9·(1 − 0.5·0.96ᵗ).
@@ -141,7 +141,7 @@ OPTIMIZERS: Table[Optimizer] = Table(
             "Adam that looks ahead",
             "Nadam",
             0.001,
-            step_size=step_sizes.nadam,
+            step_size=proximal_steps.nadam,
             paper="https://openreview.net/forum?id=OM0jvwB8jIp57ZJjtNEZ",
         ),
         Optimizer(
@@ -149,7 +149,7 @@ OPTIMIZERS: Table[Optimizer] = Table(
             "Adam by the largest gradient seen; bears outliers",
             "Adamax",
             0.001,
-            step_size=step_sizes.adamax,
+            step_size=proximal_steps.adamax,
             paper="https://arxiv.org/abs/1412.6980",
         ),
         # Its rate counts in shares of the weights' own size.
@@ -166,7 +166,7 @@ OPTIMIZERS: Table[Optimizer] = Table(
             "Adam scaled to each layer's weights: for very large batches",
             "Lamb",
             0.001,
-            step_size=step_sizes.lamb,
+            step_size=proximal_steps.lamb,
             elementwise=False,
             paper="https://arxiv.org/abs/1904.00962",
         ),
@@ -313,7 +313,7 @@ def build_optimizer(
     if rule_of is None:
         decay = dict.fromkeys(row.decay_arguments, config.weight_decay or None)
         return keras_class(**decay, **arguments)
-    return with_rules(keras_class, rule_of, row.step_size)(**arguments)
+    return with_update_rules(keras_class, rule_of, row.step_size)(**arguments)
 
 
 def build_rules(

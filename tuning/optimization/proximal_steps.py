@@ -1,9 +1,9 @@
-"""Step sizes: how far an optimizer moves each weight for a lasting gradient of one.
+"""Effective step size of each weight, to scale the proximal L1 step.
 
-What the proximal step of an L1 penalty is measured in: a weight at 0 stays there as long
-as the gradient, as the optimizer has averaged it, is smaller than the penalty. Each
-function returns a number, or a tensor of the variable's shape, from what Keras'
-optimizers keep of past gradients.
+The effective step size is the distance by which an optimizer moves a weight whose gradient
+stays at 1. Scaled by it, the L1 step holds a weight at 0 for as long as the gradient, averaged
+as the optimizer averages it, is smaller than the penalty. Each function computes it from the
+slots of a Keras optimizer: as a number, or as a tensor of the variable's shape.
 """
 
 from __future__ import annotations
@@ -11,36 +11,42 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any
 
+from zoo.private_api import optimizer_slot
+
 
 @dataclass(frozen=True)
 class Step:
-    """A step that an optimizer has just taken.
+    """The step of one variable that an optimizer has just taken.
 
     Args:
         optimizer: A Keras optimizer.
-        index: Of the variable, among those the optimizer was built with.
-        rate: The variable's learning rate.
+        index: The variable's position among those the optimizer trains.
+        variable: The variable, after the step.
+        rate: The variable's learning rate η.
+        unit_momentum: With momentum, the momentum of a gradient that stays at 1; else None.
     """
 
     optimizer: Any
     index: int
+    variable: Any
     rate: Any
+    unit_momentum: Any = None
 
-    def kept(self, name: str) -> Any:
-        """Returns what the optimizer keeps for the variable under a name."""
-        return getattr(self.optimizer, name)[self.index]
+    def slot(self, name: str) -> Any:
+        """Returns the variable's slot of a name, one of `zoo.private_api.OPTIMIZER_SLOTS`."""
+        return optimizer_slot(self.optimizer, name, self.index)
 
     @property
     def number(self) -> Any:
-        """t, from 1, a float32 scalar: the optimizer counts a step when it is complete."""
+        """t, counted from 1, a float32 scalar. Keras counts a step at its end."""
         from keras import ops
 
         return ops.cast(self.optimizer.iterations + 1, "float32")
 
     @property
-    def squares(self) -> Any:
-        """ŝ = s / (1 − β₂ᵗ), the average of squared gradients without its bias."""
-        return self.kept("_velocities") / (1 - self.optimizer.beta_2**self.number)
+    def second_moment(self) -> Any:
+        """ŝ = s / (1 − β₂ᵗ), the bias-corrected average of squared gradients."""
+        return self.slot("velocities") / (1 - self.optimizer.beta_2**self.number)
 
 
 def plain(step: Step) -> Any:
@@ -49,66 +55,65 @@ def plain(step: Step) -> Any:
 
 
 def heavy_ball(step: Step) -> Any:
-    """Momentum: r ← βr + η, what m is for a lasting gradient of one; Nesterov: βr + η.
+    """Momentum: r ← βr + η, the momentum of a gradient of 1; Nesterov momentum: βr + η.
 
-    At a constant rate it comes to η / (1 − β). Keras' m is made of the rates of its time,
-    and so is r: where a schedule lowers them, both come down together.
+    At a constant rate r converges to η / (1 − β). Where a schedule lowers the rate, r follows
+    it with the same delay as the momentum itself.
     """
-    reach = step.kept("_reaches")
-    ahead = step.optimizer.momentum * reach + step.rate
-    return ahead if step.optimizer.nesterov else reach.value
+    ahead = step.optimizer.momentum * step.unit_momentum + step.rate
+    return ahead if step.optimizer.nesterov else step.unit_momentum.value
 
 
 def adagrad(step: Step) -> Any:
-    """η / √(s + ε)."""
-    return _over_root(step, "_accumulators")
+    """AdaGrad: η / √(s + ε)."""
+    return _divide_by_root(step, "accumulators")
 
 
 def adadelta(step: Step) -> Any:
-    """η·√(d + ε) / √(s + ε), d and s the averages of squared steps and gradients."""
+    """AdaDelta: η·√(d + ε) / √(s + ε), d and s the averages of squared steps and gradients."""
     from keras import ops
 
-    steps = ops.sqrt(step.kept("_accumulated_delta_vars") + step.optimizer.epsilon)
-    return steps * _over_root(step, "_accumulated_grads")
+    steps = ops.sqrt(step.slot("accumulated_delta_vars") + step.optimizer.epsilon)
+    return steps * _divide_by_root(step, "accumulated_grads")
 
 
 def rmsprop(step: Step) -> Any:
-    """η / √(s + ε)."""
-    return _over_root(step, "_velocities")
+    """RMSProp: η / √(s + ε)."""
+    return _divide_by_root(step, "velocities")
 
 
 def adam(step: Step) -> Any:
-    """η·√(1 − β₂ᵗ) / (√s + ε), as Keras corrects the bias."""
+    """Adam: η·√(1 − β₂ᵗ) / (√s + ε), with Keras' form of the bias correction."""
     from keras import ops
 
     correction = ops.sqrt(1 - step.optimizer.beta_2**step.number)
-    return step.rate * correction / (ops.sqrt(step.kept("_velocities")) + step.optimizer.epsilon)
+    return step.rate * correction / (ops.sqrt(step.slot("velocities")) + step.optimizer.epsilon)
 
 
 def nadam(step: Step) -> Any:
-    """η / (√ŝ + ε)."""
+    """Nadam: η / (√ŝ + ε)."""
     from keras import ops
 
-    return step.rate / (ops.sqrt(step.squares) + step.optimizer.epsilon)
+    return step.rate / (ops.sqrt(step.second_moment) + step.optimizer.epsilon)
 
 
 def adamax(step: Step) -> Any:
-    """η / (u + ε), u the largest gradient seen."""
-    return step.rate / (step.kept("_u") + step.optimizer.epsilon)
+    """AdaMax: η / (u + ε), u the decayed maximum of absolute gradients."""
+    return step.rate / (step.slot("u") + step.optimizer.epsilon)
 
 
 def lamb(step: Step) -> Any:
-    """Adam's, scaled to the length of the weights over that of the update."""
+    """LAMB: Adam's, times the norm of the weights over the norm of the update."""
     from keras import ops
 
-    scale = 1 / (ops.sqrt(step.squares) + step.optimizer.epsilon)
-    momentum = step.kept("_momentums") / (1 - step.optimizer.beta_1**step.number)
-    weights, update = ops.norm(step.kept("_trainable_variables")), ops.norm(momentum * scale)
+    scale = 1 / (ops.sqrt(step.second_moment) + step.optimizer.epsilon)
+    momentum = step.slot("momentums") / (1 - step.optimizer.beta_1**step.number)
+    weights, update = ops.norm(step.variable), ops.norm(momentum * scale)
     both = ops.logical_and(weights > 0, update > 0)
     return step.rate * scale * ops.where(both, weights / ops.where(both, update, 1.0), 1.0)
 
 
-def _over_root(step: Step, kept: str) -> Any:
+def _divide_by_root(step: Step, slot: str) -> Any:
     from keras import ops
 
-    return step.rate / ops.sqrt(step.kept(kept) + step.optimizer.epsilon)
+    return step.rate / ops.sqrt(step.slot(slot) + step.optimizer.epsilon)

@@ -1,4 +1,4 @@
-"""Rules: for each variable its own rate, penalty and decay, under any of Keras' optimizers."""
+"""Learning rate, weight decay and penalties for each variable, under any Keras optimizer."""
 
 from __future__ import annotations
 
@@ -8,18 +8,19 @@ from typing import Any
 
 from tuning.optimization.penalties import soft_threshold
 from tuning.optimization.proximal_steps import Step
+from zoo.private_api import variable_index, without_weight_decay
 
 
 @dataclass(frozen=True)
 class UpdateRule:
-    """How one variable is trained, beside the optimizer's own step.
+    """How one variable is updated, in addition to the optimizer's own step.
 
-    Each is a number, or a tensor that broadcasts against the variable.
+    Each value is a number, or a tensor that broadcasts against the variable.
 
     Args:
         rate: Factor on the learning rate, at least 0.
-        weight_decay: Share taken away at each step, times the learning rate without
-            `rate`.
+        weight_decay: Fraction of the variable subtracted at each step, times the learning
+            rate; `rate` does not apply to it.
         l1: Strength of Σ|θ|, at least 0.
         l2: Strength of Σθ², at least 0.
     """
@@ -34,76 +35,81 @@ RuleOf = Callable[[Any], UpdateRule]
 StepSize = Callable[[Step], Any]
 
 
-def with_rules(optimizer_class: type, rule_of: RuleOf, step_size: StepSize | None = None) -> type:
-    """Returns an optimizer class that trains each variable by its rule.
+def with_update_rules(
+    optimizer_class: type, rule_of: RuleOf, step_size: StepSize | None = None
+) -> type:
+    """Returns a subclass of an optimizer that updates each variable by its own rule.
 
-    The step of a variable is, in this order:
+    A step of a variable consists of, in this order:
 
-    1. decay: θ ← θ − η·decay·θ, apart from the gradient (Loshchilov and Hutter, 2019,
+    1. decoupled weight decay: θ ← θ − η·decay·θ (Loshchilov and Hutter, 2019,
        https://arxiv.org/abs/1711.05101);
-    2. the class' own step at rate·η, on g + 2·l2·θ: the gradient of the loss with its
-       L2 penalty;
-    3. θ ← sign(θ)·max(|θ| − rate·s·l1, 0), the proximal step of the L1 penalty, where s
-       is how far the optimizer moves this weight for a lasting gradient of one. So
-       weights become exactly 0, and where training comes to rest, it does so where
-       the loss with its penalty has no downward direction: |g| ≤ l1 at a zero,
-       g = −l1·sign(θ) elsewhere (Parikh and Boyd, 2014, "Proximal Algorithms",
-       section 4.2; with a step for every weight, Yun et al., 2021,
+    2. the optimizer's own step at learning rate rate·η, on g + 2·l2·θ: the gradient of the
+       loss with its L2 penalty;
+    3. the proximal step of the L1 penalty, θ ← sign(θ)·max(|θ| − s·l1, 0), where s is the
+       effective step size at rate·η (see `tuning.optimization.proximal_steps`). Weights become
+       exactly 0, and training converges to a stationary point of the penalized loss: |g| ≤ l1
+       at a zero, g = −l1·sign(θ) elsewhere (Parikh and Boyd, 2014, "Proximal Algorithms",
+       section 4.2; with a step size for each weight, Yun et al., 2021,
        https://arxiv.org/abs/2102.07869).
 
-    A factor on the rate, unlike one on the gradient, also holds for optimizers that
-    divide the gradient's size out, as Adam does. Penalties are in the step and not in
-    the loss: training and validation report the same figure, and Keras' own L1, added to
-    the loss, leaves no weight at 0.
+    `rate` scales the learning rate and not the gradient, since optimizers such as Adam divide
+    by the gradient's magnitude. Penalties are part of the step and not of the loss, so training
+    and validation report the same quantity; Keras' own L1 penalty, a term of the loss, leaves no
+    weight at 0.
 
     Args:
         optimizer_class: A class of `keras.optimizers`.
-        rule_of: Maps a `keras.Variable` to its rule; asked once for each, when the
+        rule_of: Maps a `keras.Variable` to its rule; called once for each variable, when the
             optimizer is built.
-        step_size: Maps the number of steps taken to s, one of
-            `tuning.optimization.proximal_steps`; needed where a rule has an L1.
+        step_size: Computes s, one of the functions of `tuning.optimization.proximal_steps`;
+            required if a rule has an L1 penalty.
+
+    Raises:
+        ValueError: On the first step, if a rule has an L1 penalty and `step_size` is None.
     """
     from keras import ops
 
-    class WithRules(optimizer_class):
+    class WithUpdateRules(without_weight_decay(optimizer_class)):  # type: ignore[misc]
         """The optimizer, with a rule for each variable."""
 
         def build(self, variables: list[Any]) -> None:
-            """Prepares for training these variables."""
+            """Creates the optimizer's variables."""
             super().build(variables)
             self._rules = [rule_of(variable) for variable in variables]
-            # What momentum has made of past learning rates, for `step_sizes.heavy_ball`.
-            self._reaches = [
-                self.add_variable(tuple(ops.shape(rule.l1)), name="reach")
-                if _given(rule.l1) and getattr(self, "momentum", None)
+            # The momentum of a gradient that stays at 1, for `proximal_steps.heavy_ball`.
+            self._unit_momentums = [
+                self.add_variable(tuple(ops.shape(rule.l1)), name="unit_momentum")
+                if _is_set(rule.l1) and getattr(self, "momentum", None)
                 else None
                 for rule in self._rules
             ]
 
-        def _apply_weight_decay(self, variables: list[Any]) -> None:
-            """Leaves it to the rules."""
-
         def update_step(self, gradient: Any, variable: Any, learning_rate: Any) -> None:
-            """Takes one step of one variable."""
-            index = self._get_variable_index(variable)
+            """Updates one variable."""
+            index = variable_index(self, variable)
             rule = self._rules[index]
-            if _given(rule.weight_decay):
+            if _is_set(rule.weight_decay):
                 self.assign_sub(variable, variable * rule.weight_decay * learning_rate)
-            if _given(rule.l2):
+            if _is_set(rule.l2):
                 gradient = gradient + 2 * rule.l2 * variable
             rate = learning_rate * rule.rate
             super().update_step(gradient, variable, rate)
-            if _given(rule.l1):
+            if _is_set(rule.l1):
                 if step_size is None:
-                    raise ValueError(f"{optimizer_class.__name__} has no proximal step.")
-                if (reach := self._reaches[index]) is not None:
-                    self.assign(reach, self.momentum * reach + rate)
-                shrink = rule.l1 * step_size(Step(self, index, rate))
-                self.assign(variable, soft_threshold(variable, shrink))
+                    raise ValueError(
+                        f"{optimizer_class.__name__} has no effective step size for an L1 penalty"
+                    )
+                unit_momentum = self._unit_momentums[index]
+                if unit_momentum is not None:
+                    self.assign(unit_momentum, self.momentum * unit_momentum + rate)
+                step = Step(self, index, variable, rate, unit_momentum)
+                self.assign(variable, soft_threshold(variable, rule.l1 * step_size(step)))
 
-    WithRules.__name__ = optimizer_class.__name__
-    return WithRules
+    WithUpdateRules.__name__ = optimizer_class.__name__
+    return WithUpdateRules
 
 
-def _given(strength: Any) -> bool:
-    return not (isinstance(strength, (int, float)) and strength == 0)
+def _is_set(value: Any) -> bool:
+    """Whether a rule's value has an effect: tensors always, numbers if they are not 0."""
+    return not (isinstance(value, (int, float)) and value == 0)

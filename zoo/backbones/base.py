@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from zoo.errors import RecipeError
+from zoo.private_api import inputs_of, producer_of
 from zoo.weights.row import Weights
 
 
@@ -146,8 +147,8 @@ def _output_below(blocks: list[list[Any]], model: Any, num_blocks: int) -> Any:
     # In graph order. A sum may be an operation without a layer, and so belong to no block:
     # it is above the cut if one of its inputs is.
     for operation in model.operations:
-        inputs = [t for node in operation._inbound_nodes for t in node.input_tensors]
-        below = [t for t in inputs if id(t._keras_history.operation) not in above]
+        inputs = inputs_of(operation)
+        below = [t for t in inputs if id(producer_of(t)) not in above]
         if id(operation) not in layers and len(below) < len(inputs):
             above.add(id(operation))
         if id(operation) in above:

@@ -10,6 +10,7 @@ from collections.abc import Iterable
 from typing import Any
 
 from zoo.models.classifier import build_features
+from zoo.private_api import nested_layers
 
 # The decoder halves its filters from map to map, down to these.
 _FEWEST_FILTERS = 32
@@ -65,7 +66,7 @@ def fit_statistics(model: Any, batches: Iterable[Any]) -> None:
 
     layers = [
         layer
-        for layer in model._flatten_layers()
+        for layer in nested_layers(model)
         if isinstance(layer, keras.layers.BatchNormalization)
     ]
     momenta = [layer.momentum for layer in layers]

@@ -10,6 +10,8 @@ from typing import Any, Literal
 import numpy as np
 import numpy.typing as npt
 
+from tuning.hyperparameters.trial import rank_key
+
 _FEW = 6
 """Up to so many different numbers, each met twice or more, are choices and no range."""
 
@@ -89,13 +91,11 @@ class Trials:
     @property
     def finished(self) -> list[Trial]:
         """Those with a score, the worst first, so that better ones are drawn over them."""
-        sign = 1 if self.maximize else -1
-
-        def rank(trial: Trial) -> tuple[float, float]:
-            return sign * trial.score, -trial.loss if math.isfinite(trial.loss) else -math.inf
-
-        # Of two that are equal in both, the earlier one is the best, as in the search.
-        return sorted((t for t in reversed(self.all) if t.finished), key=rank)
+        best_first = sorted(
+            (trial for trial in self.all if trial.finished),
+            key=lambda trial: rank_key(trial.score, trial.loss, maximize=self.maximize),
+        )
+        return best_first[::-1]
 
     @property
     def failed(self) -> list[Trial]:

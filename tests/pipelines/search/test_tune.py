@@ -106,13 +106,13 @@ def test_finished_search_is_left_as_it_is(
 def test_search_is_not_gone_on_with_as_another(
     changes: dict[str, Any], message: str, searched: Run
 ) -> None:
-    with pytest.raises(RunError, match=f"of another search.*{message}"):
+    with pytest.raises(RunError, match=f"belongs to another search.*{message}"):
         tune("", out=searched.path, resume=True, **changes)
 
 
 def test_search_is_not_gone_on_with_on_other_images(searched: Run, tmp_path: Path) -> None:
     other = write_images(tmp_path / "other", 5, seed=9)
-    with pytest.raises(RunError, match="of another search: the images changed"):
+    with pytest.raises(RunError, match="belongs to another search: the images changed"):
         tune(other, out=searched.path, resume=True)
 
 

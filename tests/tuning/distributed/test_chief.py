@@ -86,7 +86,7 @@ def test_trial_that_kills_every_worker_fails_and_the_others_are_done(workers, tm
         chief.watch = watch
         chief.wait()
     assert scores(search) == squares(6) | {"2": None}
-    assert search.done[2][1] == Result(failure="its worker was lost 2 times")
+    assert search.completed[2][1] == Result(failure="its worker was lost 2 times")
 
 
 def test_slow_worker_that_was_given_up_tells_nothing_twice(workers, tmp_path):
@@ -108,8 +108,8 @@ def test_slow_worker_that_was_given_up_tells_nothing_twice(workers, tmp_path):
         chief.wait()
     assert slow.wait(10) == 0
     assert scores(search) == squares(3)
-    assert search.done[0][1].epochs == quick.pid
-    assert search.done[2][1].epochs == slow.pid
+    assert search.completed[0][1].epochs == quick.pid
+    assert search.completed[2][1].epochs == slow.pid
 
 
 def test_worker_on_other_data_is_refused(workers, tmp_path):
@@ -186,7 +186,7 @@ def test_failure_reaches_the_search_word_for_word(tmp_path):
             remote.tell({"0": failed})
             assert remote.ask() == []
         chief.wait()
-    assert search.done == [(trial_of(0), failed)]
+    assert search.completed == [(trial_of(0), failed)]
 
 
 def test_what_the_search_raises_ends_the_chief(tmp_path):

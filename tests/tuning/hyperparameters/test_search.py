@@ -1,4 +1,4 @@
-"""Search: the same trials whoever trains them, in whatever order, interrupted or not."""
+"""Hyperparameter search: the same trials whoever trains them, in any order, resumed or not."""
 
 from __future__ import annotations
 
@@ -13,8 +13,8 @@ import numpy as np
 import pytest
 
 from tuning.hyperparameters.oracles import TUNERS, BatchedOracle
-from tuning.hyperparameters.search import Journal, Search, fingerprint_of
-from tuning.hyperparameters.space import Space
+from tuning.hyperparameters.search import Journal, Search, compute_fingerprint
+from tuning.hyperparameters.space import SearchSpace
 from tuning.hyperparameters.trial import Result, Trial, best_first
 from zoo.errors import RunError, UnknownNameError
 
@@ -24,24 +24,24 @@ SETTINGS = {
     "y": {"min": 1e-3, "max": 1.0, "log": True, "when": {"kind": ["b"]}},
     "sizes": [[], [1, 2]],
 }
-SPACE = Space.from_settings(SETTINGS, list(SETTINGS), lambda values: None)
+SPACE = SearchSpace.from_settings(SETTINGS, list(SETTINGS), lambda values: None)
 EPOCHS = 9
 
 
-def asker_of(tuner: str, trials: int, space: Space = SPACE, seed: int = 0) -> BatchedOracle:
+def oracle_of(tuner: str, trials: int, space: SearchSpace = SPACE, seed: int = 0) -> BatchedOracle:
     return BatchedOracle(
         tuner,
         space,
         objective="val_accuracy",
         maximize=True,
-        trials=trials,
+        num_trials=trials,
         epochs=EPOCHS,
         seed=seed,
     )
 
 
-def score(trial: Trial) -> Result:
-    """A smooth hill, with a trial in eight that fails."""
+def train(trial: Trial) -> Result:
+    """Scores a trial on a smooth hill; one trial in eight fails."""
     if hashlib.sha256(trial.id.encode()).digest()[0] < 32:
         return Result(failure="the loss is no longer a number")
     x, y = trial.values["x"], trial.values.get("y", 0.5)
@@ -49,114 +49,116 @@ def score(trial: Trial) -> Result:
     return Result(value, None, 1 - value, trial.epochs or EPOCHS, 1)
 
 
-def run(
+def run_search(
     tuner: str,
     trials: int,
     file: Path,
     *,
-    pace: Callable[[int], int] = lambda left: left,
+    pace: Callable[[int], int] = lambda num_trials: num_trials,
     stop_after: int = 10**6,
-    space: Space = SPACE,
+    space: SearchSpace = SPACE,
 ) -> list[tuple[Trial, Result]]:
-    """Searches, telling trials back last first, `pace` of them at a time."""
-    search = Search(asker_of(tuner, trials, space), Journal(file, {"all": ""}), trials, lambda: 0.0)
-    told = 0
+    """Runs a search, asking for `pace` trials at a time and telling them in reverse order."""
+    search = Search(
+        oracle_of(tuner, trials, space), Journal(file, {"all": ""}), trials, lambda: 0.0
+    )
+    num_told = 0
     while batch := search.ask(pace(trials)):
         for trial in reversed(batch):
-            if told == stop_after:
+            if num_told == stop_after:
                 return []
-            search.tell({trial.id: score(trial)})
-            told += 1
+            search.tell({trial.id: train(trial)})
+            num_told += 1
     assert search.finished
     assert search.remaining == 0
-    return search.done
+    return search.completed
 
 
 @pytest.mark.parametrize("tuner", TUNERS)
-def test_search_is_the_same_however_it_is_paced_and_interrupted(tuner: str, tmp_path: Path) -> None:
-    trials = 14 if tuner == "bayesian" else 40  # it takes half a second for each
-    undisturbed = run(tuner, trials, tmp_path / "one.json")
+def test_search_is_independent_of_pace_and_interruptions(tuner: str, tmp_path: Path) -> None:
+    trials = 14 if tuner == "bayesian" else 40  # half a second a trial
+    undisturbed = run_search(tuner, trials, tmp_path / "one.json")
     assert [trial.id for trial, _ in undisturbed] == [f"{i:02d}" for i in range(trials)]
-    assert run(tuner, trials, tmp_path / "two.json", pace=lambda _: 3) == undisturbed
+    assert run_search(tuner, trials, tmp_path / "two.json", pace=lambda _: 3) == undisturbed
     rng, file = np.random.default_rng(1), tmp_path / "three.json"
     for _ in range(4):
-        assert run(tuner, trials, file, stop_after=int(rng.integers(1, 5))) == []
+        assert run_search(tuner, trials, file, stop_after=int(rng.integers(1, 5))) == []
     before = len(json.loads(file.read_text())["results"])
     assert 4 <= before < trials
-    assert run(tuner, trials, file) == undisturbed
+    assert run_search(tuner, trials, file) == undisturbed
     results = [
         json.loads((tmp_path / f).read_text())["results"] for f in ("one.json", "three.json")
     ]
     assert results[0] == results[1]
 
 
-def test_no_finished_trial_is_asked_for_again(tmp_path: Path) -> None:
+def test_resumed_search_repeats_no_completed_trial(tmp_path: Path) -> None:
     file = tmp_path / "journal.json"
-    run("random", 12, file, stop_after=5)
+    run_search("random", 12, file, stop_after=5)
     done = set(Journal(file, {"all": ""}).results)
-    search = Search(asker_of("random", 12), Journal(file, {"all": ""}), 12, lambda: 0.0)
+    search = Search(oracle_of("random", 12), Journal(file, {"all": ""}), 12, lambda: 0.0)
     assert len(done) == 5
     assert {trial.id for trial in search.ask(100)} == {f"{i:02d}" for i in range(12)} - done
 
 
-def test_seed_decides_what_is_tried() -> None:
+def test_seed_determines_the_trials() -> None:
     first, again, other = (
-        [trial.values for trial in asker_of("random", 8, seed=seed).ask()] for seed in (0, 0, 1)
+        [trial.values for trial in oracle_of("random", 8, seed=seed).ask()] for seed in (0, 0, 1)
     )
     assert first == again
     assert first != other
 
 
 @pytest.mark.slow
-def test_bayesian_search_looks_where_it_was_good(tmp_path: Path) -> None:
-    done = run("bayesian", 36, tmp_path / "journal.json")
-    far = [abs(trial.values["x"] - 0.7) for trial, _ in done]
+def test_bayesian_search_approaches_the_best_value(tmp_path: Path) -> None:
+    completed = run_search("bayesian", 36, tmp_path / "journal.json")
+    far = [abs(trial.values["x"] - 0.7) for trial, _ in completed]
     assert np.mean(far[-12:]) < 0.6 * np.mean(far[:12])
 
 
-def test_hyperband_gives_the_better_third_three_times_the_epochs(tmp_path: Path) -> None:
+def test_hyperband_promotes_the_better_third_to_three_times_the_epochs(tmp_path: Path) -> None:
     search = Search(
-        asker_of("hyperband", 30), Journal(tmp_path / "journal.json", {}), 30, lambda: 0.0
+        oracle_of("hyperband", 30), Journal(tmp_path / "journal.json", {}), 30, lambda: 0.0
     )
     while trials := search.ask(30):
         # The further right, the better, and the longer the better.
         search.tell({t.id: Result(t.values["x"] + t.epochs, None, 0.0) for t in trials})
     # The first bracket: nine trials of one epoch, three of three and one of all nine.
-    asked = [trial for trial, _ in search.done]
-    first = sorted(asked[:9], key=lambda trial: -trial.values["x"])
+    trials = [trial for trial, _ in search.completed]
+    first = sorted(trials[:9], key=lambda trial: -trial.values["x"])
     assert {trial.epochs for trial in first} == {1}
-    known = values_of(first)
+    first_values = values_of(first)
     for epochs, count in ((3, 3), (0, 1)):
-        went_on = [t.values for t in asked if t.epochs == epochs and t.values in known]
-        assert went_on == values_of(first[:count])
+        promoted = [t.values for t in trials if t.epochs == epochs and t.values in first_values]
+        assert promoted == values_of(first[:count])
 
 
 def values_of(trials: list[Trial]) -> list[Any]:
     return [trial.values for trial in trials]
 
 
-def test_grid_visits_every_combination_once(tmp_path: Path) -> None:
+def test_grid_search_visits_every_combination_once(tmp_path: Path) -> None:
     settings: dict[str, Any] = {
         "kind": ["a", "b"],
         "sizes": {"choice": [[], [1], [2, 3]], "when": {"kind": ["b"]}},
         "x": {"min": 0, "max": 2},
     }
-    space = Space.from_settings(settings, list(settings), lambda values: None)
-    asker, found = asker_of("grid", 100, space), []
-    while batch := asker.ask():
+    space = SearchSpace.from_settings(settings, list(settings), lambda values: None)
+    oracle, found = oracle_of("grid", 100, space), []
+    while batch := oracle.ask():
         found += [trial.values for trial in batch]
-        asker.tell({trial.id: Result(0.5, None, 0.5) for trial in batch})
+        oracle.tell({trial.id: Result(0.5, None, 0.5) for trial in batch})
     expected = [{"kind": "a", "x": x} for x in range(3)]
     expected += [{"kind": "b", "sizes": s, "x": x} for s in ([], [1], [2, 3]) for x in range(3)]
     assert len(found) == len(expected)
     assert all(values in found for values in expected)
 
 
-def test_space_with_no_more_to_try_ends_the_search(tmp_path: Path) -> None:
+def test_search_ends_when_the_space_is_exhausted(tmp_path: Path) -> None:
     settings = {"kind": ["a", "b", "c"]}
-    space = Space.from_settings(settings, list(settings), lambda values: None)
+    space = SearchSpace.from_settings(settings, list(settings), lambda values: None)
     search = Search(
-        asker_of("random", 50, space),
+        oracle_of("random", 50, space),
         Journal(tmp_path / "journal.json", {}),
         50,
         lambda: 0.0,
@@ -168,25 +170,25 @@ def test_space_with_no_more_to_try_ends_the_search(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("tuner", TUNERS)
-def test_search_goes_on_though_every_trial_fails(tuner: str, tmp_path: Path) -> None:
-    search = Search(asker_of(tuner, 9), Journal(tmp_path / "journal.json", {}), 9, lambda: 0.0)
+def test_search_continues_when_every_trial_fails(tuner: str, tmp_path: Path) -> None:
+    search = Search(oracle_of(tuner, 9), Journal(tmp_path / "journal.json", {}), 9, lambda: 0.0)
     while trials := search.ask(9):
-        search.tell({trial.id: Result(failure="it burst") for trial in trials})
-    assert len(search.done) == 9
-    assert best_first(search.done, maximize=True) == []
+        search.tell({trial.id: Result(failure="diverged") for trial in trials})
+    assert len(search.completed) == 9
+    assert best_first(search.completed, maximize=True) == []
 
 
-def test_best_is_by_score_then_by_loss_then_by_number() -> None:
+def test_trials_are_ranked_by_score_then_loss_then_order() -> None:
     scores = [(0.5, 0.1), (0.9, 0.4), (0.9, 0.3), (None, None), (0.9, 0.3)]
     done = [(Trial(str(i), {}), Result(s, None, loss)) for i, (s, loss) in enumerate(scores)]
     assert [trial.id for trial, _ in best_first(done, maximize=True)] == ["2", "4", "1", "0"]
     assert [trial.id for trial, _ in best_first(done, maximize=False)] == ["0", "2", "4", "1"]
 
 
-def test_journal_of_another_search_is_refused_and_says_what_differs(tmp_path: Path) -> None:
+def test_journal_of_another_search_raises_and_names_the_difference(tmp_path: Path) -> None:
     file = tmp_path / "journal.json"
     Journal(file, {"the images": "a", "the space": "b"}).add({"0": Result(0.5)})
-    with pytest.raises(RunError, match="of another search: the space changed since"):
+    with pytest.raises(RunError, match="belongs to another search: the space changed since"):
         Journal(file, {"the images": "a", "the space": "c"})
     with pytest.raises(RunError, match="the images and the space changed"):
         Journal(file, {"the images": "x", "the space": "c"})
@@ -194,32 +196,32 @@ def test_journal_of_another_search_is_refused_and_says_what_differs(tmp_path: Pa
 
 
 @pytest.mark.parametrize("text", ["", "{", "[]", '{"results": {"0": {"point": 1}}}'])
-def test_damaged_journal_is_refused(text: str, tmp_path: Path) -> None:
+def test_damaged_journal_raises(text: str, tmp_path: Path) -> None:
     file = tmp_path / "journal.json"
     file.write_text(text)
     with pytest.raises(RunError, match="is damaged"):
         Journal(file, {})
 
 
-def test_oracles_write_nothing(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_oracle_writes_no_files(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
-    asker = asker_of("hyperband", 4)
-    asker.tell({trial.id: score(trial) for trial in asker.ask()})
+    oracle = oracle_of("hyperband", 4)
+    oracle.tell({trial.id: train(trial) for trial in oracle.ask()})
     assert list(tmp_path.iterdir()) == []
 
 
-def test_asking_before_telling_is_an_error() -> None:
-    asker = asker_of("random", 4)
-    asker.ask()
-    with pytest.raises(ValueError, match="not been told"):
-        asker.ask()
+def test_ask_before_tell_raises() -> None:
+    oracle = oracle_of("random", 4)
+    oracle.ask()
+    with pytest.raises(ValueError, match="no results yet"):
+        oracle.ask()
 
 
-def test_unknown_tuner_is_refused() -> None:
+def test_unknown_tuner_raises_with_a_suggestion() -> None:
     with pytest.raises(UnknownNameError, match="Did you mean 'random'"):
-        asker_of("randon", 4)
+        oracle_of("randon", 4)
 
 
-def test_fingerprint_is_of_the_values_and_not_of_their_order() -> None:
-    assert fingerprint_of({"a": 1, "b": [2]}) == fingerprint_of({"b": [2], "a": 1})
-    assert fingerprint_of({"a": 1}) != fingerprint_of({"a": 2})
+def test_fingerprint_ignores_the_order_of_keys() -> None:
+    assert compute_fingerprint({"a": 1, "b": [2]}) == compute_fingerprint({"b": [2], "a": 1})
+    assert compute_fingerprint({"a": 1}) != compute_fingerprint({"a": 2})

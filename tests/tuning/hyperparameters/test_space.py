@@ -1,52 +1,50 @@
-"""Space: what is read is what is searched, and what could never work is refused."""
+"""Search spaces: what is drawn from a valid one, and the errors of an invalid one."""
 
 from __future__ import annotations
 
 import random
+import tomllib
 from collections.abc import Mapping
-from pathlib import Path
 from typing import Any
 
 import pytest
 
 from tuning.hyperparameters.default_space import DEFAULT_SPACE
-from tuning.hyperparameters.space import Space
+from tuning.hyperparameters.space import SearchSpace
 from zoo.errors import RecipeError, UnknownNameError
 
 PATHS = ["head.dropout", "head.hidden", "head.activation", "penalty.name", "penalty.l1", "x.y.z"]
 
 
-def anything(values: Mapping[str, Any]) -> None:
-    """All values fit."""
+def accept(values: Mapping[str, Any]) -> None:
+    """Accepts all values."""
 
 
-def space_of(settings: Mapping[str, Any]) -> Space:
-    return Space.from_settings(settings, PATHS, anything)
+def space_of(settings: Mapping[str, Any]) -> SearchSpace:
+    return SearchSpace.from_settings(settings, PATHS, accept)
 
 
-def draw(space: Space, seed: int) -> dict[str, Any]:
-    """Draws every active hyperparameter once, as KerasTuner's oracles do."""
+def draw(space: SearchSpace, seed: int) -> dict[str, Any]:
+    """Draws every active hyperparameter once, as the oracles of KerasTuner do."""
     hyperparameters = space.build_hyperparameters()
     rng = random.Random(seed)
     hyperparameters.values = {}
     for hp in hyperparameters.space:
         if hyperparameters.is_active(hp):
             hyperparameters.values[hp.name] = hp.prob_to_value(rng.random())
-    return space.values_of(hyperparameters.values)
+    return space.decode(hyperparameters.values)
 
 
-def test_space_is_read_from_a_file_that_looks_like_a_recipe(tmp_path: Path) -> None:
-    file = tmp_path / "space.toml"
-    file.write_text(
+def test_space_file_is_drawn_from_as_written() -> None:
+    settings = tomllib.loads(
         "[head]\n"
         "hidden = [[], [128, 64]]\n"
         "dropout = {min = 0.0, max = 0.5, step = 0.25, when = {head.hidden = [[128, 64]]}}\n"
         "[penalty]\n"
         'name = ["none", "l1"]\n'
-        'l1 = {min = 1e-6, max = 1e-2, log = true, when = {"penalty.name" = ["l1"]}}\n',
-        encoding="utf-8",
+        'l1 = {min = 1e-6, max = 1e-2, log = true, when = {"penalty.name" = ["l1"]}}\n'
     )
-    space = Space.read(file, PATHS, anything)
+    space = space_of(settings)
     drawn = [draw(space, seed) for seed in range(60)]
     assert {tuple(values["head.hidden"]) for values in drawn} == {(), (128, 64)}
     for values in drawn:
@@ -58,7 +56,7 @@ def test_space_is_read_from_a_file_that_looks_like_a_recipe(tmp_path: Path) -> N
     assert 1e-3 < strengths[-1] <= 1e-2
 
 
-def test_setting_with_several_cases_has_the_range_of_its_case() -> None:
+def test_setting_with_several_domains_is_drawn_from_the_active_one() -> None:
     space = space_of(
         {
             "head.activation": ["relu", "tanh", "elu"],
@@ -73,7 +71,7 @@ def test_setting_with_several_cases_has_the_range_of_its_case() -> None:
         assert (values["head.dropout"] >= 0.5) == (values["head.activation"] == "tanh")
 
 
-def test_condition_may_hang_on_a_conditional_setting_written_below_it() -> None:
+def test_condition_on_a_conditional_setting_written_later_holds() -> None:
     space = space_of(
         {
             "head.dropout": {"min": 0, "max": 3, "when": {"head.activation": ["elu"]}},
@@ -81,7 +79,7 @@ def test_condition_may_hang_on_a_conditional_setting_written_below_it() -> None:
             "penalty.name": ["none", "l1"],
         }
     )
-    assert space.in_order() == ["penalty.name", "head.activation", "head.dropout"]
+    assert space.sorted_paths() == ["penalty.name", "head.activation", "head.dropout"]
     drawn = [draw(space, seed) for seed in range(60)]
     assert {frozenset(values) for values in drawn} == {
         frozenset({"penalty.name"}),
@@ -91,9 +89,9 @@ def test_condition_may_hang_on_a_conditional_setting_written_below_it() -> None:
     assert {values.get("head.dropout") for values in drawn} == {None, 0, 1, 2, 3}
 
 
-def test_every_value_is_checked_under_every_condition_it_hangs_on() -> None:
+def test_every_value_is_checked_with_the_settings_it_depends_on() -> None:
     seen: list[dict[str, Any]] = []
-    Space.from_settings(
+    SearchSpace.from_settings(
         {
             "penalty.name": ["l1", "none"],
             "head.activation": {"choice": ["relu"], "when": {"penalty.name": ["l1"]}},
@@ -120,7 +118,7 @@ def test_every_value_is_checked_under_every_condition_it_hangs_on() -> None:
         ({"head.dropout": {"min": 0.1, "max": 1.0, "step": 2.0}}, "no wider than the range"),
         ({"head.dropout": {"min": 0.1, "max": 1.0, "steps": 2}}, "head.dropout.steps"),
         ({"head.dropout": {"choice": [1, 2], "min": 0}}, "a choice has no min"),
-        ({"head.dropout": [0.5, 0.5]}, "stands twice"),
+        ({"head.dropout": [0.5, 0.5]}, "repeats a value"),
         ({"head.dropout": []}, "head.dropout"),
         ({"head.dropout": 0.5}, "head.dropout"),
         ({}, "the space is empty"),
@@ -140,37 +138,29 @@ def test_every_value_is_checked_under_every_condition_it_hangs_on() -> None:
                 "penalty.l1": {"min": 0.0, "max": 0.5},
                 "head.dropout": {"min": 0.0, "max": 0.5, "when": {"penalty.l1": [0.5]}},
             },
-            "which is no single choice",
+            "which is not a single choice",
         ),
         (
             {
                 "penalty.name": {"choice": ["l1"], "when": {"head.activation": ["elu"]}},
                 "head.activation": {"choice": ["elu"], "when": {"penalty.name": ["l1"]}},
             },
-            "only when it is searched",
+            "depends on itself; .*penalty.name → head.activation → penalty.name",
         ),
     ],
 )
-def test_space_that_cannot_work_is_refused(settings: dict[str, Any], message: str) -> None:
+def test_invalid_space_raises(settings: dict[str, Any], message: str) -> None:
     with pytest.raises(RecipeError, match=message):
         space_of(settings)
 
 
-def test_unknown_path_is_answered_with_the_nearest() -> None:
+def test_unknown_path_raises_with_a_suggestion() -> None:
     with pytest.raises(UnknownNameError, match=r"Did you mean 'head\.dropout'"):
         space_of({"head": {"droput": [0.1, 0.2]}})
 
 
-def test_file_that_is_absent_or_no_toml_is_refused(tmp_path: Path) -> None:
-    with pytest.raises(RecipeError, match="cannot be read"):
-        Space.read(tmp_path / "none.toml", PATHS, anything)
-    (tmp_path / "bad.toml").write_text("head = [", encoding="utf-8")
-    with pytest.raises(RecipeError, match="not valid TOML"):
-        Space.read(tmp_path / "bad.toml", PATHS, anything)
-
-
-def test_default_space_draws_what_suits_each_other() -> None:
-    space = Space.from_settings(DEFAULT_SPACE, list(DEFAULT_SPACE), anything)
+def test_default_space_draws_compatible_settings() -> None:
+    space = SearchSpace.from_settings(DEFAULT_SPACE, list(DEFAULT_SPACE), accept)
     drawn = [draw(space, seed) for seed in range(200)]
     for values in drawn:
         penalty = values["penalty.name"]

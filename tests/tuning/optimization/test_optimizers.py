@@ -18,6 +18,7 @@ from tuning.optimization.optimizers import (
     build_rules,
 )
 from zoo.errors import UnknownNameError
+from zoo.private_api import moving_averages
 
 # A kernel, since some optimizers treat matrices in a way of their own.
 CURVATURE = np.array([[1.0, 0.5], [2.0, 0.7], [1.4, 0.2]])
@@ -210,7 +211,7 @@ def test_ema_is_the_running_average_that_starts_at_the_first_step() -> None:
     average = path[1]
     for theta in path[2:]:
         average = 0.9 * average + 0.1 * theta
-    kept = optimizer._model_variables_moving_average[0].numpy()
+    kept = moving_averages(optimizer)[0].numpy()
     np.testing.assert_allclose(kept, average, atol=1e-6)
 
 

@@ -1,4 +1,4 @@
-"""Rules: rate, decay and penalty of each variable, under every optimizer."""
+"""Update rules: learning rate, weight decay and penalties, under every optimizer."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from sklearn.linear_model import ElasticNet, Lasso
 
 from tuning.optimization.optimizers import OPTIMIZERS, OptimizerConfig, build_optimizer, build_rules
 from tuning.optimization.penalties import PenaltyConfig
-from tuning.optimization.update_rules import UpdateRule, with_rules
+from tuning.optimization.update_rules import UpdateRule, with_update_rules
 
 WITH_L1 = [name for name, row in OPTIMIZERS.items() if row.step_size]
 
@@ -27,7 +27,7 @@ def _five_steps(optimizer: Any, name: str = "kernel") -> np.ndarray:
 
 
 @pytest.mark.parametrize("name", OPTIMIZERS)
-def test_variable_moves_as_at_its_own_rate(name: str) -> None:
+def test_rate_of_a_rule_equals_that_learning_rate(name: str) -> None:
     config = OptimizerConfig(name=name, learning_rate=0.01, weight_decay=0)
     at_eight_times = build_optimizer(config, rule_of=lambda variable: UpdateRule(rate=8.0))
     moved = _five_steps(at_eight_times)
@@ -40,7 +40,7 @@ def test_variable_moves_as_at_its_own_rate(name: str) -> None:
     np.testing.assert_array_equal(_five_steps(build_optimizer(config)), _five_steps(theirs))
 
 
-def test_each_block_has_its_rate_decay_and_penalty() -> None:
+def test_build_rules_gives_each_block_its_rate_decay_and_penalty() -> None:
     depths = {"kernel": 0, "top/kernel": 1, "stem/kernel": 2, "stem/bias": 2, "stem/beta": 2}
     rule_of = build_rules(
         OptimizerConfig(weight_decay=0.1, backbone_weight_decay=0.2),
@@ -62,7 +62,7 @@ def test_each_block_has_its_rate_decay_and_penalty() -> None:
     }
 
 
-# A regression with weights that are 0 in truth, and one that is nearly.
+# A regression whose true weights are 0 in four places and nearly 0 in one.
 _RNG = np.random.default_rng(0)
 X = _RNG.normal(size=(60, 8))
 Y = X @ np.array([2, -1, 0, 0, 0.5, 0, 0, 0.05]) + 0.1 * _RNG.normal(size=60)
@@ -71,7 +71,7 @@ RATES |= {"adadelta": 5.0}
 
 
 def _regress(name: str, penalty: PenaltyConfig) -> np.ndarray:
-    """Weights float32 [8] that minimize ‖Y − Xθ‖² / 2N + penalty, by 3,000 steps."""
+    """Fits weights float32 [8] that minimize ‖Y − Xθ‖² / 2N + penalty, by 3,000 steps."""
     x, y = tf.constant(X, tf.float32), tf.constant(Y[:, None], tf.float32)
     peak = RATES.get(name, 0.01)
     config = OptimizerConfig(name=name, weight_decay=0)
@@ -91,7 +91,7 @@ def _regress(name: str, penalty: PenaltyConfig) -> np.ndarray:
 
 
 @pytest.mark.parametrize("name", WITH_L1)
-def test_l1_is_the_lasso_of_scikit_learn_zeros_included(name: str) -> None:
+def test_l1_converges_to_the_lasso_of_scikit_learn_zeros_included(name: str) -> None:
     weights = _regress(name, PenaltyConfig(name="l1", l1=0.1))
     expected = Lasso(alpha=0.1, fit_intercept=False, tol=1e-10).fit(X, Y).coef_
     assert 4 <= (expected == 0).sum() < 8
@@ -100,15 +100,15 @@ def test_l1_is_the_lasso_of_scikit_learn_zeros_included(name: str) -> None:
 
 
 @pytest.mark.parametrize("name", WITH_L1)
-def test_elastic_net_is_that_of_scikit_learn(name: str) -> None:
+def test_elastic_net_converges_to_that_of_scikit_learn(name: str) -> None:
     weights = _regress(name, PenaltyConfig(name="elastic_net", l1=0.1, l2=0.05))
-    # Theirs: alpha·l1_ratio·Σ|θ| + alpha·(1 − l1_ratio)/2·Σθ².
+    # scikit-learn's penalty: alpha·l1_ratio·Σ|θ| + alpha·(1 − l1_ratio)/2·Σθ².
     theirs = ElasticNet(alpha=0.2, l1_ratio=0.5, fit_intercept=False, tol=1e-10).fit(X, Y).coef_
     np.testing.assert_array_equal(weights == 0, theirs == 0)
     np.testing.assert_allclose(weights, theirs, atol=1e-3)
 
 
-def test_l1_in_the_loss_as_keras_has_it_leaves_no_zero() -> None:
+def test_l1_regularizer_of_keras_leaves_no_zero() -> None:
     layer = keras.layers.Dense(1, use_bias=False, kernel_regularizer=keras.regularizers.L1(0.1))
     model = keras.Sequential([keras.Input((8,)), layer])
     model.compile(keras.optimizers.SGD(0.05), "mse")
@@ -116,7 +116,7 @@ def test_l1_in_the_loss_as_keras_has_it_leaves_no_zero() -> None:
     assert (layer.kernel.numpy() != 0).all()
 
 
-def test_l1_without_a_step_size_is_an_error() -> None:
-    optimizer = with_rules(keras.optimizers.Lion, lambda variable: UpdateRule(l1=0.1))()
-    with pytest.raises(ValueError, match="Lion has no proximal step"):
+def test_l1_without_a_step_size_raises() -> None:
+    optimizer = with_update_rules(keras.optimizers.Lion, lambda variable: UpdateRule(l1=0.1))()
+    with pytest.raises(ValueError, match="Lion has no effective step size"):
         _five_steps(optimizer)

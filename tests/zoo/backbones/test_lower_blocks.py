@@ -10,6 +10,7 @@ from tests.support.networks import build_empty, num_parameters, random_images
 from zoo.backbones.base import blocks_of, truncate_backbone
 from zoo.backbones.catalog import BACKBONES
 from zoo.errors import RecipeError
+from zoo.private_api import producer_of
 
 
 @pytest.mark.parametrize(
@@ -49,7 +50,7 @@ def test_lower_part_of_any_depth_computes_what_the_whole_network_does(name: str)
     pixels = random_images(row.min_size, 1)
     for num_blocks in (1, 4):
         lower = truncate_backbone(row, whole, num_blocks)
-        source = lower.output._keras_history.operation
+        source = producer_of(lower.output)
         names = {layer.name for layer in lower.layers}
         expected = keras.Model(whole.input, [source.output, whole.output])(pixels)[0]
         np.testing.assert_allclose(lower(pixels), expected, rtol=1e-5, atol=1e-5)

@@ -1,0 +1,128 @@
+"""Private API: the versions it was read in, and that each use of it still works."""
+
+from __future__ import annotations
+
+import inspect
+from importlib.metadata import version
+from typing import Any
+
+import keras
+import keras_tuner
+import numpy as np
+import pytest
+from keras_tuner import oracles
+from tensorflow_datasets.core.download import downloader
+
+from zoo import private_api
+
+
+@pytest.mark.parametrize(("distribution", "read_in"), private_api.READ_IN.items())
+def test_installed_version_is_the_one_that_was_read(distribution: str, read_in: str) -> None:
+    installed = version(distribution)
+    assert installed.split(".")[:2] == read_in.split(".")[:2], (
+        f"{distribution} {installed} is installed, and zoo/private_api.py was read in {read_in}: "
+        "read its private API again, then update READ_IN"
+    )
+
+
+def _nested_model() -> keras.Model:
+    inner = keras.Sequential([keras.Input((3,)), keras.layers.Dense(2, name="deep")], name="inner")
+    inputs = keras.Input((3,))
+    return keras.Model(inputs, keras.layers.Dense(1, name="top")(inner(inputs)), name="outer")
+
+
+def test_nested_layers_include_those_of_nested_models() -> None:
+    names = {layer.name for layer in private_api.nested_layers(_nested_model())}
+    assert {"outer", "inner", "deep", "top"} <= names
+
+
+def test_graph_leads_from_an_operation_to_what_feeds_it() -> None:
+    model = _nested_model()
+    (tensor,) = private_api.inputs_of(model.get_layer("top"))
+    assert private_api.producer_of(tensor) is model.get_layer("inner")
+
+
+def test_layer_marked_as_built_is_built() -> None:
+    class Plain(keras.layers.Layer):
+        def __init__(self) -> None:
+            super().__init__()
+            private_api.build_at_init(self)
+
+    assert Plain().built
+
+
+def _built(optimizer: Any) -> tuple[Any, list[keras.Variable]]:
+    variables = [keras.Variable(np.ones(2, np.float32)) for _ in range(2)]
+    optimizer.build(variables)
+    return optimizer, variables
+
+
+@pytest.mark.parametrize("name", private_api.OPTIMIZER_SLOTS)
+def test_optimizer_has_its_slots_for_each_variable(name: str) -> None:
+    optimizer, variables = _built(getattr(keras.optimizers, name)())
+    for slot in private_api.OPTIMIZER_SLOTS[name]:
+        for index, variable in enumerate(variables):
+            assert private_api.variable_index(optimizer, variable) == index
+            assert private_api.optimizer_slot(optimizer, slot, index).shape == variable.shape
+
+
+def test_averages_are_those_of_the_variables() -> None:
+    optimizer, variables = _built(keras.optimizers.SGD(1.0, use_ema=True, ema_momentum=0.5))
+    optimizer.apply([np.ones(2, np.float32)] * 2, variables)
+    averages = private_api.moving_averages(optimizer)
+    for average, variable in zip(averages, variables, strict=True):
+        np.testing.assert_allclose(average.numpy(), variable.numpy())
+
+
+def test_replaced_clipping_is_applied() -> None:
+    optimizer, variables = _built(keras.optimizers.SGD(1.0, clipnorm=1e-9))
+    private_api.replace_clipping(optimizer, lambda gradients: [2 * g for g in gradients])
+    optimizer.apply([np.ones(2, np.float32)] * 2, variables)
+    np.testing.assert_allclose(variables[0].numpy(), -1)
+
+
+def test_weight_decay_is_left_to_subclasses() -> None:
+    optimizer_class = private_api.without_weight_decay(keras.optimizers.SGD)
+    optimizer, variables = _built(optimizer_class(1.0, weight_decay=0.5))
+    optimizer.apply([np.zeros(2, np.float32)] * 2, variables)
+    np.testing.assert_array_equal(variables[0].numpy(), 1)
+
+
+def test_hyperparameter_is_active_under_its_condition_alone() -> None:
+    space = keras_tuner.HyperParameters()
+    space.Choice("parent", ["a", "b"])
+    child = keras_tuner.engine.hyperparameters.Fixed(
+        "child", 1, conditions=[private_api.build_condition("parent", ["b"])]
+    )
+    space.merge([child])
+    assert not space.is_active(child)
+    space.values["parent"] = "b"
+    assert space.is_active(child)
+
+
+# tests/tuning/hyperparameters/test_search.py tests what each oracle proposes and writes.
+@pytest.mark.parametrize(
+    ("oracle_class", "names"),
+    [
+        (oracles.RandomSearchOracle, {"save", "_save_trial"}),
+        (oracles.HyperbandOracle, {"_random_trial"}),
+        (oracles.GridSearchOracle, {"populate_space"}),
+    ],
+)
+def test_oracle_has_the_methods_that_are_overridden(oracle_class: Any, names: set[str]) -> None:
+    assert names <= {name for name, _ in inspect.getmembers(oracle_class, inspect.isfunction)}
+
+
+def test_download_is_replaced_until_the_context_ends() -> None:
+    original, retries = downloader._open_url, downloader.MAX_RETRIES
+    received = []
+
+    def build(own: Any) -> Any:
+        received.append(own)
+        return lambda url, **kwargs: url
+
+    with private_api.replaced_download(build, max_retries=2):
+        assert downloader._open_url("here") == "here"
+        assert downloader.MAX_RETRIES == 2
+    assert received == [original]
+    assert (downloader._open_url, downloader.MAX_RETRIES) == (original, retries)

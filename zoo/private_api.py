@@ -1,0 +1,184 @@
+"""Private API of Keras, KerasTuner and TensorFlow Datasets, all of it in this file.
+
+These libraries promise nothing about it. It was read in the versions of `READ_IN`;
+`tests/zoo/test_private_api.py` fails when another minor version is installed, or when
+something here no longer does what it says.
+"""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import Callable, Iterator, Sequence
+from typing import Any
+
+READ_IN = {"keras": "3.15.1", "keras-tuner": "1.4.8", "tensorflow-datasets": "4.9.10"}
+"""The version of each distribution that this file was written for."""
+
+OPTIMIZER_SLOTS = {
+    "Adagrad": ("accumulators",),
+    "Adadelta": ("accumulated_grads", "accumulated_delta_vars"),
+    "RMSprop": ("velocities",),
+    "Adam": ("momentums", "velocities"),
+    "Nadam": ("momentums", "velocities"),
+    "Adamax": ("u",),
+    "Lamb": ("momentums", "velocities"),
+}
+"""By class of `keras.optimizers`, the slots that `optimizer_slot` reads."""
+
+
+# Keras: layers, models and their graphs.
+
+
+def build_at_init(layer: Any) -> None:
+    """Marks a Keras layer without weights as built, at the end of its constructor.
+
+    Otherwise Keras warns of a layer whose `build` does nothing.
+    """
+    layer._build_at_init()
+
+
+def nested_layers(model: Any) -> list[Any]:
+    """Returns a Keras model and its layers, those of nested models included."""
+    return list(model._flatten_layers())
+
+
+def inputs_of(operation: Any) -> list[Any]:
+    """Returns the Keras tensors that go into an operation, at each of its calls."""
+    return [tensor for node in operation._inbound_nodes for tensor in node.input_tensors]
+
+
+def producer_of(tensor: Any) -> Any:
+    """Returns the Keras operation whose output a Keras tensor is."""
+    return tensor._keras_history.operation
+
+
+# Keras: optimizers.
+
+
+def variable_index(optimizer: Any, variable: Any) -> int:
+    """Returns the position of a variable among those a built Keras optimizer trains."""
+    return int(optimizer._get_variable_index(variable))
+
+
+def optimizer_slot(optimizer: Any, name: str, index: int) -> Any:
+    """Returns the variable in which a built Keras optimizer accumulates for one it trains.
+
+    Args:
+        optimizer: A Keras optimizer of a class in OPTIMIZER_SLOTS.
+        name: One of its slots.
+        index: The position of the trained variable.
+    """
+    return getattr(optimizer, f"_{name}")[index]
+
+
+def moving_averages(optimizer: Any) -> list[Any]:
+    """Returns the averages that a built Keras optimizer with `use_ema` keeps.
+
+    One for each trained variable, in their order.
+    """
+    return optimizer._model_variables_moving_average
+
+
+def replace_clipping(optimizer: Any, clip: Callable[[Sequence[Any]], Sequence[Any]]) -> None:
+    """Has a Keras optimizer clip gradients by a function instead of its own arguments."""
+    optimizer._clip_gradients = clip
+
+
+def without_weight_decay(optimizer_class: Any) -> Any:
+    """Returns a Keras optimizer class that leaves weight decay to its subclasses."""
+
+    class WithoutWeightDecay(optimizer_class):
+        def _apply_weight_decay(self, variables: list[Any]) -> None:
+            """Changes nothing."""
+
+    return WithoutWeightDecay
+
+
+# KerasTuner.
+
+
+def build_condition(parent: str, values: Sequence[str]) -> Any:
+    """Builds the condition under which a KerasTuner hyperparameter is active.
+
+    Args:
+        parent: The name of another hyperparameter.
+        values: Those of its values that make this one active.
+    """
+    from keras_tuner.src.engine.conditions import Parent
+
+    return Parent(parent, list(values))
+
+
+def in_memory(oracle_class: Any) -> Any:
+    """Returns a KerasTuner oracle class that writes no files."""
+
+    class InMemoryOracle(oracle_class):
+        def save(self) -> None:
+            """Writes nothing."""
+
+        def _save_trial(self, trial: Any) -> None:
+            """Writes nothing."""
+
+    return InMemoryOracle
+
+
+def build_hyperband_class() -> Any:
+    """Returns KerasTuner's Hyperband, in memory, with one bracket's first round at a time.
+
+    KerasTuner answers a request during a bracket's first round with the first round of
+    another bracket. With many requests before the first result it opens brackets without
+    end, and promotes no trial of any.
+    """
+    from keras_tuner import oracles
+
+    class SequentialHyperband(in_memory(oracles.HyperbandOracle)):  # type: ignore[misc]
+        def _random_trial(self, trial_id: str, bracket: Any) -> Any:
+            ongoing = [trial.hyperparameters.values for trial in self.ongoing_trials.values()]
+            if not bracket["rounds"][0] and any(v["tuner/round"] == 0 for v in ongoing):
+                return {"status": "IDLE"}
+            return super()._random_trial(trial_id, bracket)
+
+    return SequentialHyperband
+
+
+def build_grid_class() -> Any:
+    """Returns KerasTuner's grid search, in memory, with all trials available at once.
+
+    KerasTuner looks for the next combination when a trial ends, since a trial might add
+    hyperparameters; here none does.
+    """
+    from keras_tuner import oracles
+
+    class EagerGridSearch(in_memory(oracles.GridSearchOracle)):  # type: ignore[misc]
+        def populate_space(self, trial_id: str) -> Any:
+            answer = super().populate_space(trial_id)
+            if answer["status"] == "RUNNING":
+                self._populate_next.append(trial_id)
+            return answer
+
+    return EagerGridSearch
+
+
+# TensorFlow Datasets.
+
+
+@contextlib.contextmanager
+def replaced_download(
+    build_open_url: Callable[[Callable[..., Any]], Callable[..., Any]], *, max_retries: int
+) -> Iterator[None]:
+    """Replaces how TFDS opens a URL, until the context ends.
+
+    Args:
+        build_open_url: Maps TFDS' own function to its replacement; both take a URL and
+            the keyword arguments of `requests.get`.
+        max_retries: Attempts at a download before it fails.
+    """
+    from tensorflow_datasets.core.download import downloader
+
+    original, retries = downloader._open_url, downloader.MAX_RETRIES
+    downloader._open_url = build_open_url(original)
+    downloader.MAX_RETRIES = max_retries
+    try:
+        yield
+    finally:
+        downloader._open_url, downloader.MAX_RETRIES = original, retries
