@@ -1,11 +1,13 @@
-# `make demo` and `make test` need Python 3.11 to 3.13 and make, and install the rest.
+# Every target needs make and Python 3.11 to 3.13, and installs the rest into $(VENV).
 PYTHON ?= $(shell command -v python3.11 || command -v python3)
 VENV   ?= .venv
 BIN    := $(VENV)/bin
 STAMP  := $(VENV)/.installed
 DEMO   ?= runs/demo
+# A process for each core, up to eight; each has one TensorFlow thread (tests/conftest.py).
+PYTEST := $(BIN)/python -m pytest --numprocesses auto --maxprocesses 8 --dist worksteal
 
-.PHONY: demo test test-slow lint lock clean
+.PHONY: demo test test-unit test-slow lint lock clean
 
 # Everything is pinned and held to its hash; only then is the project itself added.
 $(STAMP): constraints.txt pyproject.toml
@@ -31,10 +33,14 @@ lint: $(STAMP)
 	$(BIN)/lint-imports
 
 test: lint
-	$(BIN)/python -m pytest --doctest-modules -m "not slow"
+	$(PYTEST) --doctest-modules -m "not slow"
+
+# What trains nothing: an answer in less than 90 seconds.
+test-unit: $(STAMP)
+	$(PYTEST) --doctest-modules -m "not train and not slow"
 
 test-slow: $(STAMP)
-	$(BIN)/python -m pytest --doctest-modules -m slow
+	$(PYTEST) --doctest-modules -m slow
 
 # Needs uv; writes names, versions and hashes, and no index addresses.
 lock:

@@ -1,4 +1,4 @@
-"""Fixtures every test may use; the process-wide settings are made before TensorFlow starts."""
+"""Fixtures for every test, the tiers, and settings that have to precede TensorFlow's start."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from hypothesis import HealthCheck, settings
 from pipelines.runtime.log import log_to_stderr
 from tests.support.tiny import TINY, write_images
 
-# The machine may be busy, and a landing must not depend on what is drawn that day.
+# No deadline, since the machine may be busy; the same examples in every run.
 settings.register_profile(
     "project", deadline=None, derandomize=True, suppress_health_check=[HealthCheck.too_slow]
 )
@@ -20,12 +20,26 @@ settings.load_profile("project")
 
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
 os.environ.pop("ZOO_WEIGHTS", None)
+if "PYTEST_XDIST_WORKER" in os.environ:
+    # There is a worker for each core: more threads would only wait for each other.
+    for variable in ("TF_NUM_INTRAOP_THREADS", "TF_NUM_INTEROP_THREADS", "OMP_NUM_THREADS"):
+        os.environ.setdefault(variable, "1")
 
-# What jobs log is captured by `capsys` like what they print.
+# `capsys` then captures the log.
 log_to_stderr()
+
+TRAINING_FIXTURES = {"tiny_run"}
 
 ROOT = Path(__file__).resolve().parents[1]
 SHARED = ROOT.parent / "shared"
+
+
+@pytest.hookimpl(tryfirst=True)
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Moves the tests whose fixtures train a model to the tier `train`."""
+    for item in items:
+        if TRAINING_FIXTURES & set(getattr(item, "fixturenames", ())):
+            item.add_marker(pytest.mark.train)
 
 
 @pytest.fixture(scope="session")
@@ -39,14 +53,14 @@ def shared() -> Path:
     """The folder of real photographs and weights, which lies beside a checkout in CI."""
     if not SHARED.is_dir():
         reason = "needs ../shared: real photographs and weights that are not in the project"
-        # Where it has to be there, a skip would hide that it is not.
+        # CI has the folder; a skip there would hide that it is missing.
         (pytest.fail if os.environ.get("ZOO_REQUIRE_SHARED") else pytest.skip)(reason)
     return SHARED
 
 
 @pytest.fixture(scope="session", autouse=True)
 def _own_cache(tmp_path_factory: pytest.TempPathFactory) -> None:
-    """Keeps tests out of the user's cache; one session shares what it prepares."""
+    """Keeps tests out of the user's cache; the tests of a session share one."""
     os.environ["ZOO_CACHE"] = str(tmp_path_factory.mktemp("cache"))
 
 
@@ -58,7 +72,7 @@ def tiny_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture(scope="session")
 def tiny_run(tiny_folder: Path, tmp_path_factory: pytest.TempPathFactory) -> Any:
-    """A finished run on `tiny_folder`; tests read it and leave it as it is."""
+    """A finished run on `tiny_folder`, read-only by convention."""
     from pipelines.recipe.recipe import Recipe
     from pipelines.training.train import train
 

@@ -15,6 +15,8 @@ import pytest
 from pipelines.serving.run import Run
 from tests.support.tiny import TINY
 
+pytestmark = pytest.mark.train
+
 SPACE: dict[str, Any] = {
     "head.hidden": [[], [8]],
     "optimizer.name": ["nesterov", "adam", "adafactor"],

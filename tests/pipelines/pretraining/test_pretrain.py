@@ -21,6 +21,8 @@ from zoo.models.pretrained import load_pretrained
 from zoo.preprocessing import NORMALIZATIONS
 from zoo.weights.archive import read_card
 
+pytestmark = pytest.mark.train
+
 SETTINGS: dict[str, Any] = {
     "backbone": {"name": "micro_resnet_s", "frozen": False},
     "input": {"size": 32, "batch_size": 8},

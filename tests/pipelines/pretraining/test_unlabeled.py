@@ -25,6 +25,8 @@ from zoo.backbones.catalog import BACKBONES, build_backbone
 from zoo.errors import DataError, RecipeError, RunError, UnknownNameError, WeightsError
 from zoo.weights.archive import read_card
 
+pytestmark = pytest.mark.train
+
 UNLABELED = [name for name, method in METHODS.items() if not method.labeled]
 SETTINGS: dict[str, dict[str, Any]] = {
     "autoencoder": {

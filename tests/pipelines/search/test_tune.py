@@ -22,6 +22,8 @@ from tests.support.tiny import TINY, write_images
 from tuning.hyperparameters.trial import Result, Trial
 from zoo.errors import InputError, RecipeError, RunError, TrainingError
 
+pytestmark = pytest.mark.train
+
 SPACE: dict[str, Any] = {
     "head.hidden": [[], [8]],
     "head.dropout": {"min": 0.0, "max": 0.6, "when": {"head.hidden": [[8]]}},

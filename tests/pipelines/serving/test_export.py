@@ -14,6 +14,8 @@ from pipelines.serving.run import Run
 from tests.support.tiny import write_images
 from zoo.errors import DataError, InputError, RunError
 
+pytestmark = pytest.mark.train
+
 
 @pytest.fixture
 def homeless(tiny_run: Run, tmp_path: Path) -> Run:

@@ -15,6 +15,8 @@ from pipelines.training.train import train
 from tests.pipelines.training.test_train import _same, _train_apart
 from tests.support.tiny import TINY
 
+pytestmark = pytest.mark.train
+
 EVERYTHING = "strong|median_blur|bilateral_blur|choose(1, mixup(0.4), cutmix)"
 # Trained throughout, so that every image goes through the network in every epoch.
 THROUGHOUT: dict[str, Any] = {"backbone": {"frozen": False}, "train": {"epochs": 2}}

@@ -16,6 +16,8 @@ from pipelines.training.find_learning_rate import find_learning_rate
 from pipelines.training.train import train
 from tests.support.tiny import TINY
 
+pytestmark = pytest.mark.train
+
 
 @pytest.mark.slow
 def test_rate_is_printed_and_the_curve_drawn(

@@ -15,6 +15,8 @@ from pipelines.training.train import train
 from tests.support.tiny import TINY
 from zoo.errors import RecipeError
 
+pytestmark = pytest.mark.train
+
 COMMON, RARE = 60, 8
 
 

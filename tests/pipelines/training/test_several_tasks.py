@@ -27,6 +27,8 @@ from tests.support.tiny import TINY
 from zoo.errors import DataError, ExportError, RecipeError, RunError
 from zoo.export.savedmodel import export_savedmodel
 
+pytestmark = pytest.mark.train
+
 NUMBER = {"kind": "regression", "column": "brightness", "weight": 0.5}
 TASKS: dict[str, Any] = {
     "color": {"hidden": [6], "class_weights": "balanced"},

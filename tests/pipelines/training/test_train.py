@@ -26,6 +26,8 @@ from pipelines.training.train import train
 from tests.support.tiny import TINY
 from zoo.errors import DataError, RecipeError, RunError, TrainingError, WeightsError
 
+pytestmark = pytest.mark.train
+
 
 def _recipe(**layer: Any) -> Recipe:
     return Recipe.from_settings(TINY, layer)

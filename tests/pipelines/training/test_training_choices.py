@@ -24,6 +24,8 @@ from pipelines.training.trainer import Fitting
 from tests.support.tiny import TINY
 from zoo.errors import RecipeError
 
+pytestmark = pytest.mark.train
+
 PLAIN = {"head": {"hidden": []}, "augment": {"policy": "none"}}
 
 

@@ -18,6 +18,8 @@ from pipelines.training.train import train
 from tests.support.tiny import TINY, write_images
 from zoo.errors import EngineError, RecipeError
 
+pytestmark = pytest.mark.train
+
 PLAIN: dict[str, Any] = {"augment": {"policy": "none"}}
 
 

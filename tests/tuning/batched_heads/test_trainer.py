@@ -27,6 +27,8 @@ from zoo.heads.head import HeadConfig, build_head, initialize_head
 from zoo.heads.initializers import INITIALIZERS
 from zoo.models.classifier import build_head_model
 
+pytestmark = pytest.mark.train
+
 FEATURES, CLASSES, STEPS, BATCH = 6, 3, 4, 8
 
 

@@ -15,6 +15,8 @@ from pipelines.search.tune import tune
 from pipelines.storage.run_folder import RunFolder
 from tests.support.tiny import TINY
 
+pytestmark = pytest.mark.train
+
 
 def test_what_is_drawn_beside_the_retraining_is_left_alone(
     tiny_folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
