@@ -43,8 +43,9 @@ import typer
 
 from pipelines.augment import AugmentConfig
 from pipelines.features.config import FeatureConfig
-from pipelines.features.engines import ENGINES, Network, build_feature_network
+from pipelines.features.engines.catalog import ENGINES
 from pipelines.features.engines.choice import measure_rate, open_engine
+from pipelines.features.engines.network import FeatureNetwork, build_feature_network
 from pipelines.features.extraction import Extractor
 from pipelines.input_pipeline.datasets import build_views_dataset
 from pipelines.runtime.devices import quiet_start
@@ -255,7 +256,7 @@ def measure(
     return found
 
 
-def _extractor(network: Network, preprocessing: Preprocessing, engine: str) -> Extractor:
+def _extractor(network: FeatureNetwork, preprocessing: Preprocessing, engine: str) -> Extractor:
     config = FeatureConfig(engine=engine)
     return Extractor(network, preprocessing, AugmentConfig(), seed=0, config=config)
 

@@ -112,7 +112,7 @@ def _clippings() -> tuple[Table[Any], Columns]:
 
 
 def _engines() -> tuple[Table[Any], Columns]:
-    from pipelines.features.engines import ENGINES
+    from pipelines.features.engines.catalog import ENGINES
 
     return ENGINES, {
         "installed": lambda row: "yes" if row.installed else "no",

@@ -8,8 +8,8 @@ from functools import lru_cache
 import numpy as np
 import numpy.typing as npt
 
-from pipelines.features.datasets import views_at
-from pipelines.features.feature_array import Features
+from pipelines.features.datasets import view_indices
+from pipelines.features.feature_array import FeatureArray
 from pipelines.input_pipeline.order import SampleOrder
 from pipelines.sources.source import Examples
 from tuning.batched_heads.trainer import Batches
@@ -20,7 +20,7 @@ _TRAIN_BYTES = 32 * 2**20
 _VALIDATION_BYTES = 2**19
 
 
-class FeatureRows:
+class FeatureBatches:
     """The batches `build_feature_stream` gives, and the rows of validation.
 
     Args:
@@ -35,9 +35,9 @@ class FeatureRows:
 
     def __init__(
         self,
-        features: Features,
+        features: FeatureArray,
         train: Examples,
-        val_features: Features,
+        val_features: FeatureArray,
         val: Examples,
         pooling: str,
         order: SampleOrder,
@@ -80,7 +80,7 @@ class FeatureRows:
         steps, batch = self._order.steps_per_epoch, self._order.batch_size
         first = epoch * steps * batch
         keys = self._order.sample_keys(np.arange(first, first + steps * batch, dtype=np.int64))
-        views = views_at(keys, self._features.num_views, self._order.seed)
+        views = view_indices(keys, self._features.num_views, self._order.seed)
         indices, views, shares = (
             np.asarray(part).reshape(steps, batch)
             for part in (keys.image_indices, views, keys.weights)

@@ -7,7 +7,7 @@ from typing import Annotated, Literal
 from pydantic import Field, field_validator
 
 from pipelines.augment.policies import AugmentConfig
-from pipelines.features.engines import ENGINES
+from pipelines.features.engines.catalog import ENGINES
 from zoo.config import Config
 from zoo.errors import RecipeError
 

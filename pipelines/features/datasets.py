@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from pipelines.features.feature_array import Features
+from pipelines.features.feature_array import FeatureArray
 from pipelines.input_pipeline.datasets import TrainStream
 from pipelines.input_pipeline.label_tensors import build_labels, build_weights
 from pipelines.input_pipeline.order import SampleKeys, SampleOrder, permute_indices
@@ -20,7 +20,7 @@ from zoo.tasks import Task
 _OF_VIEWS = 2**32
 
 
-def views_at(keys: SampleKeys, num_views: int, seed: int) -> Any:
+def view_indices(keys: SampleKeys, num_views: int, seed: int) -> Any:
     """Returns which view of the images stands at some positions.
 
     An image takes its views in turn, one in each pass, in an order of its own.
@@ -44,7 +44,7 @@ def views_at(keys: SampleKeys, num_views: int, seed: int) -> Any:
 
 
 def build_feature_stream(
-    features: Features,
+    features: FeatureArray,
     examples: Examples,
     pooling: str,
     order: SampleOrder,
@@ -74,7 +74,7 @@ def build_feature_stream(
 
     def read(step: Any) -> tuple[Any, Any, Any]:
         keys = order.batch_keys(step)
-        views = views_at(keys, features.num_views, order.seed)
+        views = view_indices(keys, features.num_views, order.seed)
         rows = _read(features, pooling, keys.image_indices, views)
         weights = tf.nest.map_structure(lambda w: w * keys.weights, weights_of(keys.image_indices))
         return rows, labels_of(keys.image_indices), weights
@@ -86,7 +86,7 @@ def build_feature_stream(
 
 
 def build_feature_dataset(
-    features: Features, examples: Examples, pooling: str, batch_size: int, tasks: Sequence[Task]
+    features: FeatureArray, examples: Examples, pooling: str, batch_size: int, tasks: Sequence[Task]
 ) -> Any:
     """Builds the input of a head's validation: the plain views, in order.
 
@@ -111,7 +111,7 @@ def build_feature_dataset(
     return keep_ahead(map_graph(indices, read, parallel=True))
 
 
-def _read(features: Features, pooling: str, indices: Any, views: Any) -> Any:
+def _read(features: FeatureArray, pooling: str, indices: Any, views: Any) -> Any:
     import tensorflow as tf
 
     def read(images: Any, views: Any) -> Any:

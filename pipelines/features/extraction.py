@@ -16,11 +16,13 @@ import numpy.typing as npt
 from pipelines.augment import AugmentConfig
 from pipelines.augment.augmenter import needs_axes
 from pipelines.features.config import FeatureConfig
-from pipelines.features.engines import ENGINES, POOLED, Engine, Network, padded
+from pipelines.features.engines.catalog import ENGINES
 from pipelines.features.engines.choice import choose_engine, open_engine
-from pipelines.features.feature_array import Features
-from pipelines.features.store import FeatureStore, Space
-from pipelines.input_pipeline.datasets import build_views_dataset, principal_axes
+from pipelines.features.engines.engine import Engine, pad_batch
+from pipelines.features.engines.network import STORED_POOLINGS, FeatureNetwork
+from pipelines.features.feature_array import FeatureArray
+from pipelines.features.store import FeatureFolder, FeatureStore
+from pipelines.input_pipeline.datasets import build_views_dataset, fit_color_axes
 from pipelines.sources.source import Examples
 from zoo.errors import DataError
 from zoo.files import cache_folder
@@ -51,7 +53,7 @@ class Extractor:
 
     def __init__(
         self,
-        network: Network,
+        network: FeatureNetwork,
         preprocessing: Preprocessing,
         augment: AugmentConfig,
         *,
@@ -67,10 +69,10 @@ class Extractor:
         self.extract_s = 0.0
         self.num_computed = 0
         self._engine: Engine | None = None
-        self._spaces: dict[int, Space] = {}
+        self._folders: dict[int, FeatureFolder] = {}
         self._axes: npt.NDArray[np.float32] | None = None
 
-    def extract(self, examples: Examples, num_views: int) -> Features:
+    def extract(self, examples: Examples, num_views: int) -> FeatureArray:
         """Returns the features of images, in the plain view and in augmented ones.
 
         Args:
@@ -85,7 +87,7 @@ class Extractor:
         views = range(num_views + 1)
         if num_views and self._axes is None and needs_axes(self.augment):
             # Augmented views are those of training images, which this is fitted on.
-            self._axes = principal_axes(examples)
+            self._axes = fit_color_axes(examples)
         if not self.engine_name:
             self.engine_name, self._engine = choose_engine(
                 ENGINES,
@@ -95,8 +97,8 @@ class Extractor:
                 self.networks,
             )
         for view in views:
-            if view not in self._spaces:
-                self._spaces[view] = self.store.space(self._key(view), self.network.num_features)
+            if view not in self._folders:
+                self._folders[view] = self.store.open(self._key(view), self.network.num_features)
         missing = self._missing(examples, views)
         if missing:
             count = sum(len(lacking) * len(images) for lacking, images in missing.items())
@@ -104,9 +106,9 @@ class Extractor:
             for lacking, images in missing.items():
                 self._compute(examples.take(images), lacking)
             self.num_computed += count
-            if self.store.evict(self._spaces.values()):
+            if self.store.evict(self._folders.values()):
                 logger.info(f"removed old features: all take at most {self.config.cache_gib:g} GiB")
-        found = Features([self._spaces[view] for view in views], examples.digests)
+        found = FeatureArray([self._folders[view] for view in views], examples.digests)
         self.extract_s += time.perf_counter() - started
         return found
 
@@ -131,7 +133,7 @@ class Extractor:
         first = {digest: i for i, digest in reversed(list(enumerate(examples.digests)))}
         missing: dict[tuple[int, ...], list[int]] = {}
         for digest, index in sorted(first.items(), key=lambda item: item[1]):
-            lacking = tuple(view for view in views if digest not in self._spaces[view])
+            lacking = tuple(view for view in views if digest not in self._folders[view])
             if lacking:
                 missing.setdefault(lacking, []).append(index)
         return missing
@@ -141,7 +143,7 @@ class Extractor:
         engine = self._open_engine(examples)
         dataset = self._dataset(examples, views, engine.batch_size)
         total, started, said = len(examples) * len(views), time.perf_counter(), time.perf_counter()
-        shape = (len(POOLED), self.network.num_features)
+        shape = (len(STORED_POOLINGS), self.network.num_features)
         shard = np.empty((_SHARD_IMAGES * len(views), *shape), np.float32)
         done = written = held = 0
         for rows in _run(engine, dataset.as_numpy_iterator()):
@@ -174,7 +176,7 @@ class Extractor:
                 )
         by_view = rows.reshape(len(examples), len(views), *rows.shape[1:])
         for place, view in enumerate(views):
-            self._spaces[view].write(examples.digests, by_view[:, place])
+            self._folders[view].write(examples.digests, by_view[:, place])
 
     def _dataset(self, examples: Examples, views: Sequence[int], batch_size: int) -> Any:
         # An image's own number, so that its views stay its views in other company.
@@ -186,7 +188,7 @@ class Extractor:
             seed=self.seed,
             views=views,
             batch_size=batch_size,
-            numbers=np.array(numbers, np.int64),
+            image_keys=np.array(numbers, np.int64),
             axes=self._axes,
         )
 
@@ -208,7 +210,7 @@ def _run(
     """Runs batches in as many threads as the engine likes; yields their features in order."""
 
     def call(images: npt.NDArray[np.uint8]) -> npt.NDArray[np.float32]:
-        return engine(padded(images, engine.batch_size))[: len(images)]
+        return engine(pad_batch(images, engine.batch_size))[: len(images)]
 
     running: deque[Future[npt.NDArray[np.float32]]] = deque()
     with ThreadPoolExecutor(engine.num_callers) as pool:

@@ -1,4 +1,4 @@
-"""Features: what a frozen backbone makes of a split's images, in several views each."""
+"""Feature arrays: the features of a split's images, in one or several views of each."""
 
 from __future__ import annotations
 
@@ -7,47 +7,49 @@ from collections.abc import Sequence
 import numpy as np
 import numpy.typing as npt
 
-from pipelines.features.engines import POOLED
-from pipelines.features.store import Space
+from pipelines.features.engines.network import STORED_POOLINGS
+from pipelines.features.store import FeatureFolder
 
 _IN_MEMORY_BYTES = 512 * 2**20
 
 
-class Features:
-    """Features of N images in V views, read from memory-mapped shards.
+class FeatureArray:
+    """Features of N images in V views.
 
-    A set that fits half a GiB is held in memory, since it is read in every epoch.
+    Up to 512 MiB are held in memory, because every epoch reads them; larger arrays are
+    read from memory-mapped shards.
 
     Args:
-        spaces: V of them, one a view, the plain one first; each has every image.
-        images: SHA-256 of the N images.
+        folders: V folders, one per view and the plain view first; each has all images.
+        digests: SHA-256 of the N images.
     """
 
-    def __init__(self, spaces: Sequence[Space], images: Sequence[str]) -> None:
-        self.num_images, self.num_views = len(images), len(spaces)
-        self.num_features = spaces[0].num_features
-        self._shards = [shard for space in spaces for shard in space.shards]
-        starts = np.cumsum([0, *(len(space.shards) for space in spaces)])
-        # int64 [V, N, 2]: which shard, which row.
-        self._places = np.array(
+    def __init__(self, folders: Sequence[FeatureFolder], digests: Sequence[str]) -> None:
+        self.num_images, self.num_views = len(digests), len(folders)
+        self.num_features = folders[0].num_features
+        self._shards = [shard for folder in folders for shard in folder.shards]
+        first_shard = np.cumsum([0, *(len(folder.shards) for folder in folders)])
+        # int64 [V, N, 2]: index into self._shards, row of that shard.
+        self._locations = np.array(
             [
-                [(start + shard, row) for shard, row in map(space.place, images)]
-                for space, start in zip(spaces, starts, strict=False)
+                [(first + shard, row) for shard, row in map(folder.locate, digests)]
+                for folder, first in zip(folders, first_shard, strict=False)
             ],
             np.int64,
         ).reshape(self.num_views, self.num_images, 2)
-        self._held: npt.NDArray[np.float32] | None = None
-        if self._places[..., 0].size * 2 * self.num_features * 4 <= _IN_MEMORY_BYTES:
-            grid = np.indices(self._places.shape[:2])
-            held = self._gather(grid[1].ravel(), grid[0].ravel())
-            self._held = held.reshape(self.num_views, self.num_images, 2, -1)
+        self._in_memory: npt.NDArray[np.float32] | None = None
+        if self._locations[..., 0].size * 2 * self.num_features * 4 <= _IN_MEMORY_BYTES:
+            views, images = np.indices(self._locations.shape[:2])
+            rows = self._gather(images.ravel(), views.ravel())
+            # float32 [V, N, 2, F]
+            self._in_memory = rows.reshape(self.num_views, self.num_images, 2, -1)
             self._shards = []
 
     def __len__(self) -> int:
         return self.num_images
 
     def width(self, pooling: str) -> int:
-        """Returns how many numbers a head with a pooling sees of an image."""
+        """Returns the number of inputs of a head with this pooling."""
         return self.num_features * (2 if pooling == "concatenated" else 1)
 
     def read(
@@ -56,28 +58,33 @@ class Features:
         images: npt.NDArray[np.int64] | None = None,
         views: npt.NDArray[np.int64] | int = 0,
     ) -> npt.NDArray[np.float32]:
-        """Returns features as a head with a pooling sees them.
+        """Reads features as the inputs of a head.
 
         Args:
-            pooling: A row of `zoo.heads.head.POOLINGS`.
-            images: int64 [B], which images, in 0 to N - 1; None takes all in order.
-            views: int64 [B], which view of each, in 0 to V - 1; one number for all.
+            pooling: The head's pooling, a row of `zoo.heads.head.POOLINGS`.
+            images: int64 [B], in 0 to N - 1; None reads all images in order.
+            views: int64 [B], the view of each image, in 0 to V - 1; an int for all.
 
         Returns:
-            float32 [B, F], or [B, 2F] with both poolings.
+            float32 [B, F], or [B, 2F] where both poolings are concatenated.
         """
         images = np.arange(self.num_images) if images is None else images
         views = np.broadcast_to(views, images.shape)
-        rows = self._held[views, images] if self._held is not None else self._gather(images, views)
-        kept = POOLED if pooling == "concatenated" else (pooling,)
-        return rows[:, [POOLED.index(name) for name in kept]].reshape(len(images), -1)
+        if self._in_memory is not None:
+            rows = self._in_memory[views, images]
+        else:
+            rows = self._gather(images, views)
+        poolings = STORED_POOLINGS if pooling == "concatenated" else (pooling,)
+        columns = [STORED_POOLINGS.index(name) for name in poolings]
+        return rows[:, columns].reshape(len(images), -1)
 
     def _gather(
         self, images: npt.NDArray[np.int64], views: npt.NDArray[np.int64]
     ) -> npt.NDArray[np.float32]:
-        shards, rows = self._places[views, images].T
-        result = np.empty((len(images), len(POOLED), self.num_features), np.float32)
+        """Reads features, float32 [B, 2, F], from the shards."""
+        shards, rows = self._locations[views, images].T
+        result = np.empty((len(images), len(STORED_POOLINGS), self.num_features), np.float32)
         for shard in np.unique(shards):
-            chosen = shards == shard
-            result[chosen] = self._shards[shard][rows[chosen]]
+            in_shard = shards == shard
+            result[in_shard] = self._shards[shard][rows[in_shard]]
         return result

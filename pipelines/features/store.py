@@ -1,12 +1,12 @@
-"""Store: features on disk, memory-mapped, under a key of all that they depend on.
+"""Feature store: memory-mapped shards of features on disk, under a key of all they depend on.
 
-    FOLDER/<key>/key.json      what was hashed into the folder's name
-    FOLDER/<key>/<name>.npy    a shard: some images' digests, and their features
+    STORE/<key>/key.json      the key: JSON whose digest names the folder
+    STORE/<key>/<name>.npy    a shard: digests of some images, and their features
 
-An image is found by the digest of its file, so features outlive renamed files and
-other divisions, and images added later are all that has to be computed. Shards are
-written whole or not at all and never changed: what a killed job had finished is there
-for the next one, and two jobs at once cannot harm each other.
+Images are looked up by the SHA-256 of their file, so features survive renamed files and
+new splits, and only the images added since have to be computed. A shard is written
+atomically and never changed: a job that was killed leaves its complete shards to the next
+one, and jobs that run at the same time cannot corrupt each other's features.
 """
 
 from __future__ import annotations
@@ -25,45 +25,46 @@ import numpy.typing as npt
 
 from zoo.files import replacing, write_json
 
-_LEFTOVER_S = 6 * 3600
+_PARTIAL_FILE_AGE_S = 6 * 3600
+"""Age from which a partial file counts as abandoned by its writer."""
 
 
-class Space:
-    """The features that one key names: of any number of images, one view of each.
+class FeatureFolder:
+    """The shards of one key: features of any number of images in one view.
 
     Args:
-        folder: Where its shards are.
+        path: The folder of the shards.
         num_features: F, channels of each pooling.
     """
 
-    def __init__(self, folder: Path, num_features: int) -> None:
-        self.folder = folder
+    def __init__(self, path: Path, num_features: int) -> None:
+        self.path = path
         self.num_features = num_features
         self.shards: list[npt.NDArray[np.float32]] = []
-        self._place: dict[str, tuple[int, int]] = {}
-        for file in sorted(folder.glob("[!.]*.npy")):
+        self._location: dict[str, tuple[int, int]] = {}
+        for file in sorted(path.glob("[!.]*.npy")):
             self._open(file)
 
-    def __contains__(self, image: str) -> bool:
-        return image in self._place
+    def __contains__(self, digest: str) -> bool:
+        return digest in self._location
 
-    def place(self, image: str) -> tuple[int, int]:
-        """Returns in which of `shards`, and in which row of it, an image's features are."""
-        return self._place[image]
+    def locate(self, digest: str) -> tuple[int, int]:
+        """Returns (index into `shards`, row of that shard) of an image's features."""
+        return self._location[digest]
 
-    def write(self, images: Sequence[str], features: npt.NDArray[np.float32]) -> None:
-        """Adds a shard.
+    def write(self, digests: Sequence[str], features: npt.NDArray[np.float32]) -> None:
+        """Writes a shard.
 
         Args:
-            images: SHA-256 of n images, 64 hexadecimal digits each.
-            features: float32 [n, 2, F].
+            digests: SHA-256 of n images, 64 hexadecimal digits each.
+            features: float32 [n, 2, F], in the order of STORED_POOLINGS.
         """
-        name = hashlib.sha256("".join(images).encode()).hexdigest()[:32]
-        shard = np.empty(1, _shard_type(len(images), self.num_features))
-        digests = b"".join(bytes.fromhex(image) for image in images)
-        shard["images"] = np.frombuffer(digests, np.uint8).reshape(-1, 32)
+        name = hashlib.sha256("".join(digests).encode()).hexdigest()[:32]
+        shard = np.empty(1, _shard_dtype(len(digests), self.num_features))
+        binary = b"".join(bytes.fromhex(digest) for digest in digests)
+        shard["images"] = np.frombuffer(binary, np.uint8).reshape(-1, 32)
         shard["features"] = features
-        file = self.folder / f"{name}.npy"
+        file = self.path / f"{name}.npy"
         with replacing(file) as temporary:
             np.save(temporary, shard, allow_pickle=False)
         self._open(file)
@@ -75,55 +76,55 @@ class Space:
             if features.shape != (len(digests), 2, self.num_features):
                 raise ValueError(f"features of shape {features.shape}")
         except (OSError, EOFError, ValueError, IndexError, KeyError):
-            # Removed by another job, or damaged: what it held is computed again.
+            # Damaged, or removed by another job: its features are computed again.
             file.unlink(missing_ok=True)
             return
         with contextlib.suppress(OSError):
-            os.utime(file)  # in use: the longest unused are removed first
-        number = len(self.shards)
+            os.utime(file)  # eviction goes by the time of last use
+        shard_index = len(self.shards)
         self.shards.append(features)
         for row, digest in enumerate(digests):
-            self._place[digest.tobytes().hex()] = (number, row)
+            self._location[digest.tobytes().hex()] = (shard_index, row)
 
 
 class FeatureStore:
-    """All features of a machine.
+    """All features kept on this machine.
 
     Args:
-        folder: Where they are kept.
-        limit_bytes: What they may take together.
+        path: The folder that holds them.
+        limit_bytes: Disk space that eviction leaves them.
     """
 
-    def __init__(self, folder: Path, limit_bytes: float) -> None:
-        self.folder = folder
+    def __init__(self, path: Path, limit_bytes: float) -> None:
+        self.path = path
         self.limit_bytes = limit_bytes
 
-    def space(self, key: Mapping[str, Any], num_features: int) -> Space:
-        """Opens the features of a key, be there any or none.
+    def open(self, key: Mapping[str, Any], num_features: int) -> FeatureFolder:
+        """Opens the features of a key, and creates their folder if there is none.
 
         Args:
-            key: JSON values: everything the features depend on but the images.
-            num_features: F.
+            key: JSON values: everything the features depend on except the images.
+            num_features: F, channels of each pooling.
         """
         text = json.dumps(key, sort_keys=True)
-        folder = self.folder / hashlib.sha256(text.encode()).hexdigest()[:32]
-        if not (folder / "key.json").exists():
-            write_json(folder / "key.json", key)
-        return Space(folder, num_features)
+        path = self.path / hashlib.sha256(text.encode()).hexdigest()[:32]
+        if not (path / "key.json").exists():
+            write_json(path / "key.json", key)
+        return FeatureFolder(path, num_features)
 
-    def evict(self, kept: Iterable[Space]) -> int:
-        """Removes the longest unused shards until the rest fits the limit.
+    def evict(self, protected: Iterable[FeatureFolder]) -> int:
+        """Removes the least recently used shards until the rest fits the limit.
 
         Args:
-            kept: Whose shards stay whatever they take.
+            protected: Folders whose shards stay, however large they are.
 
         Returns:
-            How many bytes were removed.
+            Bytes removed.
         """
-        mine = {space.folder for space in kept}
-        self._remove_leftovers()
+        protected_paths = {folder.path for folder in protected}
+        self._remove_abandoned_files()
         files = []
-        for file in self.folder.glob("*/[!.]*.npy"):
+        for file in self.path.glob("*/[!.]*.npy"):
             with contextlib.suppress(OSError):  # removed by another job meanwhile
                 stat = file.stat()
                 files.append((stat.st_mtime_ns, stat.st_size, file))
@@ -131,26 +132,26 @@ class FeatureStore:
         for _, size, file in sorted(files):
             if total - removed <= self.limit_bytes:
                 break
-            if file.parent not in mine:
+            if file.parent not in protected_paths:
                 file.unlink(missing_ok=True)
                 removed += size
-        for folder in {file.parent for _, _, file in files} - mine:
+        for folder in {file.parent for _, _, file in files} - protected_paths:
             if not any(folder.glob("*.npy")):
                 (folder / "key.json").unlink(missing_ok=True)
-                with contextlib.suppress(OSError):  # another job writes to it just now
+                with contextlib.suppress(OSError):  # another job is writing to it
                     folder.rmdir()
         return removed
 
-    def _remove_leftovers(self) -> None:
-        """Removes what killed jobs left half-written, hours ago."""
-        for file in self.folder.glob("*/.*.npy"):
+    def _remove_abandoned_files(self) -> None:
+        """Removes partial files that killed jobs left hours ago."""
+        for file in self.path.glob("*/.*.npy"):
             with contextlib.suppress(OSError):
-                if time.time() - file.stat().st_mtime > _LEFTOVER_S:
+                if time.time() - file.stat().st_mtime > _PARTIAL_FILE_AGE_S:
                     file.unlink()
 
 
-def _shard_type(num_images: int, num_features: int) -> np.dtype[np.void]:
-    # One record: all digests, then all features, so that finding does not read features.
+def _shard_dtype(num_images: int, num_features: int) -> np.dtype[np.void]:
+    # One record, all digests before all features: looking an image up reads no features.
     return np.dtype(
         [("images", "u1", (num_images, 32)), ("features", "<f4", (num_images, 2, num_features))]
     )

@@ -147,7 +147,7 @@ def _augmenter(
     seed: int,
     images: DecodedImages | None,
 ) -> Augmenter:
-    axes = principal_axes(examples, images) if needs_axes(augment) else None
+    axes = fit_color_axes(examples, images) if needs_axes(augment) else None
     return Augmenter(augment, preprocessing, seed, axes)
 
 
@@ -159,7 +159,7 @@ def build_views_dataset(
     seed: int,
     views: Sequence[int],
     batch_size: int,
-    numbers: npt.NDArray[np.int64] | None = None,
+    image_keys: npt.NDArray[np.int64] | None = None,
     axes: npt.NDArray[np.float32] | None = None,
     images: DecodedImages | None = None,
 ) -> Any:
@@ -176,9 +176,9 @@ def build_views_dataset(
         seed: Of the augmentation.
         views: Which views, 0 or more.
         batch_size: Views a batch, across images; the last one has what is left.
-        numbers: int64 [N], what stands for each image in its key; None counts them
+        image_keys: int64 [N], what stands for each image in its key; None counts them
             from 0, as the training stream does.
-        axes: What `principal_axes` returned for the training split, if the policy has
+        axes: What `fit_color_axes` returned for the training split, if the policy has
             `pca_noise`; None fits them on these examples.
         images: What `decode_images` returned for these examples; None reads and
             decodes each image when its turn comes.
@@ -190,9 +190,9 @@ def build_views_dataset(
     import tensorflow as tf
 
     fetch = _reader(examples, images)
-    axes = principal_axes(examples, images) if needs_axes(augment) and axes is None else axes
+    axes = fit_color_axes(examples, images) if needs_axes(augment) and axes is None else axes
     augmenter = Augmenter(augment, preprocessing, seed, axes)
-    counted = np.arange(len(examples)) if numbers is None else numbers
+    counted = np.arange(len(examples)) if image_keys is None else image_keys
     keys = tf.constant(counted, tf.int64)
     drawn = tf.constant([view for view in views if view], tf.int64)
     order = np.argsort(np.argsort([view == 0 for view in views], kind="stable"))
@@ -210,22 +210,22 @@ def build_views_dataset(
     return keep_ahead(rendered.batch(batch_size))
 
 
-def principal_axes(
-    examples: Examples, images: DecodedImages | None = None, *, most: int = 1000
+def fit_color_axes(
+    examples: Examples, images: DecodedImages | None = None, *, max_images: int = 1000
 ) -> npt.NDArray[np.float32]:
     """Fits what `pca_noise` varies on a split, the training split's as a rule.
 
     Args:
         examples: The split.
         images: What `decode_images` returned for it; None decodes what is needed.
-        most: How many images are looked at, taken evenly.
+        max_images: How many images are looked at, taken evenly.
 
     Returns:
         float32 [3, 3], as `fit_axes` returns it.
     """
     import tensorflow as tf
 
-    chosen = np.linspace(0, len(examples) - 1, min(most, len(examples))).astype(np.int64)
+    chosen = np.linspace(0, len(examples) - 1, min(max_images, len(examples))).astype(np.int64)
     if images is not None:
         return fit_axes(images.pick(chosen))
     with tf.device("CPU"):

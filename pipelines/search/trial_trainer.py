@@ -9,7 +9,7 @@ from collections.abc import Hashable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
-from pipelines.features.batches import FeatureRows
+from pipelines.features.batches import FeatureBatches
 from pipelines.recipe.recipe import Recipe
 from pipelines.runtime.devices import Devices
 from pipelines.sources.source import Source, join_examples
@@ -40,7 +40,7 @@ class _Group:
         members: How each is trained, a list a division.
     """
 
-    rows: Sequence[FeatureRows]
+    rows: Sequence[FeatureBatches]
     trials: list[str] = field(default_factory=list)
     members: list[list[HeadSpec]] = field(default_factory=list)
 
@@ -78,7 +78,7 @@ class TrialTrainer:
         self.engine = recipe.features.engine
         self._population = HeadTrainer(tuple(ACTIVATIONS))
         self._feeds: dict[Hashable, list[FeatureFeed]] = {}
-        self._rows: dict[Hashable, list[FeatureRows]] = {}
+        self._rows: dict[Hashable, list[FeatureBatches]] = {}
 
     @property
     def extract_s(self) -> float:
@@ -223,14 +223,14 @@ class TrialTrainer:
         self.engine = job.features.extractor.engine_name
         return job.features
 
-    def _rows_of(self, recipe: Recipe) -> list[FeatureRows]:
+    def _rows_of(self, recipe: Recipe) -> list[FeatureBatches]:
         feeds = self._feeds_of(recipe)
         full_batch = OPTIMIZERS[recipe.optimizer.name].full_batch
         cut = recipe.input.batch_size, recipe.train.oversample, full_batch
         key = id(feeds), recipe.head.pooling, cut
         if key not in self._rows:
             self._rows[key] = [
-                FeatureRows(
+                FeatureBatches(
                     feed.features("train"),
                     feed.source.train,
                     feed.features("val"),

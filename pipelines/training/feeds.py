@@ -7,7 +7,7 @@ from typing import Any, Protocol
 
 from pipelines.features.datasets import build_feature_dataset, build_feature_stream
 from pipelines.features.extraction import Extractor
-from pipelines.features.feature_array import Features
+from pipelines.features.feature_array import FeatureArray
 from pipelines.input_pipeline.datasets import TrainStream, build_eval_dataset, build_train_stream
 from pipelines.input_pipeline.decoded_images import DecodedImages, decode_images
 from pipelines.input_pipeline.label_tensors import balanced_weights
@@ -86,9 +86,9 @@ class FeatureFeed:
     ) -> None:
         self.recipe, self.source, self.num_replicas = recipe, source, num_replicas
         self.extractor = extractor
-        self._features: dict[str, Features] = {}
+        self._features: dict[str, FeatureArray] = {}
 
-    def features(self, split: str) -> Features:
+    def features(self, split: str) -> FeatureArray:
         """Returns those of a split: of training images in all views, of others as they are."""
         if split not in self._features:
             views = num_views_of(self.recipe) if split == "train" else 0

@@ -90,9 +90,9 @@ def _rows(
 ) -> Iterator[Row]:
     import tensorflow as tf
 
-    from pipelines.input_pipeline.datasets import principal_axes
+    from pipelines.input_pipeline.datasets import fit_color_axes
 
-    axes = principal_axes(examples) if needs_axes(config) else None
+    axes = fit_color_axes(examples) if needs_axes(config) else None
     chosen = choose(examples)
     images = [decode(tf.constant(examples.read(int(index)))) for index in chosen]
     fitted = [preprocessing.fit_image(image).numpy() for image in images]

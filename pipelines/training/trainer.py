@@ -5,7 +5,8 @@ from __future__ import annotations
 from functools import partial
 from typing import Any
 
-from pipelines.features.engines import ENGINES, build_feature_network
+from pipelines.features.engines.catalog import ENGINES
+from pipelines.features.engines.network import build_feature_network
 from pipelines.features.extraction import Extractor
 from pipelines.input_pipeline.order import num_places, steps_per_epoch
 from pipelines.recipe.compatibility import check_devices, check_steps

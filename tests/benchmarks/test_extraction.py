@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from benchmarks import extraction
-from pipelines.features.engines import build_feature_network
+from pipelines.features.engines.network import build_feature_network
 from zoo.heads.head import HeadConfig
 from zoo.models.classifier import build_classifier
 

@@ -10,7 +10,7 @@ from typing import Any
 
 from hypothesis import strategies as st
 
-from pipelines.features.engines import ENGINES
+from pipelines.features.engines.catalog import ENGINES
 from tests.support.policy_strategies import policies
 from tuning.optimization.clipping import CLIPPINGS
 from tuning.optimization.losses import LOSSES

@@ -11,8 +11,8 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from pipelines.features.engines.engine import Engine, EngineRow, padded
-from pipelines.features.engines.network import Network
+from pipelines.features.engines.engine import Engine, EngineRow, pad_batch
+from pipelines.features.engines.network import FeatureNetwork
 from zoo.errors import EngineError
 from zoo.files import write_json
 from zoo.table import Table
@@ -35,7 +35,7 @@ _CLOSE = 2.0
 
 def choose_engine(
     engines: Table[EngineRow],
-    network: Network,
+    network: FeatureNetwork,
     sample: Callable[[], npt.NDArray[np.uint8]],
     num_images: int,
     folder: Path,
@@ -114,7 +114,7 @@ class _Choices:
         write_json(self.file, {**self.all, self.key: entry})
 
 
-def _can_be_converted(network: Network) -> bool:
+def _can_be_converted(network: FeatureNetwork) -> bool:
     import keras
 
     if network.precision != "float32" or keras.backend.backend() != "tensorflow":
@@ -125,7 +125,7 @@ def _can_be_converted(network: Network) -> bool:
 
 
 def open_engine(
-    row: EngineRow, network: Network, sample: npt.NDArray[np.uint8], folder: Path
+    row: EngineRow, network: FeatureNetwork, sample: npt.NDArray[np.uint8], folder: Path
 ) -> Engine:
     """Opens an engine and proves that it agrees with Keras.
 
@@ -144,7 +144,7 @@ def open_engine(
         engine = row.open(network, folder)
         if row.name == "keras":
             return engine
-        received = engine(padded(sample[: engine.batch_size], engine.batch_size))
+        received = engine(pad_batch(sample[: engine.batch_size], engine.batch_size))
     except EngineError:
         raise
     except Exception as error:
@@ -160,7 +160,7 @@ def open_engine(
 
 def _check_agreement(
     name: str,
-    network: Network,
+    network: FeatureNetwork,
     images: npt.NDArray[np.uint8],
     received: npt.NDArray[np.float32],
 ) -> None:

@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     import numpy as np
     import numpy.typing as npt
 
-    from pipelines.features.engines.network import Network
+    from pipelines.features.engines.network import FeatureNetwork
 
 
 class Engine(Protocol):
@@ -46,7 +46,7 @@ class EngineRow:
 
     name: str
     summary: str
-    open: Callable[[Network, Path], Engine]
+    open: Callable[[FeatureNetwork, Path], Engine]
     packages: tuple[str, ...] = ()
     extra: str = ""
 
@@ -87,7 +87,7 @@ def cache_sized_batch(size: int) -> int:
     return max(1, min(64, round(2 * 224**2 / size**2)))
 
 
-def padded(images: Any, batch_size: int) -> Any:
+def pad_batch(images: Any, batch_size: int) -> Any:
     """Returns a batch filled up to its full size with copies of its last image.
 
     Kernels may differ by the size of a batch, and with them the last bits of a

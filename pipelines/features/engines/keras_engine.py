@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from pipelines.features.engines.engine import Engine, EngineRow
-from pipelines.features.engines.network import Network
+from pipelines.features.engines.network import FeatureNetwork
 
 if TYPE_CHECKING:
     import numpy as np
@@ -22,7 +22,7 @@ class KerasEngine:
 
     num_callers = 1  # it takes all cores by itself
 
-    def __init__(self, network: Network) -> None:
+    def __init__(self, network: FeatureNetwork) -> None:
         import keras
 
         self.model = network.model
@@ -49,7 +49,7 @@ class KerasEngine:
         return np.asarray(self._graph(images))
 
 
-def _open(network: Network, folder: Path) -> Engine:
+def _open(network: FeatureNetwork, folder: Path) -> Engine:
     return KerasEngine(network)
 
 

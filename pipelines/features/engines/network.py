@@ -12,7 +12,7 @@ from pipelines.runtime.devices import quiet_start
 from zoo.errors import EngineError
 from zoo.files import replacing
 
-POOLED = ("avg", "max")
+STORED_POOLINGS = ("avg", "max")
 """What is kept of a feature map, in this order: its mean and its maximum."""
 
 # The newest that ONNX Runtime, OpenVINO and tf2onnx all know.
@@ -20,7 +20,7 @@ _OPSET = 18
 
 
 @dataclass(frozen=True)
-class Network:
+class FeatureNetwork:
     """What features are computed by.
 
     Args:
@@ -66,7 +66,7 @@ class Network:
         return path
 
 
-def build_feature_network(classifier: Any) -> Network:
+def build_feature_network(classifier: Any) -> FeatureNetwork:
     """Cuts the frozen part out of a classifier.
 
     Args:
@@ -84,13 +84,13 @@ def build_feature_network(classifier: Any) -> Network:
     pooled = [keras.ops.mean(maps, axis=(1, 2)), keras.ops.max(maps, axis=(1, 2))]
     model = keras.Model(images, keras.ops.stack(pooled, axis=1), name="features")
     precision = keras.mixed_precision.global_policy().name
-    return Network(model, size, _digest_of(trunk, size, precision), precision)
+    return FeatureNetwork(model, size, _digest_of(trunk, size, precision), precision)
 
 
 def _digest_of(trunk: Any, size: int, precision: str) -> str:
     import keras
 
-    digest = hashlib.sha256(f"{size} {precision} {POOLED}".encode())
+    digest = hashlib.sha256(f"{size} {precision} {STORED_POOLINGS}".encode())
     for step in trunk.operations:
         # A backbone is known by its name and weights; its layers count their names up
         # from one model of a process to the next.
@@ -109,7 +109,7 @@ def _config_of(step: Any) -> dict[str, str]:
     return {key: str(value) for key, value in config.items() if key not in ("name", "dtype")}
 
 
-def _write_onnx(network: Network, path: Path) -> None:
+def _write_onnx(network: FeatureNetwork, path: Path) -> None:
     import onnx
     import tensorflow as tf
     import tf2onnx

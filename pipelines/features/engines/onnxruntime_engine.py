@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from pipelines.features.engines.engine import Engine, EngineRow, cache_sized_batch
-from pipelines.features.engines.network import Network
+from pipelines.features.engines.network import FeatureNetwork
 from pipelines.runtime.devices import num_cores
 
 if TYPE_CHECKING:
@@ -46,7 +46,7 @@ class OnnxRuntimeEngine:
         return features
 
 
-def _open(network: Network, folder: Path) -> Engine:
+def _open(network: FeatureNetwork, folder: Path) -> Engine:
     return OnnxRuntimeEngine(network.onnx_file(folder), network.size)
 
 

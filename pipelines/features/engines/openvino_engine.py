@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from pipelines.features.engines.engine import Engine, EngineRow, cache_sized_batch
-from pipelines.features.engines.network import Network
+from pipelines.features.engines.network import FeatureNetwork
 from pipelines.runtime.devices import num_cores
 
 if TYPE_CHECKING:
@@ -53,7 +53,7 @@ class OpenVinoEngine:
         return features
 
 
-def _open(network: Network, folder: Path) -> Engine:
+def _open(network: FeatureNetwork, folder: Path) -> Engine:
     return OpenVinoEngine(network.onnx_file(folder), network.size)
 
 

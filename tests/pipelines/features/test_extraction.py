@@ -15,7 +15,8 @@ import pytest
 
 from pipelines.augment import AugmentConfig
 from pipelines.features.config import FeatureConfig
-from pipelines.features.engines import ENGINES, Network, build_feature_network
+from pipelines.features.engines.catalog import ENGINES
+from pipelines.features.engines.network import FeatureNetwork, build_feature_network
 from pipelines.features.extraction import Extractor
 from pipelines.input_pipeline.datasets import build_views_dataset
 from pipelines.sources.dataset import open_source
@@ -30,7 +31,7 @@ COUNT, VIEWS = 30, 2
 
 
 @pytest.fixture(scope="module")
-def network() -> Network:
+def network() -> FeatureNetwork:
     return build_feature_network(
         build_classifier("micro_resnet_s", 3, size=32, head=HeadConfig(), frozen=True)
     )
@@ -46,7 +47,7 @@ def own_cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("ZOO_CACHE", str(tmp_path / "cache"))
 
 
-def _extractor(network: Network, **changed: Any) -> Extractor:
+def _extractor(network: FeatureNetwork, **changed: Any) -> Extractor:
     options: dict[str, Any] = {
         "preprocessing": Preprocessing(size=32),
         "augment": AugmentConfig(),
@@ -57,7 +58,9 @@ def _extractor(network: Network, **changed: Any) -> Extractor:
     return Extractor(network, **options)
 
 
-def _extracted(network: Network, examples: Examples, num_views: int = VIEWS, **changed: Any) -> int:
+def _extracted(
+    network: FeatureNetwork, examples: Examples, num_views: int = VIEWS, **changed: Any
+) -> int:
     extractor = _extractor(network, **changed)
     extractor.extract(examples, num_views)
     return extractor.num_computed
@@ -65,7 +68,7 @@ def _extracted(network: Network, examples: Examples, num_views: int = VIEWS, **c
 
 @pytest.mark.parametrize("engine", [*ENGINES, "auto"])
 def test_features_are_the_backbones_answers_to_the_rendered_views(
-    engine: str, network: Network, images: Examples
+    engine: str, network: FeatureNetwork, images: Examples
 ) -> None:
     extractor = _extractor(network, config=FeatureConfig(engine=engine))
     found = extractor.extract(images, VIEWS)
@@ -79,7 +82,7 @@ def test_features_are_the_backbones_answers_to_the_rendered_views(
                 AugmentConfig(),
                 seed=0,
                 views=range(VIEWS + 1),
-                numbers=numbers,
+                image_keys=numbers,
                 batch_size=16,
             ).as_numpy_iterator()
         )
@@ -94,17 +97,17 @@ def test_features_are_the_backbones_answers_to_the_rendered_views(
             )
 
 
-def test_second_job_computes_nothing(network: Network, images: Examples) -> None:
+def test_second_job_computes_nothing(network: FeatureNetwork, images: Examples) -> None:
     assert _extracted(network, images) == COUNT * (VIEWS + 1)
     assert _extracted(network, images) == 0
 
 
-def _other_weights(network: Network) -> dict[str, Any]:
+def _other_weights(network: FeatureNetwork) -> dict[str, Any]:
     other = build_classifier("micro_resnet_s", 3, size=32, head=HeadConfig(), frozen=True)
     return {"network": build_feature_network(other)}
 
 
-def _lower_blocks(network: Network) -> dict[str, Any]:
+def _lower_blocks(network: FeatureNetwork) -> dict[str, Any]:
     lower = build_classifier(
         "micro_resnet_s", 3, size=32, head=HeadConfig(), frozen=True, truncate_blocks=3
     )
@@ -139,9 +142,9 @@ PLAIN, AUGMENTED = COUNT, COUNT * VIEWS
     ],
 )
 def test_key_holds_what_features_depend_on_and_nothing_else(
-    change: Callable[[Network], dict[str, Any]],
+    change: Callable[[FeatureNetwork], dict[str, Any]],
     computed: int,
-    network: Network,
+    network: FeatureNetwork,
     images: Examples,
 ) -> None:
     _extracted(network, images)
@@ -149,7 +152,9 @@ def test_key_holds_what_features_depend_on_and_nothing_else(
     assert _extracted(changed.pop("network", network), images, **changed) == computed
 
 
-def test_key_holds_the_axes_that_colors_vary_along(network: Network, images: Examples) -> None:
+def test_key_holds_the_axes_that_colors_vary_along(
+    network: FeatureNetwork, images: Examples
+) -> None:
     augment = AugmentConfig(policy="pca_noise")
     assert _extracted(network, images, augment=augment) == PLAIN + AUGMENTED
     assert _extracted(network, images, augment=augment) == 0
@@ -159,7 +164,7 @@ def test_key_holds_the_axes_that_colors_vary_along(network: Network, images: Exa
 
 
 def test_images_are_known_by_their_bytes(
-    network: Network, images: Examples, tmp_path: Path
+    network: FeatureNetwork, images: Examples, tmp_path: Path
 ) -> None:
     _extracted(network, images)
     backwards = images.take(range(COUNT)[::-1])
@@ -185,7 +190,9 @@ def test_images_are_known_by_their_bytes(
                 )
 
 
-def test_image_that_occurs_twice_is_computed_once(network: Network, images: Examples) -> None:
+def test_image_that_occurs_twice_is_computed_once(
+    network: FeatureNetwork, images: Examples
+) -> None:
     twice = images.take([3, 3, 4, 3])
     assert _extracted(network, twice, 1) == 4
     found = _extractor(network).extract(twice, 1)
@@ -193,7 +200,7 @@ def test_image_that_occurs_twice_is_computed_once(network: Network, images: Exam
 
 
 def test_shards_of_several_sizes_hold_every_image(
-    network: Network, images: Examples, monkeypatch: pytest.MonkeyPatch
+    network: FeatureNetwork, images: Examples, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     whole = _extractor(network).extract(images, VIEWS)
     for size in (1, 7, COUNT):
@@ -206,7 +213,7 @@ def test_shards_of_several_sizes_hold_every_image(
             )
 
 
-def test_image_that_changes_meanwhile_is_not_kept(network: Network, tmp_path: Path) -> None:
+def test_image_that_changes_meanwhile_is_not_kept(network: FeatureNetwork, tmp_path: Path) -> None:
     folder = write_images(tmp_path / "data", 3)
     examples = open_source(str(folder)).train
     changed = (examples.files or ())[0]
@@ -217,7 +224,7 @@ def test_image_that_changes_meanwhile_is_not_kept(network: Network, tmp_path: Pa
 
 
 def test_features_of_other_jobs_make_room(
-    network: Network, images: Examples, capsys: pytest.CaptureFixture[str]
+    network: FeatureNetwork, images: Examples, capsys: pytest.CaptureFixture[str]
 ) -> None:
     _extracted(network, images)
     tight = FeatureConfig(engine="keras", cache_gib=1e-9)
@@ -232,13 +239,13 @@ KILLED = """
 import os, signal, sys
 from pipelines.features import extraction, store
 extraction._SHARD_IMAGES = 4
-write, written = store.Space.write, []
+write, written = store.FeatureFolder.write, []
 def write_and_die(self, images, features):
     write(self, images, features)
     written.append(len(images))
     if len(written) == int(sys.argv[2]):
         os.kill(os.getpid(), signal.SIGKILL)
-store.Space.write = write_and_die
+store.FeatureFolder.write = write_and_die
 from tests.pipelines.features.test_extraction import extract_in_a_process
 extract_in_a_process(sys.argv[1])
 """

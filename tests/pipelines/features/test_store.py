@@ -9,7 +9,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from pipelines.features.feature_array import Features
+from pipelines.features.feature_array import FeatureArray
 from pipelines.features.store import FeatureStore
 
 KEY = {"network": "abc", "view": 0}
@@ -26,14 +26,14 @@ def _rows(count: int, seed: int = 0) -> np.ndarray:
 def test_what_was_written_is_found_again(tmp_path: Path) -> None:
     store = FeatureStore(tmp_path, 1e9)
     images, rows = _digests(*"abcdef"), _rows(6)
-    space = store.space(KEY, 5)
-    space.write(images[:4], rows[:4])
-    space.write(images[4:], rows[4:])
-    again = store.space(KEY, 5)
+    folder = store.open(KEY, 5)
+    folder.write(images[:4], rows[:4])
+    folder.write(images[4:], rows[4:])
+    again = store.open(KEY, 5)
     assert all(image in again for image in images)
     assert _digests("g")[0] not in again
     order = np.array([5, 0, 3, 3])
-    found = Features([again], [images[i] for i in order])
+    found = FeatureArray([again], [images[i] for i in order])
     for pooling, expected in (
         ("avg", rows[order, 0]),
         ("max", rows[order, 1]),
@@ -48,42 +48,42 @@ def test_reading_from_disk_is_reading_from_memory(
 ) -> None:
     store = FeatureStore(tmp_path, 1e9)
     images = _digests(*"abcdef")
-    spaces = []
+    folders = []
     for view in range(3):
-        space = store.space({"view": view}, 5)
+        folder = store.open({"view": view}, 5)
         for start in (0, 2, 4):
-            space.write(images[start : start + 2], _rows(2, seed=10 * view + start))
-        spaces.append(space)
-    held = Features(spaces, images)
+            folder.write(images[start : start + 2], _rows(2, seed=10 * view + start))
+        folders.append(folder)
+    held = FeatureArray(folders, images)
     monkeypatch.setattr("pipelines.features.feature_array._IN_MEMORY_BYTES", 0)
-    mapped = Features(spaces, images)
+    mapped = FeatureArray(folders, images)
     chosen, views = np.array([4, 1, 1, 5]), np.array([0, 2, 1, 2])
     np.testing.assert_array_equal(
         mapped.read("concatenated", chosen, views), held.read("concatenated", chosen, views)
     )
-    np.testing.assert_array_equal(held.read("avg", chosen, 2)[0], spaces[2].shards[2][0, 0])
+    np.testing.assert_array_equal(held.read("avg", chosen, 2)[0], folders[2].shards[2][0, 0])
 
 
 def test_another_key_is_another_space(tmp_path: Path) -> None:
     store = FeatureStore(tmp_path, 1e9)
-    store.space(KEY, 5).write(_digests("a"), _rows(1))
-    assert _digests("a")[0] not in store.space({**KEY, "view": 1}, 5)
-    assert _digests("a")[0] in store.space(dict(reversed(KEY.items())), 5)
+    store.open(KEY, 5).write(_digests("a"), _rows(1))
+    assert _digests("a")[0] not in store.open({**KEY, "view": 1}, 5)
+    assert _digests("a")[0] in store.open(dict(reversed(KEY.items())), 5)
 
 
 @pytest.mark.parametrize("damage", ["cut", "garbage", "empty", "other shape"])
 def test_damaged_shard_is_forgotten(tmp_path: Path, damage: str) -> None:
     store = FeatureStore(tmp_path, 1e9)
-    space = store.space(KEY, 5)
-    space.write(_digests("a", "b"), _rows(2))
-    space.write(_digests("c"), _rows(1))
-    shard = max(space.folder.glob("*.npy"), key=lambda file: file.stat().st_size)
+    folder = store.open(KEY, 5)
+    folder.write(_digests("a", "b"), _rows(2))
+    folder.write(_digests("c"), _rows(1))
+    shard = max(folder.path.glob("*.npy"), key=lambda file: file.stat().st_size)
     content = shard.read_bytes()
     if damage == "other shape":
         np.save(shard, np.zeros(3))
     else:
         shard.write_bytes({"cut": content[:-7], "garbage": b"x" * 99, "empty": b""}[damage])
-    again = store.space(KEY, 5)
+    again = store.open(KEY, 5)
     assert _digests("a")[0] not in again
     assert _digests("c")[0] in again
     assert not shard.exists()
@@ -91,10 +91,10 @@ def test_damaged_shard_is_forgotten(tmp_path: Path, damage: str) -> None:
 
 def test_half_a_shard_of_a_killed_job_is_no_shard(tmp_path: Path) -> None:
     store = FeatureStore(tmp_path, 1e9)
-    folder = store.space(KEY, 5).folder
+    folder = store.open(KEY, 5).path
     half = folder / ".name.0123abcd.npy"
     half.write_bytes(b"half of one")
-    assert not store.space(KEY, 5).shards
+    assert not store.open(KEY, 5).shards
     store.evict([])
     assert half.exists(), "another job may be writing it at this moment"
     os.utime(half, (1, 1))
@@ -104,18 +104,18 @@ def test_half_a_shard_of_a_killed_job_is_no_shard(tmp_path: Path) -> None:
 
 def test_the_longest_unused_go_first_and_a_jobs_own_stay(tmp_path: Path) -> None:
     store = FeatureStore(tmp_path, 1e9)
-    spaces = [store.space({"view": view}, 5) for view in range(4)]
-    for view, space in enumerate(spaces):
-        space.write(_digests("a"), _rows(1))
-        (file,) = space.folder.glob("*.npy")
+    folders = [store.open({"view": view}, 5) for view in range(4)]
+    for view, folder in enumerate(folders):
+        folder.write(_digests("a"), _rows(1))
+        (file,) = folder.path.glob("*.npy")
         os.utime(file, (100 - view, 100 - view))  # the last is the oldest
     size = file.stat().st_size
-    store.space({"view": 2}, 5)  # a use of it
+    store.open({"view": 2}, 5)  # a use of it
     store.limit_bytes = 2 * size
-    assert store.evict([spaces[3]]) == 2 * size
-    there = [bool(list(space.folder.glob("*.npy"))) for space in spaces]
+    assert store.evict([folders[3]]) == 2 * size
+    there = [bool(list(folder.path.glob("*.npy"))) for folder in folders]
     assert there == [False, False, True, True]
-    assert [space.folder.exists() for space in spaces] == there
+    assert [folder.path.exists() for folder in folders] == there
     store.limit_bytes = 0
-    store.evict([spaces[3]])
-    assert [space.folder.exists() for space in spaces] == [False, False, False, True]
+    store.evict([folders[3]])
+    assert [folder.path.exists() for folder in folders] == [False, False, False, True]

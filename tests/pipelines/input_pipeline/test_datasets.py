@@ -282,7 +282,7 @@ def test_views_depend_on_nothing_but_image_and_key(examples: Examples) -> None:
             alone = _views(examples, views=[view], **options)
             np.testing.assert_array_equal(alone, together[place::3])
     some = np.array([11, 4])
-    numbered = _views(examples.take(some), views=[0, 2, 3], numbers=some)
+    numbered = _views(examples.take(some), views=[0, 2, 3], image_keys=some)
     np.testing.assert_array_equal(
         numbered, together.reshape(COUNT, 3, 16, 16, 3)[some].reshape(numbered.shape)
     )

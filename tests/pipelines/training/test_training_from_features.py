@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from pipelines.features.datasets import views_at
+from pipelines.features.datasets import view_indices
 from pipelines.input_pipeline.order import build_order
 from pipelines.recipe.recipe import Recipe
 from pipelines.serving.run import Run
@@ -109,7 +109,7 @@ def test_image_takes_its_views_in_turn_and_in_an_order_of_its_own() -> None:
     turns = np.full((2 * num_views, count), -1)
     for epoch in range(2 * num_views):
         keys = order.batch_keys(tf.constant(epoch, tf.int64))
-        turns[epoch, keys.image_indices.numpy()] = views_at(keys, num_views, 4).numpy()
+        turns[epoch, keys.image_indices.numpy()] = view_indices(keys, num_views, 4).numpy()
     for image in range(count):
         assert sorted(turns[:num_views, image]) == list(range(num_views))
         assert sorted(turns[num_views:, image]) == list(range(num_views))

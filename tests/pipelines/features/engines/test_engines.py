@@ -9,10 +9,11 @@ from typing import Any
 import numpy as np
 import pytest
 
-from pipelines.features.engines import ENGINES, EngineRow, Network, build_feature_network, padded
 from pipelines.features.engines import choice as choosing
+from pipelines.features.engines.catalog import ENGINES
 from pipelines.features.engines.choice import choose_engine, open_engine
-from pipelines.features.engines.engine import cache_sized_batch
+from pipelines.features.engines.engine import EngineRow, cache_sized_batch, pad_batch
+from pipelines.features.engines.network import FeatureNetwork, build_feature_network
 from zoo.errors import EngineError, RecipeError
 from zoo.heads.head import HeadConfig
 from zoo.models.classifier import build_classifier
@@ -24,7 +25,7 @@ from zoo.table import Table
 FAMILIES = ["mobilenet_v2", "efficientnet_b0", "densenet121", "nasnet_mobile"]
 
 
-def _network(backbone: str, size: int) -> Network:
+def _network(backbone: str, size: int) -> FeatureNetwork:
     return build_feature_network(
         build_classifier(backbone, 3, size=size, head=HeadConfig(), frozen=True)
     )
@@ -35,7 +36,7 @@ def _images(count: int, size: int, seed: int = 0) -> np.ndarray:
 
 
 @pytest.fixture(scope="module")
-def network() -> Network:
+def network() -> FeatureNetwork:
     return _network("micro_resnet_s", 32)
 
 
@@ -44,14 +45,14 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return tmp_path_factory.mktemp("networks")
 
 
-def _pooled(network: Network, images: np.ndarray) -> np.ndarray:
+def _pooled(network: FeatureNetwork, images: np.ndarray) -> np.ndarray:
     """Mean and maximum of the backbone's own feature map, in NumPy."""
     trunk = network.model.get_layer("trunk")
     maps = trunk.predict(images.astype(np.float32), verbose=0).astype(np.float64)
     return np.stack([maps.mean(axis=(1, 2)), maps.max(axis=(1, 2))], axis=1)
 
 
-def _check(name: str, network: Network, folder: Path) -> None:
+def _check(name: str, network: FeatureNetwork, folder: Path) -> None:
     engine = open_engine(ENGINES[name], network, _images(8, network.size), folder)
     images = _images(engine.batch_size, network.size, seed=1)
     expected = _pooled(network, images)
@@ -66,7 +67,9 @@ def _check(name: str, network: Network, folder: Path) -> None:
 
 
 @pytest.mark.parametrize("name", ENGINES)
-def test_engine_computes_what_the_backbone_does(name: str, network: Network, folder: Path) -> None:
+def test_engine_computes_what_the_backbone_does(
+    name: str, network: FeatureNetwork, folder: Path
+) -> None:
     _check(name, network, folder)
 
 
@@ -79,7 +82,7 @@ def test_engine_runs_each_family(name: str, backbone: str, folder: Path) -> None
 
 @pytest.mark.parametrize("name", ENGINES)
 def test_features_do_not_depend_on_company_or_thread(
-    name: str, network: Network, folder: Path
+    name: str, network: FeatureNetwork, folder: Path
 ) -> None:
     engine = open_engine(ENGINES[name], network, _images(8, 32), folder)
     images = _images(4 * engine.batch_size, 32, seed=2)
@@ -90,11 +93,11 @@ def test_features_do_not_depend_on_company_or_thread(
     shuffled = np.random.default_rng(3).permutation(len(images))
     mixed = np.concatenate([engine(batch) for batch in np.split(images[shuffled], 4)])
     np.testing.assert_array_equal(mixed, alone[shuffled])
-    few = engine(padded(images[:1], engine.batch_size))[:1]
+    few = engine(pad_batch(images[:1], engine.batch_size))[:1]
     np.testing.assert_array_equal(few, alone[:1])
 
 
-def test_digest_is_of_weights_size_and_normalization(network: Network) -> None:
+def test_digest_is_of_weights_size_and_normalization(network: FeatureNetwork) -> None:
     classifier = build_classifier(
         "micro_resnet_s", 5, size=32, head=HeadConfig(hidden=(4,)), frozen=True
     )
@@ -115,7 +118,7 @@ def test_digest_is_of_weights_size_and_normalization(network: Network) -> None:
 class _Off:
     """An engine that is wrong by a share of the largest feature."""
 
-    def __init__(self, network: Network, error: float) -> None:
+    def __init__(self, network: FeatureNetwork, error: float) -> None:
         self.network, self.error = network, error
         self.batch_size, self.num_callers = 8, 1
 
@@ -128,7 +131,7 @@ def _table(*rows: EngineRow) -> Table[EngineRow]:
     return Table("engine", [ENGINES["keras"], *rows])
 
 
-def test_engine_that_answers_otherwise_is_refused(network: Network, folder: Path) -> None:
+def test_engine_that_answers_otherwise_is_refused(network: FeatureNetwork, folder: Path) -> None:
     for error, refused in ((0.5e-4, False), (3e-4, True), (float("nan"), True)):
         row = EngineRow("off", "wrong", lambda n, _, e=error: _Off(n, e))
         if refused:
@@ -138,8 +141,8 @@ def test_engine_that_answers_otherwise_is_refused(network: Network, folder: Path
             open_engine(row, network, _images(8, 32), folder)
 
 
-def test_engine_that_fails_says_how_to_go_on(network: Network, folder: Path) -> None:
-    def fail(network: Network, folder: Path) -> Any:
+def test_engine_that_fails_says_how_to_go_on(network: FeatureNetwork, folder: Path) -> None:
+    def fail(network: FeatureNetwork, folder: Path) -> Any:
         raise RuntimeError("no such kernel")
 
     with pytest.raises(EngineError, match=r"cannot run the backbone; received RuntimeError: no"):
@@ -150,7 +153,7 @@ def test_engine_that_fails_says_how_to_go_on(network: Network, folder: Path) -> 
 
 
 def test_auto_leaves_out_what_is_refused_and_keeps_its_choice(
-    network: Network, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: Any
+    network: FeatureNetwork, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: Any
 ) -> None:
     monkeypatch.setattr(choosing, "WORTHWHILE_S", 0.0)
     engines = _table(EngineRow("off", "wrong", lambda n, _: _Off(n, 1.0)))
@@ -169,7 +172,7 @@ def test_auto_leaves_out_what_is_refused_and_keeps_its_choice(
 
 
 def test_auto_takes_the_fastest(
-    network: Network, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    network: FeatureNetwork, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(choosing, "WORTHWHILE_S", 0.0)
     answers = {}
@@ -187,7 +190,7 @@ def test_auto_takes_the_fastest(
 
 
 def test_little_to_do_is_done_by_keras_and_more_is_tried(
-    network: Network, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    network: FeatureNetwork, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     engines = _table(EngineRow("off", "wrong", lambda n, _: _Off(n, 0.0)))
     name, engine = choose_engine(engines, network, lambda: _images(8, 32), 10, tmp_path)
@@ -200,12 +203,12 @@ def test_little_to_do_is_done_by_keras_and_more_is_tried(
 
 
 def test_engine_is_tried_only_while_the_fastest_so_far_needs_long(
-    network: Network, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    network: FeatureNetwork, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     opened = []
 
     def opens(name: str, rate: float) -> EngineRow:
-        def open_it(network: Network, _: Path) -> Any:
+        def open_it(network: FeatureNetwork, _: Path) -> Any:
             opened.append(name)
             engine = _Off(network, 0.0)
             engine.rate = rate  # type: ignore[attr-defined]
