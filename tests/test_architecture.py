@@ -15,7 +15,9 @@ import grimp
 import pytest
 
 ROOT = Path(__file__).parents[1]
-PACKAGES = ("pipelines", "tuning", "zoo")
+PACKAGES = ("transfer_zoo", "pipelines", "tuning", "zoo")
+# The public face is one module; the other packages are made of rooms.
+HOUSE = PACKAGES[1:]
 # The files and folders that may stand at the top level of the repository.
 TOP_LEVEL = {
     ".ci",
@@ -115,12 +117,12 @@ def test_imports_point_down(graph: grimp.ImportGraph) -> None:
 
 
 def test_contract_has_every_room_once(graph: grimp.ImportGraph) -> None:
-    rooms = [room for package in PACKAGES for room in graph.find_children(package)]
-    assert sorted(contract()) == sorted(rooms)
+    rooms = [room for package in HOUSE for room in graph.find_children(package)]
+    assert sorted(contract()) == sorted(["transfer_zoo", *rooms])
 
 
 def test_packages_themselves_import_nothing(graph: grimp.ImportGraph) -> None:
-    for package in PACKAGES:
+    for package in HOUSE:
         assert not graph.find_modules_directly_imported_by(package), package
         assert not graph.find_modules_that_directly_import(package), package
 

@@ -6,7 +6,6 @@ TensorFlow is imported inside the commands that need it, so that `--help` and
 
 from __future__ import annotations
 
-import json
 import sys
 from collections.abc import Mapping
 from pathlib import Path
@@ -66,17 +65,18 @@ def list_table(
     as_json: Json = False,
 ) -> None:
     """Show what there is to choose from."""
-    from pipelines.cli.tables import show_table, show_tables
+    from pipelines.cli.printing import print_table, print_tables
 
     if table:
-        show_table(table, as_json=as_json)
+        print_table(table, as_json=as_json)
     else:
-        show_tables(as_json=as_json)
+        print_tables(as_json=as_json)
 
 
 @app.command()
 def audit(data: Data, recipe: RecipeFile = None, set_: Set = None, as_json: Json = False) -> None:
     """Say what is wrong with a data set; changes nothing. Exits with 1 if anything is."""
+    from pipelines.cli.printing import print_json
     from pipelines.inspection.audit import audit as audit_data
     from pipelines.runtime.devices import quiet_start
 
@@ -85,7 +85,7 @@ def audit(data: Data, recipe: RecipeFile = None, set_: Set = None, as_json: Json
         import tensorflow  # noqa: F401
     found = audit_data(data, settings.data, settings.asked_tasks)
     if as_json:
-        _print_json(found.to_json())
+        print_json(found.to_json())
     else:
         print("\n".join(found.lines()))
     if not found.clean:
@@ -124,6 +124,7 @@ def train(
     ] = False,
 ) -> None:
     """Train a classifier on a data set."""
+    from pipelines.cli.printing import print_run
     from pipelines.training.find_learning_rate import find_learning_rate
     from pipelines.training.train import train as train_run
 
@@ -134,7 +135,7 @@ def train(
         )
         return
     run = train_run(data, settings, out=out, resume=resume)
-    _print_run(run)
+    print_run(run)
 
 
 @app.command()
@@ -177,7 +178,7 @@ def tune(
     and KERASTUNER_ORACLE_PORT (where the chief listens). Whoever reaches that port can
     take trials and tell results: there is no password, so keep it inside a network you trust.
     """
-    from pipelines.cli.printing import show_search
+    from pipelines.cli.printing import print_json, print_run, print_search
     from pipelines.search.roles import role
     from pipelines.search.tune import tune as tune_run
     from pipelines.search.work import work
@@ -199,10 +200,10 @@ def tune(
         return
     run = tune_run(data, start, out=out, workers=workers, resume=resume, **settings)
     if as_json:
-        _print_json({**run.search, "metrics": run.metrics, "run": str(run.path)})
+        print_json({**run.search, "metrics": run.metrics, "run": str(run.path)})
         return
-    show_search(run.search)
-    _print_run(run)
+    print_search(run.search)
+    print_run(run)
 
 
 @app.command()
@@ -249,14 +250,14 @@ def evaluate(
     ] = None,
 ) -> None:
     """Measure a model on labeled images."""
-    from pipelines.cli.printing import show_evaluation
+    from pipelines.cli.printing import print_evaluation, print_json
     from pipelines.evaluation.evaluate import evaluate as evaluate_model
 
     measured = evaluate_model(model, data, split=split, picture=picture or "")
     if as_json:
-        _print_json(measured)
+        print_json(measured)
     else:
-        show_evaluation(measured)
+        print_evaluation(measured)
 
 
 @app.command()
@@ -266,12 +267,13 @@ def predict(
     top: Annotated[int, typer.Option("--top", min=1, help="How many classes to name.")] = 5,
     as_json: Json = False,
 ) -> None:
-    """Say what is in images."""
+    """Classify images."""
+    from pipelines.cli.printing import print_json
     from pipelines.serving.predict import predict as predict_images
 
     predictions = predict_images(model, images, top=top)
     if as_json:
-        _print_json({"predictions": [prediction.to_json() for prediction in predictions]})
+        print_json({"predictions": [prediction.to_json() for prediction in predictions]})
     for prediction in predictions:
         if prediction.error:
             print(f"skipped {prediction.image}: {prediction.error}", file=sys.stderr)
@@ -332,16 +334,3 @@ def _recipe(
     if backbone:
         layers.append(other_backbone(backbone))
     return Recipe.from_settings(*layers, parse_overrides(assignments or []))
-
-
-def _print_run(run: Any) -> None:
-    from pipelines.cli.printing import in_short
-
-    for split in ("val", "test"):
-        if figures := run.metrics.get(split):
-            print("\n".join(f"{split}: {line}" for line in in_short(figures)))
-    print(f"run: {run.path}")
-
-
-def _print_json(value: Any) -> None:
-    print(json.dumps(value, indent=2, ensure_ascii=False, allow_nan=False))

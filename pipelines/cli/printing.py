@@ -1,136 +1,226 @@
-"""Reports: what was measured, in words and small tables."""
+"""Printing: metrics, searches and tables on standard output."""
 
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
-from pipelines.cli.tables import print_grid
-from tuning.hyperparameters.trial import rank_key
+from pipelines.cli.tables import TABLES, find_table
+
+PIPE_WIDTH = 400
+"""Characters a line where standard output is no terminal: a row of a table is one line."""
+
+MAX_MATRIX_CLASSES = 12
+"""Classes up to which the confusion matrix is printed."""
 
 
-def in_short(figures: Mapping[str, Any]) -> list[str]:
-    """Returns a split's figures, a line for each task.
+def print_json(value: Any) -> None:
+    """Prints one JSON value, indented."""
+    print(json.dumps(value, indent=2, ensure_ascii=False, allow_nan=False))
+
+
+def print_tables(*, as_json: bool) -> None:
+    """Prints the names of the tables; imports none of them."""
+    if as_json:
+        print(json.dumps({"tables": list(TABLES)}))
+        return
+    for name in TABLES:
+        print(f"zoo list {name}")
+
+
+def print_table(name: str, *, as_json: bool) -> None:
+    """Prints one table, a line a row.
+
+    Raises:
+        UnknownNameError: There is no such table.
+    """
+    entry = find_table(name)
+    rows = entry.rows()
+    if as_json:
+        print(json.dumps({name: rows}, indent=2, ensure_ascii=False))
+        return
+    columns = [c for c in ("name", *entry.columns, "summary") if c not in entry.json_only]
+    print_grid(columns, [[_format_cell(row[c]) for c in columns] for row in rows])
+
+
+def _format_cell(value: object) -> str:
+    if isinstance(value, float):
+        return f"{value:.3g}"
+    if isinstance(value, int):
+        return f"{value:,}"
+    return "" if value is None else str(value)
+
+
+def print_grid(header: Sequence[str], rows: Sequence[Sequence[str]], indent: int = 0) -> None:
+    """Prints rows of text in columns; columns of numbers are flush right.
 
     Args:
-        figures: As `pipelines.evaluation.metrics.measure_tasks` returned them.
+        header: Titles of the columns.
+        rows: One text for each column.
+        indent: Blanks before each line.
     """
-    count = f"{figures['num_images']} images"
-    if "tasks" not in figures:
-        return [f"{_summary(figures)}, {count}"]
-    return [f"{name} {_summary(one)}, {count}" for name, one in figures["tasks"].items()]
+    from rich.console import Console
+    from rich.padding import Padding
+    from rich.table import Table as Grid
+
+    grid = Grid(box=None, pad_edge=False, header_style="bold", padding=(0, 2, 0, 0))
+    for position, title in enumerate(header):
+        numeric = all(_is_number(row[position]) for row in rows)
+        grid.add_column(title, justify="right" if numeric else "left", overflow="fold")
+    for row in rows:
+        grid.add_row(*row)
+    # Names are printed as they are: rich must not turn `:cat:` into an emoji.
+    console = Console(markup=False, emoji=False, highlight=False, soft_wrap=False)
+    if not console.is_terminal:
+        console.width = PIPE_WIDTH
+    # Rich pads every line to the console's width.
+    with console.capture() as captured:
+        console.print(Padding(grid, (0, 0, 0, indent), expand=False))
+    print("\n".join(line.rstrip() for line in captured.get().rstrip("\n").split("\n")))
 
 
-def _summary(figures: Mapping[str, Any]) -> str:
-    if "mae" in figures:
-        numbers = f"MAE {figures['mae']:.4g}, RMSE {figures['rmse']:.4g}"
-        return f"{numbers}, R2 {_share(figures['r2'])}"
-    if "exact_match" in figures:
+def _is_number(text: str) -> bool:
+    return not text or text.replace(",", "").replace(".", "").replace("e-", "").isdecimal()
+
+
+def print_run(run: Any) -> None:
+    """Prints the validation and test metrics of a run, and its folder."""
+    for split in ("val", "test"):
+        if metrics := run.metrics.get(split):
+            print("\n".join(f"{split}: {line}" for line in summarize_split(metrics)))
+    print(f"run: {run.path}")
+
+
+def summarize_split(metrics: Mapping[str, Any]) -> list[str]:
+    """Returns the metrics of a split, a line for each task.
+
+    Args:
+        metrics: As `pipelines.evaluation.metrics.measure_tasks` returned them.
+    """
+    count = f"{metrics['num_images']} images"
+    if "tasks" not in metrics:
+        return [f"{_summarize_task(metrics)}, {count}"]
+    return [f"{name} {_summarize_task(task)}, {count}" for name, task in metrics["tasks"].items()]
+
+
+def _summarize_task(metrics: Mapping[str, Any]) -> str:
+    if "mae" in metrics:
+        errors = f"MAE {metrics['mae']:.4g}, RMSE {metrics['rmse']:.4g}"
+        return f"{errors}, R2 {_format_ratio(metrics['r2'])}"
+    if "exact_match" in metrics:
         return (
-            f"exact match {_with_interval(figures, 'exact_match')}, "
-            f"mean average precision {_share(figures['mean_average_precision'])}, "
-            f"macro-F1 {_share(figures['macro_f1'])}"
+            f"exact match {_with_interval(metrics, 'exact_match')}, "
+            f"mean average precision {_format_ratio(metrics['mean_average_precision'])}, "
+            f"macro-F1 {_format_ratio(metrics['macro_f1'])}"
         )
     return (
-        f"accuracy {_with_interval(figures, 'accuracy')}, "
-        f"macro-F1 {figures['macro_f1']:.4f}, loss {figures['loss']:.4f}"
+        f"accuracy {_with_interval(metrics, 'accuracy')}, "
+        f"macro-F1 {metrics['macro_f1']:.4f}, loss {metrics['loss']:.4f}"
     )
 
 
-def _share(value: float | None) -> str:
+def _format_ratio(value: float | None) -> str:
     return "undefined" if value is None else f"{value:.4f}"
 
 
-def _with_interval(figures: Mapping[str, Any], name: str) -> str:
-    low, high = figures[f"{name}_interval"]
-    return f"{figures[name]:.4f} (95 % interval {low:.4f} to {high:.4f})"
+def _with_interval(metrics: Mapping[str, Any], name: str) -> str:
+    low, high = metrics[f"{name}_interval"]
+    return f"{metrics[name]:.4f} (95 % interval {low:.4f} to {high:.4f})"
 
 
-def show_search(search: Mapping[str, Any], count: int = 10) -> None:
-    """Prints the best trials of a search.
+def print_search(search: Mapping[str, Any], count: int = 10) -> None:
+    """Prints the best trials of a search, best first.
 
     Args:
-        search: As search.json holds it.
-        count: How many at most.
+        search: The content of search.json.
+        count: Number of trials, at most.
     """
+    from tuning.hyperparameters.trial import rank_key
+
     maximize = search["objective"]["direction"] == "max"
     finished = [trial for trial in search["trials"] if trial["score"] is not None]
     finished.sort(key=lambda trial: rank_key(trial["score"], trial["loss"], maximize=maximize))
     folds = any(trial["score_std"] is not None for trial in finished)
     rows = []
     for trial in finished[:count]:
-        settings = (f"{path}={_value(v)}" for path, v in trial["hyperparameters"].items())
+        settings = (f"{path}={_format_value(v)}" for path, v in trial["hyperparameters"].items())
         spread = [f"{trial['score_std']:.4f}"] if folds else []
         rows.append([trial["id"], f"{trial['score']:.4f}", *spread, " ".join(settings)])
     header = ["trial", search["objective"]["name"], *(["std"] if folds else []), "settings"]
     print_grid(header, rows)
 
 
-def _value(value: Any) -> str:
+def _format_value(value: Any) -> str:
     return f"{value:.3g}" if isinstance(value, float) else json.dumps(value).strip('"')
 
 
-def show_evaluation(measured: Mapping[str, Mapping[str, Any]]) -> None:
-    """Prints each split's figures, its classes, and the confusion matrix of few classes.
+def print_evaluation(measured: Mapping[str, Mapping[str, Any]]) -> None:
+    """Prints the metrics of each split, of its classes, and a small confusion matrix.
 
     Args:
-        measured: As `pipelines.evaluation.evaluate.evaluate` returned them.
+        measured: Metrics by split, as `pipelines.evaluation.evaluate.evaluate` returned them.
     """
-    for split, figures in measured.items():
-        print(f"{split}: {figures['num_images']} images")
-        if "tasks" not in figures:
-            _show_classes(figures)
-        for name, one in figures.get("tasks", {}).items():
+    for split, metrics in measured.items():
+        print(f"{split}: {metrics['num_images']} images")
+        if "tasks" not in metrics:
+            _print_single_label(metrics)
+        for name, task in metrics.get("tasks", {}).items():
             print(f"  task {name}")
-            show = next(show for key, show in _SHOWS.items() if key in one)
-            show(one)
+            print_task = next(function for key, function in _PRINTERS.items() if key in task)
+            print_task(task)
 
 
-def _show_classes(figures: Mapping[str, Any]) -> None:
-    print(f"  accuracy  {_spaced(figures, 'accuracy')}")
-    if "top5" in figures:
-        print(f"  top-5     {_spaced(figures, 'top5')}")
-    print(f"  macro-F1  {figures['macro_f1']:.4f}")
-    print(f"  loss      {figures['loss']:.4f}")
-    print(f"  calibration error  {figures['ece']:.4f}")
-    classes = figures["per_class"]
-    _show_each("class", classes, ("precision", "recall", "f1"))
-    if len(classes) <= 12:
+def _print_single_label(metrics: Mapping[str, Any]) -> None:
+    print(f"  accuracy  {_in_column(metrics, 'accuracy')}")
+    if "top5" in metrics:
+        print(f"  top-5     {_in_column(metrics, 'top5')}")
+    print(f"  macro-F1  {metrics['macro_f1']:.4f}")
+    print(f"  loss      {metrics['loss']:.4f}")
+    print(f"  calibration error  {metrics['ece']:.4f}")
+    classes = metrics["per_class"]
+    _print_per_class("class", classes, ("precision", "recall", "f1"))
+    if len(classes) <= MAX_MATRIX_CLASSES:
         print("  confusion matrix, true classes as rows")
-        matrix = figures["confusion_matrix"]
+        matrix = metrics["confusion_matrix"]
         numbered = [[name, *map(str, row)] for name, row in zip(classes, matrix, strict=True)]
         print_grid(["", *(name[:10] for name in classes)], numbered, indent=2)
 
 
-def _show_labels(figures: Mapping[str, Any]) -> None:
-    print(f"  exact match  {_spaced(figures, 'exact_match')}")
-    print(f"  mean average precision  {_share(figures['mean_average_precision'])}")
-    print(f"  macro-F1  {_share(figures['macro_f1'])}")
-    print(f"  micro-F1  {figures['micro_f1']:.4f}")
-    print(f"  loss      {figures['loss']:.4f}")
+def _print_multi_label(metrics: Mapping[str, Any]) -> None:
+    print(f"  exact match  {_in_column(metrics, 'exact_match')}")
+    print(f"  mean average precision  {_format_ratio(metrics['mean_average_precision'])}")
+    print(f"  macro-F1  {_format_ratio(metrics['macro_f1'])}")
+    print(f"  micro-F1  {metrics['micro_f1']:.4f}")
+    print(f"  loss      {metrics['loss']:.4f}")
     columns = ("precision", "recall", "f1", "average_precision")
-    _show_each("label", figures["per_label"], columns)
+    _print_per_class("label", metrics["per_label"], columns)
 
 
-def _show_number(figures: Mapping[str, Any]) -> None:
-    print(f"  mean absolute error      {figures['mae']:.4g}")
-    print(f"  root mean squared error  {figures['rmse']:.4g}")
-    print(f"  R2  {_share(figures['r2'])}")
+def _print_regression(metrics: Mapping[str, Any]) -> None:
+    print(f"  mean absolute error      {metrics['mae']:.4g}")
+    print(f"  root mean squared error  {metrics['rmse']:.4g}")
+    print(f"  R2  {_format_ratio(metrics['r2'])}")
 
 
-def _show_each(title: str, each: Mapping[str, Mapping[str, Any]], columns: tuple[str, ...]) -> None:
+def _print_per_class(
+    title: str, per_class: Mapping[str, Mapping[str, Any]], columns: tuple[str, ...]
+) -> None:
     header = [title, *(column.replace("_", " ") for column in columns), "images"]
     body = [
-        [name, *(_share(one[column]) for column in columns), str(one["support"])]
-        for name, one in each.items()
+        [name, *(_format_ratio(metrics[column]) for column in columns), str(metrics["support"])]
+        for name, metrics in per_class.items()
     ]
     print_grid(header, body, indent=2)
 
 
-def _spaced(figures: Mapping[str, Any], name: str) -> str:
-    return _with_interval(figures, name).replace(" (", "  (", 1)
+def _in_column(metrics: Mapping[str, Any], name: str) -> str:
+    return _with_interval(metrics, name).replace(" (", "  (", 1)
 
 
-_SHOWS = {"accuracy": _show_classes, "exact_match": _show_labels, "mae": _show_number}
-"""How a task's figures are shown, by a figure that only its kind has."""
+_PRINTERS = {
+    "accuracy": _print_single_label,
+    "exact_match": _print_multi_label,
+    "mae": _print_regression,
+}
+"""Printers of a task's metrics, by a metric that only tasks of its kind have."""

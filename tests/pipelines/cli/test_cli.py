@@ -15,7 +15,7 @@ import tensorflow as tf
 from PIL import Image
 
 from pipelines.cli.main import run_command
-from pipelines.cli.tables import LISTINGS
+from pipelines.cli.tables import TABLES
 from pipelines.serving.run import Run
 from zoo.backbones.catalog import WEIGHTS
 
@@ -41,13 +41,13 @@ def test_help_names_every_command(capsys: pytest.CaptureFixture[str]) -> None:
         assert run_command([command, "--help"]) == 0
 
 
-@pytest.mark.parametrize("table", LISTINGS)
+@pytest.mark.parametrize("table", TABLES)
 def test_list_shows_every_row_for_people_and_as_json(
     table: str, capsys: pytest.CaptureFixture[str]
 ) -> None:
     assert run_command(["list", table, "--json"]) == 0
     rows = json.loads(capsys.readouterr().out)[table]
-    assert {row["name"] for row in rows} == set(LISTINGS[table]()[0])
+    assert {row["name"] for row in rows} == set(TABLES[table].load())
     assert run_command(["list", table]) == 0
     out = capsys.readouterr().out
     assert len(out.splitlines()) == len(rows) + 1
@@ -56,9 +56,9 @@ def test_list_shows_every_row_for_people_and_as_json(
 
 def test_list_alone_names_the_tables(capsys: pytest.CaptureFixture[str]) -> None:
     assert run_command(["list"]) == 0
-    assert capsys.readouterr().out.split("\n")[:-1] == [f"zoo list {name}" for name in LISTINGS]
+    assert capsys.readouterr().out.split("\n")[:-1] == [f"zoo list {name}" for name in TABLES]
     assert run_command(["list", "--json"]) == 0
-    assert json.loads(capsys.readouterr().out) == {"tables": list(LISTINGS)}
+    assert json.loads(capsys.readouterr().out) == {"tables": list(TABLES)}
 
 
 def test_list_weights_shows_licenses_and_proofs(capsys: pytest.CaptureFixture[str]) -> None:
@@ -70,7 +70,7 @@ def test_list_weights_shows_licenses_and_proofs(capsys: pytest.CaptureFixture[st
 
 
 def test_help_and_list_load_no_tensorflow() -> None:
-    for arguments in (["--help"], *(["list", table] for table in ("", *LISTINGS))):
+    for arguments in (["--help"], *(["list", table] for table in ("", *TABLES))):
         code = (
             "import sys; from pipelines.cli.main import run_command\n"
             f"status = run_command({[a for a in arguments if a]!r})\n"

@@ -14,7 +14,7 @@ import pytest
 from PIL import Image
 
 from pipelines.cli.main import run_command
-from pipelines.cli.printing import show_evaluation
+from pipelines.cli.printing import print_evaluation
 from pipelines.evaluation.classification import measure
 from pipelines.evaluation.evaluate import evaluate
 from pipelines.evaluation.pictures import draw_answers
@@ -349,7 +349,7 @@ def test_picture_shows_names_as_they_are(tmp_path: Path) -> None:
 def test_table_shows_names_as_they_are_and_ends_no_line_in_blanks(capsys: Say) -> None:
     labels: Any = np.array([0, 1, 2])
     figures = measure(labels, np.eye(3, dtype=np.float32) * 0.8 + 0.1, ODD_NAMES)
-    show_evaluation({"all": figures})
+    print_evaluation({"all": figures})
     out = capsys.readouterr().out
     for name in ODD_NAMES:
         assert f"  {name} " in out
