@@ -1,8 +1,9 @@
-"""What docstrings say of parameters, fields and defaults is what the code has."""
+"""Docstrings: documented parameters, fields, defaults and errors are those of the code."""
 
 from __future__ import annotations
 
 import ast
+import builtins
 import dataclasses
 import importlib
 import inspect
@@ -10,25 +11,28 @@ import pkgutil
 import re
 import typing
 from collections.abc import Iterator
+from itertools import takewhile
 from types import ModuleType
 from typing import Any, NamedTuple
 
 import pytest
 from pydantic import BaseModel
 
+from zoo import errors
+
 PACKAGES = ("zoo", "tuning", "pipelines")
 SCRIPTS = {"zoo.export.gate"}
-"""Run as a program, in a process of their own; importing them would start them."""
+"""Modules that start their work when they are imported."""
 
 SECTION = re.compile(r"^(\w+):\s*$", re.MULTILINE)
 ENTRY = re.compile(r"^\*{0,2}(\w+):\s*(.*)$")
 DEFAULT = re.compile(r"\b[Dd]efault(?:s to|s? is|:)? `?([-+.\w]*\w)`?")
-UNSAID = {"it", "that", "those", "the", "a", "where", "its", "this", "for"}
-"""Words after `default` that begin a sentence about it and are no value."""
+NO_VALUES = {"it", "that", "those", "the", "a", "where", "its", "this", "for"}
+"""Words that may follow `default` without being its value."""
 
 
 class Documented(NamedTuple):
-    """A public function, method or class, under the name a reader would look for."""
+    """A public function, method or class with its full name."""
 
     name: str
     value: Any
@@ -45,7 +49,7 @@ def modules() -> Iterator[ModuleType]:
 def public() -> Iterator[Documented]:
     for module in modules():
         for name, value in vars(module).items():
-            # What a module only imports belongs to the module it comes from.
+            # An imported name belongs to the module that defines it.
             if name.startswith("_") or getattr(value, "__module__", "") != module.__name__:
                 continue
             if inspect.isclass(value):
@@ -58,14 +62,16 @@ def public() -> Iterator[Documented]:
                 yield Documented(f"{module.__name__}.{name}", inspect.unwrap(value))
 
 
-def documented_in(docstring: str | None) -> dict[str, str]:
-    """Returns the entries of a Google docstring's `Args:`, by name."""
+def entries_of(docstring: str | None, section: str) -> dict[str, str]:
+    """Returns the entries of a section of a Google docstring, such as `Args`, by name."""
     text = inspect.cleandoc(docstring or "")
     parts = SECTION.split(text)
     sections = dict(zip(parts[1::2], parts[2::2], strict=True))
     entries: dict[str, str] = {}
     last = ""
-    for line in inspect.cleandoc("\n" + sections.get("Args", "")).splitlines():
+    # A line that is not indented, such as `Reference: …`, ends the section.
+    indented = takewhile(lambda line: line[:1] in ("", " "), sections.get(section, "").splitlines())
+    for line in inspect.cleandoc("\n" + "\n".join(indented)).splitlines():
         if entry := ENTRY.match(line):
             last = entry[1]
             entries[last] = entry[2]
@@ -75,18 +81,18 @@ def documented_in(docstring: str | None) -> dict[str, str]:
 
 
 def documented(value: Any) -> dict[str, str]:
-    """Returns the entries that hold for a function, or for a class and its bases."""
+    """Returns the documented parameters of a function, or of a class and its bases."""
     if not inspect.isclass(value):
-        return documented_in(value.__doc__)
+        return entries_of(value.__doc__, "Args")
     entries: dict[str, str] = {}
     for base in reversed(value.__mro__):
         if base.__module__.split(".")[0] in PACKAGES:
-            entries |= documented_in(base.__dict__.get("__doc__"))
+            entries |= entries_of(base.__dict__.get("__doc__"), "Args")
     return entries
 
 
 def parameters(value: Any) -> dict[str, Any]:
-    """Returns what a function takes, or a class is built from, with its defaults."""
+    """Returns the parameters of a function or a constructor, with their defaults."""
     missing = inspect.Parameter.empty
     if inspect.isclass(value) and issubclass(value, BaseModel):
         fields = value.model_fields.items()
@@ -98,7 +104,7 @@ def parameters(value: Any) -> dict[str, Any]:
             found[field.name] = missing if no_default else field.default
         return found
     if inspect.isclass(value):
-        # Python's own constructors, a protocol's among them, have nothing to document.
+        # Constructors of Python's own, such as a protocol's, have no parameters to document.
         if getattr(value.__init__, "__module__", "").split(".")[0] not in PACKAGES:
             return {}
         value = value.__init__
@@ -108,7 +114,7 @@ def parameters(value: Any) -> dict[str, Any]:
 
 
 def has_help(function: Any) -> bool:
-    """Whether every parameter carries its own help, as a command's do: `--help` prints it."""
+    """Returns whether every parameter has the help text that `--help` prints."""
     hints = typing.get_type_hints(function, include_extras=True)
     return all(
         any(getattr(extra, "help", None) for extra in getattr(hints[name], "__metadata__", ()))
@@ -117,9 +123,9 @@ def has_help(function: Any) -> bool:
 
 
 def stated_default(text: str) -> Any:
-    """Returns the value that a description calls the default, or None where it names none."""
+    """Returns the default value that a description states, or None."""
     found = DEFAULT.search(text)
-    if found is None or found[1].lower() in UNSAID:
+    if found is None or found[1].lower() in NO_VALUES:
         return None
     try:
         return ast.literal_eval(found[1])
@@ -157,11 +163,15 @@ def test_everything_public_has_a_docstring() -> None:
 
 @pytest.mark.parametrize("found", WITH_PARAMETERS, ids=ids)
 def test_documented_parameters_are_those_of_the_signature(found: Documented) -> None:
-    said, taken = set(documented(found.value)), set(parameters(found.value))
-    if not said and not inspect.isclass(found.value) and (len(taken) < 3 or has_help(found.value)):
-        # A function of one or two may leave them out, where the first sentence says it all.
+    listed, taken = set(documented(found.value)), set(parameters(found.value))
+    if (
+        not listed
+        and not inspect.isclass(found.value)
+        and (len(taken) < 3 or has_help(found.value))
+    ):
+        # The first sentence may suffice for one or two parameters.
         return
-    assert said == taken, f"only documented: {said - taken}; not documented: {taken - said}"
+    assert listed == taken, f"only documented: {listed - taken}; missing: {taken - listed}"
 
 
 @pytest.mark.parametrize("found", WITH_PARAMETERS, ids=ids)
@@ -173,7 +183,17 @@ def test_documented_defaults_are_those_of_the_signature(found: Documented) -> No
             assert stated == defaults[name], f"{name}: {text}"
 
 
-def test_parser_reads_what_the_style_guide_shows() -> None:
+def test_documented_errors_exist() -> None:
+    unknown = []
+    for name, value in EVERYTHING:
+        known = vars(builtins) | vars(errors) | vars(inspect.getmodule(value))
+        for error in entries_of(value.__doc__, "Raises"):
+            if error not in known:
+                unknown.append(f"{name}: {error}")
+    assert not unknown
+
+
+def test_parser_reads_an_example_of_every_form() -> None:
     def mix_up(images: Any, alpha: float = 0.2, *rest: Any, mode: str = "crop") -> None:
         """Blends each example with a partner.
 
@@ -186,9 +206,13 @@ def test_parser_reads_what_the_style_guide_shows() -> None:
 
         Raises:
             ValueError: `alpha` is not positive.
+
+        Reference: Zhang et al., 2018,
+        https://arxiv.org/abs/1710.09412
         """
 
-    entries = documented_in(mix_up.__doc__)
+    assert list(entries_of(mix_up.__doc__, "Raises")) == ["ValueError"]
+    entries = entries_of(mix_up.__doc__, "Args")
     assert list(entries) == list(parameters(mix_up)) == ["images", "alpha", "rest", "mode"]
     assert entries["images"].endswith("the shape stays: as it is.")
     assert [stated_default(text) for text in entries.values()] == [None, 0.2, "pad", None]
