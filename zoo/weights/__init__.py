@@ -1,1 +1,1 @@
-"""Weight files: table rows, location, download, verification and the project's own format."""
+"""Weight files: table rows, download, verification and the project's own format."""

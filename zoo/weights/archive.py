@@ -1,8 +1,9 @@
-"""The file a network trained by this project is shipped in, top and card included.
+"""Weight archives of this project: a backbone, its classification top and a model card.
 
-A NumPy archive of plain arrays (nothing is unpickled): the card as JSON, and every
-weight under `layer/weight`. Kernels are kept as float16, an eleven-bit mantissa,
-which halves the file; what batch normalization needs stays float32.
+An archive is a NumPy .npz file of plain arrays, read without unpickling: the card as
+JSON under `card`, and every weight under `layer/weight`. Kernels are stored as float16,
+with an eleven-bit significand, which halves the file; vectors, such as those of batch
+normalization, stay float32.
 """
 
 from __future__ import annotations
@@ -22,23 +23,23 @@ from zoo.preprocessing import Preprocessing
 
 
 class Card(Config):
-    """Where a network comes from and what it is worth.
+    """Model card: how a network was trained and how well it performs.
 
     Args:
-        backbone: The architecture.
-        class_names: What its top tells apart, in the order of the outputs; none where
-            it was trained without labels and has no top.
-        preprocessing: The transform in front of it.
-        data: What it was trained on.
-        recipe: The complete recipe, as TOML.
-        train_s: Seconds of training.
-        device: What it was trained on.
-        split: What it was measured on, after all choices were made.
-        num_images: How many images that were.
-        accuracy: Fraction answered right, of a network with a top.
-        accuracy_interval: Its 95 % interval (Wilson).
-        restoration_error: Of a network trained without labels: the root mean square
-            difference of a restored pixel, as a share of the range of one.
+        backbone: The architecture, a row of BACKBONES.
+        class_names: The class of each output, in order; empty if the network was trained
+            without labels and has no top.
+        preprocessing: The transform of its input images.
+        data: The training data.
+        recipe: The complete training recipe, as TOML.
+        train_s: Training time, in seconds.
+        device: The machine it was trained on.
+        split: The split that it was evaluated on, after all choices were made.
+        num_images: Images in that split.
+        accuracy: Accuracy of a network with a top, 0 to 1.
+        accuracy_interval: Its 95 % confidence interval (Wilson, 1927).
+        restoration_error: For a network trained without labels, the root mean square error
+            of a restored pixel, as a fraction of a pixel's range.
     """
 
     backbone: str
@@ -56,45 +57,48 @@ class Card(Config):
 
 
 def round_kernels(*parts: Any) -> None:
-    """Rounds the kernels of models and layers to what the file keeps, to be measured so."""
+    """Rounds the kernels of models and layers to float16, as an archive stores them.
+
+    An evaluation after this measures the archive, not the more precise network in memory.
+    """
     for part in parts:
-        part.set_weights([_halved(weight).astype(np.float32) for weight in part.get_weights()])
+        part.set_weights([_as_stored(weight).astype(np.float32) for weight in part.get_weights()])
 
 
-def _halved(value: Any) -> Any:
+def _as_stored(value: Any) -> Any:
     return value.astype(np.float16) if value.ndim > 1 else value
 
 
 def write_pretrained(network: Any, top: Any, card: Card, path: Path) -> None:
-    """Writes a trained backbone and its top, whole or not at all.
+    """Writes a trained backbone and its top to an archive, atomically.
 
     Args:
         network: The backbone's model.
         top: The layer `logits` of a classifier without hidden layers, or None.
-        card: Where it comes from.
-        path: The file, ending in .npz.
+        card: The model card.
+        path: The file to create or replace, ending in .npz.
     """
     arrays = _arrays_of(network) | ({} if top is None else _arrays_of(top, "logits"))
-    halved = {name: _halved(value) for name, value in arrays.items()}
+    stored = {name: _as_stored(value) for name, value in arrays.items()}
     text = np.frombuffer(card.model_dump_json().encode(), np.uint8)
     with replacing(path) as temporary:
-        np.savez_compressed(temporary, card=text, **halved)
+        np.savez_compressed(temporary, card=text, **stored)
 
 
 def read_card(path: Path) -> Card:
-    """Returns the card of a file that `write_pretrained` wrote.
+    """Reads the model card of an archive.
 
     Raises:
-        WeightsError: It is no such file.
+        WeightsError: `path` is not an archive that `write_pretrained` wrote.
     """
     return read_archive(path)[0]
 
 
 def load_backbone(model: Any, path: Path) -> None:
-    """Loads the backbone's weights of a file into a model of the same layers.
+    """Loads the backbone of an archive into a model of the same layers.
 
     Raises:
-        WeightsError: It is no such file, or of another architecture.
+        WeightsError: `path` is not an archive, or holds another architecture.
     """
     assign_weights(model, read_archive(path)[1], path)
 
@@ -114,16 +118,16 @@ def _named_weights(model: Any, prefix: str) -> list[tuple[str, Any]]:
 
 
 def assign_weights(model: Any, arrays: dict[str, Any], path: Path, prefix: str = "") -> None:
-    """Assigns the arrays of an archive to a model, or to one layer.
+    """Assigns the arrays of an archive to a model or to one layer.
 
     Args:
-        model: A Keras model, or with `prefix` a layer.
-        arrays: By `layer/weight`.
-        path: The archive, for the message.
-        prefix: What a layer's weights are filed under.
+        model: A Keras model, or a layer if `prefix` is given.
+        arrays: Arrays by `layer/weight`.
+        path: The archive, for the error.
+        prefix: The name under which the archive stores the layer's weights.
 
     Raises:
-        WeightsError: An array is missing or has another shape; nothing is assigned.
+        WeightsError: An array is missing or has another shape; no weight has changed.
     """
     named = _named_weights(model, prefix)
     for name, weight in named:
@@ -133,21 +137,21 @@ def assign_weights(model: Any, arrays: dict[str, Any], path: Path, prefix: str =
                 f"{path} does not fit {model.name}",
                 expected=f"{name} of shape {tuple(weight.shape)}",
                 received=str(found),
-                mend="choose the architecture it was trained as, and its input.size where "
-                "weights depend on it",
+                mend="choose the architecture that the file was trained with, and its "
+                "input.size if weights depend on it",
             )
     for name, weight in named:
         weight.assign(arrays[name].astype(np.float32))
 
 
 def read_archive(path: Path) -> tuple[Card, dict[str, Any]]:
-    """Reads an archive: its card, and its arrays by `layer/weight`.
+    """Reads an archive: its model card, and its arrays by `layer/weight`.
 
     Raises:
-        WeightsError: It is no such file.
+        WeightsError: `path` is not an archive that `write_pretrained` wrote.
     """
     try:
-        # Opened here, since NumPy leaves open what it then cannot read.
+        # NumPy leaves a file open that it cannot read, so it is opened here.
         with path.open("rb") as opened, np.load(opened, allow_pickle=False) as file:
             arrays = {name: file[name] for name in file.files}
         card = Card.model_validate(json.loads(arrays.pop("card").tobytes()))

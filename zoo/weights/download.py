@@ -1,6 +1,7 @@
-"""HTTP downloads that resume, and the lock that keeps two processes apart.
+"""Resumable HTTP downloads, and a file lock between processes.
 
-What arrives here is not trusted: `zoo.weights.fetch` proves it before anything reads it.
+Downloaded bytes are not trusted here: `zoo.weights.fetch` verifies their digest before
+anything parses them.
 """
 
 from __future__ import annotations
@@ -23,19 +24,19 @@ from zoo.errors import FetchError
 
 logger = logging.getLogger(__name__)
 
-# For a connection to open, and again for each read. A stalled one is cut and resumed.
+# Limit for opening a connection, and for each read: a stalled download is cut and resumed.
 TIMEOUT_S = 15.0
-# Pauses between attempts once the server has shown that it is there.
+# Pauses between attempts, once the server has answered.
 BACK_OFF_S = (0.5, 1.0, 2.0)
-CHUNK = 1 << 16
-# Answers that the same server often takes back a moment later.
-TEMPORARY = frozenset({408, 429, 500, 502, 503, 504})
+CHUNK_BYTES = 1 << 16
+# HTTP statuses that are worth another attempt.
+RETRY_STATUSES = frozenset({408, 429, 500, 502, 503, 504})
 
 _NETWORK_ERRORS = (OSError, http.client.HTTPException)
 
 
 class UnavailableError(Exception):
-    """A place does not have the file, or does not answer; another one may."""
+    """A server does not have the file or does not answer; another one may."""
 
 
 def download(
@@ -44,101 +45,102 @@ def download(
     *,
     title: str,
     license: str,
-    provable: bool,
+    verifiable: bool,
     progress: bool | None = None,
 ) -> bool:
-    """Fetches `url` into `part`, continuing what an earlier attempt left there.
+    """Downloads `url` into `part`, resuming an earlier attempt.
 
-    A body that breaks off is continued a few times. A place that does not answer
-    at all is given up at once: offline, waiting helps nobody. The caller holds
-    the lock of `part`.
+    Resumes a download that breaks off a few times, then gives up. Gives up at once if the
+    server never answers, since waiting does not help offline. The caller holds the lock
+    of `part`.
 
     Args:
-        url: http or https; proxies are taken from the environment.
-        part: Where the bytes gather. It stays when the download breaks off, with
-            the server's ETag in a file beside it.
-        title: What is fetched, for the line and the bar on standard error.
-        license: Its license, said in that line before the first byte is taken.
-        provable: Whether the caller knows a digest of the whole. Without one,
-            bytes are joined only where an ETag shows them to be of one version,
-            and a body whose end cannot be told is refused.
-        progress: Whether to draw a bar; by default where standard error is a terminal.
+        url: http or https; the environment names the proxies.
+        part: The file to append to. It stays when the download breaks off, with the
+            server's ETag in a file beside it.
+        title: The name of the file, for the log line and the progress bar.
+        license: The file's license, logged before the first byte is read.
+        verifiable: Whether the caller knows a digest of the file. Without one, a part is
+            only resumed if an ETag shows that the version is the same, and a body
+            without a detectable end is refused.
+        progress: Whether to draw a progress bar; None draws one if standard error is a
+            terminal.
 
     Returns:
-        Whether `part` was joined from several answers, so that a wrong digest may
-        come from a stale beginning.
+        Whether `part` holds bytes of several responses, so that a wrong digest may come
+        from a stale part.
 
     Raises:
         UnavailableError: The server cannot be reached or does not serve the file.
-        FetchError: The body broke off too often.
+        FetchError: The download broke off too often.
     """
-    done, total, joined, came = 0, None, False, False
-    tell: Callable[[int, int | None], None] | None = None
+    received, total, resumed, answered = 0, None, False, False
+    report: Callable[[int, int | None], None] | None = None
     with contextlib.ExitStack() as stack:
         for pause in (*BACK_OFF_S, None):
             try:
-                response, start = _open(url, part, provable)
+                response, start = _open(url, part, verifiable)
             except urllib.error.HTTPError as error:
                 error.close()
                 reason = f"HTTP {error.code} {error.reason}"
-                if error.code not in TEMPORARY:
+                if error.code not in RETRY_STATUSES:
                     raise UnavailableError(reason) from None
             except (*_NETWORK_ERRORS, ValueError) as error:
-                # ValueError: a URL that cannot be one.
-                reason = _reason(error)
-                if not came:
+                # ValueError: the URL is malformed.
+                reason = _describe(error)
+                if not answered:
                     raise UnavailableError(reason) from None
             else:
                 with response:
-                    done, total = start, _length(response, start, provable)
-                    joined, came = start > 0, True
-                    if tell is None:
-                        _announce(title, license, url, done, total)
-                        tell = stack.enter_context(_bar(title, progress))
+                    received, total = start, _total_bytes(response, start, verifiable)
+                    resumed, answered = start > 0, True
+                    if report is None:
+                        _log_start(title, license, url, received, total)
+                        report = stack.enter_context(_progress_bar(title, progress))
                     if not start:
-                        _begin(part, url, response.headers.get("ETag", ""))
+                        _start_part(part, url, response.headers.get("ETag", ""))
                     with part.open("ab") as file:
-                        # Outside the try: a full disk is no fault of the network.
+                        # Outside the try: a full disk must not count as a network error.
                         for chunk in (body := _Body(response)):
                             file.write(chunk)
-                            done += len(chunk)
-                            tell(done, total)
+                            received += len(chunk)
+                            report(received, total)
                 reason = body.reason
-                if not reason and (total is None or done >= total):
-                    return joined
+                if not reason and (total is None or received >= total):
+                    return resumed
             if pause is not None:
                 time.sleep(pause)
-    if not came:
+    if not answered:
         raise UnavailableError(f"{reason}, {len(BACK_OFF_S) + 1} times")
-    whole = f"{total:,}" if total is not None else "an unknown number of"
+    size = f"{total:,}" if total is not None else "an unknown number of"
     raise FetchError(
         f"the download of {url} broke off ({reason or 'the connection was closed'})",
-        expected=f"{whole} bytes",
-        received=f"{done:,}",
-        mend="the part is kept, so run the command again to continue it",
+        expected=f"{size} bytes",
+        received=f"{received:,}",
+        mend="run the command again to resume the download",
     )
 
 
-def drop(part: Path) -> None:
-    """Removes a part and the note about it, where there are any."""
+def remove_part(part: Path) -> None:
+    """Removes a partial download and the record of its version, if they exist."""
     part.unlink(missing_ok=True)
-    _note(part).unlink(missing_ok=True)
+    _version_file(part).unlink(missing_ok=True)
 
 
 @contextlib.contextmanager
 def locked(path: Path, *, waiting: str) -> Iterator[None]:
-    """Holds an exclusive lock, shared with no other process or thread.
+    """Holds an exclusive lock that no other process or thread can hold.
 
-    The operating system releases it when its holder dies, however that happens,
-    so a lock is never stale. The file itself stays: removing it would let two
-    processes lock two different files of the same name.
+    The operating system releases the lock when its holder ends, so a lock is never stale.
+    The file itself stays: after a removal, two processes could lock two different files
+    of the same name.
 
     Args:
-        path: The lock file; it and its missing parents are created.
-        waiting: The line for standard error if somebody else holds the lock.
+        path: The lock file; created with its missing parents.
+        waiting: The line to log while another process or thread holds the lock.
 
     Raises:
-        OSError: The folder cannot be written, or its file system has no locks.
+        OSError: The folder is not writable, or its file system has no locks.
     """
     path.parent.mkdir(parents=True, exist_ok=True)
     with path.open("ab") as file:
@@ -171,7 +173,7 @@ else:
 
 
 class _Body:
-    """Iterates over a body's chunks; `reason` says why it ended early, or nothing."""
+    """Iterates over the chunks of a body; `reason` is the network error that ended it, or ""."""
 
     def __init__(self, response: Any) -> None:
         self.response = response
@@ -180,21 +182,21 @@ class _Body:
     def __iter__(self) -> Iterator[bytes]:
         while True:
             try:
-                chunk = self.response.read1(CHUNK)
+                chunk = self.response.read1(CHUNK_BYTES)
             except _NETWORK_ERRORS as error:
-                self.reason = _reason(error)
+                self.reason = _describe(error)
                 return
             if not chunk:
                 return
             yield chunk
 
 
-def _open(url: str, part: Path, provable: bool) -> tuple[Any, int]:
-    """Opens `url` from where `part` ends; returns the response and its first byte."""
+def _open(url: str, part: Path, verifiable: bool) -> tuple[Any, int]:
+    """Requests the bytes that `part` lacks; returns the response and its first byte's index."""
     start = part.stat().st_size if part.exists() else 0
     etag = _etag(part, url)
     headers = {"User-Agent": f"transfer-zoo/{_version()}"}
-    if start and (etag or provable):
+    if start and (etag or verifiable):
         headers["Range"] = f"bytes={start}-"
         if etag:
             headers["If-Range"] = etag
@@ -205,68 +207,68 @@ def _open(url: str, part: Path, provable: bool) -> tuple[Any, int]:
     except urllib.error.HTTPError as error:
         if error.code != 416 or "Range" not in headers:
             raise
-        # The part is as long as the file or longer, so it is of another version.
+        # The part is as long as the file or longer, so it belongs to another version.
         error.close()
-        drop(part)
-        return _open(url, part, provable)
+        remove_part(part)
+        return _open(url, part, verifiable)
     if "Range" not in headers or response.status != 206:
         return response, 0
-    served = response.headers.get("Content-Range", "")
+    content_range = response.headers.get("Content-Range", "")
     version = response.headers.get("ETag", etag)
-    if not served.startswith(f"bytes {start}-") or (etag and version != etag):
+    if not content_range.startswith(f"bytes {start}-") or (etag and version != etag):
         response.close()
-        drop(part)
-        return _open(url, part, provable)
+        remove_part(part)
+        return _open(url, part, verifiable)
     return response, start
 
 
-def _length(response: Any, start: int, provable: bool) -> int | None:
-    """Returns the bytes of the whole file, or None where the server does not say."""
+def _total_bytes(response: Any, start: int, verifiable: bool) -> int | None:
+    """Returns the size of the whole file, or None if the server does not state it."""
     if response.headers.get_content_type() == "text/html":
-        # A log-in page of the network, or a host's "not found" under status 200.
-        raise UnavailableError("a web page came in place of the file")
-    whole: str = response.headers.get("Content-Range", "").rpartition("/")[2]
-    if start and whole.isdecimal():
-        return int(whole)
+        # The log-in page of a network, or a "not found" page under status 200.
+        raise UnavailableError("the server sent a web page instead of the file")
+    total: str = response.headers.get("Content-Range", "").rpartition("/")[2]
+    if start and total.isdecimal():
+        return int(total)
     if (length := response.headers.get("Content-Length", "")).isdecimal():
         return start + int(length)
-    if not (provable or response.chunked):
-        raise UnavailableError("the server does not say where the file ends")
+    if not (verifiable or response.chunked):
+        raise UnavailableError("the server does not state the size of the file")
     return None
 
 
-def _begin(part: Path, url: str, etag: str) -> None:
-    """Empties `part` and notes what version of which file it is going to hold."""
+def _start_part(part: Path, url: str, etag: str) -> None:
+    """Empties `part` and records the URL and the version that it will hold."""
     part.write_bytes(b"")
-    # A weak ETag names equivalent contents, not equal bytes.
+    # A weak ETag stands for equivalent contents, not for equal bytes.
     etag = "" if etag.startswith("W/") else etag
-    files.write_json(_note(part), {"url": url, "etag": etag})
+    files.write_json(_version_file(part), {"url": url, "etag": etag})
 
 
-def _note(part: Path) -> Path:
+def _version_file(part: Path) -> Path:
     return part.with_name(f"{part.name}.json")
 
 
 def _etag(part: Path, url: str) -> str:
-    """Returns the ETag of what `part` holds, if it came from `url`; else nothing."""
+    """Returns the recorded ETag of `part`, or "" if there is none or for another URL."""
     try:
-        note = json.loads(_note(part).read_text(encoding="utf-8"))
-        return str(note["etag"]) if note["url"] == url else ""
+        version = json.loads(_version_file(part).read_text(encoding="utf-8"))
+        return str(version["etag"]) if version["url"] == url else ""
     except (OSError, ValueError, KeyError, TypeError):
         return ""
 
 
-def _announce(title: str, license: str, url: str, done: int, total: int | None) -> None:
+def _log_start(title: str, license: str, url: str, received: int, total: int | None) -> None:
     size = "size unknown" if total is None else f"{total / 1e6:.1f} MB"
-    resumed = f", continued at {done / 1e6:.1f} MB" if done else ""
-    logger.info(f"fetching {title} ({size}, {license}{resumed}) from {url}")
+    resumed = f", resumed at {received / 1e6:.1f} MB" if received else ""
+    logger.info(f"downloading {title} ({size}, {license}{resumed}) from {url}")
 
 
 @contextlib.contextmanager
-def _bar(title: str, progress: bool | None) -> Iterator[Callable[[int, int | None], None]]:
-    """Yields what to tell the bytes done and the bytes in all, drawn if wanted."""
+def _progress_bar(title: str, progress: bool | None) -> Iterator[Callable[[int, int | None], None]]:
+    """Yields a function that takes the bytes received and the bytes in all, and draws them."""
     if not (sys.stderr.isatty() if progress is None else progress):
-        yield lambda done, total: None
+        yield lambda received, total: None
         return
     from rich.console import Console
     from rich.progress import BarColumn, DownloadColumn, Progress, TimeRemainingColumn
@@ -275,11 +277,11 @@ def _bar(title: str, progress: bool | None) -> Iterator[Callable[[int, int | Non
     columns = (BarColumn(), DownloadColumn(), SpeedColumn(), TimeRemainingColumn())
     with Progress(*columns, console=Console(stderr=True), transient=True) as bar:
         task = bar.add_task(title, total=None)
-        yield lambda done, total: bar.update(task, completed=done, total=total)
+        yield lambda received, total: bar.update(task, completed=received, total=total)
 
 
-def _reason(error: Exception) -> str:
-    """Says in a few words why the network failed."""
+def _describe(error: Exception) -> str:
+    """Describes a network error in a few words."""
     cause = getattr(error, "reason", error)
     if isinstance(cause, TimeoutError):
         return f"no answer within {TIMEOUT_S:.0f} s"
@@ -292,4 +294,4 @@ def _version() -> str:
     try:
         return metadata.version("transfer-zoo")
     except metadata.PackageNotFoundError:
-        return "unknown"  # run from a checkout that is not installed
+        return "unknown"  # a checkout that is not installed

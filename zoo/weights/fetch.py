@@ -1,7 +1,7 @@
-"""How a weight file is located, downloaded and verified.
+"""Weight files: located, downloaded and verified.
 
-`fetch` looks in four places and proves what it finds: the package itself, the
-folder or mirror that `ZOO_WEIGHTS` names, the cache, the row's URL.
+`fetch` looks for a file in the package, in the folder or mirror that `ZOO_WEIGHTS` names,
+in the cache and at the row's URL, and verifies what it finds.
 """
 
 from __future__ import annotations
@@ -23,126 +23,127 @@ logger = logging.getLogger(__name__)
 
 
 def fetch(weights: Weights, *, progress: bool | None = None) -> Path:
-    """Returns the path of a local file that is proven to be the row's.
+    """Returns the path of a verified local copy of a weight file, downloading it if necessary.
 
-    In this order: the package, for a shipped row; the folder that `ZOO_WEIGHTS`
-    names; the cache; the mirror that `ZOO_WEIGHTS` names; the row's URL. The cache
-    comes before the mirror because its bytes are proven the same and are nearer.
-    A place that lacks the file is passed over; one that has other bytes is an
-    error, since a wrong mirror should be noticed.
+    A shipped row's file comes from the package. Others are looked for in the folder that
+    `ZOO_WEIGHTS` names, the cache, the mirror that `ZOO_WEIGHTS` names and the row's URL,
+    in this order. The cache precedes the mirror because its bytes are the same and
+    nearer. A place without the file is skipped; a place with other bytes is an error, so
+    that a wrong mirror is noticed.
 
-    The SHA-256 is checked on every call, before anything parses the file: a cached
-    file can rot, and hashing takes 0.6 s a GB here. A row without a SHA-256 is held
-    to the one recorded when its file was first seen, wherever that was.
+    Every call verifies the SHA-256 before anything parses the file, since a cached file
+    can be damaged; hashing took 0.6 s a GB. A row without a SHA-256 is compared with the
+    one that its first fetch, from any place, recorded.
 
     Args:
-        weights: The row whose file is wanted.
-        progress: Whether to draw a bar on standard error; by default where that
+        weights: The row of the file.
+        progress: Whether to draw a progress bar on standard error; None draws one if it
             is a terminal.
 
     Raises:
-        WeightsError: The file is not to be had (offline and absent), is not the
-            one the row names, or `ZOO_WEIGHTS` names no place.
-        FetchError: A download broke off, or the cache cannot be written.
+        WeightsError: The file is absent and cannot be downloaded, is not the row's, or
+            `ZOO_WEIGHTS` is neither a folder nor a URL.
+        FetchError: A download broke off, or the cache is not writable.
     """
     if weights.shipped:
-        return _shipped(weights)
-    chosen = _chosen_place()
-    if isinstance(chosen, Path) and (given := chosen / weights.file).is_file():
-        # Two first fetches at once must not record two digests; with one known, a
-        # cache that cannot be written does no harm.
-        with contextlib.nullcontext() if _known(weights) else _holding(weights):
-            _prove(
+        return _verified_shipped_path(weights)
+    location = _user_location()
+    if isinstance(location, Path) and (given := location / weights.file).is_file():
+        # Two first fetches at once must not record two digests. Once a digest is known,
+        # the cache need not be writable.
+        with contextlib.nullcontext() if _known_sha256(weights) else _cache_lock(weights):
+            _verify(
                 weights,
                 given,
-                mend="put the right file there (this one is left as it is), or unset ZOO_WEIGHTS",
+                mend="put the right file there (this one stays unchanged), or unset ZOO_WEIGHTS",
             )
         return given
-    cached = _cached(weights)
-    if _is_proven(weights, cached):
+    cached = _cache_path(weights)
+    if _is_verified(weights, cached):
         return cached
-    with _holding(weights):
-        # Another process may have fetched it while this one waited for the lock.
-        if _is_proven(weights, cached):
+    with _cache_lock(weights):
+        # Another process may have fetched the file while this one waited for the lock.
+        if _is_verified(weights, cached):
             return cached
-        if cached.exists() and _known(weights):
-            # It stays until a proven file replaces it: should that not come, the
-            # damaged one is all there is to look into, and it is never handed out.
-            logger.info(f"{cached} is damaged; fetching it again")
-        mirror = f"{chosen.rstrip('/')}/{quote(weights.file)}" if isinstance(chosen, str) else ""
-        _fetch_into(weights, cached, [mirror, weights.url] if mirror else [weights.url], progress)
+        if cached.exists() and _known_sha256(weights):
+            # The damaged file stays, for inspection, until a verified one replaces it.
+            logger.info(f"{cached} is damaged; downloading it again")
+        urls = [weights.url]
+        if isinstance(location, str):
+            urls.insert(0, f"{location.rstrip('/')}/{quote(weights.file)}")
+        _download_into(weights, cached, urls, progress)
     return cached
 
 
-def _shipped(weights: Weights) -> Path:
+def _verified_shipped_path(weights: Weights) -> Path:
     path = Path(__file__).parents[1] / "pretrained" / weights.url
     mend = "install transfer-zoo again"
     if not path.is_file():
         raise WeightsError(f"the file of {weights.name} is missing", expected=str(path), mend=mend)
-    _prove(weights, path, mend=mend)
+    _verify(weights, path, mend=mend)
     return path
 
 
-def _fetch_into(weights: Weights, cached: Path, urls: list[str], progress: bool | None) -> None:
-    """Downloads from the first of `urls` that serves the file; proves, then places it."""
-    # Here and not above: listing the weights should not load an HTTP client.
-    from zoo.weights.download import UnavailableError, download, drop
+def _download_into(weights: Weights, cached: Path, urls: list[str], progress: bool | None) -> None:
+    """Downloads from the first of `urls` that serves the file, verifies it and moves it."""
+    # Imported here, so that listing weights loads no HTTP client.
+    from zoo.weights.download import UnavailableError, download, remove_part
 
     part = cached.with_name(f"{cached.name}.part")
-    provable = bool(_known(weights) or weights.md5)
-    tried = []
+    verifiable = bool(_known_sha256(weights) or weights.md5)
+    failures = []
     for url in urls:
-        # Bytes joined to a stale beginning prove nothing about the server: once more, from zero.
-        for fresh in (False, True):
+        # A wrong digest after a resume may come from a stale part: start over once.
+        for last_attempt in (False, True):
             try:
-                joined = download(
+                resumed = download(
                     url,
                     part,
                     title=weights.name,
                     license=weights.license,
-                    provable=provable,
+                    verifiable=verifiable,
                     progress=progress,
                 )
-                _prove(
+                _verify(
                     weights,
                     part,
-                    source=f"what {url} serves",
-                    mend=f"if it is a new version, {_by_hand(weights, 'the old one')}",
+                    source=f"the file at {url}",
+                    mend=f"if it is a new version, {_manual_download(weights, 'the old one')}",
                 )
             except UnavailableError as error:
-                tried.append(f"{url}: {error}")
+                failures.append(f"{url}: {error}")
                 break
             except WeightsError:
-                drop(part)
-                if fresh or not joined:
+                remove_part(part)
+                if last_attempt or not resumed:
                     raise
             else:
-                # No fsync: a file torn by a power cut fails its proof at the next start.
+                # No fsync: the next fetch finds a file damaged by a power cut and replaces it.
                 os.replace(part, cached)
-                drop(part)
+                remove_part(part)
                 return
     raise WeightsError(
-        f"{weights.file} of {weights.name} is absent and cannot be fetched",
-        received=" and ".join(tried),
-        mend=f"if this machine is offline or the address wrong, {_by_hand(weights)}",
+        f"{weights.file} of {weights.name} is absent and cannot be downloaded",
+        received=" and ".join(failures),
+        mend=f"if this machine is offline or the address is wrong, {_manual_download(weights)}",
     )
 
 
-def _prove(weights: Weights, path: Path, *, mend: str, source: str = "") -> None:
-    """Compares a file with what the row, or the first fetch, says of it.
+def _verify(weights: Weights, path: Path, *, mend: str, source: str = "") -> None:
+    """Compares a file with the digest of its row, or of the row's first fetch.
 
-    Where neither knows a SHA-256, the file's is recorded: the caller holds the lock.
+    Records the file's SHA-256 if neither exists; the caller then holds the cache lock.
 
     Args:
         weights: The row.
         path: The file, which is only read.
-        mend: What the user can do about another file.
-        source: What the error calls the file, by default its path.
+        mend: How the user can correct a mismatch.
+        source: The file's name in the error; by default its path.
 
     Raises:
         WeightsError: The digests differ, or the file cannot be read.
     """
-    known = _known(weights)
+    known = _known_sha256(weights)
     try:
         received = files.sha256_of(path)
         md5 = _md5_of(path) if weights.md5 and not known else ""
@@ -151,36 +152,36 @@ def _prove(weights: Weights, path: Path, *, mend: str, source: str = "") -> None
     if md5 and md5 != weights.md5:
         raise _mismatch(weights, source or str(path), f"MD5 {weights.md5}", md5, mend)
     if not known:
-        files.write_json(_record(weights), {"sha256": received, "proof": weights.proof})
+        files.write_json(_record_path(weights), {"sha256": received, "proof": weights.proof})
     elif received != known:
         expected = f"SHA-256 {known}"
         if not weights.sha256:
-            expected += f" of the first fetch, as recorded in {_record(weights)}"
-            mend += "; if the first fetch was the wrong one, remove that record"
+            expected += f" of the first fetch, as recorded in {_record_path(weights)}"
+            mend += "; if the first fetch was wrong, remove that record"
         raise _mismatch(weights, source or str(path), expected, received, mend)
 
 
 def _mismatch(
     weights: Weights, source: str, expected: str, received: str, mend: str
 ) -> WeightsError:
-    what = f"{source} is not the file of {weights.name}"
-    return WeightsError(what, expected=expected, received=received, mend=mend)
+    problem = f"{source} is not the file of {weights.name}"
+    return WeightsError(problem, expected=expected, received=received, mend=mend)
 
 
-def _is_proven(weights: Weights, cached: Path) -> bool:
-    """Whether the cached file is there, and is the one that is known."""
-    known = _known(weights)
+def _is_verified(weights: Weights, cached: Path) -> bool:
+    """Returns whether the cached file exists and has the known SHA-256."""
+    known = _known_sha256(weights)
     try:
         return bool(known) and cached.is_file() and files.sha256_of(cached) == known
     except OSError:
         return False
 
 
-def _known(weights: Weights) -> str:
-    """Returns the SHA-256 of the row or of its first fetch, or "" before that."""
+def _known_sha256(weights: Weights) -> str:
+    """Returns the SHA-256 of the row or of its first fetch, or "" before the first fetch."""
     if weights.sha256:
         return weights.sha256
-    record = _record(weights)
+    record = _record_path(weights)
     try:
         known = str(json.loads(record.read_text(encoding="utf-8"))["sha256"])
     except (FileNotFoundError, NotADirectoryError):
@@ -191,38 +192,39 @@ def _known(weights: Weights) -> str:
         raise WeightsError(
             f"{record} cannot be read",
             expected="the SHA-256 of a first fetch",
-            mend="remove it, and the next fetch records it anew",
+            mend="remove it, and the next fetch records the SHA-256 again",
         )
     return known
 
 
-def _cached(weights: Weights) -> Path:
-    """Returns where the cache keeps the file.
+def _cache_path(weights: Weights) -> Path:
+    """Returns the path of a row's file in the cache.
 
-    Two rows may share a file name, and a row may move on to another revision: the
-    folder tells them apart, and a record of a first fetch dies with its URL.
+    The folder's name depends on the digest, or on the URL if there is none: rows may
+    share a file name, and a new revision must not meet the record of an old one.
     """
     proof = weights.sha256 or f"{weights.url} {weights.md5}"
     key = hashlib.sha256(proof.encode()).hexdigest()[:12]
     return files.cache_folder() / "weights" / f"{weights.name}-{key}" / weights.file
 
 
-def _record(weights: Weights) -> Path:
-    cached = _cached(weights)
+def _record_path(weights: Weights) -> Path:
+    """Returns the path of the record of a first fetch: JSON with the file's SHA-256."""
+    cached = _cache_path(weights)
     return cached.with_name(f"{cached.name}.first.json")
 
 
 @contextlib.contextmanager
-def _holding(weights: Weights) -> Iterator[None]:
-    """Holds the lock of the row's folder in the cache.
+def _cache_lock(weights: Weights) -> Iterator[None]:
+    """Holds the lock of a row's folder in the cache.
 
     Raises:
-        FetchError: The folder cannot be written to, or locked.
+        FetchError: The folder cannot be written or locked.
     """
     from zoo.weights.download import locked
 
-    cached = _cached(weights)
-    waiting = f"waiting for another process that fetches {weights.name}"
+    cached = _cache_path(weights)
+    waiting = f"waiting for another process that downloads {weights.name}"
     try:
         with locked(cached.with_name("lock"), waiting=waiting):
             yield
@@ -233,36 +235,36 @@ def _holding(weights: Weights) -> Iterator[None]:
         ) from None
 
 
-def _chosen_place() -> Path | str | None:
-    """Returns the folder, as a path, or the mirror, as a URL, that `ZOO_WEIGHTS` names.
+def _user_location() -> Path | str | None:
+    """Returns the location in `ZOO_WEIGHTS`: a path for a folder, a string for a mirror.
 
     Raises:
-        WeightsError: It names neither.
+        WeightsError: It is neither a folder nor a URL.
     """
-    chosen = os.environ.get("ZOO_WEIGHTS", "")
-    if not chosen or is_url(chosen):
-        return chosen or None
-    folder = Path(chosen).expanduser()
+    location = os.environ.get("ZOO_WEIGHTS", "")
+    if not location or is_url(location):
+        return location or None
+    folder = Path(location).expanduser()
     if not folder.is_dir():
         raise WeightsError(
-            "ZOO_WEIGHTS names no place",
-            expected="a folder that exists, or a URL with http:// or https://",
-            received=repr(chosen),
-            mend="create the folder, or unset it",
+            "ZOO_WEIGHTS is neither a folder nor a URL",
+            expected="a folder that exists, or a URL that starts with http:// or https://",
+            received=repr(location),
+            mend="create the folder, or unset ZOO_WEIGHTS",
         )
     return folder
 
 
-def _by_hand(weights: Weights, which: str = "") -> str:
-    """Says which file to put where."""
-    chosen = _chosen_place()
-    wanted = f"{which} ({weights.file})" if which else weights.file
-    if isinstance(chosen, Path):
-        return f"download {wanted} by hand and put it into {chosen}, which ZOO_WEIGHTS names"
-    return f"download {wanted} by hand and set ZOO_WEIGHTS to the folder that holds it"
+def _manual_download(weights: Weights, version: str = "") -> str:
+    """Returns the instruction which file to download by hand, and where to put it."""
+    location = _user_location()
+    file = f"{version} ({weights.file})" if version else weights.file
+    if isinstance(location, Path):
+        return f"download {file} by hand and put it into {location}, which ZOO_WEIGHTS names"
+    return f"download {file} by hand and set ZOO_WEIGHTS to the folder that holds it"
 
 
 def _md5_of(path: Path) -> str:
     with path.open("rb") as file:
-        # Not for security: it is all that some publishers print, and then the SHA-256 is kept.
+        # Not for security: some publishers state nothing else, and the SHA-256 is recorded.
         return hashlib.file_digest(file, lambda: hashlib.md5(usedforsecurity=False)).hexdigest()

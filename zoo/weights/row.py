@@ -1,4 +1,4 @@
-"""Weights: the table row of one pretrained weight file."""
+"""Weight rows: address, digest, license and training data of each pretrained file."""
 
 from __future__ import annotations
 
@@ -9,27 +9,26 @@ from pathlib import Path
 
 @dataclass(frozen=True, kw_only=True)
 class Weights:
-    """One weight file: where it is, what proves it, and what it was trained on.
+    """One pretrained weight file.
 
     Args:
         name: `architecture.tag`, such as `mobilenet_v2.imagenet`.
-        url: Where the file is published, at a pinned revision where the host has
-            revisions; a path relative to `zoo/pretrained/` for a shipped file,
-            which must have a SHA-256.
+        url: The published address, at a pinned revision if the host has revisions; for a
+            shipped file its path in `zoo/pretrained/`, which requires a SHA-256.
         file: The file's name in a mirror, in `ZOO_WEIGHTS` and in the cache.
-        sha256: 64 hexadecimal digits, or "" where nobody published one: then the
-            first fetch records it and later ones are held to it.
-        md5: What the publisher printed, where that is an MD5 alone; else "".
+        sha256: 64 hexadecimal digits, or "" if none is published: the first fetch
+            records the file's, and later fetches are compared with it.
+        md5: 32 hexadecimal digits if the publisher states an MD5 and no SHA-256, else "".
         license: SPDX identifier of the weights' license.
-        data: What the weights were trained on.
-        input_size: Height and width they were trained at, in pixels.
-        normalization: What they expect of a pixel: a row of NORMALIZATIONS.
-        top1: Accuracy on `data`'s validation images as the publisher states it,
-            a fraction, or None where none is stated.
-        origin: Who published it, and where the figures come from.
+        data: The training data, such as `ImageNet-1k`.
+        input_size: Height and width of the training images, in pixels.
+        normalization: The pixel normalization of training: a row of NORMALIZATIONS.
+        top1: The publisher's accuracy on the validation images of `data`, 0 to 1, or None
+            if none is stated.
+        origin: The publisher, and the source of the figures.
 
     Raises:
-        ValueError: A digest or the file name is malformed, or a shipped row has no SHA-256.
+        ValueError: A digest or the file name is malformed, or a shipped file has no SHA-256.
     """
 
     name: str
@@ -54,23 +53,23 @@ class Weights:
         if not self.file or Path(self.file).name != self.file:
             raise ValueError(f"{self.name}: {self.file!r} is not a plain file name.")
         if self.shipped and not self.sha256:
-            # It changes with the package, so that no first fetch could speak for it.
+            # The file changes with the package, so the record of a first fetch would be stale.
             raise ValueError(f"{self.name}: a shipped file needs a SHA-256.")
 
     @property
     def shipped(self) -> bool:
-        """Whether the file lies inside the package."""
+        """Whether the file is part of the package."""
         return not is_url(self.url)
 
     @property
     def summary(self) -> str:
-        """One line: trained on what, how well, under which license."""
+        """One line: training data, accuracy and license."""
         score = f", top-1 {self.top1:.3f}" if self.top1 is not None else ""
         return f"trained on {self.data}{score}, {self.license}"
 
     @property
     def proof(self) -> str:
-        """What the file is held to before anything parses it."""
+        """The digests that verify the file before anything parses it."""
         if self.sha256:
             return "sha256"
         return "md5, then sha256 of first fetch" if self.md5 else "sha256 of first fetch"

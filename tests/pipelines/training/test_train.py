@@ -272,7 +272,11 @@ def test_resume_needs_no_setting_told_again(tiny_run: Run, tmp_path: Path) -> No
     ("settings", "error", "message"),
     [
         ({"fine_tune": {"blocks": 99}}, RecipeError, r"cannot unfreeze 99 blocks; expected"),
-        ({"backbone": {"name": "vgg16.imagenet"}}, WeightsError, r"ZOO_WEIGHTS names no place"),
+        (
+            {"backbone": {"name": "vgg16.imagenet"}},
+            WeightsError,
+            r"ZOO_WEIGHTS is neither a folder nor a URL",
+        ),
     ],
 )
 def test_what_cannot_work_is_found_before_anything_is_written(

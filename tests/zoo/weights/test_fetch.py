@@ -30,7 +30,7 @@ def test_fetch_whole(site: Site, cache: Path, capsys: pytest.CaptureFixture[str]
     assert path.name == "net.h5"
     assert cached_files(cache) == {"net.h5", "lock"}
     told = capsys.readouterr()
-    assert told.err == f"fetching net.set (0.3 MB, Apache-2.0) from {site.url}/v1/net.h5\n"
+    assert told.err == f"downloading net.set (0.3 MB, Apache-2.0) from {site.url}/v1/net.h5\n"
     assert told.out == ""
     assert fetch(row(site.url)) == path
     assert len(site.log) == 1
@@ -68,13 +68,15 @@ def test_fetch_gives_up_and_continues_when_run_again(
     site: Site, cache: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     site.serve(Answer(cut=50_000))
-    with pytest.raises(FetchError, match=r"broke off.*300,000 bytes; received 200,000; the part"):
+    with pytest.raises(
+        FetchError, match=r"broke off.*300,000 bytes; received 200,000; run the command again"
+    ):
         fetch(row(site.url))
     assert "net.h5" not in cached_files(cache)
     site.serve(Answer())
     assert fetch(row(site.url)).read_bytes() == GOOD
     assert site.ranges == ["bytes=200000-"]
-    assert "continued at 0.2 MB" in capsys.readouterr().err
+    assert "resumed at 0.2 MB" in capsys.readouterr().err
     assert cached_files(cache) == {"net.h5", "lock"}
 
 
@@ -160,21 +162,23 @@ def test_busy_server_is_asked_again(site: Site) -> None:
 
 def test_web_page_in_place_of_the_file_is_no_first_fetch(site: Site, cache: Path) -> None:
     site.serve(Answer(body=b"<html>log in</html>", kind="text/html; charset=utf-8"))
-    with pytest.raises(WeightsError, match="a web page came in place of the file"):
+    with pytest.raises(WeightsError, match="sent a web page instead of the file"):
         fetch(unproven(site.url))
     assert cached_files(cache) == {"lock"}
 
 
 def test_body_without_length_needs_a_digest(site: Site) -> None:
     site.serve(Answer(sized=False))
-    with pytest.raises(WeightsError, match="does not say where the file ends"):
+    with pytest.raises(WeightsError, match="does not state the size of the file"):
         fetch(unproven(site.url))
     assert fetch(row(site.url)).read_bytes() == GOOD
 
 
 def test_unreachable_host_is_refused_at_once() -> None:
     start = time.monotonic()
-    pattern = r"absent and cannot be fetched; .*offline.*download net\.h5 by hand and set ZOO_WEI"
+    pattern = (
+        r"absent and cannot be downloaded; .*offline.*download net\.h5 by hand and set ZOO_WEI"
+    )
     with pytest.raises(WeightsError, match=pattern):
         fetch(row(f"http://127.0.0.1:{free_port()}"))
     assert time.monotonic() - start < 5

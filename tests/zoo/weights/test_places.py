@@ -51,7 +51,9 @@ def test_folder_without_the_file_is_passed_over(site: Site, folder: Path, cache:
 
 def test_place_that_is_none_is_refused(site: Site, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("ZOO_WEIGHTS", "no/such/folder")
-    with pytest.raises(WeightsError, match=r"ZOO_WEIGHTS names no place; .*'no/such/folder'"):
+    with pytest.raises(
+        WeightsError, match=r"ZOO_WEIGHTS is neither a folder nor a URL; .*'no/such/folder'"
+    ):
         fetch(row(site.url))
 
 
@@ -83,7 +85,7 @@ def test_mirror_without_the_file_is_passed_over(
 def test_mirror_with_a_wrong_file_is_an_error(site: Site, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("ZOO_WEIGHTS", f"{site.url}/mirror")
     site.serve(Answer(body=OTHER), Answer())
-    with pytest.raises(WeightsError, match=r"/mirror/net\.h5 serves is not the file of net\.set"):
+    with pytest.raises(WeightsError, match=r"/mirror/net\.h5 is not the file of net\.set"):
         fetch(row(site.url))
     assert len(site.log) == 1
 

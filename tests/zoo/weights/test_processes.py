@@ -22,8 +22,10 @@ ROOT = Path(__file__).parents[3]
 
 
 FETCH = """
-import json, sys
-from zoo.weights import Weights, fetch
+import json, logging, sys
+from zoo.weights.fetch import fetch
+from zoo.weights.row import Weights
+logging.basicConfig(level=logging.INFO)
 print(fetch(Weights(**json.loads(sys.argv[1])), progress=False))
 """
 
