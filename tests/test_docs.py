@@ -20,7 +20,7 @@ from pydantic import BaseModel
 
 from zoo import errors
 
-PACKAGES = ("zoo", "tuning", "pipelines")
+PACKAGES = ("transfer_zoo", "pipelines", "tuning", "zoo")
 SCRIPTS = {"zoo.export.gate"}
 """Modules that start their work when they are imported."""
 
