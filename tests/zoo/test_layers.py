@@ -60,6 +60,7 @@ def test_step_learns_what_its_own_gradient_could_not() -> None:
     assert after < min(0.1, before)
 
 
+@pytest.mark.train
 @pytest.mark.parametrize("layer", [RandomizedLeakyReLU(0.1, 0.2, seed=7), StraightThroughStep()])
 def test_layer_is_saved_whole_and_loads_once_it_is_imported(
     layer: keras.layers.Layer, tmp_path: Path, root: Path

@@ -56,6 +56,7 @@ def test_kernel_learns_from_both_ways() -> None:
     assert not np.allclose(found, decoder, rtol=1e-2)
 
 
+@pytest.mark.train
 def test_tied_autoencoder_is_at_its_best_where_pca_is() -> None:
     inputs = keras.Input((10,))
     model = keras.Model(inputs, _autoencoder(inputs, 3))

@@ -103,6 +103,7 @@ FIRST = {
 }  # fmt: skip
 
 
+@pytest.mark.train
 @pytest.mark.parametrize("row", _params(BACKBONES.values(), lambda row: row.name in FIRST))
 def test_backbone_forward_is_finite(row: Backbone) -> None:
     keras.utils.set_random_seed(0)
@@ -221,6 +222,7 @@ def _save_as_keras_1(model: Any, path: Path) -> None:
         legacy_h5_format.save_weights_to_hdf5_group(file, model)
 
 
+@pytest.mark.train
 @pytest.mark.parametrize(
     "name",
     ["vgg16", "mobilenet_v2", "mobilenet_v3_small", "efficientnet_b0", "efficientnet_v2_b0",

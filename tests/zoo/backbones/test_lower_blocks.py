@@ -42,6 +42,7 @@ def test_lower_part_ends_where_its_highest_block_does(
     assert num_parameters(left[-1]) > 0
 
 
+@pytest.mark.train
 @pytest.mark.parametrize("name", ["convnext_tiny", "mobilenet_v3_small", "xception"])
 def test_lower_part_of_any_depth_computes_what_the_whole_network_does(name: str) -> None:
     keras.utils.set_random_seed(0)

@@ -66,6 +66,7 @@ def test_features_keep_their_scale_at_initialization() -> None:
     assert 0.1 < features.std() < 100
 
 
+@pytest.mark.train
 def test_a_saved_model_loads_without_this_project(tmp_path: Path) -> None:
     model = BACKBONES["micro_resnet_s"].build(32)
     path = tmp_path / "model.keras"

@@ -81,6 +81,7 @@ def test_a_wrong_file_is_one_line_and_changes_nothing(
         np.testing.assert_array_equal(old, new)
 
 
+@pytest.mark.train
 @pytest.mark.parametrize(("fit", "least"), [("stretch", 0.87), ("crop", 0.89)])
 def test_features_tell_ants_from_bees(
     fit: str, least: float, weight_file: Path, shared: Path, tmp_path: Path

@@ -25,6 +25,8 @@ from zoo.models.classifier import build_classifier
 from zoo.preprocessing import Preprocessing, decode
 from zoo.tasks import classes
 
+pytestmark = pytest.mark.train
+
 # Two differ by a space alone, one holds what Python calls a line's end.
 NAMES = ["ant", "bee", "Käfer 虫", "dragon fly", "dragon  fly", " f\u2028", "g"]
 TASKS = classes(NAMES)

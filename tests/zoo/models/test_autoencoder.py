@@ -29,6 +29,7 @@ def test_restored_images_are_as_large_as_the_images(backbone: str, size: int) ->
     assert np.isfinite(restored).all()
 
 
+@pytest.mark.train
 def test_decoder_trains_and_reaches_the_backbone() -> None:
     keras.utils.set_random_seed(0)
     model = build_autoencoder("micro_resnet_s", 32)

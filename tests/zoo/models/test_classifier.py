@@ -47,6 +47,7 @@ def _moved(before: dict[str, np.ndarray], model: Any) -> set[str]:
     return {path for path in after if not np.array_equal(before[path], after[path])}
 
 
+@pytest.mark.train
 @pytest.mark.parametrize("name", BACKBONES)
 def test_frozen_backbone_keeps_every_weight(name: str) -> None:
     classifier = build_classifier(name, 3, size=48, head=HEAD, frozen=True)
@@ -80,6 +81,7 @@ def test_logits_are_those_behind_the_probabilities() -> None:
     np.testing.assert_allclose(np.asarray(classifier(images)), softmax, atol=1e-6)
 
 
+@pytest.mark.train
 @pytest.mark.parametrize("name", BACKBONES)
 def test_unfreeze_top_trains_those_blocks_and_moves_no_statistics(name: str) -> None:
     classifier = build_classifier(name, 3, size=48, head=HEAD, frozen=True)
@@ -120,6 +122,7 @@ def test_classifier_on_lower_blocks_reads_their_features(tmp_path: Path) -> None
     np.testing.assert_array_equal(loaded(images), classifier(images))
 
 
+@pytest.mark.train
 def test_blocks_are_counted_from_where_a_backbone_ends() -> None:
     classifier = build_classifier(
         "micro_resnet_s", 3, size=32, head=HEAD, frozen=True, truncate_blocks=3
@@ -133,6 +136,7 @@ def test_blocks_are_counted_from_where_a_backbone_ends() -> None:
     assert all(path.startswith(("stage2_res2", "micro_resnet_s/stage2_res2")) for path in moved)
 
 
+@pytest.mark.train
 def test_unfrozen_backbone_trains_throughout() -> None:
     classifier = build_classifier("micro_resnet_s", 3, size=32, head=HeadConfig(), frozen=False)
     before = _snapshot(classifier)
@@ -178,6 +182,7 @@ def test_head_has_the_layers_of_its_recipe(config: HeadConfig) -> None:
     assert all(isinstance(h.kernel_initializer, keras.initializers.HeNormal) for h in hidden)
 
 
+@pytest.mark.train
 def test_saved_classifier_loads_without_this_project(tmp_path: Path) -> None:
     classifier = build_classifier("squeezenet1_1", 3, size=48, head=HEAD, frozen=True)
     classifier.save(tmp_path / "model.keras")

@@ -90,6 +90,7 @@ def test_every_task_teaches_the_trunk_by_its_weight(frozen: bool) -> None:
     np.testing.assert_allclose(gradient, expected, rtol=1e-4, atol=1e-6)
 
 
+@pytest.mark.train
 def test_frozen_backbone_of_several_tasks_keeps_every_weight() -> None:
     model = _build()
     unfreeze_top(model, "micro_resnet_s", 0)
@@ -103,6 +104,7 @@ def test_frozen_backbone_of_several_tasks_keeps_every_weight() -> None:
         np.testing.assert_array_equal(old, new)
 
 
+@pytest.mark.train
 def test_saved_model_of_several_tasks_loads_without_this_project(tmp_path: Path) -> None:
     model = _build()
     model.save(tmp_path / "model.keras")
@@ -120,6 +122,7 @@ def test_saved_model_of_several_tasks_loads_without_this_project(tmp_path: Path)
             np.testing.assert_allclose(theirs[name], value, rtol=1e-6, atol=1e-6)
 
 
+@pytest.mark.train
 @pytest.mark.parametrize("optimizer", ["sgd", "adam"])
 def test_number_is_learned_on_raw_features_at_a_usual_rate(optimizer: str) -> None:
     # The features of a frozen backbone: hundreds, large, far from 0 and alike.
