@@ -1,4 +1,4 @@
-"""The benchmark of extraction runs, counts what the papers count, and measures only once."""
+"""The benchmark of feature extraction: multiply-adds, rates, tables; it measures once."""
 
 from __future__ import annotations
 
@@ -18,23 +18,23 @@ def test_multiply_adds_are_those_of_the_paper() -> None:
     network = build_feature_network(
         build_classifier("mobilenet_v2", 2, size=224, head=HeadConfig(), frozen=True)
     )
-    classes = 1280 * 1000  # of ImageNet, which the paper's network answers
+    classes = 1280 * 1000  # the paper counts the ImageNet classifier, too
     counted = extraction.multiply_adds(network.model) + classes
     assert counted == pytest.approx(300e6, rel=0.01)  # Sandler et al., 2018, table 4
 
 
-def test_sgemm_is_measured_by_openblas_own_choice() -> None:
+def test_sgemm_is_measured_with_the_default_kernel() -> None:
     found = extraction.measure_sgemm(size=64, repeats=2)
     assert found["own choice"] > 0
 
 
 @pytest.fixture
 def own_cache(monkeypatch: pytest.MonkeyPatch) -> None:
-    # The benchmark goes on to a cache of its own, and leaves it set.
+    # The benchmark sets ZOO_CACHE to its own cache and does not restore it.
     monkeypatch.setenv("ZOO_CACHE", os.environ["ZOO_CACHE"])
 
 
-def test_every_engine_is_measured_from_files_to_disk(
+def test_every_engine_is_measured_once_from_files_to_disk(
     tiny_folder: Path, tmp_path: Path, own_cache: None
 ) -> None:
     def measure() -> None:
@@ -63,10 +63,10 @@ def test_every_engine_is_measured_from_files_to_disk(
     assert found["plain Keras"][0] > 0
     assert (tmp_path / "extraction.png").stat().st_size > 1000
     measure()
-    assert piece.stat().st_mtime_ns == before, "what is measured is not measured again"
+    assert piece.stat().st_mtime_ns == before, "finished measurements are not repeated"
 
 
-def test_table_says_how_many_times_as_fast() -> None:
+def test_table_reports_speedups() -> None:
     engines = {
         "keras": {"files to disk": [10.0, 20.0, 30.0], "alone": [40.0, 50.0, 60.0]},
         "onnxruntime": {"files to disk": [20.0, 50.0, 90.0], "alone": [100.0, 100.0, 100.0]},

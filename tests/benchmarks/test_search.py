@@ -1,4 +1,4 @@
-"""The comparison of searches: what is extrapolated, what is compared, and that both sides run."""
+"""The benchmark of searches: extrapolation, the table, and a run of both sides."""
 
 from __future__ import annotations
 
@@ -44,7 +44,7 @@ def test_peer_is_extrapolated_from_its_mean_trial() -> None:
     assert search.times(_result(), 4) == [450 / 12, 450 / 24]
 
 
-def test_table_says_what_was_measured_and_what_was_not() -> None:
+def test_table_marks_extrapolated_figures() -> None:
     table = search.table(_result())
     lines = table.splitlines()
     assert lines[2] == (
@@ -62,13 +62,13 @@ def test_plot_is_drawn(tmp_path: Path) -> None:
     assert (tmp_path / "search.png").stat().st_size > 1000
 
 
-def test_command_that_fails_says_what_it_said(tmp_path: Path) -> None:
+def test_failed_command_raises_with_its_output(tmp_path: Path) -> None:
     with pytest.raises(RuntimeError, match=r"Unknown table"):
         search.run([*search.ZOO, "list", "no-such-table"], tmp_path / "list.log")
 
 
 @pytest.mark.slow
-def test_both_search_the_same_trials(tmp_path: Path) -> None:
+def test_both_sides_train_the_same_trials(tmp_path: Path) -> None:
     for seed, part in enumerate(("train", "val")):
         write_images(tmp_path / "photos" / part, 8, seed)
 

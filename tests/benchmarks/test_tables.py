@@ -1,4 +1,4 @@
-"""The tables and plots of benchmarks that take long, drawn from small results."""
+"""Tables and plots of the long benchmarks, from small synthetic results."""
 
 from __future__ import annotations
 
@@ -32,8 +32,8 @@ def test_augment_measures_this_project_beside_keras_layers() -> None:
     own = np.stack(list(islice(augment.this_project(setting, images), 32)))
     peer = np.stack(list(islice(augment.keras_layers(setting, images), 32)))
     assert own.shape == peer.shape == (32, 8, 16, 16, 3)
-    # The one from 0 to 255, the other from 0 to 1. The mean of a batch spreads by 0.05, and
-    # what Keras erases is a little larger.
+    # This project's values are 0 to 255, Keras' 0 to 1. The mean of a batch varies by 0.05, and
+    # Keras erases slightly larger areas.
     np.testing.assert_allclose(np.mean(own) / 255, np.mean(peer), atol=0.08)
 
 

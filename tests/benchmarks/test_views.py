@@ -1,4 +1,4 @@
-"""The comparison of kept views with fresh augmentation: pairs by seed, and runs once."""
+"""The benchmark of stored views against fresh augmentation: pairs by seed, runs once."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ def _rows(accuracies: dict[str, list[float]]) -> list[dict[str, Any]]:
     ]
 
 
-def test_table_pairs_the_seeds(tmp_path: Path) -> None:
+def test_table_pairs_by_seed(tmp_path: Path) -> None:
     rows = _rows({"fresh": [0.90, 0.80], "K views": [0.91, 0.78], "plain only": [0.85, 0.75]})
     line = views.table(rows[::-1]).splitlines()[2]
     assert line == (
@@ -29,7 +29,7 @@ def test_table_pairs_the_seeds(tmp_path: Path) -> None:
     assert (tmp_path / "views.png").stat().st_size > 1000
 
 
-def test_ways_differ_in_their_features_alone() -> None:
+def test_recipes_differ_only_in_their_features() -> None:
     setting = views.Setting("digits", "digits")
     fresh, kept, plain = (
         views.recipe_for(setting, way, 3, views=4, epochs=2) for way in views.WAYS
@@ -39,7 +39,7 @@ def test_ways_differ_in_their_features_alone() -> None:
     assert fresh.model_copy(update={"features": kept.features}) == kept
 
 
-def test_each_way_is_trained_once(tiny_folder: Path, tmp_path: Path, capsys: Any) -> None:
+def test_finished_runs_are_not_repeated(tiny_folder: Path, tmp_path: Path, capsys: Any) -> None:
     setting = views.Setting("colors", str(tiny_folder), "micro_resnet_s.cifar10", 32)
 
     def compare() -> list[dict[str, Any]]:
@@ -54,7 +54,7 @@ def test_each_way_is_trained_once(tiny_folder: Path, tmp_path: Path, capsys: Any
 
 
 @pytest.mark.slow
-def test_kept_views_are_worth_fresh_ones(tmp_path: Path) -> None:
+def test_stored_views_match_fresh_augmentation(tmp_path: Path) -> None:
     settings = [views.Setting("digits", "digits", "micro_resnet_s.cifar10", 32)]
     rows = views.compare(settings, tmp_path, seeds=5, epochs=10, views=4)
     pairs = zip(*(views.accuracies(rows, "digits", way) for way in views.WAYS[:2]), strict=True)

@@ -1,4 +1,4 @@
-"""Training and models do not depend on TensorFlow: the same job on Keras' JAX backend."""
+"""Training on Keras' JAX backend gives runs that TensorFlow evaluates to the same figures."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from pipelines.serving.run import Run
 
 
 @pytest.mark.slow
-def test_run_trained_on_jax_is_measured_alike_on_tensorflow(
+def test_run_trained_on_jax_evaluates_the_same_on_tensorflow(
     tiny_folder: Path, tmp_path: Path
 ) -> None:
     settings = ["input.size=32", "input.batch_size=8", "train.epochs=2", "optimizer.ema=0.9"]
@@ -35,7 +35,7 @@ def test_run_trained_on_jax_is_measured_alike_on_tensorflow(
     measured = evaluate(run, tiny_folder)["val"]
     assert measured["loss"] == pytest.approx(run.metrics["val"]["loss"], rel=1e-4)
     assert measured["confusion_matrix"] == run.metrics["val"]["confusion_matrix"]
-    # The shipped file, written on one backend and read on the other.
+    # The weights file, written on JAX and read on TensorFlow.
     from_file = evaluate(str(tmp_path / "run" / "pretrained.npz"), tiny_folder, split="val")["val"]
     assert from_file["loss"] == pytest.approx(measured["loss"], rel=0.02)  # half precision
 

@@ -1,4 +1,4 @@
-"""The main job on real photographs: train, evaluate, predict, export, and the same answers."""
+"""The main job on real photographs: train, evaluate, predict, export, the same predictions."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from pipelines.serving.run import Run
 
 @pytest.fixture(scope="module")
 def photographs(shared: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Ants and bees: 244 photographs to train on and a placeholder, 153 to validate."""
+    """Ants and bees: 244 training photographs, one placeholder image, 153 for validation."""
     folder = tmp_path_factory.mktemp("hymenoptera")
     with tarfile.open(shared / "data" / "hymenoptera.tar") as archive:
         archive.extractall(folder, filter="data")
@@ -23,7 +23,7 @@ def photographs(shared: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.mark.slow
-def test_photographs_become_a_savedmodel_that_answers_as_the_run(
+def test_exported_model_predicts_as_the_run_on_photographs(
     photographs: Path,
     shared: Path,
     tmp_path: Path,
@@ -34,9 +34,9 @@ def test_photographs_become_a_savedmodel_that_answers_as_the_run(
     run, model = tmp_path / "run", tmp_path / "saved_models" / "insects"
     backbone = ["--backbone", "squeezenet1_1.imagenet"]
     assert run_command(["train", str(photographs), *backbone, "--out", str(run)]) == 0
-    said = capsys.readouterr().err
-    assert "suspect train/ants/imageNotFound.gif: GIF among JPEG files" in said
-    assert """--set 'data.exclude=["train/ants/imageNotFound.gif"]'""" in said
+    log = capsys.readouterr().err
+    assert "suspect train/ants/imageNotFound.gif: GIF among JPEG files" in log
+    assert """--set 'data.exclude=["train/ants/imageNotFound.gif"]'""" in log
     metrics = Run.open(run).metrics
     assert metrics["val"]["num_images"] == 153
     assert metrics["val"]["accuracy"] >= 0.87
@@ -44,12 +44,12 @@ def test_photographs_become_a_savedmodel_that_answers_as_the_run(
     assert run_command(["export", str(run), "--to", str(model)]) == 0
     files = [str(file) for file in sorted((photographs / "val").rglob("*.jpg"))]
     assert len(files) == 153
-    answers = []
+    probabilities = []
     for place in (run, model):
         capsys.readouterr()
         assert run_command(["predict", str(place), *files, "--json", "--top", "2"]) == 0
         predictions = json.loads(capsys.readouterr().out)["predictions"]
-        answers.append(
+        probabilities.append(
             [dict(zip(p["classes"], p["probabilities"], strict=True))["ants"] for p in predictions]
         )
-    np.testing.assert_allclose(answers[0], answers[1], atol=1e-5)
+    np.testing.assert_allclose(probabilities[0], probabilities[1], atol=1e-5)

@@ -1,4 +1,4 @@
-"""A class, a second label and a number, learned together on `textures` and served together."""
+"""Three tasks on `textures`, two of classes and one of a number: trained, exported, served."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from pipelines.evaluation.predictions import answer
 from pipelines.serving.run import Run
 from pipelines.sources.dataset import open_source
 
-# As the README has it. A mirrored texture is turned the other way, so none is mirrored.
+# No augmentation: a mirrored texture has another angle.
 RECIPE = """
 data = { source = "textures" }
 augment = { policy = "none" }
@@ -33,7 +33,7 @@ angle = { kind = "regression" }
 
 
 @pytest.mark.slow
-def test_three_tasks_are_learned_and_answered_by_the_exported_model(
+def test_three_tasks_are_learned_and_predicted_by_the_exported_model(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     recipe, out, to = tmp_path / "recipe.toml", tmp_path / "run", tmp_path / "models" / "three"
@@ -46,7 +46,7 @@ def test_three_tasks_are_learned_and_answered_by_the_exported_model(
     assert figures["tint"]["accuracy"] > 0.8
     assert figures["angle"]["r2"] > 0.3
 
-    # Passing the gate, all three answers are those of the run on all 200 validation images.
+    # The export compares all three outputs with the run on all 200 validation images.
     assert run_command(["export", str(out), "--to", str(to)]) == 0
     assert "answers all 200 within 1e-05" in capsys.readouterr().err
     source = open_source("textures", tasks=run.recipe.asked_tasks)

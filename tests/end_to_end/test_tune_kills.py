@@ -1,4 +1,4 @@
-"""A search that is killed, again and again, ends as the one that was left alone."""
+"""A search that is killed and resumed repeatedly ends as one that runs undisturbed."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ SPACE: dict[str, Any] = {
 
 
 def search(folder: str, out: str) -> None:
-    """What the processes do that are killed."""
+    """Runs or resumes the search; the test kills the processes that call it."""
     from pipelines.recipe.recipe import Recipe
     from pipelines.search.tune import tune
 
@@ -36,7 +36,7 @@ def search(folder: str, out: str) -> None:
 
 
 def start(folder: Path, out: Path) -> Any:
-    # Real processes, forked from one that has TensorFlow imported and nothing done with it.
+    # Real processes, forked from one that has imported TensorFlow and not used it.
     context = multiprocessing.get_context("forkserver")
     context.set_forkserver_preload(["tensorflow", "keras_tuner", "pipelines.search.tune", __name__])
     process = context.Process(target=search, args=(str(folder), str(out)))
@@ -44,8 +44,8 @@ def start(folder: Path, out: Path) -> Any:
     return process
 
 
-def left_alone(folder: Path, out: Path) -> float:
-    """Runs a search to its end; returns the seconds it took."""
+def run_undisturbed(folder: Path, out: Path) -> float:
+    """Runs a search to its end; returns its seconds."""
     started = time.perf_counter()
     process = start(folder, out)
     process.join()
@@ -62,27 +62,27 @@ def check_same(run: Run, other: Run) -> None:
 
 
 @pytest.mark.parametrize("kills", [2, pytest.param(20, marks=pytest.mark.slow)])
-def test_killed_search_ends_as_the_one_left_alone(
+def test_killed_search_ends_as_an_undisturbed_one(
     kills: int, tiny_folder: Path, tmp_path: Path
 ) -> None:
-    left_alone(tiny_folder, tmp_path / "first")
-    lasts_s = left_alone(tiny_folder, tmp_path / "alone")
+    run_undisturbed(tiny_folder, tmp_path / "first")
+    duration_s = run_undisturbed(tiny_folder, tmp_path / "alone")
     alone = Run(tmp_path / "alone")
     check_same(Run(tmp_path / "first"), alone)
     rng, number, done = random.Random(kills), 0, 0
     while done < kills:
         out = tmp_path / f"killed{number}"
         process = start(tiny_folder, out)
-        process.join(rng.uniform(0.05, 1.0) * lasts_s)
+        process.join(rng.uniform(0.05, 1.0) * duration_s)
         if process.is_alive():
             os.kill(process.pid, 9)
             done += 1
         process.join()
-        # Whatever else ends it, a refusal to go on, say, is a failure and not a kill.
+        # Any other exit code, such as that of a refusal to resume, is a failure.
         assert process.exitcode in (0, -9)
         if process.exitcode == 0:
             check_same(Run(out), alone)
             number += 1
     out = tmp_path / f"killed{number}"
-    left_alone(tiny_folder, out)
+    run_undisturbed(tiny_folder, out)
     check_same(Run(out), alone)

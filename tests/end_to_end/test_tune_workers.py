@@ -1,4 +1,4 @@
-"""A search by several processes: the one that a single process makes, whoever is killed."""
+"""A search by several processes equals that of one process, even if some are killed."""
 
 import json
 import os
@@ -22,7 +22,7 @@ ZOO = [sys.executable, "-c", "from pipelines.cli.main import main; main()"]
 
 @pytest.fixture(scope="module")
 def search(tmp_path_factory):
-    """Starts `zoo tune` on the same images, with the same settings."""
+    """Starts `zoo tune`, always on the same images with the same settings."""
     folder = tmp_path_factory.mktemp("workers")
     write_images(folder / "colors", 12)
     (folder / "tiny.toml").write_text(tomlkit.dumps(TINY))
@@ -49,7 +49,7 @@ def search(tmp_path_factory):
 
 
 def trials(process):
-    """Returns the trials and the best of a search that ended well."""
+    """Waits for a successful search; returns its trials and the best."""
     said = process.communicate(timeout=300)[1]
     assert process.returncode == 0, said
     found = json.loads((process.out / "search.json").read_text())
@@ -73,7 +73,7 @@ def alone(search):
     return trials(search("alone"))
 
 
-def test_search_is_the_same_though_a_worker_was_killed(search, alone):
+def test_search_is_the_same_after_a_worker_was_killed(search, alone):
     chief = search("together", "--workers", "2")
     log = chief.out / "search" / "workers" / "worker-1.log"
     wait_for(chief, lambda: "works for the chief" in read(log))
@@ -84,7 +84,7 @@ def test_search_is_the_same_though_a_worker_was_killed(search, alone):
     assert read(log.with_name("worker-2.log")).rstrip().endswith("trials")
 
 
-def test_killed_chief_ends_its_worker_and_another_goes_on(search, alone):
+def test_killed_chief_ends_its_worker_and_another_resumes(search, alone):
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))
         port = free.getsockname()[1]
