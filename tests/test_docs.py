@@ -145,7 +145,7 @@ def test_walk_finds_functions_methods_and_classes() -> None:
     names = {found.name for found in EVERYTHING}
     assert {
         "zoo.preprocessing.decode",
-        "zoo.preprocessing.Preprocessing.box",
+        "zoo.preprocessing.Preprocessing.compute_box",
         "zoo.errors.ZooError",
         "tuning.early_stopping.EarlyStopping",
         "pipelines.recipe.recipe.Recipe.preset",

@@ -1,1 +1,1 @@
-"""What is trained and shipped: backbones, weights, heads, models and their export."""
+"""Networks: backbones, weights, heads, models and their export."""

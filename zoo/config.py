@@ -1,4 +1,4 @@
-"""Config: the frozen pydantic model that every section of a recipe is made of."""
+"""Config: the base class of every recipe section."""
 
 from __future__ import annotations
 
@@ -8,10 +8,9 @@ from pydantic import BaseModel, ConfigDict, model_validator
 
 
 class Config(BaseModel):
-    """A frozen section of a recipe.
+    """A frozen pydantic model that accepts only known keys, exact types and finite numbers.
 
-    Unknown keys, NaN and infinity are refused, and so is a value of another type:
-    `epochs = "3"` is a slip, not a three.
+    A string is never converted to a number: `epochs = "3"` is an error.
     """
 
     model_config = ConfigDict(
@@ -20,8 +19,8 @@ class Config(BaseModel):
 
     @model_validator(mode="before")
     @classmethod
-    def _lists_are_tuples(cls, values: Any) -> Any:
-        # TOML and JSON have lists alone; a frozen section keeps tuples.
+    def _convert_lists_to_tuples(cls, values: Any) -> Any:
+        # TOML and JSON only have lists; a frozen section holds tuples.
         if not isinstance(values, dict):
             return values
         return {k: tuple(v) if isinstance(v, list) else v for k, v in values.items()}

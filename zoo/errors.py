@@ -1,22 +1,22 @@
-"""Every error a user can meet, as one tree.
+"""Exceptions that users can act on, as one tree.
 
     ZooError                       exit status 1: the job ran and failed
     ├── InputError                 exit status 2: the input is wrong
-    │   ├── UnknownNameError       a name that no table has (also a KeyError)
-    │   ├── RecipeError            a recipe key or value (also a ValueError)
-    │   ├── DataError              the images or their labels
-    │   │   ├── NoImagesError      nothing to read
-    │   │   ├── EmptyClassError    a class without an image
-    │   │   ├── SingleClassError   nothing to tell apart
-    │   │   ├── UnseenClassError   a class that training never sees
-    │   │   └── UndecodableError   too many files that are no images
-    │   ├── WeightsError           a weight file that is wrong or not to be had
-    │   └── RunError               a run directory or a model that is not one
-    ├── FetchError                 a download broke off
-    ├── EngineError                an engine that cannot run a network, or runs it otherwise
-    ├── TrainingError              training met a loss that is not a number
-    ├── WorkerError                a search's chief or all of its workers are gone
-    └── ExportError                an export that does not answer as its run does
+    │   ├── UnknownNameError       a name that its table lacks (also a KeyError)
+    │   ├── RecipeError            a wrong recipe key or value (also a ValueError)
+    │   ├── DataError              images or labels that cannot be used
+    │   │   ├── NoImagesError      no images
+    │   │   ├── EmptyClassError    a class without images
+    │   │   ├── SingleClassError   only one class
+    │   │   ├── UnseenClassError   a class without training images
+    │   │   └── UndecodableError   too many files that are not images
+    │   ├── WeightsError           a weight file that is absent, damaged or the wrong one
+    │   └── RunError               a run folder or a model that cannot be used
+    ├── FetchError                 a download that broke off
+    ├── EngineError                an inference engine that fails or disagrees with Keras
+    ├── TrainingError              training that cannot continue, as with a NaN loss
+    ├── WorkerError                a search that lost its chief or all of its workers
+    └── ExportError                an export whose predictions differ from its run's
 
 A message is one line: what happened; expected …; received …; how to mend it.
 """
@@ -25,21 +25,21 @@ from __future__ import annotations
 
 
 class ZooError(Exception):
-    """A failure the user can act on.
+    """Base class of every error that a user can act on.
 
     Args:
-        what: What happened, and to which thing.
-        expected: What would have been right.
-        received: What was there instead.
-        mend: What to do about it, in the imperative.
+        problem: What happened, and to which file, row or setting.
+        expected: The values that would have been valid.
+        received: The value found instead.
+        mend: How to correct it, in the imperative.
     """
 
     exit_status = 1
 
     def __init__(
-        self, what: str, *, expected: str = "", received: str = "", mend: str = ""
+        self, problem: str, *, expected: str = "", received: str = "", mend: str = ""
     ) -> None:
-        parts = [what]
+        parts = [problem]
         if expected:
             parts.append(f"expected {expected}")
         if received:
@@ -50,71 +50,71 @@ class ZooError(Exception):
         super().__init__(self.message)
 
     def __str__(self) -> str:
-        # KeyError would print the message quoted.
+        # KeyError's own __str__ would quote the message.
         return self.message
 
 
 class InputError(ZooError):
-    """What the user gave cannot be used."""
+    """The user's input cannot be used."""
 
     exit_status = 2
 
 
 class UnknownNameError(InputError, KeyError):
-    """A name that the table asked for does not have."""
+    """A table has no row of the given name."""
 
 
 class RecipeError(InputError, ValueError):
-    """A recipe with an unknown key, a value out of range or a bad combination."""
+    """A recipe has an unknown key, a value out of range or an invalid combination."""
 
 
 class DataError(InputError):
-    """Images or labels that cannot be trained on."""
+    """Images or labels cannot be used."""
 
 
 class NoImagesError(DataError):
-    """The data set has no image at all."""
+    """The data set has no images."""
 
 
 class EmptyClassError(DataError):
-    """A class of the data set has no image."""
+    """A class of the data set has no images."""
 
 
 class SingleClassError(DataError):
-    """The data set has one class, so there is nothing to tell apart."""
+    """The data set has only one class."""
 
 
 class UnseenClassError(DataError):
-    """A class stands in validation or test and not in training."""
+    """A class occurs in validation or test but not in training."""
 
 
 class UndecodableError(DataError):
-    """More files than the recipe allows cannot be decoded."""
+    """More files cannot be decoded than the recipe allows."""
 
 
 class WeightsError(InputError):
-    """A weight file is absent, damaged, or not the one its row names."""
+    """A weight file is absent, damaged or not the one of its row."""
 
 
 class RunError(InputError):
-    """A path is not a run or a model, or would be overwritten."""
+    """A path is not a run or a model, or already exists."""
 
 
 class FetchError(ZooError):
-    """A download did not arrive whole."""
+    """A download broke off."""
 
 
 class EngineError(ZooError):
-    """An inference engine is missing, fails, or does not agree with Keras."""
+    """An inference engine is missing, fails or disagrees with Keras."""
 
 
 class TrainingError(ZooError):
-    """Training cannot go on."""
+    """Training cannot continue."""
 
 
 class WorkerError(ZooError):
-    """A search cannot go on without its chief, or without any worker."""
+    """A search lost its chief or all of its workers."""
 
 
 class ExportError(ZooError):
-    """An exported model does not answer as its run does."""
+    """The predictions of an exported model differ from those of its run."""

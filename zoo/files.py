@@ -1,4 +1,4 @@
-"""Files that are whole or not there: written beside their name, moved into place."""
+"""Atomic writes of files and folders, SHA-256 digests and the cache folder."""
 
 from __future__ import annotations
 
@@ -15,14 +15,14 @@ from typing import Any
 
 @contextlib.contextmanager
 def replacing(path: Path) -> Iterator[Path]:
-    """Yields a path beside `path` to write to, and moves it into place on success.
+    """Yields a temporary path beside `path`, and moves it to `path` on success.
 
-    A reader never sees half a file and a kill never costs the good one. When
-    the body raises, what it wrote is removed and `path` is as it was.
+    A reader never sees a partial file, and a killed process leaves the old file intact.
+    If the body raises, the temporary file is removed and `path` stays unchanged.
 
     Args:
-        path: The file to create or replace. Missing parents are created. The
-            temporary name keeps its ending, which Keras and NumPy look at.
+        path: The file to create or replace, with its missing parents. The temporary name
+            keeps its suffix, by which Keras and NumPy choose a format.
     """
     path = Path(path)
     path.parent.mkdir(parents=True, exist_ok=True)
@@ -37,13 +37,13 @@ def replacing(path: Path) -> Iterator[Path]:
 
 @contextlib.contextmanager
 def placing_folder(path: Path) -> Iterator[Path]:
-    """Yields a folder beside `path` to fill, and moves it into place on success.
+    """Yields a temporary folder beside `path`, and moves it to `path` on success.
 
     Args:
-        path: The folder to create; it must not exist yet.
+        path: The folder to create, with its missing parents.
 
     Raises:
-        FileExistsError: `path` exists when the body is done.
+        FileExistsError: `path` exists when the body ends.
     """
     path = Path(path)
     path.parent.mkdir(parents=True, exist_ok=True)
@@ -65,10 +65,10 @@ def write_text(path: Path, text: str) -> None:
 
 
 def write_json(path: Path, value: Any) -> None:
-    """Writes one JSON value atomically; NaN is refused, since JSON has none.
+    """Writes one JSON value atomically.
 
     Raises:
-        ValueError: `value` holds a float that is not finite.
+        ValueError: `value` holds NaN or an infinity, which JSON lacks.
     """
     write_text(path, json.dumps(value, indent=2, allow_nan=False, ensure_ascii=False) + "\n")
 
@@ -80,9 +80,9 @@ def sha256_of(path: Path) -> str:
 
 
 def cache_folder() -> Path:
-    """Returns where this project keeps what it can make again.
+    """Returns the folder for downloads, features and other files that can be recreated.
 
-    `ZOO_CACHE` if set, else `transfer-zoo` under `XDG_CACHE_HOME` or `~/.cache`.
+    It is `ZOO_CACHE` if set, else `transfer-zoo` in `XDG_CACHE_HOME` or `~/.cache`.
     """
     if chosen := os.environ.get("ZOO_CACHE"):
         return Path(chosen).expanduser()
@@ -91,6 +91,6 @@ def cache_folder() -> Path:
 
 
 def _sync(path: Path) -> None:
-    # Open for writing: Windows refuses to flush a file that is open for reading.
+    # Opened for writing: Windows cannot flush a file that is open for reading alone.
     with path.open("r+b") as file:
         os.fsync(file.fileno())

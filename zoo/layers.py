@@ -1,8 +1,8 @@
-"""Layers no library has: randomized leaky ReLU, a step that trains, a dense layer both ways.
+"""Custom Keras layers: randomized leaky ReLU, straight-through step and tied dense.
 
-A `model.keras` that holds one of them loads only after `import zoo.layers`, with which
-Keras knows it by its registered name, such as `zoo>RandomizedLeakyReLU`. An exported
-SavedModel needs nothing of this project.
+A saved `model.keras` with one of these layers loads after `import zoo.layers`, which
+registers them under names such as `zoo>RandomizedLeakyReLU`. An exported SavedModel
+loads without this project.
 """
 
 from __future__ import annotations
@@ -17,20 +17,20 @@ from zoo.private_api import build_at_init
 
 @keras.saving.register_keras_serializable("zoo")
 class RandomizedLeakyReLU(keras.layers.Layer):
-    """RReLU: a leaky ReLU whose slope is drawn anew for every unit while training.
+    """RReLU: a leaky ReLU with a random slope in training.
 
-    x where x is not negative, a·x elsewhere; a is drawn from U(`lower`, `upper`) for
-    each unit of each example while training, and is the mean of the two when not.
-    The noise regularizes a network that overfits.
+    Computes x if x ≥ 0, else a·x. In training, a is drawn from U(`lower`, `upper`) for
+    each unit of each example; in inference, it is the mean of the two. The noise
+    regularizes a network that overfits.
 
     Args:
         lower: Smallest slope, at least 0.
-        upper: Largest slope, at least `lower` and at most 1.
-        seed: Of the slopes; left out, drawn from Keras' global seed.
+        upper: Largest slope, from `lower` to 1.
+        seed: Seed of the slopes; None draws one from Keras' global seed.
         **kwargs: `name` and `dtype` of the layer.
 
     Raises:
-        ValueError: The slopes are not in order.
+        ValueError: The slopes do not satisfy 0 ≤ `lower` ≤ `upper` ≤ 1.
 
     Reference: Xu et al., 2015, https://arxiv.org/abs/1505.00853
     """
@@ -50,11 +50,11 @@ class RandomizedLeakyReLU(keras.layers.Layer):
         build_at_init(self)
 
     def call(self, inputs: Any, training: bool = False) -> Any:
-        """Maps a tensor of any shape and float dtype to one of the same.
+        """Applies the activation.
 
         Args:
-            inputs: The tensor.
-            training: Whether slopes are drawn.
+            inputs: Float tensor of any shape; the result has the same shape and dtype.
+            training: Whether to draw slopes.
         """
         slope: Any = (self.lower + self.upper) / 2
         if training:
@@ -68,11 +68,11 @@ class RandomizedLeakyReLU(keras.layers.Layer):
         return ops.where(inputs >= 0, inputs, slope * inputs)
 
     def compute_output_shape(self, input_shape: Any) -> Any:
-        """Returns the shape it was given."""
+        """Returns `input_shape` unchanged."""
         return input_shape
 
     def get_config(self) -> dict[str, Any]:
-        """Returns what the constructor takes."""
+        """Returns the constructor's arguments."""
         return {
             **super().get_config(),
             "lower": self.lower,
@@ -83,14 +83,13 @@ class RandomizedLeakyReLU(keras.layers.Layer):
 
 @keras.saving.register_keras_serializable("zoo")
 class StraightThroughStep(keras.layers.Layer):
-    """The Heaviside step, 1 where x is not negative and 0 elsewhere, with a usable gradient.
+    """Heaviside step, 1 if x ≥ 0 else 0, with a straight-through gradient.
 
-    The step's own gradient is 0 wherever it exists, so nothing below it would learn.
-    Backwards it is taken for the identity where |x| ≤ 1, and for a constant elsewhere,
-    where a unit is saturated.
+    The step's own gradient is 0 almost everywhere, so no layer below would learn. The
+    backward pass uses the gradient of the identity if |x| ≤ 1, and 0 for saturated units.
 
-    Reference: Bengio et al., 2013, https://arxiv.org/abs/1308.3432; the saturation,
-    Hubara et al., 2016, https://arxiv.org/abs/1602.02830
+    Reference: Bengio et al., 2013, https://arxiv.org/abs/1308.3432; saturation: Hubara et
+    al., 2016, https://arxiv.org/abs/1602.02830
 
     Args:
         **kwargs: `name` and `dtype` of the layer.
@@ -102,36 +101,33 @@ class StraightThroughStep(keras.layers.Layer):
         build_at_init(self)
 
     def call(self, inputs: Any) -> Any:
-        """Maps a tensor of any shape and float dtype to zeros and ones of the same."""
+        """Maps a float tensor to 0 and 1, of the same shape and dtype."""
         step = ops.cast(inputs >= 0, self.compute_dtype)
-        through = ops.clip(inputs, -1, 1)
-        # The difference is exactly 0 forwards; backwards its second half is not there.
-        return step + (through - ops.stop_gradient(through))
+        clipped = ops.clip(inputs, -1, 1)
+        # The difference is exactly 0; its gradient is that of the first operand.
+        return step + (clipped - ops.stop_gradient(clipped))
 
     def compute_output_shape(self, input_shape: Any) -> Any:
-        """Returns the shape it was given."""
+        """Returns `input_shape` unchanged."""
         return input_shape
 
 
 @keras.saving.register_keras_serializable("zoo")
 class TiedDense(keras.layers.Layer):
-    """A dense layer that runs both ways through one kernel: parameter tying.
-
-    Forwards x·W + b, backwards y·Wᵀ + c. An autoencoder made of it has half the
-    weights of one whose decoder has its own, and cannot learn the identity by making
-    one half large and the other small:
+    """Dense layer that encodes and decodes with one kernel, for autoencoders.
 
         tied = TiedDense(16)
-        code = tied(x)
-        restored = tied(code, reverse=True)
+        code = tied(x)                        # x·W + b
+        restored = tied(code, reverse=True)   # code·Wᵀ + c
 
-    It is one layer, called twice, so it stays tied through saving and loading, where a
-    layer that referred to another one's kernel would be given a copy. Call it forwards
-    first: that is what tells it its shape.
+    Tying halves the weights of an autoencoder and keeps it from learning the identity
+    with large weights on one side and small ones on the other. Both directions belong to
+    one layer, so they stay tied through saving and loading; a second layer that referred
+    to the kernel would be loaded with a copy. Call it forwards first, which builds it.
 
     Args:
-        units: U, the size of the code.
-        kernel_initializer: A name or object Keras knows.
+        units: U, the size of the code, at least 1.
+        kernel_initializer: The name of a Keras initializer, or an instance.
         **kwargs: `name` and `dtype` of the layer.
 
     Raises:
@@ -146,12 +142,12 @@ class TiedDense(keras.layers.Layer):
     ) -> None:
         super().__init__(**kwargs)
         if units < 1:
-            raise ValueError(f"A tied dense layer needs a unit. Received: units={units}")
+            raise ValueError(f"TiedDense needs at least one unit. Received: units={units}")
         self.units = units
         self.kernel_initializer = keras.initializers.get(kernel_initializer)
 
     def build(self, input_shape: Any) -> None:
-        """Makes the kernel [F, U] and a bias for each way, from the shape [..., F]."""
+        """Creates the kernel [F, U] and a bias for each direction, from the shape [..., F]."""
         size = input_shape[-1]
         self.kernel = self.add_weight(
             (size, self.units), initializer=self.kernel_initializer, name="kernel"
@@ -160,17 +156,17 @@ class TiedDense(keras.layers.Layer):
         self.reverse_bias = self.add_weight((size,), initializer="zeros", name="reverse_bias")
 
     def call(self, inputs: Any, reverse: bool = False) -> Any:
-        """Maps float [..., F] to [..., U], or back.
+        """Encodes float [..., F] to [..., U], or decodes [..., U] to [..., F].
 
         Args:
             inputs: The tensor.
-            reverse: Whether from the code back.
+            reverse: Whether to decode.
         """
         if reverse:
             return ops.matmul(inputs, ops.transpose(self.kernel)) + self.reverse_bias
         return ops.matmul(inputs, self.kernel) + self.bias
 
     def get_config(self) -> dict[str, Any]:
-        """Returns what the constructor takes."""
+        """Returns the constructor's arguments."""
         initializer = keras.initializers.serialize(self.kernel_initializer)
         return {**super().get_config(), "units": self.units, "kernel_initializer": initializer}

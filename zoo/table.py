@@ -1,4 +1,4 @@
-"""Table: an immutable mapping from a name to its row, which helps on a miss."""
+"""Table: an immutable mapping from names to rows that suggests near names on a miss."""
 
 from __future__ import annotations
 
@@ -10,29 +10,31 @@ from zoo.errors import UnknownNameError
 
 
 class Row(Protocol):
-    """What a table can hold: anything with a name and a line about itself."""
+    """A table row: any object with a name and a one-line summary."""
 
     @property
     def name(self) -> str:
-        """The key of the row, unique in its table."""
+        """The row's key, unique in its table."""
 
     @property
     def summary(self) -> str:
-        """One line: what it is, or when to use it."""
+        """One line on what the row is or when to use it."""
 
 
 R = TypeVar("R", bound=Row)
 
 
 class Table(Mapping[str, R], Generic[R]):
-    """Rows by name, in the order given, fixed at construction.
+    """An immutable mapping from name to row, in the order of construction.
+
+    A missing name raises `UnknownNameError` with the nearest names.
 
     Args:
-        kind: What a row is, in the singular, as an error would say it.
-        rows: The rows; their names must differ.
+        kind: The singular noun for a row in errors, such as `backbone`.
+        rows: The rows, with unique names.
 
     Raises:
-        ValueError: Two rows share a name.
+        ValueError: Two rows have the same name.
 
     Example:
         >>> from dataclasses import dataclass
@@ -63,7 +65,7 @@ class Table(Mapping[str, R], Generic[R]):
             raise unknown_name(self.kind, name, self._rows) from None
 
     def __contains__(self, name: object) -> bool:
-        # Mapping's own calls __getitem__ and expects a bare KeyError; this is direct.
+        # Mapping's own version would compute the suggestions of an error for each miss.
         return name in self._rows
 
     def __iter__(self) -> Iterator[str]:
@@ -77,16 +79,16 @@ class Table(Mapping[str, R], Generic[R]):
 
 
 def unknown_name(kind: str, name: object, known: Iterable[str]) -> UnknownNameError:
-    """Builds the error for a name nobody knows, with the nearest ones that exist.
+    """Builds the error for an unknown name, with the nearest known names.
 
     Args:
-        kind: What the name should have named, in the singular.
-        name: What was received.
-        known: The names that exist.
+        kind: The singular noun for what was looked up, such as `backbone`.
+        name: The unknown name.
+        known: The known names.
     """
     known = list(known)
     near = difflib.get_close_matches(str(name), known, n=3, cutoff=0.6)
-    # 'resnet50' alone should find 'resnet50.imagenet', and 'imagenet' nothing at random.
+    # 'resnet50' suggests 'resnet50.imagenet'; 'imagenet' suggests no arbitrary row.
     near = near or [k for k in known if str(name) and k.startswith(str(name))][:3]
     if near:
         quoted = [repr(n) for n in near]

@@ -47,7 +47,7 @@ def test_sides_one_after_the_other_are_both_at_once(
 ) -> None:
     transform = Preprocessing(size=40, fit=fit, interpolation=interpolation)
     image = tf.constant(_photo(*shape))
-    box = transform.box(image)
+    box = transform.compute_box(image)
     both = tf.raw_ops.ScaleAndTranslate(
         images=image[tf.newaxis],
         size=[40, 40],

@@ -106,5 +106,5 @@ def test_autoencoder_head_on_a_backbone_stays_tied_when_saved(tmp_path: Path) ->
 
 
 def test_tied_dense_without_a_unit_is_refused() -> None:
-    with pytest.raises(ValueError, match=r"needs a unit\. Received: units=0"):
+    with pytest.raises(ValueError, match=r"needs at least one unit\. Received: units=0"):
         TiedDense(0)

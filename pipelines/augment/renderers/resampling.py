@@ -50,7 +50,7 @@ def resample(matrix: Any, shapes: Any, preprocessing: Preprocessing) -> Resampli
 
     drawn, shapes = tf.cast(matrix, tf.float64), tf.cast(shapes, tf.float64)
     size = float(preprocessing.size)
-    top, left, height, width = preprocessing.box_of(shapes[:, 0], shapes[:, 1])
+    top, left, height, width = preprocessing.compute_boxes(shapes[:, 0], shapes[:, 1])
     sides = tf.stack([width, height], axis=1)
     limit = shapes[:, ::-1]
     # How far apart in the image two neighbors of the view lie, at its center.
