@@ -117,7 +117,7 @@ def this_project(setting: Setting, images: np.ndarray) -> Iterator[Any]:
         InputConfig(size=setting.size, batch_size=setting.batch, cache_mib=0),
         AugmentConfig(policy=POLICY),
         tasks=[Task(name="", kind="single_label", class_names=tuple("0123456789"))],
-        images=decoded,
+        decoded=decoded,
     )
     floats = stream.dataset.map(
         lambda image, *_: tf.cast(image, tf.float32), num_parallel_calls=tf.data.AUTOTUNE

@@ -1,4 +1,4 @@
-"""Rows: the features of a division as a population of heads is trained on them."""
+"""NumPy batches of features, which `tuning.batched_heads` trains and validates heads on."""
 
 from __future__ import annotations
 
@@ -14,22 +14,22 @@ from pipelines.input_pipeline.order import SampleOrder
 from pipelines.sources.source import Examples
 from tuning.batched_heads.trainer import Batches
 
-# Enough rows for a step to be worth its call; of validation, whose rows every head of a
-# stack gets a copy of, few enough to stay in the cache.
-_TRAIN_BYTES = 32 * 2**20
-_VALIDATION_BYTES = 2**19
+# Large enough to amortize a call of the training step.
+_TRAIN_CHUNK_BYTES = 32 * 2**20
+# Small enough to stay in the CPU's cache: each head of a stack reads a copy of its own.
+_VALIDATION_CHUNK_BYTES = 2**19
 
 
 class FeatureBatches:
-    """The batches `build_feature_stream` gives, and the rows of validation.
+    """The batches of `build_feature_stream`, in chunks of several steps, and validation rows.
 
     Args:
-        features: Of the training images, in all their views.
-        train: Those images.
-        val_features: Of the validation images.
-        val: Those images.
-        pooling: The heads', a row of `zoo.heads.head.POOLINGS`.
-        order: Which image stands where.
+        features: Features of the training split, in all views.
+        train: The training split.
+        val_features: Features of the validation split.
+        val: The validation split.
+        pooling: The heads' pooling, a row of `zoo.heads.head.POOLINGS`.
+        order: Order of the images and size of a batch.
         num_classes: C.
     """
 
@@ -48,41 +48,40 @@ class FeatureBatches:
         self._pooling, self._order = pooling, order
         self.num_features, self.num_classes = features.width(pooling), num_classes
         self.steps_per_epoch = order.steps_per_epoch
-        # Every stack goes through the same epochs.
-        self._places = lru_cache(maxsize=64)(self._draw_places)
+        # Every stack of heads asks for the same epochs.
+        self._cached_epoch = lru_cache(maxsize=64)(self._sample_epoch)
 
     def train(self, epoch: int) -> Iterator[Batches]:
-        """Yields the batches of an epoch, a few steps at a time."""
-        indices, views, shares = self._places(epoch)
-        count = max(1, _TRAIN_BYTES // (4 * self.num_features * self._order.batch_size))
-        for first in range(0, len(indices), count):
-            some = indices[first : first + count]
-            rows = self._features.read(
-                self._pooling, some.ravel(), views[first : first + count].ravel()
-            )
+        """Yields the batches of an epoch, several steps at a time."""
+        images, views, weights = self._cached_epoch(epoch)
+        step_bytes = 4 * self.num_features * self._order.batch_size
+        chunk_steps = max(1, _TRAIN_CHUNK_BYTES // step_bytes)
+        for first in range(0, len(images), chunk_steps):
+            steps = slice(first, first + chunk_steps)
+            rows = self._features.read(self._pooling, images[steps].ravel(), views[steps].ravel())
             yield Batches(
-                rows.reshape(*some.shape, -1),
-                self._train.labels[some],
-                shares[first : first + count],
+                rows.reshape(*images[steps].shape, -1),
+                self._train.labels[images[steps]],
+                weights[steps],
             )
 
     def validation(self) -> Iterator[tuple[npt.NDArray[np.float32], npt.NDArray[np.int64]]]:
-        """Yields features float32 [n, F] and labels int64 [n], all rows once."""
-        count = max(1, _VALIDATION_BYTES // (4 * self.num_features))
-        for first in range(0, len(self._val), count):
-            some = np.arange(first, min(first + count, len(self._val)))
-            yield self._val_features.read(self._pooling, some), self._val.labels[some]
+        """Yields features float32 [n, F] and labels int64 [n]; each image once, in order."""
+        chunk_rows = max(1, _VALIDATION_CHUNK_BYTES // (4 * self.num_features))
+        for first in range(0, len(self._val), chunk_rows):
+            images = np.arange(first, min(first + chunk_rows, len(self._val)))
+            yield self._val_features.read(self._pooling, images), self._val.labels[images]
 
-    def _draw_places(
+    def _sample_epoch(
         self, epoch: int
     ) -> tuple[npt.NDArray[np.int64], npt.NDArray[np.int64], npt.NDArray[np.float32]]:
-        """Which image in which view stands in each batch, and what it counts, all [S, B]."""
-        steps, batch = self._order.steps_per_epoch, self._order.batch_size
-        first = epoch * steps * batch
-        keys = self._order.sample_keys(np.arange(first, first + steps * batch, dtype=np.int64))
+        """Returns the image, the view and the weight of each sample of an epoch, all [S, B]."""
+        shape = (self._order.steps_per_epoch, self._order.batch_size)
+        size = shape[0] * shape[1]
+        positions = np.arange(epoch * size, (epoch + 1) * size, dtype=np.int64)
+        keys = self._order.sample_keys(positions)
         views = view_indices(keys, self._features.num_views, self._order.seed)
-        indices, views, shares = (
-            np.asarray(part).reshape(steps, batch)
-            for part in (keys.image_indices, views, keys.weights)
+        images, views, weights = (
+            np.asarray(part).reshape(shape) for part in (keys.image_indices, views, keys.weights)
         )
-        return indices, views, shares
+        return images, views, weights

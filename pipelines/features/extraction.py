@@ -22,7 +22,8 @@ from pipelines.features.engines.engine import Engine, pad_batch
 from pipelines.features.engines.network import STORED_POOLINGS, FeatureNetwork
 from pipelines.features.feature_array import FeatureArray
 from pipelines.features.store import FeatureFolder, FeatureStore
-from pipelines.input_pipeline.datasets import build_views_dataset, fit_color_axes
+from pipelines.input_pipeline.color_axes import fit_color_axes
+from pipelines.input_pipeline.datasets import build_views_dataset
 from pipelines.sources.source import Examples
 from zoo.errors import DataError
 from zoo.files import cache_folder

@@ -1,10 +1,8 @@
-"""Source → tf.data: decode in parallel, shuffle and augment by (seed, epoch, index)."""
+"""tf.data datasets of images: the training stream, views for features, and evaluation."""
 
 from __future__ import annotations
 
-import itertools
-import os
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -12,28 +10,29 @@ import numpy as np
 import numpy.typing as npt
 
 from pipelines.augment.augmenter import Augmenter, HostRenderer, needs_axes
-from pipelines.augment.color_pca import fit_axes
 from pipelines.augment.plan import Views
 from pipelines.augment.policies import AugmentConfig
+from pipelines.input_pipeline.color_axes import fit_color_axes
 from pipelines.input_pipeline.config import InputConfig
-from pipelines.input_pipeline.decoded_images import DecodedImages, decode_images
+from pipelines.input_pipeline.decoded_images import DecodedImages, build_reader, decode_images
 from pipelines.input_pipeline.label_tensors import build_labels, build_weights
-from pipelines.input_pipeline.order import SampleKeys, SampleOrder
-from pipelines.input_pipeline.tf_data import keep_ahead, map_graph
+from pipelines.input_pipeline.order import SampleKeys, SampleOrder, build_step_dataset
+from pipelines.input_pipeline.tf_data import map_graph, prefetch
 from pipelines.sources.source import Examples
-from zoo.preprocessing import Preprocessing, decode
+from zoo.preprocessing import Preprocessing
 from zoo.tasks import Task
 
 
 @dataclass(frozen=True)
 class TrainStream:
-    """Batches without end.
+    """Training batches, epoch after epoch.
 
     Args:
-        dataset: Yields (uint8 [B, S, S, 3], labels, weights), every batch of the same
-            size: float32 [B, C] one-hot and float32 [B], or dictionaries of such for
-            named tasks; see `pipelines.input_pipeline.label_tensors`.
-        steps_per_epoch: Batches an epoch: the fewest that hold a pass.
+        dataset: Yields (inputs, labels, sample weights), every batch of the same size:
+            uint8 [B, S, S, 3] images or float32 [B, F] features; float32 [B, C] one-hot;
+            float32 [B]. Named tasks have dictionaries of labels and weights; see
+            `pipelines.input_pipeline.label_tensors`.
+        steps_per_epoch: Batches per epoch.
     """
 
     dataset: Any
@@ -50,35 +49,34 @@ def build_train_stream(
     class_weights: Mapping[str, npt.NDArray[np.float32]] | None = None,
     first_epoch: int = 0,
     endless: bool = True,
-    images: DecodedImages | None = None,
+    decoded: DecodedImages | None = None,
 ) -> TrainStream:
-    """Builds the shuffled, augmented training input.
+    """Builds the shuffled, augmented training stream.
 
-    The images pass again and again, each pass in its own order, and batches are
-    cut from that stream wherever a pass ends: every image comes equally often
-    (every class, where rare ones are oversampled), and no batch is ragged, which
-    compilers and mirrored devices need. Which image stands where and how it is
-    augmented is a function of (seed, pass, index) alone, so the stream from epoch 3
-    on is the same whether it started there or at 0, at any parallelism.
+    Passes follow each other without a gap, and a batch may hold the end of one and the
+    start of the next: each image (with oversampling, each class) is shown equally often,
+    and no batch is smaller than the others, which XLA and mirrored devices need. Each
+    batch is a pure function of (seed, pass, sample), whatever the parallelism and the
+    epoch at which the stream started.
 
     Args:
         examples: The training split.
-        order: Order of the images and size of a batch; its seed is the augmentation's too.
+        order: Order of the images and size of a batch; its seed also seeds augmentation.
         config: Preprocessing, and the memory that decoded images may take.
         augment: Augmentation policy.
-        tasks: What is learned.
-        class_weights: By a task's name, float32 [C], what an image of each class
-            counts; left out, each counts 1.
+        tasks: The tasks whose labels the stream yields.
+        class_weights: float32 [C] by task name; weight 1 for the tasks left out.
         first_epoch: Epoch at which the stream starts.
         endless: Whether one iteration never ends. If False, each iteration over the
             dataset is one epoch: the first one `first_epoch`, the next one that after it.
-        images: What `decode_images` returned for these examples, so that several
-            streams share it; None calls it.
+        decoded: These examples decoded, for streams that share them; None decodes them
+            here if they fit `config.cache_mib`.
     """
     import tensorflow as tf
 
-    images = images or decode_images(examples, config.cache_mib)
-    augmenter = _augmenter(examples, config.preprocessing, augment, order.seed, images)
+    decoded = decoded or decode_images(examples, config.cache_mib)
+    axes = fit_color_axes(examples, decoded) if needs_axes(augment) else None
+    augmenter = Augmenter(augment, config.preprocessing, order.seed, axes)
     labels_of = build_labels(examples, tasks)
     weights_of = build_weights(examples, tasks, class_weights or {})
 
@@ -86,69 +84,49 @@ def build_train_stream(
         weights = tf.nest.map_structure(lambda w: w * keys.weights, weights_of(keys.image_indices))
         return augmenter.mix(images, labels_of(keys.image_indices), weights, views)
 
-    keys = map_graph(_number_steps(order, first_epoch, endless), order.batch_keys)
-    rendered = _render(keys, augmenter, _reader(examples, images), images, order.batch_size)
+    steps = build_step_dataset(order, first_epoch, endless=endless)
+    keys = map_graph(steps, order.batch_keys)
+    if decoded is not None and augmenter.moves and isinstance(augmenter.renderer, HostRenderer):
+        rendered = _render_batches(keys, augmenter, augmenter.renderer, decoded)
+    else:
+        rendered = _render_images(
+            keys, augmenter, build_reader(examples, decoded), order.batch_size
+        )
     dataset = map_graph(rendered, finish, parallel=True)
-    return TrainStream(keep_ahead(dataset), order.steps_per_epoch)
+    return TrainStream(prefetch(dataset), order.steps_per_epoch)
 
 
-def _number_steps(order: SampleOrder, first_epoch: int, endless: bool) -> Any:
-    """Returns a dataset of the steps' numbers, int64 []: without end, or an epoch an iteration."""
-    import tensorflow as tf
-
-    num_steps = order.steps_per_epoch
-    if endless:
-        last_step = np.iinfo(np.int64).max // order.batch_size
-        return tf.data.Dataset.range(first_epoch * num_steps, last_step)
-    epochs = itertools.count(first_epoch)
-
-    def next_epoch() -> Iterator[int]:
-        yield next(epochs)
-
-    epoch = tf.data.Dataset.from_generator(next_epoch, output_signature=tf.TensorSpec((), tf.int64))
-    steps = epoch.flat_map(lambda e: tf.data.Dataset.range(e * num_steps, (e + 1) * num_steps))
-    return steps.apply(tf.data.experimental.assert_cardinality(num_steps))
-
-
-def _render(
-    keys: Any, augmenter: Augmenter, fetch: Any, images: DecodedImages | None, batch: int
+def _render_batches(
+    keys: Any, augmenter: Augmenter, renderer: HostRenderer, decoded: DecodedImages
 ) -> Any:
-    """Turns batches of SampleKeys into (uint8 [B, S, S, 3], SampleKeys, Views)."""
+    """Maps batches of SampleKeys to (uint8 [B, S, S, 3], SampleKeys, Views), a batch a call."""
     import tensorflow as tf
 
-    renderer = augmenter.renderer
-    if images is not None and augmenter.moves and isinstance(renderer, HostRenderer):
-        # A batch a call, straight from the decoded images.
-        shapes, pick = tf.constant(images.shapes), images.pick
+    # [N, 2]: height and width.
+    shapes = tf.constant(decoded.shapes)
 
-        def render_batch(keys: SampleKeys) -> tuple[Any, SampleKeys, Views]:
-            views = augmenter.sample(keys.pass_indices, keys.sample_indices)
-            sides = tf.gather(shapes, keys.image_indices)
-            return renderer.render_picked(pick, keys.image_indices, sides, views), keys, views
+    def render(keys: SampleKeys) -> tuple[Any, SampleKeys, Views]:
+        views = augmenter.sample(keys.pass_indices, keys.sample_indices)
+        batch_shapes = tf.gather(shapes, keys.image_indices)
+        images = renderer.render_picked(decoded.pick, keys.image_indices, batch_shapes, views)
+        return images, keys, views
 
-        return map_graph(keys, render_batch, parallel=True)
+    return map_graph(keys, render, parallel=True)
+
+
+def _render_images(keys: Any, augmenter: Augmenter, read: Any, batch_size: int) -> Any:
+    """Maps batches of SampleKeys to (uint8 [B, S, S, 3], SampleKeys, Views), an image a call."""
+    import tensorflow as tf
 
     def draw(keys: SampleKeys) -> tuple[SampleKeys, Views]:
         return keys, augmenter.sample(keys.pass_indices, keys.sample_indices)
 
-    def render_image(keys: SampleKeys, views: Views) -> tuple[Any, SampleKeys, Views]:
-        one = tf.nest.map_structure(lambda part: part[tf.newaxis], views)
-        return augmenter.render(fetch(keys.image_indices), one)[0], keys, views
+    def render(key: SampleKeys, view: Views) -> tuple[Any, SampleKeys, Views]:
+        views = tf.nest.map_structure(lambda part: part[tf.newaxis], view)
+        return augmenter.render(read(key.image_indices), views)[0], key, view
 
     drawn = map_graph(keys, draw).unbatch()
-    rendered = map_graph(drawn, render_image, parallel=True)
-    return rendered.batch(batch, drop_remainder=True)
-
-
-def _augmenter(
-    examples: Examples,
-    preprocessing: Preprocessing,
-    augment: AugmentConfig,
-    seed: int,
-    images: DecodedImages | None,
-) -> Augmenter:
-    axes = fit_color_axes(examples, images) if needs_axes(augment) else None
-    return Augmenter(augment, preprocessing, seed, axes)
+    return map_graph(drawn, render, parallel=True).batch(batch_size, drop_remainder=True)
 
 
 def build_views_dataset(
@@ -161,75 +139,50 @@ def build_views_dataset(
     batch_size: int,
     image_keys: npt.NDArray[np.int64] | None = None,
     axes: npt.NDArray[np.float32] | None = None,
-    images: DecodedImages | None = None,
 ) -> Any:
-    """Builds several views of every image, in order: what features are extracted from.
+    """Builds a dataset of several views of every image, in order, to extract features from.
 
-    View 0 is the one that validation shows. Any other is drawn from the key (seed,
-    view, number of the image), so it depends neither on the batch size nor on which
-    other images or views are asked for. An image is decoded once for all its views.
+    View 0 is the plain image, as validation sees it. Every other view is a pure function
+    of (seed, view, image key), independent of the batch size and of which other images
+    and views are rendered. An image is decoded once for all its views.
 
     Args:
         examples: Any split.
-        preprocessing: The transform.
-        augment: How far images vary.
-        seed: Of the augmentation.
-        views: Which views, 0 or more.
-        batch_size: Views a batch, across images; the last one has what is left.
-        image_keys: int64 [N], what stands for each image in its key; None counts them
-            from 0, as the training stream does.
-        axes: What `fit_color_axes` returned for the training split, if the policy has
-            `pca_noise`; None fits them on these examples.
-        images: What `decode_images` returned for these examples; None reads and
-            decodes each image when its turn comes.
+        preprocessing: How images are fitted to the input size.
+        augment: Augmentation policy.
+        seed: Seed of the augmentation.
+        views: View numbers, ≥ 0.
+        batch_size: Views per batch, across images; the last batch may be smaller.
+        image_keys: int64 [N], keys that augmentation draws from; None takes the indices
+            0 to N - 1, as the training stream does.
+        axes: float32 [3, 3], from `fit_color_axes` on the training split, for a policy
+            with `pca_noise`; None fits them to these examples.
 
     Returns:
-        A finite `tf.data.Dataset` of uint8 [b, S, S, 3]: all views of the first
-        image, then those of the second, and so on.
+        A finite `tf.data.Dataset` of uint8 [b, S, S, 3]: all views of the first image,
+        then those of the second, and so on.
     """
     import tensorflow as tf
 
-    fetch = _reader(examples, images)
-    axes = fit_color_axes(examples, images) if needs_axes(augment) and axes is None else axes
+    read = build_reader(examples)
+    axes = fit_color_axes(examples) if needs_axes(augment) and axes is None else axes
     augmenter = Augmenter(augment, preprocessing, seed, axes)
-    counted = np.arange(len(examples)) if image_keys is None else image_keys
-    keys = tf.constant(counted, tf.int64)
-    drawn = tf.constant([view for view in views if view], tf.int64)
-    order = np.argsort(np.argsort([view == 0 for view in views], kind="stable"))
+    keys = tf.constant(np.arange(len(examples)) if image_keys is None else image_keys, tf.int64)
+    augmented = tf.constant([view for view in views if view], tf.int64)
+    # `render` puts the augmented views before the plain ones; this is the way back.
+    positions = np.argsort(np.argsort([view == 0 for view in views], kind="stable"))
 
     def render(index: Any) -> Any:
-        image = fetch(index)
-        found = [preprocessing.fit_image(image)[tf.newaxis]] * list(views).count(0)
-        if len(drawn):
-            sampled = augmenter.sample(drawn, tf.fill([len(drawn)], keys[index]))
-            found.insert(0, augmenter.render(image, sampled))
-        return tf.gather(tf.concat(found, axis=0), order)
+        image = read(index)
+        parts = [preprocessing.fit_image(image)[tf.newaxis]] * list(views).count(0)
+        if len(augmented):
+            sampled = augmenter.sample(augmented, tf.fill([len(augmented)], keys[index]))
+            parts.insert(0, augmenter.render(image, sampled))
+        return tf.gather(tf.concat(parts, axis=0), positions)
 
     indices = tf.data.Dataset.range(len(examples))
     rendered = map_graph(indices, render, parallel=True).unbatch()
-    return keep_ahead(rendered.batch(batch_size))
-
-
-def fit_color_axes(
-    examples: Examples, images: DecodedImages | None = None, *, max_images: int = 1000
-) -> npt.NDArray[np.float32]:
-    """Fits what `pca_noise` varies on a split, the training split's as a rule.
-
-    Args:
-        examples: The split.
-        images: What `decode_images` returned for it; None decodes what is needed.
-        max_images: How many images are looked at, taken evenly.
-
-    Returns:
-        float32 [3, 3], as `fit_axes` returns it.
-    """
-    import tensorflow as tf
-
-    chosen = np.linspace(0, len(examples) - 1, min(max_images, len(examples))).astype(np.int64)
-    if images is not None:
-        return fit_axes(images.pick(chosen))
-    with tf.device("CPU"):
-        return fit_axes(decode(tf.constant(examples.read(int(i)))).numpy() for i in chosen)
+    return prefetch(rendered.batch(batch_size))
 
 
 def build_eval_dataset(
@@ -240,64 +193,49 @@ def build_eval_dataset(
     *,
     cache_mib: int = 0,
 ) -> Any:
-    """Builds the input of validation and test: in order, nothing random.
+    """Builds a dataset of images and labels for evaluation, in order and without augmentation.
 
     Args:
         examples: Any split.
-        preprocessing: The transform.
-        batch_size: Images a batch.
-        tasks: What is asked.
-        cache_mib: As `build_image_dataset` takes it.
+        preprocessing: How images are fitted to the input size.
+        batch_size: Images per batch; the last batch may be smaller.
+        tasks: The tasks whose labels the dataset yields.
+        cache_mib: Memory for the fitted images, in MiB; see `build_image_dataset`.
 
     Returns:
         A finite `tf.data.Dataset` of (uint8 [B, S, S, 3], labels): float32 [B, C], or a
-        dictionary of such for named tasks.
+        dictionary of them for named tasks.
     """
     import tensorflow as tf
 
     images = build_image_dataset(examples, preprocessing, batch_size, cache_mib=cache_mib)
     indices = tf.data.Dataset.range(len(examples)).batch(batch_size)
     labels = map_graph(indices, build_labels(examples, tasks))
-    return keep_ahead(tf.data.Dataset.zip(images, labels))
+    return prefetch(tf.data.Dataset.zip(images, labels))
 
 
 def build_image_dataset(
     examples: Examples, preprocessing: Preprocessing, batch_size: int, *, cache_mib: int = 0
 ) -> Any:
-    """Builds images without labels: in order, nothing random.
+    """Builds a dataset of images without labels, in order and without augmentation.
 
     Args:
         examples: Any split.
-        preprocessing: The transform.
-        batch_size: Images a batch.
-        cache_mib: Memory, in MiB, that the fitted images may take, at 3 × S² bytes
-            each. If all of them fit, the first pass keeps them for those after it;
-            else each pass decodes anew.
+        preprocessing: How images are fitted to the input size.
+        batch_size: Images per batch; the last batch may be smaller.
+        cache_mib: Memory for the fitted images, in MiB, at 3 × S² bytes each. If all fit,
+            the first iteration keeps them for later ones; otherwise each iteration
+            decodes them anew.
 
     Returns:
         A finite `tf.data.Dataset` of uint8 [B, S, S, 3].
     """
     import tensorflow as tf
 
-    fetch = _reader(examples, None)
+    read = build_reader(examples)
     indices = tf.data.Dataset.range(len(examples))
-    fitted = map_graph(indices, lambda i: preprocessing.fit_image(fetch(i)), parallel=True)
+    fitted = map_graph(indices, lambda i: preprocessing.fit_image(read(i)), parallel=True)
     images = fitted.batch(batch_size)
     if len(examples) * 3 * preprocessing.size**2 <= cache_mib * 2**20:
         images = images.cache()
-    return keep_ahead(images)
-
-
-def _reader(examples: Examples, images: DecodedImages | None) -> Any:
-    """Returns a graph function from an index to an image, read and decoded there if need be."""
-    import tensorflow as tf
-
-    if images is not None:
-        return images.fetch
-    with tf.device("CPU"):
-        if examples.files is not None:
-            # As bytes, since a file's name need not be valid UTF-8.
-            paths = tf.constant([os.fsencode(path) for path in examples.files])
-            return lambda index: decode(tf.io.read_file(paths[index]))
-        encoded = tf.constant(examples.encoded)
-        return lambda index: decode(encoded[index])
+    return prefetch(images)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from typing import Any
@@ -18,14 +18,14 @@ from zoo.preprocessing import decode
 
 @dataclass(frozen=True)
 class DecodedImages:
-    """Images decoded once and kept in one flat buffer, outside of TensorFlow's graphs.
+    """Images of any sizes in one flat buffer, kept outside of TensorFlow's graphs.
 
-    An iterator over a dataset keeps a copy of every tensor its functions capture; of
-    these it holds none.
+    A dataset iterator copies every tensor that its functions capture; NumPy arrays read
+    through `tf.numpy_function` are not copied.
 
     Args:
-        pixels: uint8 [sum of H × W × 3], one image after the other.
-        starts: int64 [N], where each begins.
+        pixels: uint8 [sum of H × W × 3], the images one after the other.
+        starts: int64 [N], offset of each image in `pixels`.
         shapes: int64 [N, 2], height and width.
     """
 
@@ -34,17 +34,16 @@ class DecodedImages:
     shapes: npt.NDArray[np.int64]
 
     def pick(self, indices: Iterable[int]) -> list[npt.NDArray[np.uint8]]:
-        """Returns images as uint8 [H, W, 3], without copying them."""
-        starts, shapes, pixels = self.starts, self.shapes, self.pixels
-        found = []
+        """Returns images as uint8 [H, W, 3] views of the buffer, without a copy."""
+        images = []
         for index in indices:
-            start, (height, width) = starts[index], shapes[index]
-            flat = pixels[start : start + 3 * height * width]
-            found.append(flat.reshape(height, width, 3))
-        return found
+            start, (height, width) = self.starts[index], self.shapes[index]
+            flat = self.pixels[start : start + 3 * height * width]
+            images.append(flat.reshape(height, width, 3))
+        return images
 
-    def fetch(self, index: Any) -> Any:
-        """Returns the image at an index, int64 [], as uint8 [H, W, 3], in the graph or eagerly."""
+    def read(self, index: Any) -> Any:
+        """Returns the image at an index, int64 [], as a uint8 [H, W, 3] tensor."""
         import tensorflow as tf
 
         image = tf.numpy_function(
@@ -53,22 +52,41 @@ class DecodedImages:
         return tf.ensure_shape(image, (None, None, 3))
 
 
-def decode_images(examples: Examples, cache_mib: int) -> DecodedImages | None:
-    """Decodes all images into memory, if they fit.
-
-    Whether they do is known from their scan, so nothing is decoded in vain. They
-    are decoded in parallel into one buffer; beside it, only the images being decoded
-    at the moment take memory.
+def build_reader(examples: Examples, decoded: DecodedImages | None = None) -> Callable[[Any], Any]:
+    """Builds a graph function that maps an index, int64 [], to an image, uint8 [H, W, 3].
 
     Args:
-        examples: Scanned, so that their sizes are known; others do not fit.
-        cache_mib: How much they may take, in MiB.
+        examples: Any split.
+        decoded: The same images decoded; None reads and decodes an image at each call.
+    """
+    import tensorflow as tf
+
+    if decoded is not None:
+        return decoded.read
+    with tf.device("CPU"):
+        if examples.files is not None:
+            # As bytes, because a file name need not be valid UTF-8.
+            paths = tf.constant([os.fsencode(path) for path in examples.files])
+            return lambda index: decode(tf.io.read_file(paths[index]))
+        encoded = tf.constant(examples.encoded)
+        return lambda index: decode(encoded[index])
+
+
+def decode_images(examples: Examples, cache_mib: int) -> DecodedImages | None:
+    """Decodes all images into memory if they fit.
+
+    The scan recorded their sizes, so nothing is decoded that does not fit in the end. Threads
+    decode into one buffer; apart from it, memory holds one image per thread.
+
+    Args:
+        examples: Scanned, with `shapes`; without them the images count as too large.
+        cache_mib: Memory for the decoded images, in MiB.
 
     Returns:
-        The images, or None where they do not fit.
+        The images, or None if they do not fit.
 
     Raises:
-        DataError: A file is no longer what it was when it was scanned.
+        DataError: An image is unreadable or has another size than when it was scanned.
     """
     if examples.shapes is None or not len(examples):
         return None
@@ -81,7 +99,7 @@ def decode_images(examples: Examples, cache_mib: int) -> DecodedImages | None:
 
     buffer = np.empty(int(ends[-1]), np.uint8)
 
-    def fill(index: int) -> None:
+    def decode_into_buffer(index: int) -> None:
         try:
             with tf.device("CPU"):
                 image = decode(tf.constant(examples.read(index))).numpy()
@@ -96,8 +114,8 @@ def decode_images(examples: Examples, cache_mib: int) -> DecodedImages | None:
             )
         buffer[ends[index] - sizes[index] : ends[index]] = image.ravel()
 
-    # TensorFlow's decoders release the interpreter's lock, so threads do decode in parallel.
+    # TensorFlow's decoders release the GIL, so threads decode in parallel.
     with ThreadPoolExecutor(max_workers=os.cpu_count()) as pool:
-        for _ in pool.map(fill, range(len(examples))):
+        for _ in pool.map(decode_into_buffer, range(len(examples))):
             pass
     return DecodedImages(buffer, ends - sizes, shapes)

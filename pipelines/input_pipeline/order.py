@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import itertools
 import math
+from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any, Literal, NamedTuple
 
@@ -185,6 +187,31 @@ def build_order(
     steps_per_epoch = math.ceil(num_samples / batch)
     stride = steps_per_epoch * batch if whole_passes else num_samples
     return SampleOrder(num_samples, batch, steps_per_epoch, stride, seed, oversampling)
+
+
+def build_step_dataset(order: SampleOrder, first_epoch: int, *, endless: bool = True) -> Any:
+    """Builds a dataset of step numbers, int64 [], counted from the start of epoch 0.
+
+    Args:
+        order: Order of the training stream.
+        first_epoch: Epoch at which the dataset starts.
+        endless: Whether one iteration never ends. If False, each iteration over the
+            dataset is one epoch: the first one `first_epoch`, the next one that after it.
+    """
+    import tensorflow as tf
+
+    num_steps = order.steps_per_epoch
+    if endless:
+        last_step = np.iinfo(np.int64).max // order.batch_size
+        return tf.data.Dataset.range(first_epoch * num_steps, last_step)
+    epochs = itertools.count(first_epoch)
+
+    def next_epoch() -> Iterator[int]:
+        yield next(epochs)
+
+    epoch = tf.data.Dataset.from_generator(next_epoch, output_signature=tf.TensorSpec((), tf.int64))
+    steps = epoch.flat_map(lambda e: tf.data.Dataset.range(e * num_steps, (e + 1) * num_steps))
+    return steps.apply(tf.data.experimental.assert_cardinality(num_steps))
 
 
 def permute_indices(indices: Any, last: Any, seed: int, keys: Any) -> Any:

@@ -1,4 +1,4 @@
-"""How this project runs a `tf.data.Dataset`: what TensorFlow would find out, it is told."""
+"""tf.data helpers with AutoGraph and autotuning off."""
 
 from __future__ import annotations
 
@@ -9,16 +9,16 @@ from pipelines.runtime.devices import num_cores
 
 
 def map_graph(dataset: Any, function: Callable[..., Any], *, parallel: bool = False) -> Any:
-    """Maps a dataset by a function that is written in TensorFlow's operations.
+    """Maps a dataset by a function of TensorFlow operations, without AutoGraph.
 
-    `Dataset.map` has AutoGraph rewrite the source of the function and of all that it
-    calls, to find Python's `if` and `for` on tensors. There are none here, and the search
-    for them takes longer than many a job's first epoch.
+    AutoGraph rewrites the source of the function and of all that it calls, in search of
+    Python's `if` and `for` on tensors. This project's functions have none, and the search
+    takes longer than the first epoch of many a job.
 
     Args:
         dataset: A `tf.data.Dataset`.
-        function: Of an element's components.
-        parallel: Whether several elements are mapped at once; their order stays.
+        function: Takes an element's components.
+        parallel: Whether to map several elements at once; their order stays.
 
     Returns:
         A `tf.data.Dataset`.
@@ -29,12 +29,12 @@ def map_graph(dataset: Any, function: Callable[..., Any], *, parallel: bool = Fa
     return dataset.map(tf.autograph.experimental.do_not_convert(function), num_parallel_calls=calls)
 
 
-def keep_ahead(dataset: Any) -> Any:
-    """Keeps two batches ready, the last step of every dataset.
+def prefetch(dataset: Any) -> Any:
+    """Prefetches two batches and turns autotuning off; the last step of every dataset.
 
-    How many calls and batches, tf.data is told and does not find out: it would do so in a
-    thread that sleeps for ever longer, and the end of an iterator waits for it to wake,
-    2.6, 5.1, 10.2 seconds after the iterator's start (TensorFlow 2.21).
+    tf.data's autotuner runs in a thread that sleeps for longer and longer, and an iterator
+    that ends waits until it wakes: 2.6, 5.1 or 10.2 seconds after the iterator's start
+    (TensorFlow 2.21).
 
     Args:
         dataset: A `tf.data.Dataset`.

@@ -55,7 +55,7 @@ class ImageFeed:
             tasks=self.source.tasks,
             class_weights=class_weights_of(recipe, self.source),
             first_epoch=first_epoch,
-            images=self._images,
+            decoded=self._images,
         )
 
     @cached_property

@@ -90,7 +90,7 @@ def _rows(
 ) -> Iterator[Row]:
     import tensorflow as tf
 
-    from pipelines.input_pipeline.datasets import fit_color_axes
+    from pipelines.input_pipeline.color_axes import fit_color_axes
 
     axes = fit_color_axes(examples) if needs_axes(config) else None
     chosen = choose(examples)

@@ -102,7 +102,7 @@ def test_stream_is_the_same_cached_and_not(examples: Examples) -> None:
     assert _same(anew, _take(_stream(examples, augment=augment, cache_mib=64), 4))
     shared = decode_images(examples, 64)
     for _ in range(2):
-        options = {"augment": augment, "cache_mib": 0, "images": shared}
+        options = {"augment": augment, "cache_mib": 0, "decoded": shared}
         assert _same(anew, _take(_stream(examples, **options), 4))
 
 
@@ -111,7 +111,7 @@ def test_decoded_images_are_the_decoders(examples: Examples) -> None:
     assert images is not None
     for index, encoded in enumerate(examples.encoded or ()):
         expected = tf.io.decode_png(encoded, channels=3)
-        np.testing.assert_array_equal(images.fetch(tf.constant(index, tf.int64)), expected)
+        np.testing.assert_array_equal(images.read(tf.constant(index, tf.int64)), expected)
 
 
 def test_images_are_decoded_only_if_all_of_them_fit(examples: Examples) -> None:
@@ -278,9 +278,8 @@ def test_views_depend_on_nothing_but_image_and_key(examples: Examples) -> None:
     together = _views(examples, views=[0, 2, 3])
     assert together.shape == (3 * COUNT, 16, 16, 3)
     for place, view in enumerate((0, 2, 3)):
-        for options in ({"batch_size": 7}, {"images": decode_images(examples, 64)}):
-            alone = _views(examples, views=[view], **options)
-            np.testing.assert_array_equal(alone, together[place::3])
+        alone = _views(examples, views=[view], batch_size=7)
+        np.testing.assert_array_equal(alone, together[place::3])
     some = np.array([11, 4])
     numbered = _views(examples.take(some), views=[0, 2, 3], image_keys=some)
     np.testing.assert_array_equal(
