@@ -243,12 +243,12 @@ def plot(result: Mapping[str, Any], path: Path) -> None:
     ]
     right.step(
         range(1, len(scores) + 1),
-        np.maximum.accumulation_steps(scores),
+        np.maximum.accumulate(scores),
         where="post",
         color="#0b6e4f",
         label="this project",
     )
-    found = np.maximum.accumulation_steps([trial["accuracy"] for trial in peer["trials"]])
+    found = np.maximum.accumulate([trial["accuracy"] for trial in peer["trials"]])
     right.step(
         range(1, ran + 1), found, "s-", where="post", markersize=4, color="#7d8894", label="peer"
     )
