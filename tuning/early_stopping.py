@@ -1,4 +1,4 @@
-"""Early stopping: keep the best weights by validation, stop when they stop improving."""
+"""Early stopping: keep the best weights by validation, and end training without improvement."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 from pydantic import Field
 
-from tuning.weight_averaging import weights_to_keep
+from tuning.weight_averaging import averaged_weights
 from zoo.config import Config
 from zoo.errors import TrainingError
 
@@ -17,16 +17,17 @@ if TYPE_CHECKING:
 
 
 class StoppingConfig(Config):
-    """When training ends before its last epoch, and what "best" means.
+    """When to validate, which epoch is best, and when to end training early.
 
     Args:
-        monitor: The validation figure to watch. Of two epochs of the same accuracy
-            the one of the lower loss is better. The loss alone would stop a head
-            early that grows too sure of itself while it still grows better.
-        every: Epochs from one validation to the next, at least 1; the last epoch of a
-            phase is always validated.
-        patience: Validations without improvement before it stops; 0 never stops.
-        min_delta: What counts as an improvement, in the figure's own unit.
+        monitor: The validation metric to monitor. Of two epochs of the same accuracy the one
+            with the lower loss is better. An overconfident head's loss can rise while its
+            accuracy still improves, so `val_loss` may stop it too early.
+        every: Epochs between two validations, at least 1. The last epoch of a phase is always
+            validated.
+        patience: Validations without improvement after which training ends; 0 disables early
+            stopping.
+        min_delta: The smallest change that counts as an improvement, in the metric's unit.
     """
 
     monitor: Literal["val_accuracy", "val_loss"] = "val_accuracy"
@@ -36,12 +37,12 @@ class StoppingConfig(Config):
 
 
 def validated_epochs(config: StoppingConfig, first: int, last: int) -> list[int]:
-    """Returns the epochs of a phase that are validated, counted from 1 as Keras does.
+    """Returns the epochs of a phase after which to validate, counted from 1 as in Keras.
 
     Args:
-        config: How often.
-        first: Epochs before the phase.
-        last: Epochs when it ends.
+        config: Its `every`.
+        first: The number of epochs before the phase.
+        last: The number of epochs at the end of the phase.
 
     Example:
         >>> validated_epochs(StoppingConfig(every=4), 0, 10)
@@ -51,14 +52,14 @@ def validated_epochs(config: StoppingConfig, first: int, last: int) -> list[int]
 
 
 class EarlyStopping:
-    """Keeps the best weights, stops after `patience` validations without better ones.
+    """Keeps the best weights, and ends training after `patience` validations without better.
 
-    Keras' own compares with NaN for ever once a first epoch gave NaN, and
-    forgets its best after a resume; this one ends training on a NaN with an
-    error, and `state`/`restore` carry everything it knows.
+    `keras.callbacks.EarlyStopping` compares with NaN for ever if the first epoch gives NaN,
+    and forgets the best epoch when training is resumed. This one raises an error on NaN and
+    keeps its state (`state`, `restore`).
 
     Args:
-        config: What to watch and for how long.
+        config: The metric to monitor and the patience.
     """
 
     def __init__(self, config: StoppingConfig) -> None:
@@ -70,50 +71,50 @@ class EarlyStopping:
         self.best_weights: list[np.ndarray] = []
 
     def end_epoch(self, model: Any, epoch: int, logs: Mapping[str, Any]) -> bool:
-        """Compares an epoch with the best so far, and keeps the weights if it is better.
+        """Records an epoch, and copies the model's weights if it is the best so far.
 
         Args:
-            model: The model in training.
-            epoch: From 0.
-            logs: What Keras measured: `loss` and, where the epoch was validated,
-                `val_loss` and the figure that is watched.
+            model: A compiled Keras model.
+            epoch: Counted from 0.
+            logs: The metrics that Keras reports: `loss` and, if the epoch was validated,
+                `val_loss` and the monitored metric.
 
         Returns:
-            Whether to go on.
+            Whether to continue training.
 
         Raises:
-            TrainingError: A loss is not a number.
+            TrainingError: A loss is NaN or infinite.
         """
-        if self.judge(epoch, logs):
-            self.best_weights = weights_to_keep(model)
+        if self.update(epoch, logs):
+            self.best_weights = averaged_weights(model)
         return not self.stopped
 
-    def judge(self, epoch: int, logs: Mapping[str, Any]) -> bool:
-        """Compares an epoch with the best so far, whose figures it keeps, not its weights.
+    def update(self, epoch: int, logs: Mapping[str, Any]) -> bool:
+        """Records an epoch's metrics, without its weights.
 
         Args:
-            epoch: From 0.
-            logs: As `end_epoch` takes them.
+            epoch: Counted from 0.
+            logs: As for `end_epoch`.
 
         Returns:
-            Whether it is better.
+            Whether the epoch is the best so far.
 
         Raises:
-            TrainingError: A loss is not a number.
+            TrainingError: A loss is NaN or infinite.
         """
-        watched = {
+        monitored = {
             name: float(logs[name]) for name in ("loss", self.config.monitor) if name in logs
         }
-        if not all(map(math.isfinite, watched.values())):
+        if not all(map(math.isfinite, monitored.values())):
             raise TrainingError(
-                f"the loss is no longer a number in epoch {epoch + 1}",
+                f"the loss is not finite in epoch {epoch + 1}",
                 expected="a finite loss",
-                received=", ".join(f"{name} {value}" for name, value in watched.items()),
-                mend="lower optimizer.learning_rate, or fine_tune.learning_rate if it came then",
+                received=", ".join(f"{name} {value}" for name, value in monitored.items()),
+                mend="lower optimizer.learning_rate, in fine-tuning fine_tune.learning_rate",
             )
-        if self.config.monitor not in watched:
+        if self.config.monitor not in monitored:
             return False
-        value, val_loss = watched[self.config.monitor], float(logs["val_loss"])
+        value, val_loss = monitored[self.config.monitor], float(logs["val_loss"])
         gain = self.best - value if self.config.monitor == "val_loss" else value - self.best
         better = gain == 0 and val_loss < self.best_loss - self.config.min_delta
         if gain > self.config.min_delta or better:
@@ -125,16 +126,16 @@ class EarlyStopping:
 
     @property
     def stopped(self) -> bool:
-        """Whether the last validation used the patience up."""
+        """Whether the patience is exhausted."""
         return bool(self.config.patience) and self.wait >= self.config.patience
 
     def restore_best(self, model: Any) -> None:
-        """Puts the best weights back into the model they came from."""
+        """Sets the best weights in the model they were copied from."""
         if self.best_weights:
             model.set_weights(self.best_weights)
 
     def state(self) -> dict[str, Any]:
-        """Returns what `restore` needs, apart from the weights: JSON values."""
+        """Returns the state without the weights as JSON values, for `restore`."""
         return {
             "best": self.best,
             "best_loss": self.best_loss,
@@ -143,7 +144,7 @@ class EarlyStopping:
         }
 
     def restore(self, state: dict[str, Any], best_weights: list[np.ndarray]) -> None:
-        """Goes on from where another instance stood."""
+        """Continues from a state that `state` returned, and its best weights."""
         self.best = float(state["best"])
         self.best_loss = float(state["best_loss"])
         self.best_epoch = int(state["best_epoch"])

@@ -1,8 +1,8 @@
-"""The learning-rate finder: raise the rate batch by batch and watch the loss.
+"""Learning-rate finder: raise the learning rate batch by batch, and read the loss curve.
 
-Reference: Smith, 2017, "Cyclical Learning Rates for Training Neural Networks",
-https://arxiv.org/abs/1506.01186, section 3.3; where on the curve to read the rate off is
-Howard's, https://docs.fast.ai/callback.schedule.html.
+The range test is by Smith, 2017, "Cyclical Learning Rates for Training Neural Networks",
+https://arxiv.org/abs/1506.01186, section 3.3. The point of the curve to choose is by Howard,
+https://docs.fast.ai/callback.schedule.html.
 """
 
 from __future__ import annotations
@@ -18,109 +18,109 @@ import numpy.typing as npt
 
 from zoo.errors import TrainingError
 
-# Standard deviation of the window that smooths losses, in rates; there are 14 to a decade.
-_WINDOW = 5.0
-# Rates at the start, too low to do anything: what their losses are, the loss is untrained.
-_IDLE = 10
-# Share of the whole fall, at its beginning and at its end, that may be noise.
+# Standard deviation of the Gaussian that smooths the losses, in rates; a decade has 14 rates.
+_SMOOTHING_STDDEV = 5.0
+# The first rates are too low to change the loss: their median loss is that before training.
+_NUM_INITIAL_RATES = 10
+# Fraction of the fall, at its beginning and at its end, that may be noise.
 _NOISE = 0.25
-# Times the untrained loss, beyond which training has gone wrong for good.
+# Multiple of the initial loss above which training has diverged.
 _DIVERGED = 2.0
 
 
 @dataclass(frozen=True)
 class RateCurve:
-    """What the loss did while the learning rate rose.
+    """The loss as a function of the learning rate.
 
     Args:
         rates: float64 [N], rising geometrically.
-        losses: float64 [N], of the batches at each rate, before their step.
+        losses: float64 [N], the mean loss of the batches at each rate, before their step.
     """
 
     rates: npt.NDArray[np.float64]
     losses: npt.NDArray[np.float64]
 
     @property
-    def untrained(self) -> float:
-        """The loss before anything is learned."""
-        return float(np.median(self.losses[:_IDLE]))
+    def initial_loss(self) -> float:
+        """The loss before training."""
+        return float(np.median(self.losses[:_NUM_INITIAL_RATES]))
 
     @property
     def diverged(self) -> bool:
-        """Whether the last losses are far above the untrained one."""
-        return bool(np.median(self.losses[-3:]) > _DIVERGED * self.untrained)
+        """Whether the last losses are far above the initial loss."""
+        return bool(np.median(self.losses[-3:]) > _DIVERGED * self.initial_loss)
 
     @cached_property
     def smoothed(self) -> npt.NDArray[np.float64]:
-        """The losses, float64 [N], averaged over neighboring rates by a Gaussian window."""
+        """The losses, float64 [N], smoothed by a Gaussian over neighboring rates."""
         from scipy.ndimage import gaussian_filter1d
 
-        # One that has exploded would drown its neighbors.
-        bounded = np.minimum(self.losses, _DIVERGED * self.untrained)
-        return np.asarray(gaussian_filter1d(bounded, _WINDOW, mode="nearest"))
+        # A diverged loss would dominate its neighbors.
+        bounded = np.minimum(self.losses, _DIVERGED * self.initial_loss)
+        return np.asarray(gaussian_filter1d(bounded, _SMOOTHING_STDDEV, mode="nearest"))
 
     @property
-    def lowest(self) -> int:
-        """Where the smoothed loss is lowest: beyond, the rate is too high."""
+    def lowest_index(self) -> int:
+        """The index of the lowest smoothed loss; higher rates are too high."""
         return int(self.smoothed.argmin())
 
     @property
     def suggestion(self) -> float:
-        """The rate to train with: where the smoothed loss falls most steeply.
+        """The learning rate to train with: where the smoothed loss falls most steeply.
 
-        Looked for in the middle of the fall: before and after it, a noisy loss falls
-        steeply at times, and rises again. At most a tenth of the rate at which it is
-        lowest, where training only just holds.
+        Only the middle of the fall is searched, since before and after it noise is steep in
+        places. At most a tenth of the rate of the lowest loss, which is the edge of stability.
 
         Raises:
             TrainingError: The loss never fell.
         """
-        if self.lowest < _IDLE or self.smoothed[self.lowest] >= self.untrained:
+        lowest = self.lowest_index
+        if lowest < _NUM_INITIAL_RATES or self.smoothed[lowest] >= self.initial_loss:
             raise TrainingError(
                 "no learning rate made the loss fall",
-                expected=f"a loss below {self.untrained:.4g}, where it began",
-                received=f"{self.smoothed.min():.4g} at best",
-                mend="look at the data: zoo audit DATA",
+                expected=f"a loss below the initial {self.initial_loss:.4g}",
+                received=f"a lowest loss of {self.smoothed.min():.4g}",
+                mend="check the data: zoo audit DATA",
             )
-        falling = self.smoothed[: self.lowest + 1]
-        fallen = (self.untrained - falling) / (self.untrained - falling[-1])
+        falling = self.smoothed[: lowest + 1]
+        fallen = (self.initial_loss - falling) / (self.initial_loss - falling[-1])
         before = np.flatnonzero(fallen <= _NOISE)
         start = int(before[-1]) if len(before) else 0
         end = start + 1 + int(np.argmax(fallen[start + 1 :] >= 1 - _NOISE))
-        # Evenly spaced in the logarithm of the rate, as people look at it.
+        # Rates are evenly spaced in their logarithm, so this is the slope on that axis.
         steepest = start + int(np.gradient(falling[start : end + 1]).argmin())
-        return min(float(self.rates[steepest]), float(self.rates[self.lowest]) / 10)
+        return min(float(self.rates[steepest]), float(self.rates[lowest]) / 10)
 
 
-def try_rates(
+def run_range_test(
     model: Any,
     batches: Iterator[tuple[Any, Any, Any]],
     *,
-    lowest: float = 1e-6,
-    highest: float = 10.0,
+    min_rate: float = 1e-6,
+    max_rate: float = 10.0,
     num_rates: int = 100,
     batches_per_rate: int = 1,
 ) -> RateCurve:
-    """Trains a model while its learning rate rises; ends early once the loss explodes.
+    """Trains a model at rising learning rates, until the last rate or until the loss diverges.
 
-    The model is worth nothing afterwards.
+    The model's weights are of no use afterwards.
 
     Args:
-        model: A compiled Keras model whose optimizer has a constant rate.
-        batches: Images, targets and weights, at least `num_rates × batches_per_rate`.
-        lowest: The first rate, above 0.
-        highest: The last rate.
-        num_rates: How many there are, evenly on a logarithmic scale.
-        batches_per_rate: Batches to each, whose losses are averaged.
+        model: A compiled Keras model whose optimizer has a constant learning rate.
+        batches: Images, targets and sample weights; at least `num_rates × batches_per_rate`.
+        min_rate: The first rate, above 0.
+        max_rate: The last rate.
+        num_rates: The number of rates, evenly spaced on a logarithmic scale.
+        batches_per_rate: Batches per rate; their losses are averaged.
 
     Raises:
-        TrainingError: The very first loss is not a number.
+        TrainingError: The loss at the first rate is not finite.
     """
     losses: list[float] = []
-    rates = np.geomspace(lowest, highest, num_rates)
+    rates = np.geomspace(min_rate, max_rate, num_rates)
     for rate in rates:
         model.optimizer.learning_rate = float(rate)
-        loss = math.fsum(_loss(model, next(batches)) for _ in range(batches_per_rate))
+        loss = math.fsum(_train_on_batch(model, next(batches)) for _ in range(batches_per_rate))
         if not math.isfinite(loss):
             break
         losses.append(loss / batches_per_rate)
@@ -128,14 +128,15 @@ def try_rates(
             break
     if not losses:
         raise TrainingError(
-            "the loss is not a number before anything is trained",
+            "the loss is not finite before training",
             expected="a finite loss",
-            mend="look at the data: zoo audit DATA",
+            received=f"{loss}",
+            mend="check the data: zoo audit DATA",
         )
     return RateCurve(rates[: len(losses)], np.array(losses))
 
 
-def _loss(model: Any, batch: tuple[Any, Any, Any]) -> float:
+def _train_on_batch(model: Any, batch: tuple[Any, Any, Any]) -> float:
     images, targets, weights = batch
     # Keras reports the mean since the last reset.
     model.reset_metrics()

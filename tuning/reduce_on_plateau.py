@@ -1,4 +1,4 @@
-"""The performance schedule: a lower learning rate when validation stops improving."""
+"""Reduce the learning rate when the validation loss stops falling."""
 
 from __future__ import annotations
 
@@ -8,15 +8,21 @@ from typing import Any
 from tuning.optimization.schedules import SCHEDULES, ScheduleConfig
 
 
-class Plateau:
-    """Multiplies the learning rate when the validation loss has not fallen for a while.
+class ReduceOnPlateau:
+    """Decides when to multiply the learning rate by a factor below 1.
 
-    Keras' `ReduceLROnPlateau` forgets all it knows when training is resumed, and warns
-    of every epoch that is not validated; `state` and `restore` carry what this one
-    knows. The rate itself is a variable of the optimizer.
+    Unlike `keras.callbacks.ReduceLROnPlateau` it needs no model, keeps its state when
+    training is resumed (`state`, `restore`) and accepts epochs without validation.
 
     Args:
-        config: Whose `factor` and `patience`; with another schedule it does nothing.
+        config: Its `factor` and `patience`. Under another schedule than
+            `reduce_on_plateau` the learning rate is never reduced.
+
+    Example:
+        >>> config = ScheduleConfig(name="reduce_on_plateau", factor=0.5, patience=2)
+        >>> plateau = ReduceOnPlateau(config)
+        >>> [plateau.update(val_loss) for val_loss in (1.0, 0.8, 0.9, 0.8)]
+        [1.0, 1.0, 1.0, 0.5]
     """
 
     def __init__(self, config: ScheduleConfig) -> None:
@@ -25,29 +31,31 @@ class Plateau:
         self.best = math.inf
         self.wait = 0
 
-    def end_validation(self, model: Any, val_loss: float) -> None:
-        """Takes a validation loss into account.
+    def update(self, val_loss: float) -> float:
+        """Records a validation loss.
 
         Args:
-            model: A compiled Keras model, whose optimizer has a constant rate.
-            val_loss: Of the epoch that has ended.
+            val_loss: The validation loss of the epoch that has ended.
+
+        Returns:
+            The factor to multiply the learning rate by; 1 leaves it as it is.
         """
         if not self.active:
-            return
+            return 1.0
         if val_loss < self.best:
             self.best, self.wait = val_loss, 0
-            return
+            return 1.0
         self.wait += 1
-        if self.wait >= self.config.patience:
-            self.wait = 0
-            rate = float(model.optimizer.learning_rate)
-            model.optimizer.learning_rate = rate * self.config.factor
+        if self.wait < self.config.patience:
+            return 1.0
+        self.wait = 0
+        return self.config.factor
 
     def state(self) -> dict[str, Any]:
-        """Returns what `restore` needs: JSON values."""
+        """Returns the state as JSON values, for `restore`."""
         return {"best": self.best if math.isfinite(self.best) else None, "wait": self.wait}
 
     def restore(self, state: dict[str, Any]) -> None:
-        """Goes on from where another instance stood."""
+        """Continues from a state that `state` returned."""
         self.best = math.inf if state["best"] is None else float(state["best"])
         self.wait = int(state["wait"])

@@ -16,7 +16,7 @@ from pipelines.sources.source import Source, join_examples
 from pipelines.storage.run_folder import RunFolder
 from pipelines.training.feeds import FeatureFeed, class_weights_of, order_of
 from pipelines.training.trainer import Fitting
-from tuning.batched_heads.head_spec import HeadSpec, shape_of
+from tuning.batched_heads.head_spec import HeadSpec, structure_of
 from tuning.batched_heads.trainer import HeadTrainer, Outcome, can_stack
 from tuning.hyperparameters.folds import mean_result, stratified_folds
 from tuning.hyperparameters.trial import Result, Trial
@@ -115,7 +115,7 @@ class TrialTrainer:
                 continue
             rows = self._rows_of(recipe)
             sizes = rows[0].num_features, rows[0].num_classes, rows[0].steps_per_epoch
-            key = id(rows), shape_of(members[0], *sizes)
+            key = id(rows), structure_of(members[0], *sizes)
             group = groups.setdefault(key, _Group(rows))
             group.trials.append(trial.id)
             group.members.append(members)

@@ -12,7 +12,7 @@ from pipelines.sources.catalogue import preset_of
 from pipelines.sources.dataset import open_source
 from pipelines.storage.run_folder import FOUND_PICTURE, FOUND_TABLE, RunFolder
 from pipelines.training.trainer import Fitting
-from tuning.learning_rate_finder import RateCurve, try_rates
+from tuning.learning_rate_finder import RateCurve, run_range_test
 from tuning.optimization.optimizers import OPTIMIZERS
 from zoo.files import replacing, write_text
 
@@ -59,7 +59,7 @@ def find_learning_rate(
     with devices.scope():
         feed = job.compile_phase(job.phases[0])
     full_batch = OPTIMIZERS[recipe.optimizer.name].full_batch
-    curve = try_rates(
+    curve = run_range_test(
         job.logits,
         iter(feed.train(0).dataset),
         batches_per_rate=job.steps if full_batch else recipe.optimizer.accumulation_steps,
@@ -69,7 +69,7 @@ def find_learning_rate(
     lines = [f"{rate:.6g},{loss:.6g},{smooth:.6g}\n" for rate, loss, smooth in rows]
     write_text(folder / FOUND_TABLE, "learning_rate,loss,smoothed\n" + "".join(lines))
     _draw(curve, folder / FOUND_PICTURE)
-    lowest = curve.rates[curve.lowest]
+    lowest = curve.rates[curve.lowest_index]
     logger.info(f"loss lowest at {lowest:.2g}, suggested {suggested:.2g}: {folder / FOUND_PICTURE}")
     return curve
 
@@ -89,7 +89,7 @@ def _draw(curve: RateCurve, path: Path) -> None:
     )
     axes.set_xscale("log")
     # Beyond that it has exploded, and would flatten all the rest.
-    axes.set_ylim(0, 1.5 * curve.untrained)
+    axes.set_ylim(0, 1.5 * curve.initial_loss)
     axes.set_xlabel("learning rate")
     axes.set_ylabel("loss")
     axes.set_title("Loss while the learning rate rises", loc="left")

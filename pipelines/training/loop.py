@@ -11,8 +11,8 @@ from pipelines.recipe.recipe import Recipe
 from pipelines.sources.source import Source
 from pipelines.storage.run_folder import RunFolder
 from tuning.early_stopping import EarlyStopping, validated_epochs
-from tuning.reduce_on_plateau import Plateau
-from tuning.weight_averaging import validating_averages, weights_to_keep
+from tuning.reduce_on_plateau import ReduceOnPlateau
+from tuning.weight_averaging import averaged_weights, build_averaging_callbacks
 from zoo.errors import RunError
 
 logger = logging.getLogger(__name__)
@@ -43,7 +43,7 @@ class Epochs:
         self.data_key = source.digest
         self.checkpoint = load_checkpoint(run, source)
         self.stopping = EarlyStopping(recipe.stopping)
-        self.plateau = Plateau(recipe.schedule)
+        self.plateau = ReduceOnPlateau(recipe.schedule)
         self.history: list[dict[str, Any]] = (
             self.checkpoint[0]["history"] if self.checkpoint else []
         )
@@ -96,7 +96,9 @@ class Epochs:
             }
             epoch_started = time.perf_counter()
             if "val_loss" in measured:
-                self.plateau.end_validation(model, measured["val_loss"])
+                factor = self.plateau.update(measured["val_loss"])
+                if factor < 1:
+                    model.optimizer.learning_rate = float(model.optimizer.learning_rate) * factor
             self.history.append(row)
             self.run.save_history(self.history)
             self._save_checkpoint(model, number, epoch)
@@ -118,15 +120,15 @@ class Epochs:
             callbacks=[
                 keras.callbacks.LambdaCallback(on_epoch_end=end_epoch),
                 keras.callbacks.TensorBoard(self.run.path / "logs", write_graph=False),
-                *validating_averages(model),
+                *build_averaging_callbacks(model),
             ],
         )
 
     def begin_phase(self, model: Any) -> None:
         """Takes a model's weights, which the epochs to come have to beat, for the best."""
-        self.stopping.best_weights = weights_to_keep(model)
+        self.stopping.best_weights = averaged_weights(model)
         self.stopping.wait = 0
-        self.plateau = Plateau(self.recipe.schedule)
+        self.plateau = ReduceOnPlateau(self.recipe.schedule)
 
     def restore(self, model: Any) -> None:
         """Puts a compiled model where the checkpoint stood.

@@ -1,4 +1,4 @@
-"""Early stopping: best weights back, patience counted, NaN refused, state carried."""
+"""Early stopping: the best weights, the patience, NaN and resumption."""
 
 from __future__ import annotations
 
@@ -19,10 +19,10 @@ def _model() -> Any:
 
 
 def _run(stopping: EarlyStopping, model: Any, values: list[float], first: int = 0) -> int:
-    """Feeds one figure an epoch, the weight being the epoch; returns the epochs run."""
+    """Records one value an epoch, with the epoch as the weight; returns the epochs run."""
     for epoch, value in enumerate(values, start=first):
         model.set_weights([np.full((1, 1), epoch, np.float32)])
-        # A loss that only rises, so that accuracy alone decides where it is watched.
+        # The loss only rises, so that a monitored accuracy decides alone.
         logs = {"loss": 1.0, "val_loss": float(epoch), stopping.config.monitor: value}
         if not stopping.end_epoch(model, epoch, logs):
             return epoch + 1
@@ -36,7 +36,7 @@ def _run(stopping: EarlyStopping, model: Any, values: list[float], first: int = 
         ("val_accuracy", [0.1, 0.9, 0.9, 0.8, 0.95], 1),
     ],
 )
-def test_stops_after_patience_and_restores_the_best(
+def test_early_stopping_ends_after_patience_and_restores_the_best(
     monitor: Any, values: list[float], best: int
 ) -> None:
     model = _model()
@@ -48,7 +48,7 @@ def test_stops_after_patience_and_restores_the_best(
     assert model.get_weights()[0].item() == best
 
 
-def test_of_equal_accuracies_the_lower_loss_is_better() -> None:
+def test_lower_loss_decides_between_equal_accuracies() -> None:
     model = _model()
     stopping = EarlyStopping(StoppingConfig(monitor="val_accuracy", patience=2))
     for epoch, val_loss in enumerate([0.5, 0.3, 0.4, 0.4]):
@@ -58,13 +58,13 @@ def test_of_equal_accuracies_the_lower_loss_is_better() -> None:
     assert (stopping.best_epoch, going) == (1, False)
 
 
-def test_patience_zero_never_stops() -> None:
+def test_patience_of_zero_never_stops() -> None:
     stopping = EarlyStopping(StoppingConfig(monitor="val_loss", patience=0))
     assert _run(stopping, _model(), [1.0] + [2.0] * 20) == 21
     assert not stopping.stopped
 
 
-def test_gain_below_min_delta_does_not_count() -> None:
+def test_improvement_below_min_delta_does_not_count() -> None:
     stopping = EarlyStopping(StoppingConfig(monitor="val_loss", patience=2, min_delta=0.1))
     assert _run(stopping, _model(), [1.0, 0.95, 0.92, 0.1]) == 3
 
@@ -72,13 +72,13 @@ def test_gain_below_min_delta_does_not_count() -> None:
 @pytest.mark.parametrize(
     "logs", [{"loss": np.nan, "val_loss": 1.0}, {"loss": 1.0, "val_loss": np.inf}]
 )
-def test_loss_that_is_no_number_ends_training_in_the_first_epoch(logs: dict[str, float]) -> None:
+def test_loss_that_is_not_finite_raises_in_the_first_epoch(logs: dict[str, float]) -> None:
     stopping = EarlyStopping(StoppingConfig(monitor="val_loss"))
-    with pytest.raises(TrainingError, match=r"no longer a number in epoch 1; .* lower optimizer"):
+    with pytest.raises(TrainingError, match=r"not finite in epoch 1; .* lower optimizer"):
         stopping.end_epoch(_model(), 0, logs)
 
 
-def test_state_carried_over_goes_on_as_if_never_interrupted() -> None:
+def test_restored_state_continues_as_if_never_interrupted() -> None:
     values = [3.0, 1.0, 2.0, 1.5, 1.2, 0.1]
     whole_model, model = _model(), _model()
     whole, first = (EarlyStopping(StoppingConfig(monitor="val_loss", patience=3)) for _ in range(2))
@@ -103,19 +103,17 @@ def test_best_weights_are_a_copy() -> None:
     ("every", "first", "last", "expected"),
     [(1, 0, 3, [1, 2, 3]), (4, 0, 10, [4, 8, 10]), (2, 3, 7, [5, 7]), (9, 0, 3, [3])],
 )
-def test_last_epoch_of_a_phase_is_validated(
+def test_validated_epochs_include_the_last_of_a_phase(
     every: int, first: int, last: int, expected: list[int]
 ) -> None:
     assert validated_epochs(StoppingConfig(every=every), first, last) == expected
 
 
-def test_epochs_without_validation_count_for_nothing_but_their_loss() -> None:
+def test_epochs_without_validation_are_checked_for_a_finite_loss_only() -> None:
     stopping, model = EarlyStopping(StoppingConfig(monitor="val_loss", patience=1)), _model()
     assert stopping.end_epoch(model, 0, {"loss": 1.0, "val_loss": 1.0})
     assert stopping.end_epoch(model, 1, {"loss": 1.0})
     assert not stopping.end_epoch(model, 2, {"loss": 1.0, "val_loss": 2.0})
     assert stopping.best_epoch == 0
-    with pytest.raises(
-        TrainingError, match=r"no longer a number in epoch 4; .* received loss nan;"
-    ):
+    with pytest.raises(TrainingError, match=r"not finite in epoch 4; .* received loss nan;"):
         stopping.end_epoch(model, 3, {"loss": np.nan})

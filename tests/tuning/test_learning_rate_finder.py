@@ -1,4 +1,4 @@
-"""The learning-rate finder: on a regression whose largest stable rate is known."""
+"""Learning-rate finder, on a regression whose largest stable rate is known."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ import keras
 import numpy as np
 import pytest
 
-from tuning.learning_rate_finder import RateCurve, try_rates
+from tuning.learning_rate_finder import RateCurve, run_range_test
 from zoo.errors import TrainingError
 
 RNG = np.random.default_rng(0)
@@ -31,8 +31,8 @@ def _batches() -> Iterator[tuple[np.ndarray, np.ndarray, np.ndarray]]:
         yield X[rows], Y[rows], np.ones(256, np.float32)
 
 
-def test_suggestion_learns_fast_and_is_stable() -> None:
-    curve = try_rates(_model(), _batches())
+def test_suggestion_is_fast_and_stable() -> None:
+    curve = run_range_test(_model(), _batches())
     assert LARGEST / 100 < curve.suggestion < LARGEST
     assert curve.rates[-1] > LARGEST, "it went on until the loss exploded"
     assert len(curve.rates) < 100, "and not much further"
@@ -50,9 +50,9 @@ def test_suggestion_learns_fast_and_is_stable() -> None:
     assert suggested < 0.5 * slower
 
 
-def test_rates_rise_geometrically_and_losses_are_those_of_each_batch() -> None:
+def test_range_test_raises_rates_geometrically_and_averages_losses() -> None:
     class Recording:
-        """Stands where a model does: what matters is what it is asked."""
+        """A model that records learning rates."""
 
         def __init__(self) -> None:
             self.optimizer = keras.optimizers.SGD(1.0)
@@ -67,38 +67,40 @@ def test_rates_rise_geometrically_and_losses_are_those_of_each_batch() -> None:
 
     model = Recording()
     batches = iter([(0, 0, 0)] * 6)
-    curve = try_rates(model, batches, lowest=1e-3, highest=1e-1, num_rates=3, batches_per_rate=2)
+    curve = run_range_test(
+        model, batches, min_rate=1e-3, max_rate=1e-1, num_rates=3, batches_per_rate=2
+    )
     np.testing.assert_allclose(curve.rates, [1e-3, 1e-2, 1e-1])
     np.testing.assert_allclose(model.rates, np.repeat([1e-3, 1e-2, 1e-1], 2), rtol=1e-6)
     np.testing.assert_allclose(curve.losses, [1.5, 3.5, 5.5])
 
 
-def test_suggestion_is_where_a_known_curve_is_steepest() -> None:
+def test_suggestion_is_the_steepest_point_of_a_known_curve() -> None:
     # Falls from 2 to 1 like a logistic curve around 1e-3, and rises beyond 1.
     rates = np.geomspace(1e-6, 10, 100)
     losses = 2 - 1 / (1 + (1e-3 / rates) ** 2) + np.maximum(rates - 1, 0)
     curve = RateCurve(rates, losses)
     assert curve.suggestion == pytest.approx(1e-3, rel=0.2)
-    assert curve.untrained == pytest.approx(2, abs=1e-3)
+    assert curve.initial_loss == pytest.approx(2, abs=1e-3)
 
 
 @pytest.mark.parametrize("seed", range(20))
-def test_noise_before_and_after_the_fall_is_not_taken_for_it(seed: int) -> None:
+def test_suggestion_ignores_noise_before_and_after_the_fall(seed: int) -> None:
     rates = np.geomspace(1e-6, 10, 100)
     noise = np.random.default_rng(seed).normal(0, 0.3, len(rates))
     losses = 2 - 1 / (1 + 1e-2 / rates)
     assert 5e-4 < RateCurve(rates, losses + noise).suggestion < 0.3
 
 
-def test_loss_that_never_falls_is_an_error() -> None:
+def test_suggestion_raises_if_the_loss_never_falls() -> None:
     rates = np.geomspace(1e-6, 10, 100)
     with pytest.raises(TrainingError, match=r"no learning rate made the loss fall; .* zoo audit"):
         _ = RateCurve(rates, 1 + rates).suggestion
 
 
-def test_loss_that_is_no_number_ends_the_search_and_at_once_is_an_error() -> None:
+def test_range_test_ends_at_nan_and_raises_if_the_first_loss_is_nan() -> None:
     model, batches = _model(), _batches()
     wrong = iter([next(batches), (X[:4] * np.nan, Y[:4], np.ones(4, np.float32))])
-    assert len(try_rates(model, wrong).rates) == 1
-    with pytest.raises(TrainingError, match="not a number before anything is trained"):
-        try_rates(_model(), iter([(X[:4] * np.nan, Y[:4], np.ones(4, np.float32))]))
+    assert len(run_range_test(model, wrong).rates) == 1
+    with pytest.raises(TrainingError, match=r"not finite before training; .* received nan"):
+        run_range_test(_model(), iter([(X[:4] * np.nan, Y[:4], np.ones(4, np.float32))]))

@@ -1,59 +1,52 @@
-"""The performance schedule: against Keras' own callback, and carried over."""
+"""Reduce on plateau: compared with the callback of Keras, and resumed."""
 
 from __future__ import annotations
 
 import json
-from typing import Any
 
 import keras
 import numpy as np
 import pytest
 
 from tuning.optimization.schedules import ScheduleConfig
-from tuning.reduce_on_plateau import Plateau
+from tuning.reduce_on_plateau import ReduceOnPlateau
 
+RATE = 0.8
 LOSSES = [3.0, 2.0, 2.5, 2.0, 1.9, 1.95, 1.94, 1.93, 1.92, 1.91, 1.0, 1.0, 1.0, 1.0]
 
 
-def _model() -> Any:
-    model = keras.Sequential([keras.Input((1,)), keras.layers.Dense(1)])
-    model.compile(keras.optimizers.SGD(0.8), "mse")
-    return model
+def _plateau(patience: int = 2) -> ReduceOnPlateau:
+    return ReduceOnPlateau(ScheduleConfig(name="reduce_on_plateau", factor=0.5, patience=patience))
 
 
-def _rates(plateau: Plateau, model: Any, losses: list[float]) -> list[float]:
-    rates = []
-    for loss in losses:
-        plateau.end_validation(model, loss)
-        rates.append(float(model.optimizer.learning_rate))
-    return rates
+def _rates(plateau: ReduceOnPlateau, losses: list[float], rate: float = RATE) -> list[float]:
+    factors = [plateau.update(loss) for loss in losses]
+    return list(rate * np.cumprod(factors))
 
 
 @pytest.mark.parametrize("patience", [1, 2, 3])
 def test_rate_falls_as_with_the_callback_of_keras(patience: int) -> None:
-    model = _model()
-    theirs = keras.callbacks.ReduceLROnPlateau(factor=0.5, patience=patience, min_delta=0.0)
-    theirs.set_model(model)
-    theirs.on_train_begin()
+    model = keras.Sequential([keras.Input((1,)), keras.layers.Dense(1)])
+    model.compile(keras.optimizers.SGD(RATE), "mse")
+    callback = keras.callbacks.ReduceLROnPlateau(factor=0.5, patience=patience, min_delta=0.0)
+    callback.set_model(model)
+    callback.on_train_begin()
     expected = []
     for epoch, loss in enumerate(LOSSES):
-        theirs.on_epoch_end(epoch, {"val_loss": loss})
+        callback.on_epoch_end(epoch, {"val_loss": loss})
         expected.append(float(model.optimizer.learning_rate))
-    plateau = Plateau(ScheduleConfig(name="reduce_on_plateau", factor=0.5, patience=patience))
-    assert _rates(plateau, _model(), LOSSES) == pytest.approx(expected)
-    assert expected[-1] < 0.8
+    assert _rates(_plateau(patience), LOSSES) == pytest.approx(expected)
+    assert expected[-1] < RATE
 
 
-def test_state_carried_over_goes_on_as_if_never_interrupted() -> None:
-    config, model = ScheduleConfig(name="reduce_on_plateau", factor=0.5, patience=2), _model()
-    whole = _rates(Plateau(config), _model(), LOSSES)
-    first = Plateau(config)
+def test_restored_state_continues_as_if_never_interrupted() -> None:
+    whole = _rates(_plateau(), LOSSES)
+    first, second = _plateau(), _plateau()
     assert json.loads(json.dumps(first.state(), allow_nan=False))
-    _rates(first, model, LOSSES[:7])
-    second = Plateau(config)
+    before = _rates(first, LOSSES[:7])
     second.restore(json.loads(json.dumps(first.state())))
-    np.testing.assert_allclose(_rates(second, model, LOSSES[7:]), whole[7:])
+    np.testing.assert_allclose([*before, *_rates(second, LOSSES[7:], before[-1])], whole)
 
 
-def test_other_schedules_are_left_alone() -> None:
-    assert _rates(Plateau(ScheduleConfig()), _model(), LOSSES) == pytest.approx([0.8] * len(LOSSES))
+def test_rate_stays_under_other_schedules() -> None:
+    assert _rates(ReduceOnPlateau(ScheduleConfig()), LOSSES) == [RATE] * len(LOSSES)

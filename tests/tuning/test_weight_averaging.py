@@ -1,4 +1,4 @@
-"""Averaged weights: what is kept before, between and after steps."""
+"""Weight averaging: the averages, and validation with them."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 from tuning.optimization.optimizers import OptimizerConfig, build_optimizer
-from tuning.weight_averaging import validating_averages, weights_to_keep
+from tuning.weight_averaging import averaged_weights, build_averaging_callbacks
 
 X = np.random.default_rng(0).normal(size=(16, 3)).astype(np.float32)
 Y = X.sum(axis=1, keepdims=True)
@@ -23,35 +23,35 @@ def _model(ema: float) -> keras.Model:
     return model
 
 
-def test_before_the_first_step_the_weights_are_as_they_are() -> None:
+def test_averages_before_the_first_step_are_the_weights() -> None:
     model = _model(ema=0.9)
-    for kept, weight in zip(weights_to_keep(model), model.get_weights(), strict=True):
+    for kept, weight in zip(averaged_weights(model), model.get_weights(), strict=True):
         np.testing.assert_array_equal(kept, weight)
 
 
-def test_averages_are_kept_of_what_is_trained_and_the_rest_as_it_is() -> None:
+def test_averages_are_those_of_trained_weights_and_leave_others_as_they_are() -> None:
     model, path = _model(ema=0.8), []
     for _ in range(3):
         model.train_on_batch(X, Y)
         path.append(model.get_weights())
     names = [weight.name for weight in model.weights]
     assert names == ["gamma", "beta", "moving_mean", "moving_variance", "kernel", "bias"]
-    for index, (name, kept) in enumerate(zip(names, weights_to_keep(model), strict=True)):
+    for index, (name, kept) in enumerate(zip(names, averaged_weights(model), strict=True)):
         first, second, third = (weights[index] for weights in path)
         average = 0.8 * (0.8 * first + 0.2 * second) + 0.2 * third
         expected = third if name.startswith("moving") else average
         np.testing.assert_allclose(kept, expected, rtol=1e-6, atol=1e-7)
 
 
-def test_validation_sees_the_averages_and_training_goes_on_with_its_own_weights() -> None:
+def test_validation_uses_the_averages_and_training_the_weights() -> None:
     model, plain = _model(ema=0.8), _model(ema=0.0)
     plain.set_weights(model.get_weights())
-    assert validating_averages(plain) == []
+    assert build_averaging_callbacks(plain) == []
     options = {"epochs": 4, "batch_size": 4, "shuffle": False, "verbose": 0}
     with_averages = model.fit(
-        X, Y, validation_data=(X, Y), callbacks=validating_averages(model), **options
+        X, Y, validation_data=(X, Y), callbacks=build_averaging_callbacks(model), **options
     ).history
     assert with_averages["loss"] == plain.fit(X, Y, **options).history["loss"]
-    plain.set_weights(weights_to_keep(model))
+    plain.set_weights(averaged_weights(model))
     expected = plain.evaluate(X, Y, verbose=0)
     assert with_averages["val_loss"][-1] == pytest.approx(expected, rel=1e-5)

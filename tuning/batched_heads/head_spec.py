@@ -1,4 +1,4 @@
-"""Member: how one head of a population is built and trained, and what it starts from."""
+"""Specification, structure and initial state of a head that trains beside others."""
 
 from __future__ import annotations
 
@@ -24,17 +24,17 @@ class HeadSpec(Config):
 
     Args:
         head: Its layers.
-        optimizer: What takes its steps.
-        schedule: How its learning rate changes over `epochs`.
-        penalty: What large weights cost.
-        stopping: When it ends early, and which epoch is its best.
-        seed: Of its initial weights and of what it draws while training.
-        epochs: Those its schedule is made for.
-        stop_after: Epochs after which it is stopped before that; 0 goes to the end.
-        loss: A row of LOSSES for classes.
-        label_smoothing: Share of the target spread over all classes.
-        focal_gamma: Of the focal loss.
-        class_weights: What a row of each class counts; empty counts all 1.
+        optimizer: Its optimizer.
+        schedule: Its learning-rate schedule over `epochs`.
+        penalty: The penalty on its kernels.
+        stopping: When it is validated and when it ends early.
+        seed: Seeds its initial weights, dropout and random activations.
+        epochs: The length of the schedule.
+        stop_after: Epochs after which training ends before the schedule does; 0 for `epochs`.
+        loss: A row of LOSSES for `single_label` tasks.
+        label_smoothing: Fraction of each target spread over all classes, 0 to below 1.
+        focal_gamma: The exponent of the loss `focal`, at least 0.
+        class_weights: The weight of each class in the loss; empty weighs all by 1.
     """
 
     head: HeadConfig = HeadConfig()
@@ -51,22 +51,22 @@ class HeadSpec(Config):
     class_weights: tuple[float, ...] = ()
 
     @property
-    def last_epoch(self) -> int:
-        """How many epochs it is trained, unless it is stopped early."""
+    def max_epochs(self) -> int:
+        """The epochs it trains unless early stopping ends it."""
         return min(self.stop_after or self.epochs, self.epochs)
 
 
-class Shape(NamedTuple):
-    """What heads must have in common to be stacked: all that decides the graph.
+class HeadStructure(NamedTuple):
+    """The settings that determine the graph: heads that share them train in one stack.
 
     Args:
         num_features: F.
         num_classes: C.
-        seed: Of what is drawn while training, which is drawn once for all heads.
-        head: Their layers; what may differ is left at one value.
-        optimizer: Their optimizer, likewise.
+        seed: Seeds dropout and random activations, which are drawn once for all heads.
+        head: The layers. Settings that may differ between the heads have a fixed value.
+        optimizer: The optimizer, likewise.
         loss: A row of LOSSES.
-        focal_gamma: Of the focal loss; 0 for others.
+        focal_gamma: The exponent of the loss `focal`; 0 for other losses.
     """
 
     num_features: int
@@ -78,22 +78,24 @@ class Shape(NamedTuple):
     focal_gamma: float
 
 
-def shape_of(member: HeadSpec, num_features: int, num_classes: int, steps_per_epoch: int) -> Shape:
-    """Returns which other heads a head can be stacked with: those of the same shape.
+def structure_of(
+    spec: HeadSpec, num_features: int, num_classes: int, steps_per_epoch: int
+) -> HeadStructure:
+    """Returns the structure of a head: heads of equal structure can be stacked.
 
     Args:
-        member: The head.
-        num_features: Length of the pooled features.
+        spec: The head.
+        num_features: F, the length of the pooled features.
         num_classes: C.
-        steps_per_epoch: Batches of an epoch, which full-batch descent accumulates.
+        steps_per_epoch: Batches per epoch, which full-batch gradient descent accumulates.
     """
-    head, optimizer = member.head, member.optimizer
-    after = head.batch_norm and head.batch_norm_position == "after"
+    head, optimizer = spec.head, spec.optimizer
+    normalizes_after = head.batch_norm and head.batch_norm_position == "after"
     layers = HeadConfig(
         hidden=head.hidden,
-        # PReLU alone has weights of its own.
+        # Only PReLU has weights; all other activations may share a stack.
         activation="prelu" if head.hidden and head.activation == "prelu" else "relu",
-        batch_norm_position="after" if head.hidden and after else "before",
+        batch_norm_position="after" if head.hidden and normalizes_after else "before",
     )
     row = OPTIMIZERS[optimizer.name]
     steps = OptimizerConfig(
@@ -102,18 +104,18 @@ def shape_of(member: HeadSpec, num_features: int, num_classes: int, steps_per_ep
         clip=optimizer.clip,
         accumulation_steps=steps_per_epoch if row.full_batch else optimizer.accumulation_steps,
     )
-    gamma = member.focal_gamma if member.loss == "focal" else 0.0
-    return Shape(num_features, num_classes, member.seed, layers, steps, member.loss, gamma)
+    gamma = spec.focal_gamma if spec.loss == "focal" else 0.0
+    return HeadStructure(num_features, num_classes, spec.seed, layers, steps, spec.loss, gamma)
 
 
 @dataclass(frozen=True)
-class Start:
-    """What a head starts from, as Keras builds it.
+class InitialState:
+    """The state in which Keras builds a head.
 
     Args:
-        weights: By path, such as `hidden1/kernel`, in Keras' order.
-        trained: The paths of those that are trained.
-        seeds: Of each layer that draws while training, by its name.
+        weights: By path, such as `hidden1/kernel`, in the order of Keras.
+        trained: Paths of the trainable weights.
+        seeds: The seed of each layer that draws random numbers, by the layer's name.
     """
 
     weights: Mapping[str, npt.NDArray[np.float32]]
@@ -121,30 +123,35 @@ class Start:
     seeds: Mapping[str, int]
 
 
-def start_of(head: HeadConfig, num_features: int, num_classes: int, seed: int) -> Start:
-    """Returns what `zoo train` lets a head start from.
+def build_initial_state(
+    head: HeadConfig, num_features: int, num_classes: int, seed: int
+) -> InitialState:
+    """Builds a head as `zoo train` does, and returns its initial state.
 
     Args:
         head: Its layers.
-        num_features: Length of the pooled features.
+        num_features: F, the length of the pooled features.
         num_classes: C.
-        seed: Of the run.
+        seed: The run's seed.
     """
-    # How much is dropped, and what by, changes no weight: every draw has a seed of its own.
+    # Every layer has its own seed, so these settings change no weight: one entry of the cache
+    # serves all of their values.
     same: dict[str, Any] = {"input_dropout": 0.5, "dropout": 0.5, "pooling": "avg"}
     if head.activation not in ("prelu", "rrelu"):
         same["activation"] = "relu"
-    return _start_of(head.model_copy(update=same), num_features, num_classes, seed)
+    return _build_initial_state(head.model_copy(update=same), num_features, num_classes, seed)
 
 
 @lru_cache(maxsize=256)
-def _start_of(head: HeadConfig, num_features: int, num_classes: int, seed: int) -> Start:
+def _build_initial_state(
+    head: HeadConfig, num_features: int, num_classes: int, seed: int
+) -> InitialState:
     import keras
 
     maps = keras.Input((1, 1, num_features))
     model = build_head_model(keras.Model(maps, build_head(maps, head, num_classes)))
     initialize_head(model.layers, seed)
-    return Start(
+    return InitialState(
         weights={weight.path: weight.numpy() for weight in model.weights},
         trained=frozenset(weight.path for weight in model.trainable_weights),
         seeds={

@@ -1,4 +1,4 @@
-"""Population: many heads trained on the same features at once, each to its own end."""
+"""Trainer of many heads at once on the same features, each with its own early stopping."""
 
 from __future__ import annotations
 
@@ -8,47 +8,46 @@ from collections import OrderedDict
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from functools import lru_cache
-from types import SimpleNamespace
 from typing import NamedTuple, Protocol
 
 import numpy as np
 import numpy.typing as npt
 
-from tuning.batched_heads.head_spec import HeadSpec, Shape, shape_of
-from tuning.batched_heads.head_stack import Stack
+from tuning.batched_heads.head_spec import HeadSpec, HeadStructure, structure_of
+from tuning.batched_heads.head_stack import HeadStack
 from tuning.early_stopping import EarlyStopping, validated_epochs
 from tuning.optimization.optimizers import OPTIMIZERS
 from tuning.optimization.schedules import ScheduleConfig, build_schedule
-from tuning.reduce_on_plateau import Plateau
+from tuning.reduce_on_plateau import ReduceOnPlateau
 from zoo.errors import TrainingError
 
-# A kernel of more bytes for all heads together would leave the cache, and where memory is
-# asked for in larger pieces, the system hands out fresh pages at every step.
-_KERNEL_BYTES = 16 * 2**20
-_MOST_HEADS = 64
-_MOST_STACKS = 48
+# The largest kernel of all heads together. Larger ones would not fit into the cache, and the
+# system hands out large allocations as fresh pages at every step.
+_MAX_KERNEL_BYTES = 16 * 2**20
+_MAX_HEADS = 64
+_MAX_STACKS = 48
 
 
 class Batches(NamedTuple):
-    """Some steps' rows.
+    """The batches of S consecutive steps.
 
     Args:
         features: float32 [S, B, F].
-        labels: int64 [S, B].
-        shares: float32 [S, B], what each row counts; 1 as a rule.
+        labels: int64 [S, B], the class of each row.
+        sample_weights: float32 [S, B], the weight of each row in the loss; usually 1.
     """
 
     features: npt.NDArray[np.float32]
     labels: npt.NDArray[np.int64]
-    shares: npt.NDArray[np.float32]
+    sample_weights: npt.NDArray[np.float32]
 
 
-class Rows(Protocol):
-    """What a population is trained and validated on."""
+class HeadData(Protocol):
+    """The features and labels that heads are trained and validated on."""
 
     @property
     def num_features(self) -> int:
-        """F."""
+        """F, the length of the pooled features."""
 
     @property
     def num_classes(self) -> int:
@@ -56,28 +55,28 @@ class Rows(Protocol):
 
     @property
     def steps_per_epoch(self) -> int:
-        """Batches of an epoch."""
+        """Batches per epoch."""
 
     def train(self, epoch: int) -> Iterator[Batches]:
-        """Yields the batches of an epoch, a few steps at a time."""
+        """Yields the training batches of an epoch, a few steps at a time."""
 
     def validation(self) -> Iterator[tuple[npt.NDArray[np.float32], npt.NDArray[np.int64]]]:
-        """Yields features float32 [n, F] and labels int64 [n], all rows once."""
+        """Yields features float32 [n, F] and labels int64 [n], each validation row once."""
 
 
 @dataclass
 class Outcome:
-    """What became of a head.
+    """The outcome of training a head.
 
     Args:
-        score: The best of what its stopping monitors; NaN if it failed.
-        loss: The validation loss of that epoch.
-        best_epoch: From 0; -1 before one was validated.
-        epochs: How many it was trained.
-        failure: Why it failed, else empty.
-        history: For every epoch `loss` and, where it was validated, `val_loss` and
+        score: The best value of the monitored metric; NaN if training failed.
+        loss: The validation loss of the best epoch.
+        best_epoch: The best epoch, counted from 0; -1 before the first validation.
+        epochs: The number of epochs trained.
+        failure: Why training failed; empty if it did not.
+        history: For every epoch `loss` and, if it was validated, `val_loss` and
             `val_accuracy`.
-        weights: Those of the best epoch in Keras' order, if they were to be kept.
+        weights: The weights of the best epoch in the order of Keras, if they were requested.
     """
 
     score: float = math.nan
@@ -90,178 +89,184 @@ class Outcome:
 
 
 class HeadTrainer:
-    """Trains any heads on any rows; heads of one shape together.
+    """Trains any number of heads on the same features, heads of one structure together.
 
-    What is made and traced for a shape is kept for the next heads of that shape, and
-    the longest unused is dropped, so that memory does not grow with their number.
+    The traced graph of a structure is reused for later heads of that structure. The least
+    recently used graph is dropped, so memory does not grow with the number of heads.
 
     Args:
-        activations: Those that may occur; known beforehand, no others are traced later.
+        activations: The activations that may occur. An activation missing here causes a new
+            trace when it first occurs.
     """
 
     def __init__(self, activations: Sequence[str] = ()) -> None:
         self.activations = tuple(activations)
-        self._stacks: OrderedDict[tuple[Shape, int], Stack] = OrderedDict()
+        self._stacks: OrderedDict[tuple[HeadStructure, int], HeadStack] = OrderedDict()
 
     def train(
-        self, members: Sequence[HeadSpec], rows: Rows, *, keep_weights: bool = False
+        self, specs: Sequence[HeadSpec], data: HeadData, *, keep_weights: bool = False
     ) -> list[Outcome]:
-        """Trains heads; each ends as it would have ended alone.
+        """Trains heads; each ends as if it had trained alone.
 
         Args:
-            members: How each is built and trained.
-            rows: What they are trained and validated on.
-            keep_weights: Whether the best weights of each are wanted.
+            specs: The heads.
+            data: The features and labels to train and validate on.
+            keep_weights: Whether to return the best weights of each head.
 
         Returns:
-            What became of each, in their order.
+            The outcome of each head, in the order of `specs`.
 
         Raises:
             ValueError: An optimizer is not elementwise; see `can_stack`.
         """
-        groups: dict[Shape, list[int]] = {}
-        for index, member in enumerate(members):
-            if not can_stack(member):
-                raise ValueError(f"{member.optimizer.name} cannot train heads side by side.")
-            shape = shape_of(member, rows.num_features, rows.num_classes, rows.steps_per_epoch)
-            groups.setdefault(shape, []).append(index)
+        groups: dict[HeadStructure, list[int]] = {}
+        for index, spec in enumerate(specs):
+            if not can_stack(spec):
+                raise ValueError(
+                    f"{spec.optimizer.name} cannot train heads side by side; expected an "
+                    "elementwise optimizer"
+                )
+            structure = structure_of(
+                spec, data.num_features, data.num_classes, data.steps_per_epoch
+            )
+            groups.setdefault(structure, []).append(index)
         self.activations += tuple(
             name
-            for name in dict.fromkeys(member.head.activation for member in members)
+            for name in dict.fromkeys(spec.head.activation for spec in specs)
             if name not in self.activations
         )
         outcomes: dict[int, Outcome] = {}
-        for shape, indices in groups.items():
-            # Those of one activation stand together.
-            indices.sort(key=lambda i: self.activations.index(members[i].head.activation))
-            most = _most_heads(shape)
-            for start in range(0, len(indices), most):
-                some = indices[start : start + most]
-                stack = self._stack(shape, min(most, _capacity(len(some))))
-                trained = _train_stack(stack, [members[i] for i in some], rows, keep_weights)
-                outcomes |= dict(zip(some, trained, strict=True))
-        return [outcomes[index] for index in range(len(members))]
+        for structure, indices in groups.items():
+            # A stack applies each activation to a contiguous slice of the heads.
+            indices.sort(key=lambda i: self.activations.index(specs[i].head.activation))
+            max_heads = _max_heads(structure)
+            for start in range(0, len(indices), max_heads):
+                part = indices[start : start + max_heads]
+                stack = self._stack_for(structure, min(max_heads, _capacity(len(part))))
+                trained = _train_stack(stack, [specs[i] for i in part], data, keep_weights)
+                outcomes |= dict(zip(part, trained, strict=True))
+        return [outcomes[index] for index in range(len(specs))]
 
-    def _stack(self, shape: Shape, capacity: int) -> Stack:
-        stack = self._stacks.pop((shape, capacity), None)
-        known = tuple(name for name in self.activations if name != "prelu")
-        if stack is None or stack.activations != known:
-            stack = Stack(shape, known, capacity)
-        self._stacks[shape, capacity] = stack
-        if len(self._stacks) > _MOST_STACKS:
+    def _stack_for(self, structure: HeadStructure, capacity: int) -> HeadStack:
+        stack = self._stacks.pop((structure, capacity), None)
+        activations = tuple(name for name in self.activations if name != "prelu")
+        if stack is None or stack.activations != activations:
+            stack = HeadStack(structure, activations, capacity)
+        self._stacks[structure, capacity] = stack
+        if len(self._stacks) > _MAX_STACKS:
             self._stacks.popitem(last=False)
         return stack
 
 
-def can_stack(member: HeadSpec) -> bool:
-    """Whether a head can be trained beside others: its optimizer looks at no other weight."""
-    return OPTIMIZERS[member.optimizer.name].elementwise
+def can_stack(spec: HeadSpec) -> bool:
+    """Whether a head can train beside others: its optimizer updates each weight by itself."""
+    return OPTIMIZERS[spec.optimizer.name].elementwise
 
 
-def _capacity(count: int) -> int:
-    """A stack's size for so many heads: few sizes, since each is traced on its own."""
-    return max(4, 2 ** math.ceil(math.log2(count)))
+def _capacity(num_heads: int) -> int:
+    """Returns a power of 2 that holds the heads: every capacity has to be traced."""
+    return max(4, 2 ** math.ceil(math.log2(num_heads)))
 
 
-def _most_heads(shape: Shape) -> int:
-    widths = (shape.num_features, *shape.head.hidden, shape.num_classes)
+def _max_heads(structure: HeadStructure) -> int:
+    widths = (structure.num_features, *structure.head.hidden, structure.num_classes)
     largest = max(4 * a * b for a, b in itertools.pairwise(widths))
-    return min(_MOST_HEADS, 2 ** max(0, int(math.log2(max(1, _KERNEL_BYTES // largest)))))
+    return min(_MAX_HEADS, 2 ** max(0, int(math.log2(max(1, _MAX_KERNEL_BYTES // largest)))))
 
 
 def _train_stack(
-    stack: Stack, members: Sequence[HeadSpec], rows: Rows, keep_weights: bool
+    stack: HeadStack, specs: Sequence[HeadSpec], data: HeadData, keep_weights: bool
 ) -> list[Outcome]:
-    stack.fill(members)
-    runs = [_Run(member, index, rows.steps_per_epoch) for index, member in enumerate(members)]
+    stack.fill(specs)
+    runs = [_HeadRun(spec, index, data.steps_per_epoch) for index, spec in enumerate(specs)]
     step = 0
-    for epoch in range(max(member.last_epoch for member in members)):
-        going = [run for run in runs if run.goes_on(epoch)]
-        if not going:
+    for epoch in range(max(spec.max_epochs for spec in specs)):
+        active = [run for run in runs if run.is_active(epoch)]
+        if not active:
             break
         losses = np.zeros(stack.capacity)
-        rates = np.zeros((rows.steps_per_epoch, stack.capacity), np.float32)
-        for run in going:
-            rates[:, run.index] = run.rates(epoch)
-        first = step
-        for batches in rows.train(epoch):
-            count = len(batches.features)
-            some = rates[step - first : step - first + count]
-            losses += count * stack.train(*batches, some, step)
-            step += count
-        losses /= step - first
-        validated = [run for run in going if epoch + 1 in run.validated]
-        measured = _validate(stack, rows) if validated else np.empty((2, stack.capacity))
-        for run in going:
+        rates = np.zeros((data.steps_per_epoch, stack.capacity), np.float32)
+        for run in active:
+            rates[:, run.index] = run.learning_rates(epoch)
+        first_step = step
+        for batches in data.train(epoch):
+            num_steps = len(batches.features)
+            done = step - first_step
+            step_rates = rates[done : done + num_steps]
+            losses += num_steps * stack.train(*batches, step_rates, step)
+            step += num_steps
+        losses /= step - first_step
+        validated = [run for run in active if epoch + 1 in run.validated]
+        metrics = _validate(stack, data) if validated else np.empty((2, stack.capacity))
+        for run in active:
             logs = {"loss": float(losses[run.index])}
             if run in validated:
-                logs["val_loss"], logs["val_accuracy"] = map(float, measured[:, run.index])
+                logs["val_loss"], logs["val_accuracy"] = map(float, metrics[:, run.index])
             if run.end_epoch(epoch, logs) and keep_weights:
                 run.outcome.weights = stack.weights_of(run.index)
     return [run.outcome for run in runs]
 
 
-def _validate(stack: Stack, rows: Rows) -> npt.NDArray[np.float64]:
-    """Returns validation loss and accuracy of each head, float64 [2, T]."""
-    sums, count = np.zeros((2, stack.capacity)), 0
-    for features, labels in rows.validation():
+def _validate(stack: HeadStack, data: HeadData) -> npt.NDArray[np.float64]:
+    """Returns the validation loss and accuracy of each head, float64 [2, T]."""
+    sums, num_rows = np.zeros((2, stack.capacity)), 0
+    for features, labels in data.validation():
         sums += stack.validate(features, labels)
-        count += len(labels)
-    return sums / count
+        num_rows += len(labels)
+    return sums / num_rows
 
 
-class _Run:
-    """Where one head of a stack stands."""
+class _HeadRun:
+    """Learning rate, early stopping and outcome of one head of a stack."""
 
-    def __init__(self, member: HeadSpec, index: int, steps_per_epoch: int) -> None:
-        self.member, self.index = member, index
+    def __init__(self, spec: HeadSpec, index: int, steps_per_epoch: int) -> None:
+        self.spec, self.index = spec, index
         self.outcome = Outcome()
-        self.stopping = EarlyStopping(member.stopping)
-        self.plateau = Plateau(member.schedule)
-        validated = validated_epochs(member.stopping, 0, member.epochs)
-        self.validated = {*validated, member.last_epoch}
-        self.steps = steps_per_epoch
-        optimizer = SimpleNamespace(learning_rate=float(member.optimizer.learning_rate or 0.0))
-        self.model = SimpleNamespace(optimizer=optimizer)
+        self.stopping = EarlyStopping(spec.stopping)
+        self.plateau = ReduceOnPlateau(spec.schedule)
+        self.validated = {*validated_epochs(spec.stopping, 0, spec.epochs), spec.max_epochs}
+        self.steps_per_epoch = steps_per_epoch
+        self.peak_rate = float(spec.optimizer.learning_rate or 0.0)
 
-    def goes_on(self, epoch: int) -> bool:
-        over = epoch >= self.member.last_epoch or self.stopping.stopped
-        return not over and not self.outcome.failure
+    def is_active(self, epoch: int) -> bool:
+        ended = epoch >= self.spec.max_epochs or self.stopping.stopped
+        return not ended and not self.outcome.failure
 
-    def rates(self, epoch: int) -> npt.NDArray[np.float32]:
-        """Learning rates of an epoch's steps; the plateau lowers the first of them."""
-        shape = _schedule(self.member.schedule, self.steps * self.member.epochs, self.steps)
-        some = shape[epoch * self.steps : (epoch + 1) * self.steps]
-        return np.asarray(some * np.float32(self.model.optimizer.learning_rate))
+    def learning_rates(self, epoch: int) -> npt.NDArray[np.float32]:
+        """Returns the learning rate of each step of an epoch."""
+        steps = self.steps_per_epoch
+        factors = _schedule_factors(self.spec.schedule, steps * self.spec.epochs, steps)
+        of_epoch = factors[epoch * steps : (epoch + 1) * steps]
+        return np.asarray(of_epoch * np.float32(self.peak_rate))
 
     def end_epoch(self, epoch: int, logs: dict[str, float]) -> bool:
-        """Takes an epoch into account; returns whether it is the best so far."""
+        """Records an epoch's metrics; returns whether it is the best so far."""
         outcome, stopping = self.outcome, self.stopping
         outcome.history.append(logs)
         outcome.epochs = epoch + 1
         try:
-            better = stopping.judge(epoch, logs)
+            is_best = stopping.update(epoch, logs)
         except TrainingError as error:
             self.outcome = Outcome(failure=str(error), epochs=epoch + 1, history=outcome.history)
             return False
         if "val_loss" in logs:
-            self.plateau.end_validation(self.model, logs["val_loss"])
+            self.peak_rate *= self.plateau.update(logs["val_loss"])
         outcome.score, outcome.loss = stopping.best, stopping.best_loss
         outcome.best_epoch = stopping.best_epoch
-        return better
+        return is_best
 
 
 @lru_cache(maxsize=1024)
-def _schedule(
+def _schedule_factors(
     config: ScheduleConfig, num_steps: int, steps_per_epoch: int
 ) -> npt.NDArray[np.float32]:
-    """Returns a schedule that starts at 1, step by step: all of them are factors."""
+    """Computes a schedule with a peak of 1 at each step: every schedule scales with its peak."""
     import tensorflow as tf
 
     schedule = build_schedule(config, 1.0, num_steps, steps_per_epoch)
     if isinstance(schedule, float):
         return np.full(num_steps, schedule, np.float32)
-    rate_at = tf.function(
+    compute = tf.function(
         lambda: tf.map_fn(schedule, tf.range(num_steps), fn_output_signature=tf.float32)
     )
-    return np.asarray(rate_at())
+    return np.asarray(compute())

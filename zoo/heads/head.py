@@ -18,6 +18,14 @@ Units = Annotated[int, Field(ge=1, le=16384)]
 DropoutRate = Annotated[float, Field(ge=0, lt=1)]
 
 
+# Shared with heads trained side by side, `tuning.batched_heads.stacked_head`.
+BATCH_NORM_EPSILON = 1e-3
+# A head trains for few steps, and moving averages with Keras' momentum of 0.99 lag behind for
+# hundreds of them.
+BATCH_NORM_MOMENTUM = 0.9
+INPUT_DROPOUT, LOGITS = "input_dropout", "logits"
+
+
 @dataclass(frozen=True)
 class Pooling:
     """A reduction of a feature map to a vector.
@@ -107,6 +115,25 @@ class HeadConfig(Config):
     input_dropout: DropoutRate = 0.0
     dropout: DropoutRate = 0.5
 
+    @property
+    def hidden_names(self) -> tuple[str, ...]:
+        """Names of the hidden layers, which prefix the names of their Keras layers."""
+        return tuple(f"hidden{number}" for number, _ in enumerate(self.hidden, start=1))
+
+    @property
+    def hidden_order(self) -> tuple[str, ...]:
+        """The operations of a hidden layer: dense, norm, activation and dropout, in order."""
+        if not self.batch_norm:
+            return "dense", "activation", "dropout"
+        if self.batch_norm_position == "before":
+            return "dense", "norm", "activation", "dropout"
+        return "dense", "activation", "norm", "dropout"
+
+    @property
+    def hidden_bias(self) -> bool:
+        """Whether dense layers have biases; batch normalization behind them adds its own."""
+        return not self.batch_norm or self.batch_norm_position == "after"
+
     @field_validator("pooling")
     @classmethod
     def _known_pooling(cls, name: str) -> str:
@@ -138,9 +165,9 @@ def build_hidden_layers(features: Any, config: HeadConfig) -> Any:
 
     x = POOLINGS[config.pooling].build(features)
     if config.input_dropout:
-        x = layers.Dropout(config.input_dropout, name="input_dropout")(x)
-    for number, units in enumerate(config.hidden, start=1):
-        x = build_hidden_layer(x, units, config, f"hidden{number}")
+        x = layers.Dropout(config.input_dropout, name=INPUT_DROPOUT)(x)
+    for name, units in zip(config.hidden_names, config.hidden, strict=True):
+        x = build_hidden_layer(x, units, config, name)
     return x
 
 
@@ -158,24 +185,21 @@ def build_hidden_layer(x: Any, units: int, config: HeadConfig, name: str) -> Any
     """
     from keras import layers
 
-    before = config.batch_norm and config.batch_norm_position == "before"
-    after = config.batch_norm and config.batch_norm_position == "after"
-
-    def normalize(x: Any) -> Any:
-        # A head trains for few steps, and moving averages with Keras' momentum of 0.99 lag
-        # behind for hundreds of them.
-        return layers.BatchNormalization(momentum=0.9, name=f"{name}_norm")(x)
-
-    x = layers.Dense(
-        units,
-        kernel_initializer=INITIALIZERS[config.initializer].build(config.initializer_stddev),
-        use_bias=not before,  # batch normalization adds a bias itself
-        name=name,
-    )(x)
-    x = normalize(x) if before else x
-    x = ACTIVATIONS[config.activation].build(f"{name}_{config.activation}")(x)
-    x = normalize(x) if after else x
-    return layers.Dropout(config.dropout, name=f"{name}_dropout")(x) if config.dropout else x
+    initializer = INITIALIZERS[config.initializer].build(config.initializer_stddev)
+    build = {
+        "dense": lambda: layers.Dense(
+            units, kernel_initializer=initializer, use_bias=config.hidden_bias, name=name
+        ),
+        "norm": lambda: layers.BatchNormalization(
+            momentum=BATCH_NORM_MOMENTUM, epsilon=BATCH_NORM_EPSILON, name=f"{name}_norm"
+        ),
+        "activation": lambda: ACTIVATIONS[config.activation].build(f"{name}_{config.activation}"),
+        "dropout": lambda: layers.Dropout(config.dropout, name=f"{name}_dropout"),
+    }
+    for operation in config.hidden_order:
+        if operation != "dropout" or config.dropout:
+            x = build[operation]()(x)
+    return x
 
 
 def build_head(features: Any, config: HeadConfig, num_classes: int) -> Any:
@@ -193,7 +217,7 @@ def build_head(features: Any, config: HeadConfig, num_classes: int) -> Any:
 
     hidden = build_hidden_layers(features, config)
     # float32 under any policy: a softmax in float16 loses small probabilities.
-    return layers.Dense(num_classes, name="logits", dtype="float32")(hidden)
+    return layers.Dense(num_classes, name=LOGITS, dtype="float32")(hidden)
 
 
 def initialize_head(layers: Iterable[Any], seed: int) -> None:

@@ -1,4 +1,4 @@
-"""Population: every member ends as it does when Keras trains it alone."""
+"""Head trainer: each head ends as it does when Keras trains it alone."""
 
 from __future__ import annotations
 
@@ -19,8 +19,8 @@ from tuning.optimization.losses import LOSSES, build_loss
 from tuning.optimization.optimizers import OPTIMIZERS, OptimizerConfig, build_optimizer, build_rules
 from tuning.optimization.penalties import PENALTIES, PenaltyConfig
 from tuning.optimization.schedules import SCHEDULES, ScheduleConfig, build_schedule
-from tuning.reduce_on_plateau import Plateau
-from tuning.weight_averaging import validating_averages
+from tuning.reduce_on_plateau import ReduceOnPlateau
+from tuning.weight_averaging import build_averaging_callbacks
 from zoo.errors import TrainingError
 from zoo.heads.activations import ACTIVATIONS
 from zoo.heads.head import HeadConfig, build_head, initialize_head
@@ -34,7 +34,7 @@ FEATURES, CLASSES, STEPS, BATCH = 6, 3, 4, 8
 
 @dataclass
 class Sample:
-    """Three overlapping clouds, in an order of their own in every epoch."""
+    """Three overlapping clusters, in a new order in every epoch."""
 
     num_features: int = FEATURES
     num_classes: int = CLASSES
@@ -50,22 +50,22 @@ class Sample:
         self.val_labels = rng.integers(0, CLASSES, 21)
         noise = rng.normal(size=(21, self.num_features))
         self.val_features = (centers[self.val_labels] + noise).astype(np.float32)
-        self.shares = rng.uniform(0.5, 1.5, STEPS * BATCH).astype(np.float32)
+        self.sample_weights = rng.uniform(0.5, 1.5, STEPS * BATCH).astype(np.float32)
 
     def order(self, epoch: int) -> np.ndarray:
         return np.random.default_rng(epoch).permutation(STEPS * BATCH).reshape(STEPS, BATCH)
 
     def train(self, epoch: int) -> Iterator[Batches]:
         for some in np.split(self.order(epoch), range(self.chunk, STEPS, self.chunk)):
-            yield Batches(self.features[some], self.labels[some], self.shares[some])
+            yield Batches(self.features[some], self.labels[some], self.sample_weights[some])
 
     def validation(self) -> Iterator[tuple[np.ndarray, np.ndarray]]:
         for some in np.split(np.arange(21), [10]):
             yield self.val_features[some], self.val_labels[some]
 
 
-def replace(member: HeadSpec, **changes: Any) -> HeadSpec:
-    return member.model_copy(update=changes)
+def replace(spec: HeadSpec, **changes: Any) -> HeadSpec:
+    return spec.model_copy(update=changes)
 
 
 ROWS = Sample()
@@ -77,26 +77,26 @@ BASE = HeadSpec(
 )
 
 
-def alone(member: HeadSpec, rows: Sample = ROWS) -> Outcome:
-    """Trains a head by Keras' own layers and `fit`, as `zoo train` does."""
-    channels = rows.num_features // (2 if member.head.pooling == "concatenated" else 1)
+def alone(spec: HeadSpec, rows: Sample = ROWS) -> Outcome:
+    """Trains a head by the layers and `fit` of Keras, as `zoo train` does."""
+    channels = rows.num_features // (2 if spec.head.pooling == "concatenated" else 1)
     maps = keras.Input((1, 1, channels))
-    model = build_head_model(keras.Model(maps, build_head(maps, member.head, rows.num_classes)))
-    initialize_head(model.layers, member.seed)
-    rate = member.optimizer.completed().learning_rate or 0.0
-    schedule = build_schedule(member.schedule, rate, STEPS * member.epochs, STEPS)
-    rules = build_rules(member.optimizer, member.penalty)
+    model = build_head_model(keras.Model(maps, build_head(maps, spec.head, rows.num_classes)))
+    initialize_head(model.layers, spec.seed)
+    rate = spec.optimizer.completed().learning_rate or 0.0
+    schedule = build_schedule(spec.schedule, rate, STEPS * spec.epochs, STEPS)
+    rules = build_rules(spec.optimizer, spec.penalty)
     model.compile(
-        build_optimizer(member.optimizer, schedule, rule_of=rules, steps_per_epoch=STEPS),
+        build_optimizer(spec.optimizer, schedule, rule_of=rules, steps_per_epoch=STEPS),
         loss=build_loss(
-            member.loss, label_smoothing=member.label_smoothing, focal_gamma=member.focal_gamma
+            spec.loss, label_smoothing=spec.label_smoothing, focal_gamma=spec.focal_gamma
         ),
         metrics=[keras.metrics.CategoricalAccuracy(name="accuracy")],
     )
     model.optimizer.build(model.trainable_variables)
-    stopping, plateau = EarlyStopping(member.stopping), Plateau(member.schedule)
+    stopping, plateau = EarlyStopping(spec.stopping), ReduceOnPlateau(spec.schedule)
     outcome = Outcome()
-    class_weights = np.array(member.class_weights or [1.0] * CLASSES, np.float32)
+    class_weights = np.array(spec.class_weights or [1.0] * CLASSES, np.float32)
 
     def one_hot(labels: np.ndarray) -> np.ndarray:
         return np.eye(CLASSES, dtype=np.float32)[labels]
@@ -105,23 +105,25 @@ def alone(member: HeadSpec, rows: Sample = ROWS) -> Outcome:
         outcome.history.append({k: v for k, v in logs.items() if k != "accuracy"})
         model.stop_training = not stopping.end_epoch(model, epoch, logs)
         if "val_loss" in logs:
-            plateau.end_validation(model, logs["val_loss"])
+            factor = plateau.update(logs["val_loss"])
+            if factor < 1:
+                model.optimizer.learning_rate = float(model.optimizer.learning_rate) * factor
 
-    order = np.concatenate([rows.order(epoch).ravel() for epoch in range(member.epochs)])
-    weights = rows.shares[order] * class_weights[rows.labels[order]]
+    order = np.concatenate([rows.order(epoch).ravel() for epoch in range(spec.epochs)])
+    weights = rows.sample_weights[order] * class_weights[rows.labels[order]]
     data = (rows.features[order], one_hot(rows.labels[order]), weights)
     try:
         model.fit(
             tf.data.Dataset.from_tensor_slices(data).batch(BATCH),
             steps_per_epoch=STEPS,
-            epochs=member.last_epoch,
+            epochs=spec.max_epochs,
             validation_data=(rows.val_features, one_hot(rows.val_labels)),
-            validation_freq=validated_epochs(member.stopping, 0, member.epochs),
+            validation_freq=validated_epochs(spec.stopping, 0, spec.epochs),
             shuffle=False,
             verbose=0,
             callbacks=[
                 keras.callbacks.LambdaCallback(on_epoch_end=end_epoch),
-                *validating_averages(model),
+                *build_averaging_callbacks(model),
             ],
         )
     except TrainingError as error:
@@ -133,10 +135,8 @@ def alone(member: HeadSpec, rows: Sample = ROWS) -> Outcome:
     return outcome
 
 
-def check(
-    member: HeadSpec, together: Outcome, rows: Sample = ROWS, tolerance: float = 2e-5
-) -> None:
-    expected = alone(member, rows)
+def check(spec: HeadSpec, together: Outcome, rows: Sample = ROWS, tolerance: float = 2e-5) -> None:
+    expected = alone(spec, rows)
     assert together.failure == expected.failure
     assert together.epochs == expected.epochs
     assert together.best_epoch == expected.best_epoch
@@ -150,11 +150,11 @@ def check(
         np.testing.assert_allclose(ours, theirs, rtol=tolerance, atol=tolerance)
 
 
-def check_all(members: list[HeadSpec], rows: Sample = ROWS) -> None:
-    """Trains them together, and each alone."""
-    outcomes = HeadTrainer().train(members, rows, keep_weights=True)
-    for member, outcome in zip(members, outcomes, strict=True):
-        check(member, outcome, rows)
+def check_all(specs: list[HeadSpec], rows: Sample = ROWS) -> None:
+    """Compares heads that train together with each trained alone."""
+    outcomes = HeadTrainer().train(specs, rows, keep_weights=True)
+    for spec, outcome in zip(specs, outcomes, strict=True):
+        check(spec, outcome, rows)
 
 
 def _optimizer(name: str, rate: float, **settings: Any) -> OptimizerConfig:
@@ -162,7 +162,7 @@ def _optimizer(name: str, rate: float, **settings: Any) -> OptimizerConfig:
     return OptimizerConfig(name=name, learning_rate=rate * usual, **settings).completed()
 
 
-def test_members_that_differ_in_all_a_stack_allows_are_what_they_are_alone() -> None:
+def test_heads_of_one_stack_train_as_they_do_alone() -> None:
     changes: list[dict[str, Any]] = [
         {},
         {"activation": "relu", "dropout": 0.5, "initializer": "glorot_uniform"},
@@ -191,7 +191,7 @@ STACKABLE = [row.name for row in OPTIMIZERS.values() if row.elementwise]
 
 @pytest.mark.slow
 @pytest.mark.parametrize("name", STACKABLE)
-def test_member_is_what_it_is_alone_with_every_optimizer(name: str) -> None:
+def test_head_trains_as_it_does_alone_with_every_optimizer(name: str) -> None:
     check_all(
         [
             replace(BASE, optimizer=_optimizer(name, rate, weight_decay=decay))
@@ -203,9 +203,9 @@ def test_member_is_what_it_is_alone_with_every_optimizer(name: str) -> None:
 @pytest.mark.slow
 @pytest.mark.parametrize("optimizer", ["nesterov", "adam", "rmsprop"])
 @pytest.mark.parametrize("name", PENALTIES)
-def test_member_is_what_it_is_alone_with_every_penalty(name: str, optimizer: str) -> None:
+def test_head_trains_as_it_does_alone_with_every_penalty(name: str, optimizer: str) -> None:
     row = PENALTIES[name]
-    members = [
+    specs = [
         replace(
             BASE,
             optimizer=_optimizer(optimizer, 2.0),
@@ -217,7 +217,7 @@ def test_member_is_what_it_is_alone_with_every_penalty(name: str, optimizer: str
         )
         for strength in (1e-3, 0.1)
     ]
-    check_all([*members, replace(BASE, optimizer=_optimizer(optimizer, 2.0))])
+    check_all([*specs, replace(BASE, optimizer=_optimizer(optimizer, 2.0))])
 
 
 @pytest.mark.slow
@@ -247,13 +247,13 @@ def test_member_is_what_it_is_alone_with_every_penalty(name: str, optimizer: str
         ),
     ],
 )
-def test_member_is_what_it_is_alone_with_every_head(changes: list[dict[str, Any]]) -> None:
+def test_head_trains_as_it_does_alone_with_every_head(changes: list[dict[str, Any]]) -> None:
     check_all([replace(BASE, head=BASE.head.model_copy(update=change)) for change in changes])
 
 
 @pytest.mark.slow
 @pytest.mark.parametrize("clip", CLIPPINGS)
-def test_member_is_what_it_is_alone_when_clipped(clip: str) -> None:
+def test_head_trains_as_it_does_alone_when_clipped(clip: str) -> None:
     optimizers = [
         OptimizerConfig(name="momentum", learning_rate=0.1, clip=clip, clip_value=bound).completed()
         for bound in (0.02, 0.3, 100.0)
@@ -270,7 +270,7 @@ def test_member_is_what_it_is_alone_when_clipped(clip: str) -> None:
         {"accumulation_steps": 3, "clip": "global_norm", "clip_value": 0.1},
     ],
 )
-def test_member_is_what_it_is_alone_averaged_and_accumulated(settings: dict[str, Any]) -> None:
+def test_head_trains_as_it_does_alone_averaged_and_accumulated(settings: dict[str, Any]) -> None:
     check_all(
         [
             replace(BASE, optimizer=OptimizerConfig(learning_rate=rate, **settings).completed())
@@ -280,7 +280,7 @@ def test_member_is_what_it_is_alone_averaged_and_accumulated(settings: dict[str,
 
 
 @pytest.mark.slow
-def test_member_is_what_it_is_alone_with_every_schedule() -> None:
+def test_head_trains_as_it_does_alone_with_every_schedule() -> None:
     settings = {
         "step": {"every": 1},
         "multi_step": {"milestones": (1, 2)},
@@ -296,7 +296,7 @@ def test_member_is_what_it_is_alone_with_every_schedule() -> None:
 
 
 @pytest.mark.slow
-def test_member_is_what_it_is_alone_with_every_loss() -> None:
+def test_head_trains_as_it_does_alone_with_every_loss() -> None:
     losses = [name for name, row in LOSSES.items() if row.kind == "single_label"]
     check_all(
         [
@@ -308,7 +308,7 @@ def test_member_is_what_it_is_alone_with_every_loss() -> None:
     )
 
 
-def test_each_member_stops_at_its_own_end() -> None:
+def test_each_head_stops_by_its_own_early_stopping() -> None:
     stoppings = [
         StoppingConfig(patience=1),
         StoppingConfig(patience=2, monitor="val_loss"),
@@ -316,13 +316,13 @@ def test_each_member_stops_at_its_own_end() -> None:
         StoppingConfig(patience=0),
     ]
     base = replace(BASE, epochs=8, optimizer=OptimizerConfig(learning_rate=0.3))
-    members = [replace(base, stopping=stopping) for stopping in stoppings]
-    check_all(members)
-    outcomes = HeadTrainer().train(members, ROWS)
+    specs = [replace(base, stopping=stopping) for stopping in stoppings]
+    check_all(specs)
+    outcomes = HeadTrainer().train(specs, ROWS)
     assert len({outcome.epochs for outcome in outcomes}) > 1
 
 
-def test_member_that_is_stopped_after_a_few_epochs_keeps_its_schedule() -> None:
+def test_stop_after_keeps_the_schedule_of_all_epochs() -> None:
     whole = replace(BASE, epochs=6, schedule=ScheduleConfig(name="cosine"))
     short = replace(whole, stop_after=2)
     long, cut = HeadTrainer().train([whole, short], ROWS)
@@ -332,55 +332,55 @@ def test_member_that_is_stopped_after_a_few_epochs_keeps_its_schedule() -> None:
     )
 
 
-def test_member_whose_loss_is_no_number_fails_and_harms_no_other() -> None:
+def test_diverged_head_fails_and_changes_no_other() -> None:
     wild = OptimizerConfig(name="sgd", learning_rate=10.0)
     linear = BASE.head.model_copy(
         update={"hidden": (64,) * 6, "batch_norm": False, "activation": "relu"}
     )
-    members = [
+    specs = [
         replace(BASE, head=linear, optimizer=replace_rate(wild, rate), epochs=12)
         for rate in (10.0, 0.01)
     ]
-    bad, good = HeadTrainer().train(members, ROWS, keep_weights=True)
-    assert bad.failure.startswith("the loss is no longer a number in epoch")
+    bad, good = HeadTrainer().train(specs, ROWS, keep_weights=True)
+    assert bad.failure.startswith("the loss is not finite in epoch")
     assert np.isnan(bad.score)
-    check(members[1], good)
+    check(specs[1], good)
 
 
 def replace_rate(config: OptimizerConfig, rate: float) -> OptimizerConfig:
     return config.model_copy(update={"learning_rate": rate})
 
 
-def test_company_does_not_matter(monkeypatch: pytest.MonkeyPatch) -> None:
-    members = [
+def test_outcome_is_independent_of_the_other_heads(monkeypatch: pytest.MonkeyPatch) -> None:
+    specs = [
         replace(BASE, optimizer=OptimizerConfig(name="adam", learning_rate=0.01 * (i + 1)))
         for i in range(5)
     ]
-    population = HeadTrainer(list(ACTIVATIONS))
-    whole = population.train(members, ROWS, keep_weights=True)
-    # In another order, in stacks of other sizes, in a stack that held others before.
-    backwards = population.train(members[::-1], ROWS, keep_weights=True)[::-1]
-    monkeypatch.setattr("tuning.batched_heads.trainer._MOST_HEADS", 2)
-    apart = population.train(members, ROWS, keep_weights=True)
+    trainer = HeadTrainer(list(ACTIVATIONS))
+    whole = trainer.train(specs, ROWS, keep_weights=True)
+    # In another order, in stacks of other sizes, and in a stack used before.
+    backwards = trainer.train(specs[::-1], ROWS, keep_weights=True)[::-1]
+    monkeypatch.setattr("tuning.batched_heads.trainer._MAX_HEADS", 2)
+    apart = trainer.train(specs, ROWS, keep_weights=True)
     for one, *others in zip(whole, backwards, apart, strict=True):
         for other in others:
             for a, b in zip(one.weights or [], other.weights or [], strict=True):
                 np.testing.assert_allclose(a, b, rtol=1e-4, atol=2e-5)
 
 
-def test_old_stacks_make_room(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("tuning.batched_heads.trainer._MOST_STACKS", 2)
-    population = HeadTrainer()
+def test_least_recently_used_stack_is_dropped(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("tuning.batched_heads.trainer._MAX_STACKS", 2)
+    trainer = HeadTrainer()
     for units in (2, 3, 4, 2):
         head = BASE.head.model_copy(update={"hidden": (units,)})
-        population.train([replace(BASE, head=head, epochs=1)], ROWS)
-    assert len(population._stacks) == 2
+        trainer.train([replace(BASE, head=head, epochs=1)], ROWS)
+    assert len(trainer._stacks) == 2
 
 
-def test_optimizer_that_looks_at_all_weights_is_refused() -> None:
+def test_optimizer_that_is_not_elementwise_raises() -> None:
     for row in OPTIMIZERS.values():
-        member = replace(BASE, optimizer=OptimizerConfig(name=row.name).completed())
-        assert can_stack(member) == row.elementwise
+        spec = replace(BASE, optimizer=OptimizerConfig(name=row.name).completed())
+        assert can_stack(spec) == row.elementwise
         if not row.elementwise:
             with pytest.raises(ValueError, match="cannot train heads side by side"):
-                HeadTrainer().train([member], ROWS)
+                HeadTrainer().train([spec], ROWS)
