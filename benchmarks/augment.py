@@ -98,7 +98,7 @@ def this_project(setting: Setting, images: np.ndarray) -> Iterator[Any]:
     from pipelines.input_pipeline.decoded_images import DecodedImages
     from pipelines.input_pipeline.order import build_order
     from pipelines.sources.source import Examples
-    from zoo.tasks import Task
+    from zoo.tasks import classification
 
     count = len(setting.files) or len(images)
     decoded = None
@@ -109,6 +109,7 @@ def this_project(setting: Setting, images: np.ndarray) -> Iterator[Any]:
     examples = Examples(
         names=tuple(map(str, range(count))),
         labels=np.arange(count) % 10,
+        targets={"label": np.arange(count) % 10},
         files=tuple(map(Path, setting.files)) or None,
     )
     stream = build_train_stream(
@@ -116,7 +117,7 @@ def this_project(setting: Setting, images: np.ndarray) -> Iterator[Any]:
         build_order(examples.labels, setting.batch, seed=0),
         InputConfig(size=setting.size, batch_size=setting.batch, cache_mib=0),
         AugmentConfig(policy=POLICY),
-        tasks=[Task(name="", kind="single_label", class_names=tuple("0123456789"))],
+        tasks=classification("0123456789"),
         decoded=decoded,
     )
     floats = stream.dataset.map(

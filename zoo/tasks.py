@@ -1,13 +1,15 @@
-"""Tasks: what a model is asked about an image, and in which form it answers.
+"""Tasks: what a model predicts about an image.
 
-Most models have the one nameless task of telling classes apart, and answer with one
-tensor. A model of several tasks answers with a dictionary of tensors, by name.
+Labels, weights, losses, predictions and metrics are dictionaries by the task's name, with
+one entry for a plain classifier. Only at the edges (the Keras model, what it is fitted on,
+an exported model, JSON) does a plain classifier have the bare value; see `wrap` and
+`unwrap`.
 """
 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field, replace
 from typing import Any, TypeVar
 
 from zoo.table import Table
@@ -15,17 +17,17 @@ from zoo.table import Table
 T = TypeVar("T")
 
 LABEL = "label"
-"""The column that every data set has whose images are of one class each."""
+"""The column of a data set that holds each image's class, and the task that predicts it."""
 
 
 @dataclass(frozen=True)
 class TaskKind:
-    """A kind of question.
+    """A kind of task.
 
     Args:
         name: The key in TASK_KINDS.
         summary: When to use it.
-        has_classes: Whether its answers are about named classes.
+        has_classes: Whether it predicts named classes or labels, rather than a number.
     """
 
     name: str
@@ -45,16 +47,19 @@ TASK_KINDS: Table[TaskKind] = Table(
 
 @dataclass(frozen=True)
 class Task:
-    """One question and the form of its answer.
+    """One thing that a model predicts about an image.
 
     Args:
-        name: What it is called; empty where it is the only one and needs no name.
+        name: The key of its labels, weights, predictions and metrics.
         kind: A row of TASK_KINDS.
-        column: Where a data set has the right answers.
-        class_names: C of them, in the order of the outputs; none for a number, and
-            none before the data were read.
-        mean: Of a number over the training images; the network learns (y − mean) / std.
-        std: Its standard deviation there, above 0.
+        column: The column of a data set that holds its labels.
+        class_names: C names in the order of the outputs; empty for a number, and before
+            the data are read.
+        mean: Mean of a number over the training images; the network learns
+            (y − mean) / std.
+        std: Its standard deviation over the training images, above 0.
+        bare: Whether it is the one task of a plain classifier: the Keras model gives a
+            tensor instead of a dictionary, and its layers and outputs carry no prefix.
     """
 
     name: str
@@ -63,33 +68,37 @@ class Task:
     class_names: tuple[str, ...] = ()
     mean: float = 0.0
     std: float = 1.0
+    # Not in the repr, which the digest of a data set covers.
+    bare: bool = field(default=False, repr=False)
 
     @property
     def num_outputs(self) -> int:
-        """K: how many values the answer to one image has."""
+        """K, the number of values predicted for one image."""
         return len(self.class_names) if TASK_KINDS[self.kind].has_classes else 1
 
     @property
     def prefix(self) -> str:
-        """What the names of its layers and outputs begin with."""
-        return f"{self.name}_" if self.name else ""
+        """The prefix of the names of its layers and outputs."""
+        return "" if self.bare else f"{self.name}_"
 
     @property
     def output(self) -> str:
-        """What its answer is called, in a model and in an exported one."""
+        """The name of its predictions' output, in a Keras model and in an exported one."""
         kind = "probabilities" if TASK_KINDS[self.kind].has_classes else "value"
         return f"{self.prefix}{kind}"
 
     def to_json(self) -> dict[str, Any]:
-        """Returns values that JSON has, from which `from_json` makes the same task."""
-        return asdict(self) | {"class_names": list(self.class_names)}
+        """Returns a task of several as JSON values, which `from_json` reads."""
+        values = asdict(self) | {"class_names": list(self.class_names)}
+        del values["bare"]
+        return values
 
     @classmethod
     def from_json(cls, values: Mapping[str, Any]) -> Task:
-        """Returns the task that `to_json` wrote down.
+        """Returns the task that `to_json` wrote.
 
         Raises:
-            ValueError: They are the values of none.
+            ValueError: A key is missing or unknown, or the kind is.
         """
         try:
             task = cls(**{**values, "class_names": tuple(values["class_names"])})
@@ -99,27 +108,34 @@ class Task:
         return task
 
 
-def classes(class_names: Sequence[str]) -> tuple[Task, ...]:
-    """Returns the tasks of a plain classifier: one, without a name."""
-    return (Task("", "single_label", class_names=tuple(class_names)),)
+CLASSIFICATION = Task(LABEL, "single_label", bare=True)
+"""The one task of a plain classifier, before its classes are known."""
 
 
-def pack(values: Mapping[str, T]) -> T | dict[str, T]:
-    """Returns a value for each task in the form that models take and give.
+def classification(class_names: Sequence[str]) -> tuple[Task, ...]:
+    """Returns the tasks of a plain classifier: one, bare, with these classes."""
+    return (replace(CLASSIFICATION, class_names=tuple(class_names)),)
+
+
+def unwrap(tasks: Sequence[Task], values: Mapping[str, T]) -> T | dict[str, T]:
+    """Returns a value for each task in the form that Keras models, exports and JSON have.
 
     Args:
-        values: By the task's name, in the order of the tasks.
+        tasks: The model's.
+        values: By the task's name.
 
     Returns:
-        The value itself for one nameless task, else a dictionary.
+        The value itself for a plain classifier, else a dictionary.
 
     Example:
-        >>> pack({"": 1}), pack({"size": 1, "color": 2})
-        (1, {'size': 1, 'color': 2})
+        >>> unwrap([CLASSIFICATION], {"label": 1})
+        1
+        >>> unwrap([Task("size", "regression")], {"size": 1})
+        {'size': 1}
     """
-    return values[""] if "" in values else dict(values)
+    return values[tasks[0].name] if tasks[0].bare else dict(values)
 
 
-def unpack(tasks: Sequence[Task], values: Any) -> dict[str, Any]:
-    """Returns what a model took or gave by the tasks' names; undoes `pack`."""
-    return {task.name: values[task.name] if task.name else values for task in tasks}
+def wrap(tasks: Sequence[Task], values: Any) -> dict[str, Any]:
+    """Returns what a Keras model takes or gives by the task's name; undoes `unwrap`."""
+    return {task.name: values if task.bare else values[task.name] for task in tasks}

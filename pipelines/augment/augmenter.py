@@ -102,23 +102,22 @@ class Augmenter:
             return tf.broadcast_to(image, tf.concat([tf.shape(views.color)[:1], image.shape], 0))
         return self.renderer.render_one(image, views)
 
-    def mix(self, images: Any, labels: Any, weights: Any, views: Views) -> tuple[Any, Any, Any]:
+    def mix(
+        self, images: Any, labels: dict[str, Any], weights: dict[str, Any], views: Views
+    ) -> tuple[Any, dict[str, Any], dict[str, Any]]:
         """Blends images, labels and weights with those of the next image of the batch.
 
         Args:
             images: uint8 [B, S, S, 3].
-            labels: float32 [B, …], or a dictionary of such for named tasks.
-            weights: float32 [B], or a dictionary of such.
+            labels: float32 [B, …] by task.
+            weights: float32 [B] by task.
             views: What was drawn for the batch.
         """
         for parameters in views.labels:
             images = self.renderer.mix(images, parameters)
             share = partner_share(parameters, self.preprocessing.size)
-            if isinstance(labels, dict):
-                mixed = {n: mix_labels(labels[n], weights[n], share) for n in labels}
-                labels, weights = ({n: pair[i] for n, pair in mixed.items()} for i in (0, 1))
-            else:
-                labels, weights = mix_labels(labels, weights, share)
+            mixed = {n: mix_labels(labels[n], weights[n], share) for n in labels}
+            labels, weights = ({n: pair[i] for n, pair in mixed.items()} for i in (0, 1))
         return images, labels, weights
 
 

@@ -10,7 +10,7 @@ from typing import Any
 
 from pipelines.evaluation.metrics import measure_tasks
 from pipelines.evaluation.pictures import check_picture, draw_answers
-from pipelines.evaluation.predictions import answer
+from pipelines.evaluation.predictions import compute_predictions
 from pipelines.recipe.recipe import Recipe
 from pipelines.runtime.devices import quiet_start
 from pipelines.sources.describe import describe
@@ -20,7 +20,7 @@ from pipelines.storage.run_folder import RunFolder
 from zoo.backbones.catalog import WEIGHTS, resolve
 from zoo.errors import DataError
 from zoo.models.pretrained import load_pretrained
-from zoo.tasks import Task, classes
+from zoo.tasks import Task, classification
 from zoo.weights.fetch import fetch
 
 logger = logging.getLogger(__name__)
@@ -71,12 +71,16 @@ def evaluate(
     for line in describe(found):
         logger.info(line)
     splits = _choose(found, recipe, run, split)
-    answers = {name: answer(network, recipe, part) for name, part in splits.items()}
+    predictions = {
+        name: compute_predictions(network, recipe, examples, tasks)
+        for name, examples in splits.items()
+    }
     if picture:
-        shown = next(name for name in ("test", "val", "all", "train") if name in answers)
-        draw_answers(splits[shown], answers[shown], tasks, Path(picture))
+        shown = next(name for name in ("test", "val", "all", "train") if name in splits)
+        draw_answers(splits[shown], predictions[shown], tasks, Path(picture))
     return {
-        name: measure_tasks(splits[name], answered, tasks) for name, answered in answers.items()
+        name: measure_tasks(splits[name], predicted, tasks)
+        for name, predicted in predictions.items()
     }
 
 
@@ -139,6 +143,6 @@ def _open(model: RunFolder | str | Path) -> tuple[Any, Recipe, tuple[Task, ...],
         with quiet_start():
             network, card = load_pretrained(fetch(weights))
         recipe = Recipe.from_settings(tomllib.loads(card.recipe))
-        return network, recipe, classes(card.class_names), None
+        return network, recipe, classification(card.class_names), None
     # Says what is wrong with the path.
     return _open(RunFolder.open(model))

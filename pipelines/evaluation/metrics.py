@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -10,28 +10,30 @@ import numpy.typing as npt
 
 from pipelines.evaluation.classification import measure, wilson_interval
 from pipelines.sources.source import Examples
-from zoo.tasks import Task, unpack
+from zoo.tasks import Task
 
 
-def measure_tasks(examples: Examples, answers: Any, tasks: Sequence[Task]) -> dict[str, Any]:
+def measure_tasks(
+    examples: Examples, answers: Mapping[str, npt.NDArray[np.float32]], tasks: Sequence[Task]
+) -> dict[str, Any]:
     """Measures a model's answers on one split.
 
     Args:
         examples: The split.
-        answers: As the model gave them: float32 [N, C], or a dictionary of float32
-            [N, K] by the tasks' names.
+        answers: float32 [N, K] by task.
         tasks: What was asked.
 
     Returns:
-        JSON values: what `measure` returns for one nameless task; else `num_images`,
-        and `tasks` with the figures of each by name, from `measure`, `measure_labels`
-        or `measure_numbers`.
+        JSON values: for a plain classifier what `measure` returns; else `num_images`, and
+        `tasks` with the figures of each by name, from `measure`, `measure_labels` or
+        `measure_numbers`.
     """
-    by_task = unpack(tasks, answers)
     figures = {
-        task.name: _measure(task, examples.target(task), by_task[task.name]) for task in tasks
+        task.name: _measure(task, examples.targets[task.name], answers[task.name]) for task in tasks
     }
-    return figures.get("") or {"num_images": len(examples), "tasks": figures}
+    if tasks[0].bare:
+        return figures[tasks[0].name]
+    return {"num_images": len(examples), "tasks": figures}
 
 
 def _measure(task: Task, target: npt.NDArray[Any], answer: npt.NDArray[np.float32]) -> Any:

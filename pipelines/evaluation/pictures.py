@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -14,7 +14,7 @@ from pipelines.runtime.output_paths import check_destination
 from pipelines.sources.source import Examples
 from zoo.errors import InputError
 from zoo.files import replacing
-from zoo.tasks import Task, unpack
+from zoo.tasks import Task
 
 COLUMNS = 6
 
@@ -38,7 +38,7 @@ def check_picture(path: Path, option: str = "--picture") -> None:
 
 def draw_answers(
     examples: Examples,
-    answers: Any,
+    answers: Mapping[str, npt.NDArray[np.float32]],
     tasks: Sequence[Task],
     path: Path,
     *,
@@ -51,8 +51,7 @@ def draw_answers(
 
     Args:
         examples: A labeled split.
-        answers: The model's answers to it: float32 [N, C], or a dictionary of float32
-            [N, K] by the tasks' names.
+        answers: float32 [N, K] by task.
         tasks: What was asked.
         path: The PNG to write.
         rows: Rows of six; the lower half shows the largest losses.
@@ -61,8 +60,7 @@ def draw_answers(
 
     from zoo.preprocessing import decode
 
-    by_task = unpack(tasks, answers)
-    asked = [(task, examples.target(task), by_task[task.name]) for task in tasks]
+    asked = [(task, examples.targets[task.name], answers[task.name]) for task in tasks]
     losses = sum(_losses(*question) for question in asked)
     count = len(examples)
     even = np.linspace(0, count - 1, min(COLUMNS * (rows - rows // 2), count))
@@ -120,4 +118,4 @@ def _caption(task: Task, target: Any, answer: npt.NDArray[np.float32]) -> tuple[
     right = guess == target
     name = task.class_names[guess]
     verdict = name if right else f"{name}, not {task.class_names[target]}"
-    return f"{verdict}{' ' if task.name else chr(10)}{answer[guess]:.0%}", bool(right)
+    return f"{verdict}{chr(10) if task.bare else ' '}{answer[guess]:.0%}", bool(right)

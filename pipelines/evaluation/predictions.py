@@ -2,24 +2,31 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
+
+import numpy as np
+import numpy.typing as npt
 
 from pipelines.input_pipeline.datasets import build_image_dataset
 from pipelines.recipe.recipe import Recipe
 from pipelines.sources.source import Examples
+from zoo.tasks import Task, wrap
 
 
-def answer(model: Any, recipe: Recipe, examples: Examples) -> Any:
-    """Returns a model's answers for a split.
+def compute_predictions(
+    model: Any, recipe: Recipe, examples: Examples, tasks: Sequence[Task]
+) -> dict[str, npt.NDArray[np.float32]]:
+    """Computes a model's predictions for a split.
 
     Args:
-        model: From float32 [B, S, S, 3] in 0 to 255 to probabilities, or to a
-            dictionary of answers to named tasks.
-        recipe: Whose transform and batch size are used.
+        model: A `keras.Model` from float32 [B, S, S, 3] in 0 to 255 to what `tasks` say.
+        recipe: Its preprocessing and batch size are used.
         examples: The split.
+        tasks: What the model predicts.
 
     Returns:
-        float32 [N, C], or a dictionary of float32 [N, K] by the tasks' names.
+        float32 [N, K] by task.
     """
     images = build_image_dataset(examples, recipe.input.preprocessing, recipe.input.batch_size)
-    return model.predict(images, verbose=0)
+    return wrap(tasks, model.predict(images, verbose=0))

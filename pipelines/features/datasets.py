@@ -19,7 +19,7 @@ from pipelines.input_pipeline.order import (
 )
 from pipelines.input_pipeline.tf_data import map_graph, prefetch
 from pipelines.sources.source import Examples
-from zoo.tasks import Task
+from zoo.tasks import Task, unwrap
 
 # Sample orders are seeded below 2³¹, so no permutation of views equals one of samples.
 _VIEW_SEED_OFFSET = 2**32
@@ -71,17 +71,16 @@ def build_feature_stream(
     Returns:
         An endless stream of (float32 [B, F], labels, sample weights).
     """
-    import tensorflow as tf
-
     labels_of = build_labels(examples, tasks)
     weights_of = build_weights(examples, tasks, class_weights or {})
 
     def read_batch(step: Any) -> tuple[Any, Any, Any]:
         keys = order.batch_keys(step)
         views = view_indices(keys, features.num_views, order.seed)
-        rows = _read(features, pooling, keys.image_indices, views)
-        weights = tf.nest.map_structure(lambda w: w * keys.weights, weights_of(keys.image_indices))
-        return rows, labels_of(keys.image_indices), weights
+        indices = keys.image_indices
+        rows = _read(features, pooling, indices, views)
+        weights = {name: w * keys.weights for name, w in weights_of(indices).items()}
+        return rows, unwrap(tasks, labels_of(indices)), unwrap(tasks, weights)
 
     dataset = map_graph(build_step_dataset(order, first_epoch), read_batch, parallel=True)
     return TrainStream(prefetch(dataset), order.steps_per_epoch)
@@ -111,7 +110,8 @@ def build_feature_dataset(
     labels_of = build_labels(examples, tasks)
 
     def read_batch(indices: Any) -> tuple[Any, Any]:
-        return _read(features, pooling, indices, tf.zeros_like(indices)), labels_of(indices)
+        rows = _read(features, pooling, indices, tf.zeros_like(indices))
+        return rows, unwrap(tasks, labels_of(indices))
 
     indices = tf.data.Dataset.range(len(features)).batch(batch_size)
     return prefetch(map_graph(indices, read_batch, parallel=True))

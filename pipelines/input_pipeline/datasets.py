@@ -20,7 +20,7 @@ from pipelines.input_pipeline.order import SampleKeys, SampleOrder, build_step_d
 from pipelines.input_pipeline.tf_data import map_graph, prefetch
 from pipelines.sources.source import Examples
 from zoo.preprocessing import Preprocessing
-from zoo.tasks import Task
+from zoo.tasks import Task, unwrap
 
 
 @dataclass(frozen=True)
@@ -72,8 +72,6 @@ def build_train_stream(
         decoded: These examples decoded, for streams that share them; None decodes them
             here if they fit `config.cache_mib`.
     """
-    import tensorflow as tf
-
     decoded = decoded or decode_images(examples, config.cache_mib)
     axes = fit_color_axes(examples, decoded) if needs_axes(augment) else None
     augmenter = Augmenter(augment, config.preprocessing, order.seed, axes)
@@ -81,8 +79,10 @@ def build_train_stream(
     weights_of = build_weights(examples, tasks, class_weights or {})
 
     def finish(images: Any, keys: SampleKeys, views: Views) -> tuple[Any, Any, Any]:
-        weights = tf.nest.map_structure(lambda w: w * keys.weights, weights_of(keys.image_indices))
-        return augmenter.mix(images, labels_of(keys.image_indices), weights, views)
+        labels = labels_of(keys.image_indices)
+        weights = {name: w * keys.weights for name, w in weights_of(keys.image_indices).items()}
+        images, labels, weights = augmenter.mix(images, labels, weights, views)
+        return images, unwrap(tasks, labels), unwrap(tasks, weights)
 
     steps = build_step_dataset(order, first_epoch, endless=endless)
     keys = map_graph(steps, order.batch_keys)
@@ -210,7 +210,8 @@ def build_eval_dataset(
 
     images = build_image_dataset(examples, preprocessing, batch_size, cache_mib=cache_mib)
     indices = tf.data.Dataset.range(len(examples)).batch(batch_size)
-    labels = map_graph(indices, build_labels(examples, tasks))
+    labels_of = build_labels(examples, tasks)
+    labels = map_graph(indices, lambda index: unwrap(tasks, labels_of(index)))
     return prefetch(tf.data.Dataset.zip(images, labels))
 
 

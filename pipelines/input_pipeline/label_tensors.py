@@ -1,7 +1,6 @@
-"""Labels: what training is told of an image, in the form in which the model answers.
+"""Label and weight tensors of each task, as graph functions of an image's index.
 
-For one nameless task that is a tensor, for named tasks a dictionary of tensors; see
-`zoo.tasks.pack`. A class is one-hot, labels are 0 or 1 each, a number is standardized.
+A class is one-hot, labels are 0 or 1 each, a number is standardized.
 """
 
 from __future__ import annotations
@@ -13,9 +12,9 @@ import numpy as np
 import numpy.typing as npt
 
 from pipelines.sources.source import Examples
-from zoo.tasks import Task, pack
+from zoo.tasks import Task
 
-Lookup = Callable[[Any], Any]
+Lookup = Callable[[Any], dict[str, Any]]
 
 
 def build_labels(examples: Examples, tasks: Sequence[Task]) -> Lookup:
@@ -26,25 +25,25 @@ def build_labels(examples: Examples, tasks: Sequence[Task]) -> Lookup:
         tasks: What is learned, in order.
 
     Returns:
-        Maps int64 [] or [B] to float32 [..., K] for each task, packed: K is the number
-        of classes, or 1 for a number, standardized to (y − mean) / std.
+        Maps int64 [] or [B] to float32 [..., K] by task: K is the number of classes, or
+        1 for a number, standardized to (y − mean) / std.
     """
     import tensorflow as tf
 
     tables = {}
     for task in tasks:
-        target = examples.target(task)
+        target = examples.targets[task.name]
         if task.kind == "regression":
             standard = (target.astype(np.float64) - task.mean) / task.std
             target = standard[:, np.newaxis].astype(np.float32)
         tables[task.name] = tf.constant(target)
 
-    def look_up(index: Any) -> Any:
+    def look_up(index: Any) -> dict[str, Any]:
         found = {name: tf.gather(table, index) for name, table in tables.items()}
         for task in tasks:
             if task.kind == "single_label":
                 found[task.name] = tf.one_hot(found[task.name], task.num_outputs)
-        return pack(found)
+        return found
 
     return look_up
 
@@ -54,16 +53,16 @@ def build_weights(
     tasks: Sequence[Task],
     class_weights: Mapping[str, npt.NDArray[np.float32]],
 ) -> Lookup:
-    """Returns a graph function from an index to what an image counts in each task's loss.
+    """Returns a graph function from an index to an image's weight in each task's loss.
 
     Args:
         examples: Any split.
         tasks: What is learned, in order.
-        class_weights: By a task's name, float32 [C], what an image of each class
-            counts; where a task is absent each image counts 1.
+        class_weights: The weight of an image of each class, float32 [C] by task; images
+            weigh 1 in a task that is absent.
 
     Returns:
-        Maps int64 [] or [B] to float32 of that shape for each task, packed.
+        Maps int64 [] or [B] to float32 of that shape by task.
     """
     import tensorflow as tf
 
@@ -71,17 +70,17 @@ def build_weights(
     for task in tasks:
         weights = np.ones(len(examples), np.float32)
         if task.name in class_weights:
-            weights = class_weights[task.name][examples.target(task)]
+            weights = class_weights[task.name][examples.targets[task.name]]
         tables[task.name] = tf.constant(weights, tf.float32)
-    return lambda index: pack({n: tf.gather(table, index) for n, table in tables.items()})
+    return lambda index: {name: tf.gather(table, index) for name, table in tables.items()}
 
 
 def balanced_weights(examples: Examples, task: Task) -> npt.NDArray[np.float32]:
-    """Returns weights by which every class counts the same, float32 [C]: N / (C × N_class).
+    """Computes weights that balance the classes, N / (C · N_class), float32 [C].
 
     Args:
         examples: The training images.
         task: One of single labels.
     """
-    counts = np.bincount(examples.target(task), minlength=task.num_outputs)
+    counts = np.bincount(examples.targets[task.name], minlength=task.num_outputs)
     return (len(examples) / (len(counts) * counts)).astype(np.float32)

@@ -20,7 +20,7 @@ from pipelines.sources.split import divide
 from pipelines.sources.task_columns import bind_tasks
 from pipelines.sources.validation import check_decodable, check_images, exclude
 from zoo.errors import DataError
-from zoo.tasks import Task
+from zoo.tasks import CLASSIFICATION, Task
 
 TINY = 32
 """An image whose shorter side is below this many pixels has little to show a network."""
@@ -116,7 +116,9 @@ class Audit:
         return ["".join(map(_printable, line)) for line in lines]
 
 
-def audit(data: str, config: DataConfig | None = None, tasks: Sequence[Task] = ()) -> Audit:
+def audit(
+    data: str, config: DataConfig | None = None, tasks: Sequence[Task] = (CLASSIFICATION,)
+) -> Audit:
     """Looks a data set over and changes nothing.
 
     What would stop a training run is a finding here, so that all of it is seen at
@@ -125,7 +127,7 @@ def audit(data: str, config: DataConfig | None = None, tasks: Sequence[Task] = (
     Args:
         data: As `open_source` takes it.
         config: What is left out, and how many undecodable files are too many.
-        tasks: The named tasks of a recipe; the classes are then those by which the
+        tasks: What a model is to learn; the classes of several are those by which the
             images are divided.
 
     Raises:
@@ -134,8 +136,7 @@ def audit(data: str, config: DataConfig | None = None, tasks: Sequence[Task] = (
     config = config or DataConfig()
     listing = exclude(kind_of(data).listing(data, tasks), config.exclude)
     check_images(data, listing)
-    if tasks:
-        listing = bind_tasks(data, listing, tasks)
+    listing = bind_tasks(data, listing, tasks)
     facts = scan(listing)
     everything = [fact for found in facts.values() for fact in found]
     kept, good = decodable(listing, facts)

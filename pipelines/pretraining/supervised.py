@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 from pipelines.evaluation.classification import measure
-from pipelines.evaluation.predictions import answer
+from pipelines.evaluation.predictions import compute_predictions
 from pipelines.pretraining.model_card import write_backbone
 from pipelines.recipe.recipe import Recipe
 from pipelines.sources.dataset import open_source
@@ -49,7 +49,9 @@ def pretrain_supervised(data: str | Path, recipe: Recipe, out: Path, *, resume: 
     source = open_source(recipe.data.source, recipe.data, seed=recipe.seed)
     split = "val" if source.test is None else "test"
     examples = source.splits[split]
-    figures = measure(examples.labels, answer(network, recipe, examples), source.class_names)
+    (task,) = source.tasks
+    predictions = compute_predictions(network, recipe, examples, source.tasks)
+    figures = measure(examples.targets[task.name], predictions[task.name], task.class_names)
     return write_backbone(
         run,
         backbone,

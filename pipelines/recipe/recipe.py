@@ -84,16 +84,16 @@ class Recipe(Config):
 
     @property
     def asked_tasks(self) -> tuple[Task, ...]:
-        """The named tasks, as data are asked for them; none where the classes are learned."""
+        """The tasks to read from data, without their classes."""
         return asked(self.tasks)
 
     @property
     def all_tasks(self) -> Mapping[str, TaskConfig]:
-        """What is learned, by name: the named tasks, or the classes under the empty name."""
+        """What is learned, by name: the sections, or the one task of a plain classifier."""
         if self.tasks:
             return self.tasks
         return {
-            "": TaskConfig(
+            LABEL: TaskConfig(
                 column=LABEL,
                 loss=self.train.loss,
                 label_smoothing=self.train.label_smoothing,

@@ -13,7 +13,7 @@ from tuning.optimization.losses import LOSSES, usual_loss
 from zoo.config import Config
 from zoo.errors import RecipeError
 from zoo.heads.head import Units
-from zoo.tasks import TASK_KINDS, Task
+from zoo.tasks import CLASSIFICATION, TASK_KINDS, Task
 
 
 def _fits(name: str) -> str:
@@ -92,7 +92,9 @@ class TaskConfig(Config):
 
 
 def asked(tasks: Mapping[str, TaskConfig]) -> tuple[Task, ...]:
-    """Returns a recipe's tasks as data are asked for them: their classes still unknown."""
+    """Returns the tasks to read from data, without classes; no sections mean a classifier."""
+    if not tasks:
+        return (CLASSIFICATION,)
     return tuple(Task(name, config.kind, config.column or name) for name, config in tasks.items())
 
 

@@ -166,15 +166,15 @@ class TrialTrainer:
         return (
             plain
             and bool(recipe.features.use)
-            and not recipe.tasks
+            and self.source.tasks[0].bare
             and not recipe.fine_tune.blocks
-            and not self.source.named_tasks
         )
 
     def _members(self, recipe: Recipe, trial: Trial) -> list[HeadSpec]:
         """Returns how a trial's head is trained on each division."""
-        task = recipe.all_tasks[""]
-        weights = [class_weights_of(recipe, division).get("", ()) for division in self.divisions]
+        (name,) = recipe.all_tasks
+        task = recipe.all_tasks[name]
+        weights = [class_weights_of(recipe, division).get(name, ()) for division in self.divisions]
         return [
             HeadSpec(
                 head=recipe.head,

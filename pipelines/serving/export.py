@@ -8,7 +8,7 @@ import tempfile
 from collections.abc import Iterator
 from pathlib import Path
 
-from pipelines.evaluation.predictions import answer
+from pipelines.evaluation.predictions import compute_predictions
 from pipelines.runtime.devices import quiet_start
 from pipelines.runtime.output_paths import check_destination
 from pipelines.sources.dataset import open_source
@@ -48,7 +48,7 @@ def export(run: RunFolder | str | Path, to: str | Path, *, data: str = "") -> Pa
         import tensorflow  # noqa: F401
     source = _open_images(run, data, to)
     model = run.load_model()
-    answers = answer(model, recipe, source.val)
+    answers = compute_predictions(model, recipe, source.val, run.tasks)
     logger.info(f"writing and proving {to} on {len(source.val)} validation images")
     with _as_files(source.val) as images:
         version = export_savedmodel(

@@ -15,7 +15,7 @@ import numpy.typing as npt
 from pipelines.runtime.devices import quiet_start
 from pipelines.storage.run_folder import RunFolder
 from zoo.errors import DataError, RunError
-from zoo.tasks import Task, classes, unpack
+from zoo.tasks import Task, classification, wrap
 
 BATCH = 32
 
@@ -124,7 +124,7 @@ def predict(model: str | Path, images: Sequence[str | Path], *, top: int = 5) ->
         found = ask(list(encoded.values()))
         for row, index in enumerate(encoded):
             answers = {task.name: _answer(task, found[task.name][row], top) for task in tasks}
-            predictions[index] = _prediction(str(images[index]), answers)
+            predictions[index] = _prediction(str(images[index]), tasks, answers)
     return [predictions[index] for index in range(len(paths))]
 
 
@@ -135,9 +135,10 @@ def _answer(task: Task, row: npt.NDArray[np.float32], top: int) -> Answer:
     return Answer(tuple(task.class_names[i] for i in best), tuple(float(row[i]) for i in best))
 
 
-def _prediction(image: str, answers: Mapping[str, Answer]) -> Prediction:
-    if "" in answers:
-        return Prediction(image, answers[""].classes, answers[""].probabilities)
+def _prediction(image: str, tasks: Sequence[Task], answers: Mapping[str, Answer]) -> Prediction:
+    if tasks[0].bare:
+        answer = answers[tasks[0].name]
+        return Prediction(image, answer.classes, answer.probabilities)
     return Prediction(image, tasks=answers)
 
 
@@ -183,7 +184,7 @@ def _open_run(run: RunFolder) -> tuple[_Ask, tuple[Task, ...]]:
 
     def ask(encoded: list[bytes]) -> Mapping[str, npt.NDArray[np.float32]]:
         batch = np.stack([preprocessing(content) for content in encoded])
-        return unpack(tasks, model.predict_on_batch(batch))
+        return wrap(tasks, model.predict_on_batch(batch))
 
     return ask, tasks
 
@@ -242,4 +243,4 @@ def _read_tasks(file: Path) -> tuple[Task, ...]:
     if file.name == "tasks.json":
         return tuple(Task.from_json(values) for values in json.loads(text))
     # Not splitlines, which also ends a line at characters that a name may hold.
-    return classes(text.removesuffix("\n").split("\n"))
+    return classification(text.removesuffix("\n").split("\n"))

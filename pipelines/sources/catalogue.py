@@ -44,17 +44,17 @@ class SourceKind:
     preset: str = "photo"
     embedded: bool = False
 
-    def listing(self, data: str, tasks: Sequence[Task] = ()) -> Listing:
-        """Lists a data set, with what named tasks ask for.
+    def listing(self, data: str, tasks: Sequence[Task]) -> Listing:
+        """Lists a data set, with the columns that named tasks need.
 
         Args:
             data: As the user wrote it.
-            tasks: The named tasks, if any.
+            tasks: What is to be learned.
 
         Raises:
             DataError: It cannot be read.
         """
-        if tasks and self.read_columns:
+        if self.read_columns and not tasks[0].bare:
             return self.read_columns(data, [task.column for task in tasks])
         return self.read(data)
 

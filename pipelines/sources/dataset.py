@@ -12,7 +12,7 @@ from pipelines.sources.source import Listing, Remark, Source
 from pipelines.sources.split import divide
 from pipelines.sources.task_columns import bind_tasks, check_tasks, fit_tasks
 from pipelines.sources.validation import check_classes, check_decodable, check_images, exclude
-from zoo.tasks import Task
+from zoo.tasks import CLASSIFICATION, Task
 
 
 def open_source(
@@ -20,7 +20,7 @@ def open_source(
     config: DataConfig | None = None,
     *,
     seed: int = 0,
-    tasks: Sequence[Task] = (),
+    tasks: Sequence[Task] = (CLASSIFICATION,),
     labeled: bool = True,
 ) -> Source:
     """Reads a data set, decodes every image once, checks it and divides it.
@@ -29,7 +29,7 @@ def open_source(
         data: A folder, a .csv file, `tfds:NAME[:CONFIG]`, `textures` or `digits`.
         config: What to leave out and how to divide; None takes the defaults.
         seed: Seeds the division, where the source has none of its own.
-        tasks: The named tasks that a model is to learn; none for the classes alone.
+        tasks: What a model is to learn.
         labeled: Whether the labels are to be learned: without, one class will do, any
             may be missing from training, and a folder need not be sorted.
 
@@ -44,8 +44,7 @@ def open_source(
         found = kind.read_unlabeled(data)
     listing = exclude(found, config.exclude)
     check_images(data, listing, labeled=labeled)
-    if tasks:
-        listing = bind_tasks(data, listing, tasks)
+    listing = bind_tasks(data, listing, tasks)
     if labeled:
         check_labels(data, listing)
     facts = scan(listing)
@@ -59,12 +58,12 @@ def open_source(
     return Source(
         name=data,
         class_names=listing.class_names,
+        tasks=fit_tasks(data, listing.tasks, splits["train"]),
         train=splits["train"],
         val=splits["val"],
         test=splits.get("test"),
         skipped=(*skipped, *listing.outside),
         suspects=find_suspects(kept),
-        named_tasks=fit_tasks(data, listing.named_tasks, splits["train"]),
     )
 
 
@@ -79,5 +78,5 @@ def check_labels(data: str, listing: Listing, *, found: str = "image") -> None:
     Raises:
         DataError: There is not; see `check_classes` and `check_tasks`.
     """
-    check = check_tasks if listing.named_tasks else check_classes
+    check = check_classes if listing.tasks[0].bare else check_tasks
     check(data, listing, found=found)

@@ -30,18 +30,18 @@ class EvaluationSet:
         name: As the user wrote it.
         class_names: The model's, which the labels index; with named tasks, what a
             division is stratified by.
+        tasks: The model's.
         splits: `all`, or those of train, val and test that the data set has.
         skipped: Left out, since they cannot be decoded.
         suspects: Kept, though they look unlike the rest.
-        named_tasks: The model's, if it has any.
     """
 
     name: str
     class_names: tuple[str, ...]
+    tasks: tuple[Task, ...]
     splits: dict[str, Examples]
     skipped: tuple[Remark, ...] = ()
     suspects: tuple[Remark, ...] = ()
-    named_tasks: tuple[Task, ...] = ()
 
     def divided(self, config: DataConfig, *, seed: int) -> EvaluationSet:
         """Returns the same, divided as `open_source` divides it for training.
@@ -88,13 +88,11 @@ def open_evaluation_set(data: str, config: DataConfig, tasks: Sequence[Task]) ->
         DataError: There are no images, or some of a class the model does not know.
         UnknownNameError: TFDS knows no such data set.
     """
-    named = tuple(task for task in tasks if task.name)
-    listing = exclude(_read_any_split(data, named), config.exclude)
+    listing = exclude(_read_any_split(data, tasks), config.exclude)
     check_images(data, listing)
-    if named:
-        listing = bind_tasks(data, listing, named)
-    else:
+    if tasks[0].bare:
         listing = _with_classes(data, listing, tasks[0].class_names)
+    listing = bind_tasks(data, listing, tasks)
     facts = scan(listing)
     everything = [fact for found in facts.values() for fact in found]
     # A missing file is a mistake in the table whatever the limit.
@@ -111,10 +109,10 @@ def open_evaluation_set(data: str, config: DataConfig, tasks: Sequence[Task]) ->
     return EvaluationSet(
         name=data,
         class_names=listing.class_names,
+        tasks=listing.tasks,
         splits=listing.splits,
         skipped=(*skipped, *listing.outside),
         suspects=find_suspects(kept),
-        named_tasks=named,
     )
 
 

@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from zoo.tasks import LABEL, Task, classes
+from zoo.tasks import LABEL, Task
 
 if TYPE_CHECKING:
     import numpy as np
@@ -38,8 +38,9 @@ class Examples:
             before the images were scanned.
         columns: What else is said of the images, as a table would write it: N texts
             a column, by its name. Read only where tasks ask for it.
-        targets: The right answers to each named task, by its name: int64 [N] classes,
-            float32 [N, L] labels, each 0 or 1, or float32 [N] numbers.
+        targets: What each task is to predict, by its name: int64 [N] classes, float32
+            [N, L] labels, each 0 or 1, or float32 [N] numbers; empty before
+            `task_columns.bind_tasks`.
     """
 
     names: tuple[str, ...]
@@ -75,10 +76,6 @@ class Examples:
             columns={k: tuple(texts[i] for i in chosen) for k, texts in self.columns.items()},
             targets={name: values[chosen] for name, values in self.targets.items()},
         )
-
-    def target(self, task: Task) -> npt.NDArray[Any]:
-        """Returns the right answers to a task; those to the nameless one are the labels."""
-        return self.targets[task.name] if task.name else self.labels
 
 
 def join_examples(parts: Sequence[Examples]) -> Examples:
@@ -125,28 +122,23 @@ class Source:
         name: As the user wrote it.
         class_names: In the order of the labels. With named tasks, what the division is
             stratified by.
+        tasks: What a model is to learn.
         train: What weights are fitted on.
         val: What stops training and chooses between runs.
         test: What nothing is chosen by, or None.
         skipped: What was left out, with the reason: first the images that cannot be
             decoded, then what `Listing.outside` holds.
         suspects: Kept, though they look unlike the rest.
-        named_tasks: What a model is to learn, where that is not the classes alone.
     """
 
     name: str
     class_names: tuple[str, ...]
+    tasks: tuple[Task, ...]
     train: Examples
     val: Examples
     test: Examples | None = None
     skipped: tuple[Remark, ...] = ()
     suspects: tuple[Remark, ...] = ()
-    named_tasks: tuple[Task, ...] = ()
-
-    @property
-    def tasks(self) -> tuple[Task, ...]:
-        """What a model is to learn: the named tasks, or the classes."""
-        return self.named_tasks or classes(self.class_names)
 
     @property
     def splits(self) -> dict[str, Examples]:
@@ -158,14 +150,16 @@ class Source:
     def digest(self) -> str:
         """SHA-256 of what is trained and measured on: images, labels, splits and tasks."""
         digest = hashlib.sha256(repr(self.class_names).encode())
-        for task in self.named_tasks:
+        # The class names and the labels say all of a plain classifier's task.
+        named = [task for task in self.tasks if not task.bare]
+        for task in named:
             digest.update(f"{task}\n".encode())
         for split, examples in self.splits.items():
             digest.update(f"{split}\n".encode())
             for row in zip(examples.names, examples.labels, examples.digests, strict=True):
                 digest.update(f"{row}\n".encode())
-            for name, target in examples.targets.items():
-                digest.update(f"{name}\n".encode() + target.tobytes())
+            for task in named:
+                digest.update(f"{task.name}\n".encode() + examples.targets[task.name].tobytes())
         return digest.hexdigest()
 
 
@@ -181,7 +175,8 @@ class Listing:
         outside: Images and folders that lie where no class claims them, and rows of
             a table that repeat another.
         column_names: Every column the data set has, read or not.
-        named_tasks: Those whose answers the examples have; `targets.bind_tasks`.
+        tasks: Those whose targets the examples have; empty before
+            `task_columns.bind_tasks`.
     """
 
     class_names: tuple[str, ...]
@@ -189,4 +184,4 @@ class Listing:
     empty: tuple[str, ...] = ()
     outside: tuple[Remark, ...] = ()
     column_names: tuple[str, ...] = (LABEL,)
-    named_tasks: tuple[Task, ...] = ()
+    tasks: tuple[Task, ...] = ()

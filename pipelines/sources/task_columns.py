@@ -38,11 +38,14 @@ def bind_tasks(data: str, listing: Listing, tasks: Sequence[Task]) -> Listing:
     Args:
         data: As the user wrote it.
         listing: What a reader found, those columns read.
-        tasks: At least one, each with a name.
+        tasks: At least one. That of a plain classifier has the labels that the reader
+            found, or those it was given by `evaluation_set` for a trained model.
 
     Raises:
         DataError: A column is not there, or a text in it is no answer to its task.
     """
+    if tasks[0].bare:
+        return _bind_classes(listing, tasks[0])
     for task in tasks:
         if task.column not in listing.column_names:
             raise DataError(
@@ -65,7 +68,16 @@ def bind_tasks(data: str, listing: Listing, tasks: Sequence[Task]) -> Listing:
         name: replace(examples, columns={}, targets=targets[name])
         for name, examples in listing.splits.items()
     }
-    return _stratified(replace(listing, splits=splits, named_tasks=tuple(bound)))
+    return _stratified(replace(listing, splits=splits, tasks=tuple(bound)))
+
+
+def _bind_classes(listing: Listing, task: Task) -> Listing:
+    """Takes the labels that a reader found for the task of a plain classifier."""
+    splits = {
+        name: replace(examples, targets={task.name: examples.labels})
+        for name, examples in listing.splits.items()
+    }
+    return replace(listing, splits=splits, tasks=(replace(task, class_names=listing.class_names),))
 
 
 def check_tasks(data: str, listing: Listing, *, found: str = "image") -> None:
@@ -84,7 +96,7 @@ def check_tasks(data: str, listing: Listing, *, found: str = "image") -> None:
         DataError: A class's name cannot stand on a line of its own.
     """
     fitted = listing.splits.get("train", listing.splits.get("all"))
-    for task in listing.named_tasks:
+    for task in listing.tasks:
         for name in task.class_names:
             check_name(data, name)
         least = {"single_label": 2, "multi_label": 1}.get(task.kind, 0)
@@ -141,7 +153,8 @@ def fit_tasks(data: str, tasks: Sequence[Task], train: Examples) -> tuple[Task, 
                 )
             task = replace(task, mean=mean, std=std)
         fitted.append(task)
-    check_tasks(data, Listing((), {"train": train}, named_tasks=tuple(fitted)))
+    if not tasks[0].bare:
+        check_tasks(data, Listing((), {"train": train}, tasks=tuple(fitted)))
     return tuple(fitted)
 
 
@@ -149,7 +162,7 @@ def count_classes(examples: Examples, task: Task) -> npt.NDArray[np.int64]:
     """Returns how many images have each class or label of a task, int64 [C]."""
     import numpy as np
 
-    target = examples.target(task)
+    target = examples.targets[task.name]
     if task.kind == "single_label":
         return np.bincount(target, minlength=len(task.class_names))
     return target.sum(axis=0).astype(np.int64)
@@ -265,8 +278,8 @@ def _stratified(listing: Listing) -> Listing:
     """Returns the listing with the classes by which it is to be divided."""
     import numpy as np
 
-    single = [task for task in listing.named_tasks if task.kind == "single_label"]
-    several = [task for task in listing.named_tasks if task.kind == "multi_label"]
+    single = [task for task in listing.tasks if task.kind == "single_label"]
+    several = [task for task in listing.tasks if task.kind == "multi_label"]
     if single:
         splits = {
             name: replace(examples, labels=examples.targets[single[0].name])

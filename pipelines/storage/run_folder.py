@@ -17,7 +17,7 @@ from pipelines.recipe.recipe import Recipe
 from pipelines.runtime.output_paths import check_destination
 from zoo.errors import RunError
 from zoo.files import replacing, write_json, write_text
-from zoo.tasks import Task, classes
+from zoo.tasks import Task, classification
 
 FOUND_PICTURE, FOUND_TABLE = "find_lr.png", "find_lr.csv"
 
@@ -108,7 +108,7 @@ class RunFolder:
         self.path.mkdir(parents=True, exist_ok=True)
         write_text(self.recipe_file, recipe.to_toml())
         # Of a plain classifier, as of most, it is the list of its classes.
-        plain = not tasks[0].name
+        plain = tasks[0].bare
         names = list(tasks[0].class_names) if plain else [task.to_json() for task in tasks]
         write_json(self.path / "labels.json", names)
 
@@ -215,7 +215,7 @@ class RunFolder:
                 return tuple(Task.from_json(value) for value in values)
         except ValueError as error:
             raise RunError(f"{file} is damaged: {error}", mend="train the run again") from None
-        return classes(values)
+        return classification(values)
 
     def digests(self, split: str) -> tuple[str, ...]:
         """Returns the SHA-256 digests of a split's images, one per image, sorted.

@@ -6,65 +6,76 @@ from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
+import numpy.typing as npt
 
-from pipelines.evaluation.predictions import answer
+from pipelines.evaluation.predictions import compute_predictions
 from pipelines.input_pipeline.tf_data import map_graph
 from pipelines.recipe.recipe import Recipe
 from pipelines.sources.source import Source
 from pipelines.training.feeds import FeatureFeed
 from zoo.errors import EngineError
 from zoo.models.classifier import build_probability_model
+from zoo.tasks import wrap
 
 # A feature may be 1e-4 of the largest off, and a head of many layers makes that more.
 _TOLERANCE = 1e-3
 
 
-def answer_splits(
+def compute_split_predictions(
     model: Any, recipe: Recipe, source: Source, features: FeatureFeed | None
-) -> dict[str, Any]:
-    """Returns a trained model's answers for every split of what it was trained on.
+) -> dict[str, dict[str, npt.NDArray[np.float32]]]:
+    """Computes a trained model's predictions for every split it was trained with.
 
-    A head that was trained on features answers from them; the whole model has to agree
-    on the first batch of validation.
+    A head trained on features predicts from those; the whole model has to agree on the
+    first batch of validation.
 
     Args:
-        model: As `answer` takes it.
-        recipe: Likewise.
+        model: As `compute_predictions` takes it.
+        recipe: Its preprocessing and batch size are used.
         source: The images.
-        features: What the head was trained on, or None.
+        features: What the head was trained on; None predicts from the images.
+
+    Returns:
+        By split, float32 [N, K] by task.
 
     Raises:
         EngineError: The whole model does not agree.
     """
+    tasks = source.tasks
     if features is None:
-        return {name: answer(model, recipe, part) for name, part in source.splits.items()}
+        return {
+            name: compute_predictions(model, recipe, part, tasks)
+            for name, part in source.splits.items()
+        }
     head = build_probability_model(model)
-    answers = {
-        name: head.predict(map_graph(features.dataset(name), lambda rows, _: rows), verbose=0)
-        for name in source.splits
-    }
-    some = range(min(recipe.input.batch_size, len(source.val)))
-    check_agreement(answers["val"], answer(model, recipe, source.val.take(some)))
-    return answers
+    predictions = {}
+    for name in source.splits:
+        rows = map_graph(features.dataset(name), lambda rows, _: rows)
+        predictions[name] = wrap(tasks, head.predict(rows, verbose=0))
+    first_batch = source.val.take(range(min(recipe.input.batch_size, len(source.val))))
+    whole = compute_predictions(model, recipe, first_batch, tasks)
+    check_agreement(predictions["val"], whole)
+    return predictions
 
 
-def check_agreement(from_features: Any, whole: Any) -> None:
-    """Checks that answers from features are the whole model's.
+def check_agreement(
+    from_features: Mapping[str, npt.NDArray[np.float32]],
+    whole: Mapping[str, npt.NDArray[np.float32]],
+) -> None:
+    """Checks that predictions from features are those of the whole model.
 
     Args:
-        from_features: float32 [N, K], or a dictionary of such by task.
-        whole: The same of the first images alone.
+        from_features: float32 [N, K] by task.
+        whole: The same for the first images alone.
 
     Raises:
-        EngineError: They are not.
+        EngineError: A prediction differs.
     """
-    if not isinstance(whole, Mapping):
-        from_features, whole = {"": from_features}, {"": whole}
     for name, expected in whole.items():
         error = float(np.abs(from_features[name][: len(expected)] - expected).max())
         if not error <= _TOLERANCE * max(1.0, float(np.abs(expected).max())):
             raise EngineError(
-                "the head does not answer from features as the whole model does",
+                "the head predicts from features otherwise than the whole model does",
                 expected=f"the same within {_TOLERANCE:g}",
                 received=f"{error:.2g} apart",
                 mend="--set features.engine=keras, or features.use=false",

@@ -79,7 +79,7 @@ def _in_words(source: Source) -> str:
     parts = []
     for task in source.tasks:
         what = said[task.kind].format(count=task.num_outputs)
-        parts.append(f"{task.name} ({what})" if task.name else what)
+        parts.append(what if task.bare else f"{task.name} ({what})")
     return ", ".join(parts)
 
 

@@ -15,7 +15,7 @@ from pipelines.runtime.devices import Devices, prepare_devices, quiet_start
 from pipelines.serving.run import Run
 from pipelines.sources.source import Source, join_examples
 from pipelines.storage.run_folder import RunFolder
-from pipelines.training.agreement import answer_splits
+from pipelines.training.agreement import compute_split_predictions
 from pipelines.training.prepare import claim_run, open_images
 from pipelines.training.trainer import Fitting
 from tuning.optimization.penalties import weigh
@@ -109,8 +109,10 @@ def train_on(
     model = job.fit()
     run.save_model(model)
     metrics: dict[str, Any] = {
-        name: measure_tasks(source.splits[name], answers, source.tasks)
-        for name, answers in answer_splits(model, recipe, source, job.measurable).items()
+        name: measure_tasks(source.splits[name], predictions, source.tasks)
+        for name, predictions in compute_split_predictions(
+            model, recipe, source, job.measurable
+        ).items()
         if name != "val" or not recipe.train.with_validation
     }
     metrics["head"] = weigh(

@@ -63,9 +63,7 @@ class Fitting:
     ) -> None:
         self.run, self.recipe, self.source, self.devices = run, recipe, source, devices
         self.stop_after = stop_after
-        self.epochs = Epochs(
-            run, recipe, source, partial(figures_in_words, tuple(recipe.all_tasks))
-        )
+        self.epochs = Epochs(run, recipe, source, partial(figures_in_words, source.tasks))
         self.phases = build_phases(recipe)
         places = num_places(source.train.labels, recipe.train.oversample)
         self.steps = steps_per_epoch(places, recipe.input.batch_size, devices.num_replicas)
@@ -84,7 +82,7 @@ class Fitting:
             self._fit_stem()
             devices.synchronize_batch_norm(self.classifier)
             self.whole = build_logits_model(
-                self.classifier, frozen=bool(recipe.backbone.frozen), tasks=source.named_tasks
+                self.classifier, frozen=bool(recipe.backbone.frozen), tasks=source.tasks
             )
         self.images = ImageFeed(recipe, source, devices.num_replicas)
         self.features = self._features() if recipe.features.use else None
@@ -184,7 +182,7 @@ class Fitting:
         """Returns what a phase trains, and on what."""
         if self.features is None or phase.blocks:
             return self.whole, self.images
-        return build_head_model(self.classifier, tasks=self.source.named_tasks), self.features
+        return build_head_model(self.classifier, tasks=self.source.tasks), self.features
 
     def _build(self) -> Any:
         recipe, frozen = self.recipe, bool(self.recipe.backbone.frozen)
@@ -194,14 +192,12 @@ class Fitting:
             "truncate_blocks": recipe.backbone.truncate_blocks,
             "normalization": self.normalization,
         }
-        tasks = self.source.named_tasks
-        if tasks:
+        tasks = self.source.tasks
+        if tasks[0].bare:
+            model = build_classifier(name, tasks[0].num_outputs, size=size, head=head, **how)
+        else:
             hidden = {name: task.hidden for name, task in recipe.tasks.items()}
             model = build_multi_task(name, size, head, tasks, hidden=hidden, **how)
-        else:
-            model = build_classifier(
-                name, len(self.source.class_names), size=size, head=head, **how
-            )
         initialize_head(model.layers, recipe.seed)
         return model
 
@@ -242,7 +238,7 @@ class Fitting:
                 rule_of=rules,
                 steps_per_epoch=self.steps,
             ),
-            **compile_arguments(recipe.all_tasks),
+            **compile_arguments(self.source.tasks, recipe.all_tasks),
             jit_compile=self.devices.jit_compile,
         )
         logits.optimizer.build(logits.trainable_variables)

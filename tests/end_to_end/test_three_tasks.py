@@ -10,7 +10,7 @@ import pytest
 import tensorflow as tf
 
 from pipelines.cli.main import run_command
-from pipelines.evaluation.predictions import answer
+from pipelines.evaluation.predictions import compute_predictions
 from pipelines.serving.run import Run
 from pipelines.sources.dataset import open_source
 
@@ -53,7 +53,7 @@ def test_three_tasks_are_learned_and_predicted_by_the_exported_model(
     test = source.splits["test"]
     serve = tf.saved_model.load(str(to / "1")).signatures["serving_bytes"]
     served = serve(image_bytes=tf.constant([test.read(index) for index in range(len(test))]))
-    own = answer(run.load_model(), run.recipe, test)
+    own = compute_predictions(run.load_model(), run.recipe, test, run.tasks)
     np.testing.assert_allclose(served["texture_probabilities"], own["texture"], atol=1e-5)
     np.testing.assert_allclose(served["tint_probabilities"], own["tint"], atol=1e-5)
     np.testing.assert_allclose(served["angle_value"], own["angle"][:, 0], atol=1e-3)

@@ -14,17 +14,18 @@ import os
 import subprocess
 import sys
 import tempfile
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 import numpy as np
+import numpy.typing as npt
 
 from zoo.errors import ExportError, RunError
 from zoo.export.signatures import compare, output_names, serve
 from zoo.files import placing_folder, write_json
 from zoo.preprocessing import Preprocessing
-from zoo.tasks import Task, unpack
+from zoo.tasks import Task, wrap
 
 _GATE = Path(__file__).with_name("gate.py")
 
@@ -36,7 +37,7 @@ def export_savedmodel(
     to: Path,
     *,
     images: Sequence[Path],
-    answers: Any,
+    answers: Mapping[str, npt.NDArray[np.float32]],
 ) -> Path:
     """Writes `to`/VERSION and proves it, or leaves nothing behind.
 
@@ -44,11 +45,10 @@ def export_savedmodel(
         classifier: From float32 [B, S, S, 3] in 0 to 255 to probabilities, or to a
             dictionary of answers to named tasks.
         preprocessing: The transform in front of it.
-        tasks: What it is asked; `zoo.tasks.classes` for the classes alone.
+        tasks: What it predicts; `zoo.tasks.classification` for a plain classifier.
         to: The model's folder; the version is the highest number in it plus one.
         images: Image files to prove it with.
-        answers: float32 [N, C], or a dictionary of float32 [N, K] by the tasks' names:
-            the classifier's own answers to them.
+        answers: The classifier's own for them, float32 [N, K] by task.
 
     Returns:
         The version's folder.
@@ -125,8 +125,8 @@ def write_savedmodel(
     import keras
     import tensorflow as tf
 
-    named = bool(tasks[0].name)
-    lines = b"" if named else _lines_of(tasks[0].class_names)
+    plain = tasks[0].bare
+    lines = _lines_of(tasks[0].class_names) if plain else b""
     pixels = tf.TensorSpec((preprocessing.size, preprocessing.size, 3), tf.uint8)
 
     def answers(images: Any) -> dict[str, Any]:
@@ -134,7 +134,7 @@ def write_savedmodel(
         count = tf.shape(images)[0]
         spare = tf.zeros(tf.stack([tf.cast(count == 0, tf.int32), *pixels.shape]), tf.uint8)
         batch = tf.cast(tf.concat([images, spare], 0), tf.float32)
-        answered = unpack(tasks, classifier(batch, training=False))
+        answered = wrap(tasks, classifier(batch, training=False))
         served: dict[str, Any] = {}
         for task in tasks:
             served |= serve(task, answered[task.name][:count])
@@ -158,10 +158,10 @@ def write_savedmodel(
     )
     archive.write_out(str(folder), verbose=False)
     (folder / "assets").mkdir(exist_ok=True)
-    if named:
-        write_json(folder / "assets" / "tasks.json", [task.to_json() for task in tasks])
-    else:
+    if plain:
         (folder / "assets" / "labels.txt").write_bytes(lines)
+    else:
+        write_json(folder / "assets" / "tasks.json", [task.to_json() for task in tasks])
 
 
 def _lines_of(class_names: Sequence[str]) -> bytes:
@@ -186,7 +186,7 @@ def _lines_of(class_names: Sequence[str]) -> bytes:
 def check_savedmodel(
     folder: Path,
     images: Sequence[Path],
-    answers: Any,
+    answers: Mapping[str, npt.NDArray[np.float32]],
     tasks: Sequence[Task],
 ) -> float:
     """Compares a SavedModel's answers, given in a fresh process, with the expected ones.
@@ -198,8 +198,7 @@ def check_savedmodel(
     Args:
         folder: Where saved_model.pb lies.
         images: N image files.
-        answers: float32 [N, C], or a dictionary of float32 [N, K] by the tasks' names:
-            what it should answer.
+        answers: What it should answer, float32 [N, K] by task.
         tasks: What it is asked, and what the outputs mean.
 
     Returns:
@@ -236,9 +235,9 @@ def check_savedmodel(
             signature,
             task,
             {name: served[f"{signature}/{name}"] for name in output_names(task)},
-            expected[indices],
+            answers[task.name][indices],
             [images[i] for i in indices],
         )
         for signature, indices in parts.items()
-        for task, expected in zip(tasks, unpack(tasks, answers).values(), strict=True)
+        for task in tasks
     )

@@ -75,7 +75,7 @@ def compare(
     Raises:
         ExportError: It is above 1e-5, or a label is not that of its score.
     """
-    by = f"by {signature}" + (f", task {task.name!r}" if task.name else "")
+    by = f"by {signature}" + ("" if task.bare else f", task {task.name!r}")
     answered = served[task.output].reshape(len(served[task.output]), -1)
     if answered.shape != expected.shape or not np.isfinite(answered).all():
         raise ExportError(

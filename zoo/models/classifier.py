@@ -18,7 +18,7 @@ from zoo.backbones.catalog import build_backbone, resolve
 from zoo.errors import RecipeError
 from zoo.heads.head import HeadConfig, build_head
 from zoo.preprocessing import NORMALIZATIONS, Normalization
-from zoo.tasks import Task, pack
+from zoo.tasks import CLASSIFICATION, Task, unwrap
 
 
 def build_classifier(
@@ -108,7 +108,9 @@ def build_features(
     return images, network(x)
 
 
-def build_logits_model(classifier: Any, *, frozen: bool, tasks: Sequence[Task] = ()) -> Any:
+def build_logits_model(
+    classifier: Any, *, frozen: bool, tasks: Sequence[Task] = (CLASSIFICATION,)
+) -> Any:
     """Returns what is trained: a model that ends in the logits and shares every weight.
 
     A loss on logits is exact where one on probabilities has to clip them. When
@@ -120,7 +122,7 @@ def build_logits_model(classifier: Any, *, frozen: bool, tasks: Sequence[Task] =
     Args:
         classifier: As `build_classifier` made it, or `build_multi_task`.
         frozen: As it was built.
-        tasks: The named tasks it was built with, if any.
+        tasks: What it predicts.
 
     Returns:
         A `keras.Model` from images float32 [B, S, S, 3] to float32 [B, C], or to a
@@ -152,13 +154,13 @@ def build_logits_model(classifier: Any, *, frozen: bool, tasks: Sequence[Task] =
     return model
 
 
-def build_head_model(classifier: Any, *, tasks: Sequence[Task] = ()) -> Any:
+def build_head_model(classifier: Any, *, tasks: Sequence[Task] = (CLASSIFICATION,)) -> Any:
     """Returns what is trained on a frozen backbone, from its pooled features on.
 
     Args:
         classifier: As `build_classifier` or `build_multi_task` made it, or any model with
             the layers of a head.
-        tasks: The named tasks it was built with, if any.
+        tasks: What it predicts.
 
     Returns:
         A `keras.Model` from float32 [B, F] to what `build_logits_model` ends in, which shares
@@ -182,8 +184,8 @@ def _pooled(classifier: Any) -> Any:
 
 
 def _logits(classifier: Any, tasks: Sequence[Task]) -> Any:
-    prefixes = {task.name: task.prefix for task in tasks} or {"": ""}
-    return pack({n: classifier.get_layer(f"{p}logits").output for n, p in prefixes.items()})
+    logits = {t.name: classifier.get_layer(f"{t.prefix}logits").output for t in tasks}
+    return unwrap(tasks, logits)
 
 
 def backbone_of(classifier: Any, backbone: str) -> Any:

@@ -28,7 +28,7 @@ from tests.support.tiny import CLASSES, TINY, write_images
 from zoo.errors import DataError, InputError, NoImagesError, RunError, UndecodableError
 from zoo.heads.head import HeadConfig
 from zoo.models.classifier import build_classifier
-from zoo.tasks import classes
+from zoo.tasks import classification
 from zoo.weights.archive import Card, write_pretrained
 
 Say = pytest.CaptureFixture[str]
@@ -126,7 +126,7 @@ def test_labels_are_matched_by_name(fresh: Path, tmp_path: Path) -> None:
     data = shutil.copytree(fresh, tmp_path / "data")
     _val_and_test(data)
     found = open_evaluation_set(
-        str(data), DataConfig(), classes(("red", "unseen", "green", "blue"))
+        str(data), DataConfig(), classification(("red", "unseen", "green", "blue"))
     )
     for split, folder in (("test", "Test"), ("val", "valid")):
         examples = found.splits[split]
@@ -339,9 +339,16 @@ ODD_NAMES = ("$\\foo$", ":cat:", "[bold]a  b")
 def test_picture_shows_names_as_they_are(tmp_path: Path) -> None:
     file = tmp_path / "1.png"
     Image.new("RGB", (40, 40), "red").save(file)
-    examples = Examples(("1", "2", "3"), np.arange(3), files=(file, file, file))
+    examples = Examples(
+        ("1", "2", "3"), np.arange(3), files=(file, file, file), targets={"label": np.arange(3)}
+    )
     probabilities = np.array([[1, 0, 0], [1, 0, 0], [0, 0, 1]], np.float32)
-    draw_answers(examples, probabilities, classes(ODD_NAMES), tmp_path / "new" / "answers.png")
+    draw_answers(
+        examples,
+        {"label": probabilities},
+        classification(ODD_NAMES),
+        tmp_path / "new" / "answers.png",
+    )
     with Image.open(tmp_path / "new" / "answers.png") as picture:
         assert picture.format == "PNG"
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -10,7 +11,7 @@ import pytest
 from pipelines.evaluation.classification import measure
 from pipelines.evaluation.metrics import measure_labels, measure_numbers, measure_tasks
 from pipelines.sources.source import Examples
-from zoo.tasks import Task, classes
+from zoo.tasks import Task, classification
 
 TARGET = np.array([[1, 0, 0], [1, 1, 0], [0, 1, 0], [0, 0, 0]], np.float32)
 ANSWER = np.array([[0.9, 0.2, 0.1], [0.4, 0.8, 0.1], [0.6, 0.7, 0.7], [0.1, 0.3, 0.2]], np.float32)
@@ -81,4 +82,6 @@ def test_tasks_are_measured_each_by_its_kind() -> None:
     assert measured["tasks"]["letter"] == measure(labels, letters, ("x", "y"))
     assert measured["tasks"]["tags"]["exact_match"] == 0.5
     assert measured["tasks"]["size"]["mae"] == 1, "in the number's own unit"
-    assert measure_tasks(examples, letters, classes("xy")) == measured["tasks"]["letter"]
+    plain = replace(examples, targets={"label": labels})
+    alone = measure_tasks(plain, {"label": letters}, classification("xy"))
+    assert alone == measured["tasks"]["letter"], "of a plain classifier, without its name"

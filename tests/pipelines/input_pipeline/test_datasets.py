@@ -28,10 +28,10 @@ from pipelines.input_pipeline.order import build_order
 from pipelines.sources.source import Examples
 from zoo.errors import DataError
 from zoo.preprocessing import Preprocessing
-from zoo.tasks import Task, classes
+from zoo.tasks import Task, classification
 
 COUNT = 20
-TASKS = classes("abcd")
+TASKS = classification("abcd")
 NO_AUGMENT = AugmentConfig(policy="none")
 # Every stage, draws of every kind, and operations on whole batches.
 EVERYTHING = "strong|median_blur|bilateral_blur|hue|choose(1, mixup, cutmix)"
@@ -52,6 +52,7 @@ def examples() -> Examples:
     return Examples(
         names=tuple(f"{i}" for i in range(COUNT)),
         labels=np.arange(COUNT) % 4,
+        targets={"label": np.arange(COUNT) % 4},
         encoded=tuple(_png(p) for p in pixels),
         shapes=np.array([p.shape[:2] for p in pixels]),
     )
@@ -141,8 +142,13 @@ def test_an_image_that_changed_since_its_scan_is_named(examples: Examples, now: 
 def test_files_with_names_that_are_not_unicode_are_read(tmp_path: Path, examples: Examples) -> None:
     path = Path(os.fsdecode(os.fsencode(tmp_path) + b"/caf\xe9.png"))
     path.write_bytes((examples.encoded or ())[0])
-    one = Examples(("caf\\xe9.png",), np.zeros(1, np.int64), files=(path,))
-    ((images, _),) = build_eval_dataset(one, Preprocessing(size=16), 1, classes("ab"))
+    one = Examples(
+        ("caf\\xe9.png",),
+        np.zeros(1, np.int64),
+        files=(path,),
+        targets={"label": np.zeros(1, np.int64)},
+    )
+    ((images, _),) = build_eval_dataset(one, Preprocessing(size=16), 1, classification("ab"))
     np.testing.assert_array_equal(images[0], Preprocessing(size=16)((examples.encoded or ())[0]))
 
 
@@ -172,7 +178,7 @@ def test_stream_shows_every_image_once_a_pass(examples: Examples) -> None:
 
 def test_stream_labels_and_weights_belong_to_their_images(examples: Examples) -> None:
     weights = np.array([1, 2, 3, 4], np.float32)
-    stream = _stream(examples, augment=NO_AUGMENT, class_weights={"": weights})
+    stream = _stream(examples, augment=NO_AUGMENT, class_weights={"label": weights})
     transform = Preprocessing(size=16)
     label_of = {
         transform(e).numpy().tobytes(): label
@@ -186,7 +192,9 @@ def test_stream_labels_and_weights_belong_to_their_images(examples: Examples) ->
 
 def test_whole_passes_weigh_every_image_the_same_in_every_epoch(examples: Examples) -> None:
     factors = np.array([1.0, 2.0, 3.0, 4.0], np.float32)
-    stream = _stream(examples, augment=NO_AUGMENT, class_weights={"": factors}, whole_passes=True)
+    stream = _stream(
+        examples, augment=NO_AUGMENT, class_weights={"label": factors}, whole_passes=True
+    )
     assert stream.steps_per_epoch == 4
     plain = [Preprocessing(size=16)(tf.constant(e)).numpy() for e in examples.encoded]
     batches = list(stream.dataset.take(8).as_numpy_iterator())
@@ -213,7 +221,7 @@ def test_labels_of_every_task_are_blended_as_the_images_are(examples: Examples) 
     )
     options: dict[str, Any] = {"augment": AugmentConfig(policy="mixup")}
     factors = np.array([1.0, 2.0, 3.0, 4.0], np.float32)
-    plain = _stream(examples, class_weights={"": factors}, **options)
+    plain = _stream(examples, class_weights={"label": factors}, **options)
     several = _stream(
         replace(examples, targets=targets),
         tasks=tasks,
@@ -324,7 +332,8 @@ def test_eval_dataset_is_kept_if_it_fits_and_else_read_anew(tmp_path: Path) -> N
         files = tuple(folder / f"{index}.png" for index in range(count))
         for file in files:
             file.write_bytes(_png(rng.integers(0, 256, (9, 9, 3)).astype(np.uint8)))
-        some = Examples(tuple(map(str, files)), np.arange(count) % 4, files=files)
+        labels = np.arange(count) % 4
+        some = Examples(tuple(map(str, files)), labels, files=files, targets={"label": labels})
         dataset = build_eval_dataset(some, Preprocessing(size=64), 8, TASKS, cache_mib=1)
         first = list(dataset.as_numpy_iterator())
         files[-1].unlink()

@@ -17,10 +17,10 @@ from pipelines.input_pipeline.datasets import build_train_stream
 from pipelines.input_pipeline.order import build_order, build_oversampling_map
 from pipelines.sources.source import Examples
 from tests.pipelines.input_pipeline.test_datasets import NO_AUGMENT, _png
-from zoo.tasks import classes
+from zoo.tasks import classification
 
 LABELS = np.array([0] * 7 + [1] * 3 + [2])
-TASKS = classes("abc")
+TASKS = classification("abc")
 
 
 def _pass(labels: npt.NDArray[np.int64], number: int, seed: int = 1) -> list[int]:
@@ -72,6 +72,7 @@ def uneven() -> Examples:
     return Examples(
         names=tuple(map(str, range(11))),
         labels=LABELS,
+        targets={"label": LABELS},
         encoded=tuple(map(_png, pixels)),
         shapes=np.full((11, 2), 16),
     )

@@ -99,7 +99,7 @@ def test_recipe_that_is_accepted_trains(
     # A rate that is too high for these images is nothing that a recipe shows.
     with contextlib.suppress(TrainingError):
         run = train("digits", Recipe.from_settings(settings, small), out=out)
-        tasks = run.metrics["val"].get("tasks", {"": run.metrics["val"]})
+        tasks = run.metrics["val"].get("tasks", {"label": run.metrics["val"]})
         assert all(np.isfinite(task.get("loss", task.get("mae"))) for task in tasks.values())
 
 

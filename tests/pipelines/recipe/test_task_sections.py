@@ -11,7 +11,7 @@ from pipelines.recipe.overrides import parse_overrides
 from pipelines.recipe.recipe import Recipe
 from pipelines.recipe.task_sections import TaskConfig
 from zoo.errors import RecipeError, UnknownNameError
-from zoo.tasks import Task
+from zoo.tasks import CLASSIFICATION, Task
 
 
 def _tasks(**tasks: Any) -> Recipe:
@@ -33,8 +33,8 @@ def test_task_is_asked_of_the_column_of_its_name_and_trained_by_its_usual_loss()
 
 def test_recipe_without_tasks_learns_the_classes_as_its_section_train_says() -> None:
     recipe = Recipe.from_settings({"train": {"loss": "focal", "label_smoothing": 0.1}})
-    assert recipe.asked_tasks == ()
-    task = recipe.all_tasks[""]
+    assert recipe.asked_tasks == (CLASSIFICATION,)
+    task = recipe.all_tasks["label"]
     assert (task.kind, task.column) == ("single_label", "label")
     assert (task.loss, task.label_smoothing, task.weight) == ("focal", 0.1, 1.0)
 

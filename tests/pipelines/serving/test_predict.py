@@ -19,7 +19,7 @@ from zoo.export.savedmodel import write_savedmodel
 from zoo.heads.head import HeadConfig
 from zoo.models.classifier import build_classifier
 from zoo.preprocessing import Preprocessing
-from zoo.tasks import classes
+from zoo.tasks import classification
 
 NAMES = ("a b", "a  b", " c\u2028")
 
@@ -38,7 +38,7 @@ def served(tmp_path_factory: pytest.TempPathFactory) -> Path:
     keras.utils.set_random_seed(0)
     classifier = build_classifier("micro_resnet_s", 3, size=32, head=HeadConfig(), frozen=True)
     to = tmp_path_factory.mktemp("models") / "letters"
-    write_savedmodel(classifier, Preprocessing(size=32), classes(NAMES), to / "1")
+    write_savedmodel(classifier, Preprocessing(size=32), classification(NAMES), to / "1")
     return to
 
 

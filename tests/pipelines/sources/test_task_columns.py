@@ -54,7 +54,6 @@ def test_columns_become_targets(tmp_path: Path) -> None:
             ][n % 4]  # fmt: skip
             assert examples.targets["size"][row] == n / 2
         np.testing.assert_array_equal(examples.labels, examples.targets["color"])
-        np.testing.assert_array_equal(examples.target(tags), examples.targets["tags"])
 
 
 def test_numbers_are_standardized_by_the_training_images_alone(tmp_path: Path) -> None:
@@ -187,7 +186,7 @@ def test_model_keeps_its_classes_on_new_images(tmp_path: Path) -> None:
         Task("size", "regression", "cm", (), 1.0, 3.0),
     ]
     found = open_evaluation_set(data, DataConfig(), known)
-    assert found.named_tasks == tuple(known)
+    assert found.tasks == tuple(known)
     assert found.splits["all"].targets["color"].tolist() == [2, 1, 1]
     assert found.splits["all"].targets["tags"].tolist() == [[0, 0, 0], [0, 1, 0], [1, 1, 0]]
     known[0] = Task("color", "single_label", "Color", ("green", "red"))

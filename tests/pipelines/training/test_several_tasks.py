@@ -15,7 +15,7 @@ from PIL import Image
 
 from pipelines.cli.main import run_command
 from pipelines.evaluation.evaluate import evaluate
-from pipelines.evaluation.predictions import answer
+from pipelines.evaluation.predictions import compute_predictions
 from pipelines.pretraining.pretrain import pretrain
 from pipelines.recipe.recipe import Recipe
 from pipelines.serving.export import export
@@ -148,7 +148,7 @@ def test_predict_answers_every_task(
     files = [str(data.with_name(f"{number:02d}.png")) for number in range(3)]
     predictions = run.predict(files, top=2)
     source = open_source(str(data), tasks=run.recipe.asked_tasks)
-    everything = answer(run.load_model(), run.recipe, source.train)
+    everything = compute_predictions(run.load_model(), run.recipe, source.train, run.tasks)
     for prediction in predictions:
         assert prediction.classes == ()
         assert len(prediction.tasks["color"].classes) == 2

@@ -150,8 +150,10 @@ def test_policy_that_blends_images_is_trained_with_images() -> None:
 
 def test_head_that_answers_otherwise_than_the_whole_model_is_refused() -> None:
     answers = np.array([[0.2, 0.8], [0.5, 0.5], [1.0, 0.0]])
-    check_agreement(answers, answers[:2] + 5e-4)
+    check_agreement({"a": answers}, {"a": answers[:2] + 5e-4})
     check_agreement({"a": 100 * answers}, {"a": 100 * answers[:1] + 0.05})
     for whole in (answers[:2] + 5e-3, answers[:2] * np.nan):
-        with pytest.raises(EngineError, match=r"does not answer from features as the whole model"):
-            check_agreement(answers, whole)
+        with pytest.raises(
+            EngineError, match=r"predicts from features otherwise than the whole model"
+        ):
+            check_agreement({"a": answers}, {"a": whole})

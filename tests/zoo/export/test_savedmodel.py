@@ -23,13 +23,13 @@ from zoo.heads.activations import ACTIVATIONS
 from zoo.heads.head import HeadConfig
 from zoo.models.classifier import build_classifier
 from zoo.preprocessing import Preprocessing, decode
-from zoo.tasks import classes
+from zoo.tasks import classification
 
 pytestmark = pytest.mark.train
 
 # Two differ by a space alone, one holds what Python calls a line's end.
 NAMES = ["ant", "bee", "Käfer 虫", "dragon fly", "dragon  fly", " f\u2028", "g"]
-TASKS = classes(NAMES)
+TASKS = classification(NAMES)
 TRANSFORM = Preprocessing(size=32, fit="crop", interpolation="bicubic")
 
 
@@ -70,7 +70,9 @@ def exported(
     tmp_path_factory: pytest.TempPathFactory,
 ) -> Path:
     to = tmp_path_factory.mktemp("saved_models") / "insects"
-    return export_savedmodel(classifier, TRANSFORM, TASKS, to, images=images, answers=answers)
+    return export_savedmodel(
+        classifier, TRANSFORM, TASKS, to, images=images, answers={"label": answers}
+    )
 
 
 def test_export_has_the_layout_tensorflow_serving_reads(exported: Path) -> None:
@@ -130,14 +132,21 @@ def test_activation_of_this_project_is_exported_to_a_process_without_it(
     batch = np.stack([TRANSFORM(file.read_bytes()) for file in images[:4]])
     answers = np.asarray(model.predict(batch, verbose=0))
     # A fresh process that has TensorFlow alone answers the same, or it raises.
-    export_savedmodel(model, TRANSFORM, TASKS, tmp_path, images=images[:4], answers=answers)
+    export_savedmodel(
+        model, TRANSFORM, TASKS, tmp_path, images=images[:4], answers={"label": answers}
+    )
 
 
 def test_second_export_is_the_next_version(
     classifier: Any, images: list[Path], answers: np.ndarray, exported: Path
 ) -> None:
     again = export_savedmodel(
-        classifier, TRANSFORM, TASKS, exported.parent, images=images[:3], answers=answers[:3]
+        classifier,
+        TRANSFORM,
+        TASKS,
+        exported.parent,
+        images=images[:3],
+        answers={"label": answers[:3]},
     )
     assert again == exported.parent / "2"
     assert exported.is_dir()
@@ -157,7 +166,7 @@ def test_export_that_answers_otherwise_fails_and_leaves_nothing(
             TASKS,
             tmp_path / "models" / "insects" / "x",
             images=images[:3],
-            answers=wrong,
+            answers={"label": wrong},
         )
     assert not list(tmp_path.iterdir()), "the folders above it are gone as well"
 
@@ -169,7 +178,12 @@ def test_export_with_another_transform_is_caught(
     other = TRANSFORM.model_copy(update={"interpolation": "bilinear"})
     with pytest.raises(ExportError, match="does not answer as its run does; nothing was exported"):
         export_savedmodel(
-            classifier, other, TASKS, tmp_path / "x", images=images[:3], answers=answers[:3]
+            classifier,
+            other,
+            TASKS,
+            tmp_path / "x",
+            images=images[:3],
+            answers={"label": answers[:3]},
         )
     assert not list(tmp_path.iterdir())
 
@@ -230,7 +244,7 @@ def test_gate_asks_both_signatures_for_probabilities_and_labels(
         lambda image_bytes: answer(tf.map_fn(TRANSFORM, image_bytes, fn_output_signature=spec)),
     )
     with pytest.raises(ExportError, match=message):
-        check_savedmodel(folder, images[:3], answers[:3], TASKS)
+        check_savedmodel(folder, images[:3], {"label": answers[:3]}, TASKS)
 
 
 def test_empty_batch_has_empty_answers(exported: Path) -> None:
@@ -254,7 +268,7 @@ def test_class_name_that_no_line_holds_is_refused(
     name: str, message: str, classifier: Any, tmp_path: Path
 ) -> None:
     with pytest.raises(ExportError, match=message):
-        write_savedmodel(classifier, TRANSFORM, classes([*NAMES[:6], name]), tmp_path / "x")
+        write_savedmodel(classifier, TRANSFORM, classification([*NAMES[:6], name]), tmp_path / "x")
     assert not list(tmp_path.iterdir())
 
 
@@ -275,7 +289,7 @@ def test_model_that_does_not_load_is_an_error_in_one_line(
 ) -> None:
     (tmp_path / "saved_model.pb").write_bytes(b"not a model")
     with pytest.raises(ExportError, match="does not load and answer in a fresh process") as caught:
-        check_savedmodel(tmp_path, images[:1], answers[:1], TASKS)
+        check_savedmodel(tmp_path, images[:1], {"label": answers[:1]}, TASKS)
     assert "\n" not in str(caught.value)
 
 
