@@ -95,7 +95,7 @@ def _choose(
     if run is not None:
         found = found.assigned({name: run.digests(name) for name in SPLITS})
     elif split in SPLITS and split not in found.splits:
-        found = found.divided(recipe.data, seed=recipe.seed)
+        found = found.split(recipe.data, seed=recipe.seed)
     if split == "all":
         found = found.joined()
     if split and split not in found.splits:

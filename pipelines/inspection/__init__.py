@@ -1,1 +1,1 @@
-"""Inspection of data sets: what is wrong with images and labels."""
+"""Inspection of data sets: problems of images and labels."""

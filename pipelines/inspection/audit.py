@@ -1,9 +1,9 @@
-"""What is wrong with a data set: found, named, and left as it is."""
+"""Audit a data set: find damaged, misplaced, duplicate and unusual images."""
 
 from __future__ import annotations
 
 from collections import Counter, defaultdict
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import PurePosixPath
 from statistics import median
@@ -11,86 +11,84 @@ from typing import Any
 
 from pipelines.sources.catalogue import kind_of
 from pipelines.sources.config import DataConfig
-from pipelines.sources.dataset import check_labels
-from pipelines.sources.folder import IMAGE_ENDINGS
-from pipelines.sources.outliers import find_suspects
-from pipelines.sources.scan import Fact, decodable, scan
-from pipelines.sources.source import Listing, Remark
-from pipelines.sources.split import divide
-from pipelines.sources.task_columns import bind_tasks
-from pipelines.sources.validation import check_decodable, check_images, exclude
+from pipelines.sources.folder import IMAGE_EXTENSIONS
+from pipelines.sources.scan import ImageScan
+from pipelines.sources.scanned_dataset import ScannedDataset, scan_dataset
+from pipelines.sources.source import Finding, Listing
+from pipelines.sources.split import split_listing
 from zoo.errors import DataError
 from zoo.tasks import CLASSIFICATION, Task
 
 TINY = 32
-"""An image whose shorter side is below this many pixels has little to show a network."""
+"""Shorter sides below this many pixels count as tiny."""
 
 IMBALANCED = 10.0
-"""From this ratio on, a class is so much rarer that accuracy alone misleads."""
+"""Ratio of the largest to the smallest class from which on accuracy alone misleads."""
 
-Group = tuple[str, ...]
-"""Names of images that are the same file, byte for byte."""
+Copies = tuple[str, ...]
+"""Names of images that are equal byte for byte."""
 
 
 @dataclass(frozen=True)
 class Audit:
-    """The findings about one data set.
+    """The findings of an audit of one data set.
 
     Args:
-        data: As the user wrote it.
-        images: How many decode.
-        counts: Images that decode, by class, then by split; `all` where the source
-            has no split of its own.
-        blocking: The errors that would stop `zoo train`, in its words.
-        undecodable: Files that cannot be decoded, and why.
-        outside: Images and folders that no class claims, and rows said twice.
-        wrong_endings: Images whose name promises another format than they have.
-        suspects: Images that decode and look unlike the rest.
-        repeated: The same image several times within one class and split.
-        conflicting: The same image in several classes.
-        leaking: The same image in several splits: what is measured on it is too good.
-        imbalance: Images of the commonest class for one of the rarest, in training.
-        widths: Least, median and greatest, in pixels.
-        heights: Least, median and greatest, in pixels.
-        tiny: Images with a shorter side below TINY, where most are larger.
+        data: DATA as the user wrote it.
+        images: Number of images that decode.
+        counts: Number of images that decode, by class, then by split; the split is
+            `all` if the data set has no splits.
+        blocking: Messages of the errors that would stop `zoo train`.
+        undecodable: Files that do not decode, with the reason.
+        ignored: Images and folders outside the class folders, and repeated rows.
+        wrong_extensions: Images whose file name extension belongs to another format.
+        outliers: Images that decode and look unlike the rest.
+        repeated: Copies of an image within one class and split.
+        conflicting: Copies of an image in several classes.
+        leaking: Copies of an image in several splits, which make metrics too optimistic.
+        imbalance: Ratio of the largest to the smallest class in training, at least 1.
+        widths: Minimum, median and maximum in pixels.
+        heights: Minimum, median and maximum in pixels.
+        tiny: Images whose shorter side is below TINY, in a data set of larger images.
     """
 
     data: str
     images: int
     counts: dict[str, dict[str, int]]
     blocking: tuple[str, ...]
-    undecodable: tuple[Remark, ...]
-    outside: tuple[Remark, ...]
-    wrong_endings: tuple[Remark, ...]
-    suspects: tuple[Remark, ...]
-    repeated: tuple[Group, ...]
-    conflicting: tuple[Group, ...]
-    leaking: tuple[Group, ...]
+    undecodable: tuple[Finding, ...]
+    ignored: tuple[Finding, ...]
+    wrong_extensions: tuple[Finding, ...]
+    outliers: tuple[Finding, ...]
+    repeated: tuple[Copies, ...]
+    conflicting: tuple[Copies, ...]
+    leaking: tuple[Copies, ...]
     imbalance: float
     widths: tuple[int, int, int]
     heights: tuple[int, int, int]
-    tiny: tuple[Remark, ...]
+    tiny: tuple[Finding, ...]
 
     @property
     def clean(self) -> bool:
-        """Whether there is nothing to look at."""
+        """Whether there is no finding."""
         found = (
-            self.blocking, self.undecodable, self.outside, self.wrong_endings, self.suspects,
+            self.blocking, self.undecodable, self.ignored, self.wrong_extensions, self.outliers,
             self.repeated, self.conflicting, self.leaking, self.tiny,
         )  # fmt: skip
         return not any(found) and self.imbalance < IMBALANCED
 
     def to_json(self) -> dict[str, Any]:
-        """Returns everything as values that JSON has."""
+        """Returns all findings as JSON values."""
         return {**asdict(self), "clean": self.clean}
 
-    def lines(self, *, most: int = 20) -> list[str]:
-        """Says everything in words, a finding a line.
+    def lines(self, *, max_lines: int = 20) -> list[str]:
+        """Returns a report of one finding per line.
 
         Args:
-            most: How many of a kind to name before only counting the rest.
+            max_lines: Maximum number of findings of each sort; the rest is counted.
         """
-        splits = sorted({split for count in self.counts.values() for split in count}, key=_rank)
+        present = {split for count in self.counts.values() for split in count}
+        splits = [split for split in ("all", "train", "val", "test") if split in present]
         totals = [sum(count.get(s, 0) for count in self.counts.values()) for s in splits]
         shares = ", ".join(f"{total} {split}" for total, split in zip(totals, splits, strict=True))
         lines = [f"{self.data}: {self.images} images, {len(self.counts)} classes ({shares})"]
@@ -99,99 +97,84 @@ class Audit:
         lines += [
             f"  width {self.widths[0]} to {self.widths[2]}, median {self.widths[1]}; "
             f"height {self.heights[0]} to {self.heights[2]}, median {self.heights[1]}",
-            f"  {self.imbalance:.3g} images of the commonest class for one of the rarest",
+            f"  {self.imbalance:.3g} images of the largest class for one of the smallest",
         ]
         lines += [f"stops training: {message}" for message in self.blocking]
         if self.imbalance >= IMBALANCED:
             lines.append("imbalanced: read macro F1 beside accuracy")
-        lines += _capped("undecodable", map(_said, self.undecodable), most)
-        lines += _capped("not used", map(_said, self.outside), most)
-        lines += _capped("wrong ending", map(_said, self.wrong_endings), most)
-        lines += _capped("suspect", map(_said, self.suspects), most)
-        lines += _capped("in several classes", map(" = ".join, self.conflicting), most)
-        lines += _capped("in several splits", map(" = ".join, self.leaking), most)
-        lines += _capped("repeated", map(" = ".join, self.repeated), most)
-        lines += _capped("tiny", map(_said, self.tiny), most)
-        lines += ["nothing to mend"] if self.clean else []
-        return ["".join(map(_printable, line)) for line in lines]
+        sorts: list[tuple[str, list[str]]] = [
+            ("undecodable", _format(self.undecodable)),
+            ("ignored", _format(self.ignored)),
+            ("wrong extension", _format(self.wrong_extensions)),
+            ("outlier", _format(self.outliers)),
+            ("in several classes", [" = ".join(names) for names in self.conflicting]),
+            ("in several splits", [" = ".join(names) for names in self.leaking]),
+            ("repeated", [" = ".join(names) for names in self.repeated]),
+            ("tiny", _format(self.tiny)),
+        ]
+        for sort, texts in sorts:
+            lines += [f"{sort} {t}" if ":" in t else f"{sort}: {t}" for t in texts[:max_lines]]
+            if len(texts) > max_lines:
+                lines.append(f"{sort}: {len(texts) - max_lines} more")
+        lines += ["no problems found"] if self.clean else []
+        return ["".join(map(_escape, line)) for line in lines]
 
 
 def audit(
     data: str, config: DataConfig | None = None, tasks: Sequence[Task] = (CLASSIFICATION,)
 ) -> Audit:
-    """Looks a data set over and changes nothing.
+    """Finds problems in a data set; changes nothing.
 
-    What would stop a training run is a finding here, so that all of it is seen at
-    once. Copies are found byte for byte; the same picture saved anew is not one.
+    The errors that would stop a training run are collected, so that all are seen at
+    once. Only copies that are equal byte for byte are found; an image that was encoded
+    again is none.
 
     Args:
-        data: As `open_source` takes it.
-        config: What is left out, and how many undecodable files are too many.
-        tasks: What a model is to learn; the classes of several are those by which the
-            images are divided.
+        data: DATA as in `open_source`.
+        config: Images to exclude, and the share that may fail to decode.
+        tasks: The tasks to learn; the classes of the audit are the strata of the split.
 
     Raises:
-        DataError: There is nothing to look at, or it cannot be listed at all.
+        DataError: The data set has no images or cannot be listed.
     """
     config = config or DataConfig()
-    listing = exclude(kind_of(data).listing(data, tasks), config.exclude)
-    check_images(data, listing)
-    listing = bind_tasks(data, listing, tasks)
-    facts = scan(listing)
-    everything = [fact for found in facts.values() for fact in found]
-    kept, good = decodable(listing, facts)
-    sizes = [min(fact.width, fact.height) for fact in good]
-    # Where all images are small (digits, CIFAR), none of them is remarkable for it.
-    usually_larger = bool(sizes) and median(sizes) >= 2 * TINY
-    repeated, conflicting, leaking = _copies(listing, facts)
+    listing = kind_of(data).list_images(data, tasks)
+    scanned = scan_dataset(data, listing, tasks, config, collect_errors=True)
+    images = scanned.decodable
+    scans = scanned.decoded
+    repeated, conflicting, leaking = _find_copies(images)
     return Audit(
         data=data,
-        images=len(good),
-        counts=_counts(kept),
-        blocking=_blocking(data, listing, kept, everything, config),
-        undecodable=tuple(Remark(f.name, f.problem) for f in everything if f.problem),
-        outside=listing.outside,
-        wrong_endings=tuple(_wrong_endings(good)),
-        suspects=find_suspects(good),
+        images=len(scans),
+        counts=_count_images(images),
+        blocking=_find_blocking_errors(scanned, config),
+        undecodable=scanned.undecodable,
+        ignored=images.ignored,
+        wrong_extensions=tuple(_find_wrong_extensions(scans)),
+        outliers=scanned.outliers,
         repeated=repeated,
         conflicting=conflicting,
         leaking=leaking,
-        imbalance=_imbalance(kept),
-        widths=_range([fact.width for fact in good]),
-        heights=_range([fact.height for fact in good]),
-        tiny=tuple(
-            Remark(fact.name, f"{fact.width}x{fact.height} pixels")
-            for fact in good
-            if usually_larger and min(fact.width, fact.height) < TINY
-        ),
+        imbalance=_compute_imbalance(images),
+        widths=_compute_range([scan.width for scan in scans]),
+        heights=_compute_range([scan.height for scan in scans]),
+        tiny=tuple(_find_tiny(scans)),
     )
 
 
-def _blocking(
-    data: str, listing: Listing, kept: Listing, facts: Sequence[Fact], config: DataConfig
-) -> tuple[str, ...]:
-    """Returns the messages of the checks that `open_source` makes, each made on its own."""
-    messages: list[str] = []
-    try:
-        check_decodable(data, facts, config.max_undecodable)
-    except DataError as error:
-        messages.append(str(error))
-    for which, found in ((listing, "image"), (kept, "image that can be decoded")):
+def _find_blocking_errors(scanned: ScannedDataset, config: DataConfig) -> tuple[str, ...]:
+    """Returns the messages of the errors that `open_source` would raise one by one."""
+    errors = list(scanned.errors)
+    if scanned.has_valid_labels:
         try:
-            check_labels(data, which, found=found)
+            # Whether each class has enough images does not depend on the seed.
+            split_listing(scanned.decodable, config, seed=0)
         except DataError as error:
-            messages.append(str(error))
-            break
-    else:
-        try:
-            # Which images each part gets depends on the seed; whether there are enough does not.
-            divide(kept, config, seed=0)
-        except DataError as error:
-            messages.append(str(error))
-    return tuple(messages)
+            errors.append(error)
+    return tuple(str(error) for error in errors)
 
 
-def _counts(listing: Listing) -> dict[str, dict[str, int]]:
+def _count_images(listing: Listing) -> dict[str, dict[str, int]]:
     counts: dict[str, dict[str, int]] = {name: {} for name in listing.class_names}
     for split, examples in listing.splits.items():
         found = Counter(examples.labels.tolist())
@@ -200,7 +183,7 @@ def _counts(listing: Listing) -> dict[str, dict[str, int]]:
     return counts
 
 
-def _imbalance(listing: Listing) -> float:
+def _compute_imbalance(listing: Listing) -> float:
     fitted = listing.splits.get("train", listing.splits.get("all"))
     if fitted is None:
         return 1.0
@@ -208,58 +191,55 @@ def _imbalance(listing: Listing) -> float:
     return round(max(counts) / min(counts), 3)
 
 
-def _wrong_endings(facts: Iterable[Fact]) -> Iterable[Remark]:
-    for fact in facts:
-        promised = IMAGE_ENDINGS.get(PurePosixPath(fact.name).suffix.lower())
-        if promised and promised != fact.format:
-            yield Remark(fact.name, f"a {fact.format} by its content")
+def _find_wrong_extensions(scans: Iterable[ImageScan]) -> Iterator[Finding]:
+    for scan in scans:
+        promised = IMAGE_EXTENSIONS.get(PurePosixPath(scan.name).suffix.lower())
+        if promised and promised != scan.format:
+            yield Finding(scan.name, f"a {scan.format} by its content")
 
 
-def _copies(
-    listing: Listing, facts: dict[str, tuple[Fact, ...]]
-) -> tuple[tuple[Group, ...], tuple[Group, ...], tuple[Group, ...]]:
+def _find_tiny(scans: Sequence[ImageScan]) -> Iterator[Finding]:
+    sides = [min(scan.width, scan.height) for scan in scans]
+    # Where all images are small (digits, CIFAR), small ones are not worth mentioning.
+    if sides and median(sides) >= 2 * TINY:
+        for scan, side in zip(scans, sides, strict=True):
+            if side < TINY:
+                yield Finding(scan.name, f"{scan.width}x{scan.height} pixels")
+
+
+def _find_copies(
+    listing: Listing,
+) -> tuple[tuple[Copies, ...], tuple[Copies, ...], tuple[Copies, ...]]:
     """Groups equal files: within a class and split, across classes, across splits."""
-    same: dict[str, list[tuple[str, str, int]]] = defaultdict(list)
+    copies: dict[str, list[tuple[str, str, int]]] = defaultdict(list)
     for split, examples in listing.splits.items():
-        for fact, label in zip(facts[split], examples.labels.tolist(), strict=True):
-            if not fact.problem:
-                same[fact.sha256].append((fact.name, split, label))
+        rows = zip(examples.names, examples.labels.tolist(), examples.digests, strict=True)
+        for name, label, digest in rows:
+            copies[digest].append((name, split, label))
     repeated, conflicting, leaking = [], [], []
-    for members in same.values():
+    for members in copies.values():
         names = tuple(name for name, _, _ in members)
-        in_classes = {label for _, _, label in members}
-        in_splits = {split for _, split, _ in members}
-        if len(in_classes) > 1:
+        labels = {label for _, _, label in members}
+        splits = {split for _, split, _ in members}
+        if len(labels) > 1:
             conflicting.append(names)
-        if len(in_splits) > 1:
+        if len(splits) > 1:
             leaking.append(names)
-        if len(names) > 1 and len(in_classes) == len(in_splits) == 1:
+        if len(names) > 1 and len(labels) == len(splits) == 1:
             repeated.append(names)
     return tuple(repeated), tuple(conflicting), tuple(leaking)
 
 
-def _range(values: list[int]) -> tuple[int, int, int]:
+def _compute_range(values: list[int]) -> tuple[int, int, int]:
     return (min(values), round(median(values)), max(values)) if values else (0, 0, 0)
 
 
-def _rank(split: str) -> int:
-    return ("all", "train", "val", "test").index(split)
+def _format(findings: Iterable[Finding]) -> list[str]:
+    return [f"{finding.name}: {finding.reason}" for finding in findings]
 
 
-def _said(remark: Remark) -> str:
-    return f"{remark.name}: {remark.reason}"
-
-
-def _printable(character: str) -> str:
-    """A line break in a file's name, say, would make two lines of one."""
+def _escape(character: str) -> str:
+    """Escapes a character that would, like a line break, make two lines of one."""
     if character.isprintable():
         return character
     return character.encode("unicode_escape").decode()
-
-
-def _capped(kind: str, said: Iterable[str], most: int) -> list[str]:
-    texts = list(said)
-    lines = [f"{kind} {text}" if ":" in text else f"{kind}: {text}" for text in texts[:most]]
-    if len(texts) > most:
-        lines.append(f"{kind}: {len(texts) - most} more")
-    return lines

@@ -1,4 +1,4 @@
-"""Destinations: whether a job can write where it is told to, asked before it works for hours."""
+"""Check that an output path can be written, before the job that writes it runs."""
 
 from __future__ import annotations
 
@@ -9,27 +9,29 @@ from zoo.errors import InputError
 
 
 def check_destination(path: Path, option: str) -> None:
-    """Checks that something can be written at a path, whose parents need not exist yet.
+    """Checks that a file or folder can be written at a path; its parents may be missing.
+
+    Writes nothing.
 
     Args:
-        path: Where a job is to write.
-        option: What the user named it by, such as `--to`.
+        path: The output path of a job.
+        option: The command-line option that sets it, such as `--to`, for the message.
 
     Raises:
-        InputError: It lies below a file or in a folder that cannot be written to, or
-            no file system could hold its name.
+        InputError: The path lies below a file or a broken link, its nearest folder is
+            read-only, or the file system cannot hold its name.
     """
     mend = f"choose another {option}"
-    # From the top, so that the first one missing has a parent that exists.
+    # From the root down: the parent of the first missing folder exists.
     absolute = Path(os.path.abspath(path))
     nearest = Path(absolute.anchor)
     for folder in [*reversed(absolute.parents), absolute]:
         try:
             folder.stat()
         except FileNotFoundError:
-            # A link to nothing is not found, and no folder can be made in its place.
+            # stat() does not find a broken link, and mkdir() cannot replace it.
             if folder != absolute and folder.is_symlink():
-                raise InputError(f"{path} lies below a link to nothing", mend=mend) from None
+                raise InputError(f"{path} lies below a broken link", mend=mend) from None
             break
         except NotADirectoryError:
             raise InputError(

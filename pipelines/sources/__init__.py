@@ -1,5 +1,5 @@
-"""Data sets: every kind of DATA, read, checked and split into one form, `Source`.
+"""Data sets: readers of every kind of DATA, validation and splits.
 
-To add a kind: write its reader, which returns a `Listing`, and add a row to SOURCES in
-`catalogue.py`. Decoding, checks and splits are common to all.
+To add a kind, write a reader that returns a `Listing`, and add a row to SOURCES in
+`catalogue.py`. Scan, validation and splits are the same for all kinds.
 """

@@ -9,7 +9,7 @@ from pathlib import Path
 
 from pipelines.sources.csv_table import read_csv
 from pipelines.sources.digits import read_digits
-from pipelines.sources.folder import read_folder, read_heap
+from pipelines.sources.folder import read_folder, read_unlabeled_folder
 from pipelines.sources.source import Listing
 from pipelines.sources.tfds import read_tfds
 from zoo.errors import DataError
@@ -19,20 +19,20 @@ from zoo.tasks import Task
 
 @dataclass(frozen=True)
 class SourceKind:
-    """A kind of data set, and how it is read.
+    """A kind of data set and its readers.
 
     Args:
-        name: The key in SOURCES; of an embedded set, what the user writes.
+        name: Key in SOURCES; of an embedded data set, its name for the user.
         summary: What DATA looks like, in one line.
         matches: Whether DATA, as the user wrote it, is of this kind. The first row
-            that says so has it.
-        read: Lists it. All that follows is the same for every kind.
-        read_columns: Lists it with the columns named, for a recipe with tasks; None
-            where images have their class and nothing else.
-        read_unlabeled: Lists it where `read` finds no label and none is wanted; None
-            where there is always one.
-        preset: The recipe preset that fits its images.
-        embedded: Whether it comes with the project.
+            that matches is used.
+        read: Lists the images with their classes.
+        read_columns: Lists the images with the named columns, for recipes with tasks;
+            None if the images have a class and nothing else.
+        read_unlabeled: Lists the images without labels, if `read` finds none; None if
+            the data set always has labels.
+        preset: The recipe preset that suits its images.
+        embedded: Whether it ships with this project.
     """
 
     name: str
@@ -44,19 +44,23 @@ class SourceKind:
     preset: str = "photo"
     embedded: bool = False
 
-    def listing(self, data: str, tasks: Sequence[Task]) -> Listing:
+    def list_images(self, data: str, tasks: Sequence[Task], *, labeled: bool = True) -> Listing:
         """Lists a data set, with the columns that named tasks need.
 
         Args:
-            data: As the user wrote it.
-            tasks: What is to be learned.
+            data: DATA as the user wrote it.
+            tasks: The tasks to learn or to evaluate.
+            labeled: Whether images need a label; otherwise a folder may be unsorted.
 
         Raises:
-            DataError: It cannot be read.
+            DataError: The data set cannot be read.
         """
         if self.read_columns and not tasks[0].bare:
             return self.read_columns(data, [task.column for task in tasks])
-        return self.read(data)
+        listing = self.read(data)
+        if not labeled and not listing.splits and self.read_unlabeled:
+            return self.read_unlabeled(data)
+        return listing
 
 
 SOURCES: Table[SourceKind] = Table(
@@ -81,7 +85,7 @@ SOURCES: Table[SourceKind] = Table(
         ),
         SourceKind(
             name="tfds",
-            summary="tfds:NAME[:CONFIG], images with one label each of TensorFlow Datasets",
+            summary="tfds:NAME[:CONFIG], a TensorFlow Datasets set of images with one label each",
             matches=lambda data: data.startswith("tfds:"),
             read=read_tfds,
             read_columns=read_tfds,
@@ -97,23 +101,23 @@ SOURCES: Table[SourceKind] = Table(
         SourceKind(
             name="folder",
             summary="a folder of class folders, alone or below train/, val/ and test/",
-            # Unlike Path.is_dir it raises nothing, however long the name is.
+            # Unlike Path.is_dir, it does not raise for a name that is too long.
             matches=os.path.isdir,
             read=read_folder,
-            read_unlabeled=read_heap,
+            read_unlabeled=read_unlabeled_folder,
         ),
     ],
 )
 
 
 def kind_of(data: str) -> SourceKind:
-    """Returns the row of SOURCES that DATA belongs to.
+    """Returns the row of SOURCES that DATA matches.
 
-    The name of an embedded set means that set, even where a folder has the same
-    name; `./textures` means the folder.
+    The name of an embedded data set takes precedence over a folder of the same name;
+    `./textures` means the folder.
 
     Raises:
-        DataError: It belongs to none.
+        DataError: DATA matches no row.
     """
     for kind in SOURCES.values():
         if data and kind.matches(data):
@@ -130,13 +134,13 @@ def kind_of(data: str) -> SourceKind:
     raise DataError(
         f"There is no data set {data!r}",
         expected=f"a folder, a .csv file, tfds:NAME[:CONFIG], {' or '.join(embedded)}",
-        received="a file" if os.path.isfile(data) else "a name that is none of these",
+        received="a file" if os.path.isfile(data) else "another name",
         mend=mend,
     )
 
 
 def preset_of(data: str) -> str:
-    """Returns the recipe preset that suits DATA, without reading it; `photo` in doubt."""
+    """Returns the recipe preset that suits DATA, without reading it; by default `photo`."""
     for kind in SOURCES.values():
         if kind.matches(data):
             return kind.preset

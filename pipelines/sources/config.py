@@ -1,4 +1,4 @@
-"""DataConfig: what of a data set is used, and how it is divided."""
+"""DataConfig: the images of a data set to use, and how to split them."""
 
 from __future__ import annotations
 
@@ -10,23 +10,23 @@ from zoo.config import Config
 
 
 class DataConfig(Config):
-    """Which images are used, which are left out, and how many judge the rest.
+    """Selection and splits of the images.
 
     Args:
-        val_fraction: Share of every class that goes to validation where the source
-            has no validation images of its own; strictly between 0 and 1. Each
-            class gives at least one image.
-        test_fraction: Share of every class that goes to test where the source has no
-            test images of its own; 0 makes no test split.
-        train_per_class: At most this many training images of each class, to see what
-            fewer labels cost; 0 takes all. Which ones depends on the recipe's seed, and
-            fewer are always among more.
-        exclude: Images to leave out: names as the messages write them, folders
-            (`train/ants`), or glob patterns (`*.gif`; `*` crosses folders too). A
-            class of which nothing is left is dropped.
-        max_undecodable: Share of the files, 0 to 1, that may fail to decode and are
-            left out with a warning. One more than that stops the job, since the
-            rest of such a data set is seldom what its owner believes it to be.
+        val_fraction: Share of each class, strictly between 0 and 1, that is split off
+            for validation if the data set has no validation split; at least one image
+            per class.
+        test_fraction: Share of each class that is split off for testing if the data
+            set has no test split; 0 makes no test split.
+        train_per_class: Maximum number of training images per class, to measure the
+            effect of fewer labels; 0 takes all. The recipe's seed selects them; the
+            images for a smaller number are among those for a larger one.
+        exclude: Images to leave out: names as in the messages, folders (`train/ants`),
+            or glob patterns (`*.gif`; `*` matches `/` too). A class without any image
+            left is dropped.
+        max_undecodable: Share of the files, 0 to 1, that may fail to decode; they are
+            left out with a warning. If more fail, the job stops, because such a data
+            set is rarely what its owner believes it to be.
     """
 
     val_fraction: Annotated[float, Field(gt=0, lt=1)] = 0.2

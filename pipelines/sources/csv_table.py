@@ -1,4 +1,4 @@
-"""A .csv file that names images and their labels."""
+"""Read a .csv file of image paths and labels."""
 
 from __future__ import annotations
 
@@ -9,46 +9,46 @@ from dataclasses import replace
 from pathlib import Path
 
 from pipelines.sources.folder import SPLIT_NAMES
-from pipelines.sources.source import Examples, Listing, Remark
+from pipelines.sources.source import Examples, Finding, Listing
 from zoo.errors import DataError
 from zoo.tasks import LABEL
 
-ONE = ("images",)
-"""The classes of images that are of no class."""
+UNLABELED = ("images",)
+"""Class names of images without labels: one class."""
 
-_Said = tuple[str, ...]
-"""What a row says of its image: its split, then the columns that were asked for."""
+_Values = tuple[str, ...]
+"""The values of a row: its split, then the requested columns."""
 
 
 def read_csv(data: str, columns: Sequence[str] | None = None) -> Listing:
-    """Lists the images that a CSV file names: columns `path`, `label`, perhaps `split`.
+    """Lists the images in a CSV file with the columns `path`, `label` and perhaps `split`.
 
-    Those three may be written in capitals too. Paths are relative to the file's own
-    folder. The classes are in the order of their names. A row that repeats another is
-    left out with a remark.
+    The case of these three headings does not matter. Paths are relative to the folder
+    of the file. Classes are sorted by name. A row that repeats another is left out and
+    reported.
 
     Args:
-        data: The file's path; UTF-8, with or without a byte-order mark.
-        columns: Columns to read instead of `label`, as texts; those that are not there
-            are passed over, and a cell may be empty.
+        data: Path of the file; UTF-8, with or without a byte-order mark.
+        columns: Columns to read as text instead of `label`. Missing columns are
+            skipped, and a cell may be empty.
 
     Returns:
-        The splits that the column `split` names, or `all` where there is none.
+        The splits that the column `split` names, or `all` if there is no such column.
 
     Raises:
-        DataError: The file is absent or no such table, a row lacks a value, or two
-            rows say different things about one image.
+        DataError: The file does not exist or is no such table, a row lacks a value, or
+            two rows contradict each other about one image.
     """
     import numpy as np
 
     path = Path(data)
-    asked = (LABEL,) if columns is None else tuple(dict.fromkeys(columns))
+    requested = (LABEL,) if columns is None else tuple(dict.fromkeys(columns))
     required = ["path", LABEL] if columns is None else ["path"]
     header, rows = _rows(path, data, required)
-    wanted = [column for column in asked if column in header]
+    present = [column for column in requested if column in header]
     required += ["split"] if "split" in header else []
-    chosen: dict[str, tuple[int, _Said]] = {}
-    repeated: list[Remark] = []
+    rows_by_name: dict[str, tuple[int, _Values]] = {}
+    repeated: list[Finding] = []
     for line, row in rows:
         split = "all"
         for column in required:
@@ -62,33 +62,33 @@ def read_csv(data: str, columns: Sequence[str] | None = None) -> Listing:
                     received=repr(row["split"]),
                 )
             split = SPLIT_NAMES[row["split"].lower()]
-        # Spelled in two ways, a path still is one image.
+        # `a/b.jpg` and `a\\.\\b.jpg` are the same image.
         name = os.path.normpath(row["path"].replace("\\", "/")).replace(os.sep, "/")
-        said = (split, *(row[column] for column in wanted))
-        if name not in chosen:
-            chosen[name] = (line, said)
-        elif chosen[name][1] == said:
-            repeated.append(Remark(name, f"listed again on line {line}"))
+        values = (split, *(row[column] for column in present))
+        if name not in rows_by_name:
+            rows_by_name[name] = (line, values)
+        elif rows_by_name[name][1] == values:
+            repeated.append(Finding(name, f"listed again on line {line}"))
         else:
             raise DataError(
-                f"Lines {chosen[name][0]} and {line} of {data!r} disagree about {name}",
-                expected=f"one {' and one '.join((*wanted, 'split'))} for an image",
+                f"Lines {rows_by_name[name][0]} and {line} of {data!r} disagree about {name}",
+                expected=f"one {' and one '.join((*present, 'split'))} per image",
                 received=" and ".join(
-                    "/".join((*values, *([] if split == "all" else [split])))
-                    for split, *values in (chosen[name][1], said)
+                    "/".join((*cells, *([] if split == "all" else [split])))
+                    for split, *cells in (rows_by_name[name][1], values)
                 ),
             )
     splits = {}
     for split in ("all", "train", "val", "test"):
-        names = sorted(name for name, (_, said) in chosen.items() if said[0] == split)
+        names = sorted(n for n, (_, values) in rows_by_name.items() if values[0] == split)
         if names:
             splits[split] = Examples(
                 names=tuple(names),
                 labels=np.zeros(len(names), np.int64),
                 files=tuple(path.parent / name for name in names),
                 columns={
-                    column: tuple(chosen[name][1][position] for name in names)
-                    for position, column in enumerate(wanted, start=1)
+                    column: tuple(rows_by_name[name][1][position] for name in names)
+                    for position, column in enumerate(present, start=1)
                 },
             )
     if splits and not {"all", "train"} & set(splits):
@@ -98,12 +98,12 @@ def read_csv(data: str, columns: Sequence[str] | None = None) -> Listing:
             received=", ".join(splits),
         )
     column_names = tuple(name for name in header if name not in ("path", "split"))
-    found = Listing(ONE, splits, outside=tuple(repeated), column_names=column_names)
-    return found if columns is not None else _with_labels(found)
+    listing = Listing(UNLABELED, splits, ignored=tuple(repeated), column_names=column_names)
+    return listing if columns is not None else _with_labels(listing)
 
 
 def _with_labels(listing: Listing) -> Listing:
-    """Returns the listing with the classes that its column `label` names, in order."""
+    """Returns the listing labeled by its column `label`, with classes sorted by name."""
     import numpy as np
 
     texts = {split: examples.columns[LABEL] for split, examples in listing.splits.items()}
@@ -121,9 +121,9 @@ def _with_labels(listing: Listing) -> Listing:
 def _rows(
     path: Path, data: str, required: Sequence[str]
 ) -> tuple[list[str], list[tuple[int, dict[str, str]]]]:
-    """Returns the columns, and the rows with their line numbers, stripped of spaces."""
+    """Returns the headings, and the rows by line number, with spaces stripped."""
     try:
-        # utf-8-sig drops the mark that spreadsheets put in front.
+        # utf-8-sig drops the byte-order mark that spreadsheets write.
         with path.open(encoding="utf-8-sig", newline="") as file:
             reader = csv.DictReader(file, restval="", strict=True)
             header = [_heading(name or "") for name in reader.fieldnames or ()]
@@ -152,12 +152,12 @@ def _rows(
             mend="save it as 'CSV UTF-8'",
         ) from None
     except csv.Error as error:
-        raise DataError(f"The table {data!r} is no CSV: {error}") from None
+        raise DataError(f"The table {data!r} is not valid CSV: {error}") from None
     except ValueError:
         raise DataError(
             f"There is no table {data!r}",
             expected="the path of a .csv file",
-            received="a name with a NUL, which no file has",
+            received="a name with a NUL character",
             mend="check the path",
         ) from None
 

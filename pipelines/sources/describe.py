@@ -1,4 +1,4 @@
-"""Log lines about the images of a data set that were left out or look odd."""
+"""Describe in log lines which images of a data set were left out or look unusual."""
 
 from __future__ import annotations
 
@@ -9,22 +9,22 @@ from pipelines.sources.evaluation_set import EvaluationSet
 from pipelines.sources.source import Source
 
 
-def describe(source: Source | EvaluationSet, *, most: int = 20) -> list[str]:
-    """Says what was left out and what looks odd, a line each.
+def describe(source: Source | EvaluationSet, *, max_lines: int = 20) -> list[str]:
+    """Returns a line for each image that was left out and for each outlier.
 
     Args:
-        source: As `open_source` or `open_evaluation_set` returned it.
-        most: How many lines to write about each before only counting the rest.
+        source: A data set to train on or to evaluate a model on.
+        max_lines: Maximum number of lines of each sort; the rest is counted.
     """
-    lines = [f"skipped {remark.name}: {remark.reason}" for remark in source.skipped[:most]]
-    if len(source.skipped) > most:
-        lines.append(f"skipped {len(source.skipped) - most} more; `zoo audit` lists all")
-    for remark in source.suspects[:most]:
+    lines = [f"skipped {finding.name}: {finding.reason}" for finding in source.skipped[:max_lines]]
+    if len(source.skipped) > max_lines:
+        lines.append(f"skipped {len(source.skipped) - max_lines} more; `zoo audit` lists all")
+    for finding in source.outliers[:max_lines]:
         advice = "kept"
         if isinstance(source, Source):
-            setting = f"data.exclude={json.dumps([remark.name], ensure_ascii=False)}"
+            setting = f"data.exclude={json.dumps([finding.name], ensure_ascii=False)}"
             advice += f"; leave it out with --set {shlex.quote(setting)}"
-        lines.append(f"suspect {remark.name}: {remark.reason} ({advice})")
-    if len(source.suspects) > most:
-        lines.append(f"suspect {len(source.suspects) - most} more; `zoo audit` lists all")
+        lines.append(f"outlier {finding.name}: {finding.reason} ({advice})")
+    if len(source.outliers) > max_lines:
+        lines.append(f"outlier {len(source.outliers) - max_lines} more; `zoo audit` lists all")
     return lines

@@ -1,4 +1,4 @@
-"""The embedded data set `digits`: 1,797 handwritten digits that ship with scikit-learn.
+"""Embedded data set `digits`: the 1,797 handwritten digits that ship with scikit-learn.
 
 Optical Recognition of Handwritten Digits, E. Alpaydin and C. Kaynak, UCI, 1998.
 """
@@ -13,14 +13,14 @@ from pipelines.sources.source import Examples, Listing
 def read_digits(data: str = "digits") -> Listing:
     """Lists scikit-learn's 8x8 scans as gray PNG files in memory, 0 to 255.
 
-    They stay 8x8: the transform enlarges them to what the network takes.
+    The scans stay 8x8; preprocessing resizes them to the network's input.
     """
     import numpy as np
     from PIL import Image
     from sklearn.datasets import load_digits
 
     digits = load_digits()
-    # The scans count ink in 0 to 16.
+    # The scans measure ink on a scale of 0 to 16.
     pixels = np.rint(digits.images * (255 / 16)).astype(np.uint8)
     encoded = []
     for scan in pixels:

@@ -1,4 +1,4 @@
-"""A folder of class folders, alone or under train/, val/ and test/; or one that nobody sorted."""
+"""Read a folder of class folders, perhaps below train/, val/ and test/, or an unsorted folder."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ import os
 from collections.abc import Iterator
 from pathlib import Path
 
-from pipelines.sources.source import Examples, Listing, Remark
+from pipelines.sources.source import Examples, Finding, Listing
 from zoo.errors import DataError
 
 SPLIT_NAMES = {
@@ -17,9 +17,9 @@ SPLIT_NAMES = {
     "validation": "val",
     "test": "test",
 }
-"""What a split may be called, in small letters, and what it is called here."""
+"""Split by the lower-case names that folders and tables use for it."""
 
-IMAGE_ENDINGS = {
+IMAGE_EXTENSIONS = {
     ".jpg": "JPEG",
     ".jpeg": "JPEG",
     ".jpe": "JPEG",
@@ -29,50 +29,50 @@ IMAGE_ENDINGS = {
     ".bmp": "BMP",
     ".webp": "WebP",
 }
-"""The format that a name's ending promises."""
+"""Format by the lower-case file name extension that promises it."""
 
-_LITTER = {"thumbs.db", "ehthumbs.db", "desktop.ini", "__macosx", "@eadir", "icon\r"}
+_IGNORED = {"thumbs.db", "ehthumbs.db", "desktop.ini", "__macosx", "@eadir", "icon\r"}
+"""Lower-case names of files and folders that file managers leave behind."""
 
 
 def read_folder(data: str) -> Listing:
-    """Lists a folder whose class folders hold the images.
+    """Lists a folder of class folders.
 
-    The classes are in the order of their names. A class folder is read with all
-    folders below it. Whatever its ending, every file in it is taken for an image;
-    one that is none is found when it is decoded. What file managers leave behind
-    (`.DS_Store` and all else that begins with a dot, `Thumbs.db`, `desktop.ini`,
-    `__MACOSX`) is passed over. Links are followed.
+    Classes are sorted by name. A class folder is read recursively. Every file in it
+    counts as an image, whatever its extension; the scan finds those that are none.
+    Files that file managers leave behind (`.DS_Store` and other names with a leading
+    dot, `Thumbs.db`, `desktop.ini`, `__MACOSX`) are ignored. Links are followed.
 
     Args:
-        data: The folder's path.
+        data: Path of the folder.
 
     Returns:
-        The splits `train`, `val` and `test` that there are, or `all`.
+        Those of the splits `train`, `val` and `test` that exist, or `all`.
 
     Raises:
-        DataError: The folder or one in it cannot be read, a class folder's name is
-            not valid Unicode, or `train/` is missing beside `val/`.
+        DataError: The folder or one below it cannot be read, the name of a class
+            folder is not valid Unicode, or `train/` is missing beside `val/`.
     """
     import numpy as np
 
     root = Path(data)
-    folders, files = _visible(root)
+    folders, files = _list(root)
     splits = _split_folders(data, folders)
     if splits is None:
-        splits, beside = {"all": root}, []
+        splits, unused = {"all": root}, []
     else:
-        beside = [folder for folder in folders if folder not in splits.values()]
+        unused = [folder for folder in folders if folder not in splits.values()]
 
     classes: dict[str, dict[str, Path]] = {}
-    outside = [
-        Remark(f"{_name(root, folder)}/", "not read: it lies beside the split folders")
-        for folder in beside
+    ignored = [
+        Finding(f"{_name(root, folder)}/", "not read, since it lies beside the split folders")
+        for folder in unused
     ]
     if splits.get("all") != root:
-        outside += _loose(root, files)
+        ignored += _loose_images(root, files)
     for split, folder in splits.items():
-        class_folders, loose = _visible(folder)
-        outside += _loose(root, loose)
+        class_folders, files = _list(folder)
+        ignored += _loose_images(root, files)
         for class_folder in class_folders:
             _check_encoding(root, class_folder)
         classes[split] = {f.name: f for f in class_folders}
@@ -97,26 +97,26 @@ def read_folder(data: str) -> Listing:
                 labels=np.array(labels, dtype=np.int64),
                 files=tuple(paths),
             )
-    return Listing(class_names, listed, empty=tuple(empty), outside=tuple(outside))
+    return Listing(class_names, listed, empty=tuple(empty), ignored=tuple(ignored))
 
 
-def read_heap(data: str) -> Listing:
-    """Lists a folder whose images lie in it, and in folders below it, unsorted.
+def read_unlabeled_folder(data: str) -> Listing:
+    """Lists the unlabeled images in a folder and all folders below it.
 
     Args:
-        data: The folder's path.
+        data: Path of the folder.
 
     Returns:
-        All files whose endings are those of images, as one class in the split `all`;
-        no split where there are none.
+        All files with an extension of IMAGE_EXTENSIONS, as one class in the split
+        `all`; no split if there are none.
 
     Raises:
-        DataError: The folder or one in it cannot be read.
+        DataError: The folder or one below it cannot be read.
     """
     import numpy as np
 
     root = Path(data)
-    paths = [path for path in _files_below(root) if path.suffix.lower() in IMAGE_ENDINGS]
+    paths = [path for path in _files_below(root) if path.suffix.lower() in IMAGE_EXTENSIONS]
     if not paths:
         return Listing((), {})
     names = tuple(_name(root, path) for path in paths)
@@ -125,16 +125,17 @@ def read_heap(data: str) -> Listing:
 
 
 def _split_folders(data: str, folders: list[Path]) -> dict[str, Path] | None:
-    """Returns the split folders by split, or None where the folders are the classes.
+    """Returns the split folders by split, or None if the folders are classes.
 
-    A class may well be called `train` (beside `bus` and `tram`): the folders are
-    splits only if there is a folder in one of them.
+    A class can be called `train` (beside `bus` and `tram`), so folders with the names
+    of splits are splits only if one of them holds a folder.
     """
-    named = [f for f in folders if f.name.lower() in SPLIT_NAMES and _visible(f)[0]]
-    if not named or (len(named) < len(folders) and not _has(named, "train")):
-        return None
-    # A test/ that is one heap of unlabeled images still is no class.
     candidates = [f for f in folders if f.name.lower() in SPLIT_NAMES]
+    nested = [f for f in candidates if _list(f)[0]]
+    has_train = any(SPLIT_NAMES[f.name.lower()] == "train" for f in nested)
+    if not nested or (len(nested) < len(folders) and not has_train):
+        return None
+    # All candidates: a test/ of unlabeled images without class folders is no class either.
     splits: dict[str, Path] = {}
     for folder in candidates:
         split = SPLIT_NAMES[folder.name.lower()]
@@ -155,14 +156,10 @@ def _split_folders(data: str, folders: list[Path]) -> dict[str, Path] | None:
     return {split: splits[split] for split in ("train", "val", "test") if split in splits}
 
 
-def _has(folders: list[Path], split: str) -> bool:
-    return any(SPLIT_NAMES[folder.name.lower()] == split for folder in folders)
-
-
-def _visible(folder: Path) -> tuple[list[Path], list[Path]]:
-    """Returns the folders and the files in a folder, by name, less the litter."""
+def _list(folder: Path) -> tuple[list[Path], list[Path]]:
+    """Returns the folders and the files in a folder, each sorted by name."""
     try:
-        found = sorted(path for path in folder.iterdir() if not _is_litter(path.name))
+        found = sorted(path for path in folder.iterdir() if not _is_ignored(path.name))
         return [p for p in found if p.is_dir()], [p for p in found if not p.is_dir()]
     except OSError as error:
         raise _unreadable(folder, error) from None
@@ -171,18 +168,18 @@ def _visible(folder: Path) -> tuple[list[Path], list[Path]]:
 def _unreadable(folder: Path, error: OSError) -> DataError:
     return DataError(
         f"Cannot read the folder {_shortened(folder)!r}: {error.strerror}",
-        mend="check the path and who may read it",
+        mend="check the path and its permissions",
     )
 
 
 def _shortened(path: Path) -> str:
-    # What is wrong with a path may be its length.
+    # The path may be unreadable because it is too long.
     text = os.fsencode(path).decode(errors="backslashreplace")
     return text if len(text) <= 300 else f"{text[:150]}…{text[-150:]}"
 
 
 def _check_encoding(root: Path, folder: Path) -> None:
-    """Refuses a class whose name no recipe, table of answers or model could hold."""
+    """Raises DataError for a class name that TOML, JSON and model files cannot hold."""
     try:
         folder.name.encode()
     except UnicodeEncodeError:
@@ -194,36 +191,36 @@ def _check_encoding(root: Path, folder: Path) -> None:
 
 
 def _name(root: Path, path: Path) -> str:
-    r"""Returns what to call a file or folder; a byte that is not UTF-8 is written as \xe9."""
+    r"""Returns a path relative to `root`, with bytes that are not UTF-8 escaped as in \xe9."""
     name = path.relative_to(root).as_posix()
     return os.fsencode(name).decode(errors="backslashreplace")
 
 
-def _is_litter(name: str) -> bool:
-    return name.startswith(".") or name.lower() in _LITTER
+def _is_ignored(name: str) -> bool:
+    return name.startswith(".") or name.lower() in _IGNORED
 
 
 def _files_below(folder: Path) -> Iterator[Path]:
-    """Yields the files of a folder and of all below it, in a fixed order."""
+    """Yields the files in a folder and all folders below it, in a deterministic order."""
     seen: set[str] = set()
 
-    def refuse(error: OSError) -> None:
-        # By default os.walk passes over what it cannot read, and images with it.
+    def fail(error: OSError) -> None:
+        # By default os.walk skips folders it cannot read, and the images in them.
         raise _unreadable(Path(error.filename or folder), error) from None
 
-    for parent, folders, files in os.walk(folder, onerror=refuse, followlinks=True):
+    for parent, folders, files in os.walk(folder, onerror=fail, followlinks=True):
         real = os.path.realpath(parent)
-        # A link to a folder above it would go round for ever.
-        folders[:] = [] if real in seen else sorted(f for f in folders if not _is_litter(f))
+        # A link to a parent folder would recurse without end.
+        folders[:] = [] if real in seen else sorted(f for f in folders if not _is_ignored(f))
         if real not in seen:
-            yield from (Path(parent, file) for file in sorted(files) if not _is_litter(file))
+            yield from (Path(parent, file) for file in sorted(files) if not _is_ignored(file))
         seen.add(real)
 
 
-def _loose(root: Path, files: list[Path]) -> list[Remark]:
-    """Remarks on images outside the class folders; other files there are nobody's business."""
+def _loose_images(root: Path, files: list[Path]) -> list[Finding]:
+    """Returns a finding for each image outside the class folders; other files are ignored."""
     return [
-        Remark(_name(root, path), "lies outside the class folders")
+        Finding(_name(root, path), "lies outside the class folders")
         for path in files
-        if path.suffix.lower() in IMAGE_ENDINGS
+        if path.suffix.lower() in IMAGE_EXTENSIONS
     ]

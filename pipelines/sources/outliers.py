@@ -1,4 +1,4 @@
-"""Images that decode, and yet are unlike the rest: worth a look by their owner."""
+"""Find images that decode and look unlike the rest of their data set."""
 
 from __future__ import annotations
 
@@ -6,48 +6,52 @@ from collections import Counter
 from collections.abc import Sequence
 from statistics import median
 
-from pipelines.sources.scan import FLAT, Fact
-from pipelines.sources.source import Remark
+from pipelines.sources.scan import MAX_COUNTED_COLORS, ImageScan
+from pipelines.sources.source import Finding
 
 
-def find_suspects(facts: Sequence[Fact]) -> tuple[Remark, ...]:
-    """Names the images that look like no member of their set.
+def find_outliers(scans: Sequence[ImageScan]) -> tuple[Finding, ...]:
+    """Finds images that look unlike the rest of their data set.
 
-    What is usual is learned from the set itself: eight colors are a sign of a
-    placeholder among photographs, and none among scanned digits. Three signs count,
-    each with a threshold far from what honest images reach: a GIF where nine in ten
-    files are of another format; a drawing's number of colors where the median is
-    thirty-two times as large; a picture of 16 pixels or fewer where the median has four
-    times as many. With fewer than ten images nothing is usual.
+    The data set itself defines what is usual: eight colors suggest a placeholder among
+    photographs, and are normal among scanned digits. An image is an outlier if it is
+
+    - a GIF with at most half the median number of colors, where nine in ten files
+      share another format;
+    - an image of at most 64 colors, where the median is 32 times as many; or
+    - an image whose shorter side has at most 16 pixels, where the median has four
+      times as many.
+
+    Fewer than ten images have no outliers.
 
     Args:
-        facts: Of every image that decodes, in all splits.
+        scans: Results for all images that decode, of all splits.
 
     Returns:
-        One remark an image at most, in the order given.
+        At most one finding per image, in the order of `scans`.
     """
-    if len(facts) < 10:
+    if len(scans) < 10:
         return ()
-    usual_format, count = Counter(fact.format for fact in facts).most_common(1)[0]
-    uniform = count >= 0.9 * len(facts)
-    usual_colors = median(fact.colors for fact in facts)
-    few = min(FLAT, usual_colors / 32)
-    usual_side = median(min(fact.width, fact.height) for fact in facts)
-    remarks = []
-    for fact in facts:
-        odd_format = uniform and fact.format != usual_format
-        colors = f"{fact.colors} color{'' if fact.colors == 1 else 's'}"
-        if odd_format and fact.format == "GIF" and fact.colors <= usual_colors / 2:
+    usual_format, count = Counter(scan.format for scan in scans).most_common(1)[0]
+    uniform = count >= 0.9 * len(scans)
+    usual_colors = median(scan.colors for scan in scans)
+    few_colors = min(MAX_COUNTED_COLORS, usual_colors / 32)
+    usual_side = median(min(scan.width, scan.height) for scan in scans)
+    findings = []
+    for scan in scans:
+        odd_format = uniform and scan.format != usual_format
+        colors = f"{scan.colors} color{'' if scan.colors == 1 else 's'}"
+        if odd_format and scan.format == "GIF" and scan.colors <= usual_colors / 2:
             reason = f"GIF among {usual_format} files, {colors}: a drawing or placeholder?"
-        elif fact.colors <= few:
-            start = f"{fact.format} among {usual_format} files, " if odd_format else ""
+        elif scan.colors <= few_colors:
+            start = f"{scan.format} among {usual_format} files, " if odd_format else ""
             reason = f"{start}{colors}: a drawing or placeholder?"
-        elif min(fact.width, fact.height) <= min(16, usual_side / 4):
+        elif min(scan.width, scan.height) <= min(16, usual_side / 4):
             reason = (
-                f"{fact.width}x{fact.height} pixels, where the shorter side usually has "
+                f"{scan.width}x{scan.height} pixels, where the shorter side usually has "
                 f"{usual_side:.0f}: a thumbnail?"
             )
         else:
             continue
-        remarks.append(Remark(fact.name, reason))
-    return tuple(remarks)
+        findings.append(Finding(scan.name, reason))
+    return tuple(findings)

@@ -1,8 +1,8 @@
-"""Decoding every image once before training, to learn what it is or why it is none.
+"""Decode each image once before training, to find its format, size, digest and problems.
 
-The decoder is the one that training, validation and the exported model use, so
-what passes here cannot fail there. Pixels are looked at and let go: memory stays
-flat however many images there are.
+The decoder is the one that training, validation and exported models use, so an
+image that decodes here decodes there. Pixels are dropped after the scan of their
+image: memory use does not grow with the number of images.
 """
 
 from __future__ import annotations
@@ -11,7 +11,7 @@ import errno
 import hashlib
 import os
 import stat
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -24,14 +24,14 @@ if TYPE_CHECKING:
     import numpy.typing as npt
 
 MISSING = "missing"
-"""The problem of a file that is named but not there."""
+"""The `problem` of a file that a table names and that does not exist."""
 
-FLAT = 64
-"""Up to this many colors an image is drawn rather than photographed, and they are counted."""
+MAX_COUNTED_COLORS = 64
+"""Largest number of colors that is counted exactly; a photograph has more."""
 
-_HEAD = 32
+_HEAD_BYTES = 32
 _DECODABLE = ("JPEG", "PNG", "GIF", "BMP", "WebP")
-_MAGIC = (
+_SIGNATURES = (
     (b"\xff\xd8\xff", "JPEG"),
     (b"\x89PNG\r\n\x1a\n", "PNG"),
     (b"GIF87a", "GIF"),
@@ -51,19 +51,19 @@ _MAGIC = (
 
 
 @dataclass(frozen=True)
-class Fact:
-    """What is known of one image once it has been decoded, or could not be.
+class ImageScan:
+    """Result of decoding one image.
 
     Args:
-        name: As `Examples.names` calls it.
-        format: By its first bytes, whatever the name says: `JPEG`, `PNG`, …, or
-            empty where they are of no known kind.
-        width: In pixels; 0 where it cannot be decoded.
-        height: In pixels; 0 where it cannot be decoded.
-        colors: Distinct colors: exact up to FLAT; beyond, those among some 4,000
-            evenly spaced pixels.
-        sha256: Of the file's bytes, hexadecimal; empty where they were not read whole.
-        problem: Why it cannot be decoded, in plain words; empty where it can.
+        name: Name of the image as in `Examples.names`.
+        format: Format by the first bytes, whatever the extension: `JPEG`, `PNG`, …;
+            empty if unknown.
+        width: In pixels; 0 if the image does not decode.
+        height: In pixels; 0 if the image does not decode.
+        colors: Number of distinct colors: exact up to MAX_COUNTED_COLORS, else the
+            number among about 4,000 evenly spaced pixels.
+        sha256: Hexadecimal digest of the file; empty if the file was not read whole.
+        problem: Why the image does not decode, in a few words; empty if it does.
     """
 
     name: str
@@ -75,66 +75,55 @@ class Fact:
     problem: str = ""
 
 
-def scan(listing: Listing) -> dict[str, tuple[Fact, ...]]:
+def scan_images(listing: Listing) -> dict[str, tuple[ImageScan, ...]]:
     """Decodes every image of a listing, on all cores.
 
     Returns:
-        A fact for every image, in the order of the listing, by split.
+        A result for each image, by split, in the order of the listing.
     """
-    import tensorflow  # noqa: F401 - here, and not in several threads at once
+    import tensorflow  # noqa: F401 - once, before several threads need it
 
-    # The decoder lets go of Python's lock, so threads do run side by side.
+    # The decoder releases the interpreter lock, so the threads run in parallel.
     with ThreadPoolExecutor(max_workers=os.cpu_count()) as pool:
         return {
-            split: tuple(pool.map(_examine, [examples] * len(examples), range(len(examples))))
+            split: tuple(pool.map(_scan_image, [examples] * len(examples), range(len(examples))))
             for split, examples in listing.splits.items()
         }
 
 
-def decodable(
-    listing: Listing, facts: Mapping[str, tuple[Fact, ...]]
-) -> tuple[Listing, tuple[Fact, ...]]:
-    """Returns the listing without the images that failed, and the facts of those that stay.
+def keep_decodable(listing: Listing, scans: Mapping[str, Sequence[ImageScan]]) -> Listing:
+    """Returns a listing of the images that decode, with their digests and shapes.
 
     Args:
-        listing: What was scanned.
-        facts: What `scan` returned for it.
-
-    Returns:
-        The listing, whose examples now know their digests and shapes; and the facts
-        in its order.
+        listing: The images that were scanned.
+        scans: Results of `scan_images` for them.
     """
     import numpy as np
 
-    kept_splits: dict[str, Examples] = {}
-    kept_facts: list[Fact] = []
+    splits: dict[str, Examples] = {}
     for split, examples in listing.splits.items():
-        good = [i for i, fact in enumerate(facts[split]) if not fact.problem]
-        kept_facts += [facts[split][i] for i in good]
-        if good:
-            found = [facts[split][i] for i in good]
-            kept_splits[split] = replace(
-                examples.take(good),
-                digests=tuple(fact.sha256 for fact in found),
-                shapes=np.array([(fact.height, fact.width) for fact in found], np.int64),
+        kept = [i for i, scan in enumerate(scans[split]) if not scan.problem]
+        if kept:
+            found = [scans[split][i] for i in kept]
+            splits[split] = replace(
+                examples.take(kept),
+                digests=tuple(scan.sha256 for scan in found),
+                shapes=np.array([(scan.height, scan.width) for scan in found], np.int64),
             )
-    return replace(listing, splits=kept_splits), tuple(kept_facts)
+    return replace(listing, splits=splits)
 
 
 def why_undecodable(content: bytes) -> str:
-    """Says in plain words why bytes cannot be decoded; nothing where they can.
+    """Returns why an image does not decode, such as 'cut off'; empty if it does.
 
     Args:
-        content: A file's bytes.
-
-    Returns:
-        A few words, such as 'cut off', or the empty string.
+        content: The bytes of the file.
     """
     return _decode(content)[1]
 
 
 def format_of(head: bytes) -> str:
-    """Returns the format that a file's first bytes show, or the empty string.
+    """Returns the format by the first bytes of a file; empty if unknown.
 
     Example:
         >>> format_of(b"GIF89a and more")
@@ -147,18 +136,18 @@ def format_of(head: bytes) -> str:
         if brand in (b"avif", b"avis"):
             return "AVIF"
         return "HEIC" if brand[:2] in (b"he", b"mi", b"ms") else "video"
-    return next((name for magic, name in _MAGIC if head.startswith(magic)), "")
+    return next((name for signature, name in _SIGNATURES if head.startswith(signature)), "")
 
 
-def _examine(examples: Examples, index: int) -> Fact:
+def _scan_image(examples: Examples, index: int) -> ImageScan:
     name = examples.names[index]
     content, problem = _read(examples, index)
     if problem:
-        return Fact(name, format_of(content[:_HEAD]), problem=problem)
+        return ImageScan(name, format_of(content[:_HEAD_BYTES]), problem=problem)
     image, problem = _decode(content)
-    return Fact(
+    return ImageScan(
         name=name,
-        format=format_of(content[:_HEAD]),
+        format=format_of(content[:_HEAD_BYTES]),
         height=0 if image is None else image.shape[0],
         width=0 if image is None else image.shape[1],
         colors=0 if image is None else _count_colors(image),
@@ -168,23 +157,23 @@ def _examine(examples: Examples, index: int) -> Fact:
 
 
 def _read(examples: Examples, index: int) -> tuple[bytes, str]:
-    """Returns an image's bytes; of what cannot be one, the first few and the reason."""
+    """Returns the bytes of an image; else the first few bytes and why it is none."""
     if examples.files is None:
         return examples.read(index), ""
     path: Path = examples.files[index]
     try:
-        # A pipe would block for ever, and a film need not be read to its end.
+        # Reading a pipe would block, and a video need not be read to its end.
         if not stat.S_ISREG(path.stat().st_mode):
             return b"", "not a file"
         with path.open("rb") as file:
-            head = file.read(_HEAD)
+            head = file.read(_HEAD_BYTES)
             if format_of(head) not in _DECODABLE:
-                return head, _why_not(head)
+                return head, _why_no_image(head)
             return head + file.read(), ""
     except (FileNotFoundError, NotADirectoryError):
-        return b"", "a link to nothing" if path.is_symlink() else MISSING
+        return b"", "a broken link" if path.is_symlink() else MISSING
     except ValueError:
-        return b"", MISSING  # The name holds a NUL, which no file's does.
+        return b"", MISSING  # The name holds a NUL character.
     except OSError as error:
         if error.errno == errno.ENAMETOOLONG:
             return b"", MISSING
@@ -196,11 +185,11 @@ def _decode(content: bytes) -> tuple[npt.NDArray[np.uint8] | None, str]:
 
     from zoo.preprocessing import decode
 
-    kind = format_of(content[:_HEAD])
+    kind = format_of(content[:_HEAD_BYTES])
     if kind not in _DECODABLE:
-        return None, _why_not(content[:_HEAD])
+        return None, _why_no_image(content[:_HEAD_BYTES])
     if kind == "JPEG" and b"\xff\xd9" not in content:
-        # It would be refused all the same, after a word from libjpeg on standard error.
+        # The decoder would fail too, and libjpeg would write to standard error.
         return None, "cut off"
     if kind == "BMP" and _has_palette(content):
         return None, "BMP with a palette is not supported: convert it to PNG"
@@ -212,8 +201,8 @@ def _decode(content: bytes) -> tuple[npt.NDArray[np.uint8] | None, str]:
     return (image, "") if image.size else (None, "has no pixels")
 
 
-def _why_not(head: bytes) -> str:
-    """Why bytes that are of no decodable format are none."""
+def _why_no_image(head: bytes) -> str:
+    """Returns why a file is no image of a supported format."""
     if not head:
         return "empty file"
     if not head.strip(b"\x00"):
@@ -228,7 +217,7 @@ def _why_not(head: bytes) -> str:
 
 
 def _why_failed(kind: str, content: bytes) -> str:
-    """Why bytes that begin as an image do not decode."""
+    """Returns why the decoder failed on an image of a supported format."""
     cut = {
         "JPEG": b"\xff\xd9" not in content[-64:],
         "PNG": b"IEND" not in content[-64:],
@@ -245,7 +234,7 @@ def _why_failed(kind: str, content: bytes) -> str:
 
 
 def _has_palette(bmp: bytes) -> bool:
-    """Whether a pixel stands for a color in a palette, where TensorFlow takes it for gray."""
+    """Whether a BMP has a color palette, which TensorFlow would ignore and read gray."""
     if int.from_bytes(bmp[28:30], "little") != 8:
         return False
     start = 14 + int.from_bytes(bmp[14:18], "little")
@@ -256,7 +245,7 @@ def _has_palette(bmp: bytes) -> bool:
 def _count_colors(image: npt.NDArray[np.uint8]) -> int:
     pixels = image.reshape(-1, 3)
     sampled = _distinct(pixels[:: max(1, len(pixels) // 4096) | 1])
-    return sampled if sampled > FLAT else _distinct(pixels)
+    return sampled if sampled > MAX_COUNTED_COLORS else _distinct(pixels)
 
 
 def _distinct(pixels: npt.NDArray[np.uint8]) -> int:

@@ -1,4 +1,4 @@
-"""Source: labeled, encoded images in their splits, wherever they came from."""
+"""Examples, Source and Listing: labeled, encoded images of any data set, split or not."""
 
 from __future__ import annotations
 
@@ -16,31 +16,31 @@ if TYPE_CHECKING:
 
 
 SEPARATOR = "|"
-"""Stands between the labels of an image in a column of several."""
+"""Separates the labels of an image in a column of a multi-label task."""
 
 
 @dataclass(frozen=True)
 class Examples:
-    """The images of one split, still encoded, with their labels.
+    """The encoded images of one split with their labels.
 
-    Every source is brought to this form, so that one transform serves them all.
+    All readers return this form, so that all later steps are the same for every kind
+    of data set.
 
     Args:
-        names: What to call each image before a user: its path relative to the
-            source, or, where there are no files, its number below the set and the
-            split, as `digits/all/00000`. All differ, and all are valid Unicode.
-        labels: int64 [N], indices into the source's class names.
-        files: The files, when there are any; read when needed.
-        encoded: The bytes of each image, when there are no files.
-        digests: The SHA-256 of each image's bytes, hexadecimal; empty before the
-            images were scanned. What is computed from an image is kept under it.
-        shapes: int64 [N, 2], height and width of each decoded image in pixels; None
-            before the images were scanned.
-        columns: What else is said of the images, as a table would write it: N texts
-            a column, by its name. Read only where tasks ask for it.
-        targets: What each task is to predict, by its name: int64 [N] classes, float32
-            [N, L] labels, each 0 or 1, or float32 [N] numbers; empty before
-            `task_columns.bind_tasks`.
+        names: Unique names for messages, valid Unicode: paths relative to the data set,
+            or, without files, numbers below the data set and split, such as
+            `digits/all/00000`.
+        labels: int64 [N], indices into the class names of the data set.
+        files: The file of each image, if there are files; read on demand.
+        encoded: The bytes of each image, if there are no files.
+        digests: Hexadecimal SHA-256 digest of each image's bytes; empty before the
+            scan. Features and decoded images are cached by it.
+        shapes: int64 [N, 2], height and width of each image in pixels; None before the
+            scan.
+        columns: Further columns of the data set by name, N texts each. Only the columns
+            that tasks need are read.
+        targets: Targets of each task by name; empty before `task_columns.bind_tasks`.
+            int64 [N] classes, float32 [N, L] labels, each 0 or 1, or float32 [N] numbers.
     """
 
     names: tuple[str, ...]
@@ -56,7 +56,7 @@ class Examples:
         return len(self.names)
 
     def read(self, index: int) -> bytes:
-        """Returns the bytes of one image, a JPEG, PNG, GIF, BMP or WebP."""
+        """Returns the bytes of an image in JPEG, PNG, GIF, BMP or WebP format."""
         if self.files is not None:
             return self.files[index].read_bytes()
         if self.encoded is None:
@@ -77,12 +77,16 @@ class Examples:
             targets={name: values[chosen] for name, values in self.targets.items()},
         )
 
+    def target(self, task: Task) -> npt.NDArray[Any]:
+        """Returns the targets of a task; those of the nameless task are the labels."""
+        return self.targets[task.name] if task.name else self.labels
+
 
 def join_examples(parts: Sequence[Examples]) -> Examples:
-    """Returns the examples of one source's splits as one.
+    """Concatenates the examples of several splits of one data set.
 
     Args:
-        parts: The splits, one or more.
+        parts: The splits, at least one.
     """
     import numpy as np
 
@@ -102,12 +106,13 @@ def join_examples(parts: Sequence[Examples]) -> Examples:
 
 
 @dataclass(frozen=True)
-class Remark:
-    """Something about an image, or a folder, that its owner should know.
+class Finding:
+    """A problem of an image or a folder.
 
     Args:
-        name: The image, as `Examples.names` calls it, or the folder with a `/` after it.
-        reason: What is the matter with it, in a few words.
+        name: Name of the image as in `Examples.names`, or of the folder with a trailing
+            `/`.
+        reason: The problem in a few words.
     """
 
     name: str
@@ -116,19 +121,19 @@ class Remark:
 
 @dataclass(frozen=True)
 class Source:
-    """A labeled data set, checked: every example decodes.
+    """A validated and split data set to train on; all images decode.
 
     Args:
-        name: As the user wrote it.
-        class_names: In the order of the labels. With named tasks, what the division is
-            stratified by.
-        tasks: What a model is to learn.
-        train: What weights are fitted on.
-        val: What stops training and chooses between runs.
-        test: What nothing is chosen by, or None.
-        skipped: What was left out, with the reason: first the images that cannot be
-            decoded, then what `Listing.outside` holds.
-        suspects: Kept, though they look unlike the rest.
+        name: DATA as the user wrote it.
+        class_names: In the order of the labels; with several tasks, the strata of the
+            split.
+        tasks: The tasks to learn.
+        train: Images to fit weights on.
+        val: Images for early stopping and for the choice between runs.
+        test: Images for the final metrics only, or None.
+        skipped: What was left out, with the reason: images that do not decode, then
+            `Listing.ignored`.
+        outliers: Images that are used and look unlike the rest.
     """
 
     name: str
@@ -137,20 +142,20 @@ class Source:
     train: Examples
     val: Examples
     test: Examples | None = None
-    skipped: tuple[Remark, ...] = ()
-    suspects: tuple[Remark, ...] = ()
+    skipped: tuple[Finding, ...] = ()
+    outliers: tuple[Finding, ...] = ()
 
     @property
     def splits(self) -> dict[str, Examples]:
-        """The splits there are, by name, in the order train, val, test."""
+        """The splits by name, in the order train, val, test."""
         named = {"train": self.train, "val": self.val, "test": self.test}
         return {name: examples for name, examples in named.items() if examples is not None}
 
     @property
     def digest(self) -> str:
-        """SHA-256 of what is trained and measured on: images, labels, splits and tasks."""
+        """SHA-256 digest of the images, labels, splits and tasks."""
         digest = hashlib.sha256(repr(self.class_names).encode())
-        # The class names and the labels say all of a plain classifier's task.
+        # Class names and labels already cover the task of a plain classifier.
         named = [task for task in self.tasks if not task.bare]
         for task in named:
             digest.update(f"{task}\n".encode())
@@ -165,23 +170,22 @@ class Source:
 
 @dataclass(frozen=True)
 class Listing:
-    """What a reader found before anything was decoded or split.
+    """The images that a reader found, before they are decoded and split.
 
     Args:
         class_names: In the order of the labels.
-        splits: `all` alone where the source has no split of its own, else any
-            of `train`, `val`, `test`.
-        empty: Class folders that hold nothing, as `train/ants`.
-        outside: Images and folders that lie where no class claims them, and rows of
-            a table that repeat another.
-        column_names: Every column the data set has, read or not.
-        tasks: Those whose targets the examples have; empty before
+        splits: `all` if the data set has no splits, else any of `train`, `val`, `test`.
+        empty: Class folders without files, such as `train/ants`.
+        ignored: Images and folders outside the class folders, and repeated rows of a
+            table.
+        column_names: All columns of the data set, read or not.
+        tasks: The tasks whose targets the examples have; empty before
             `task_columns.bind_tasks`.
     """
 
     class_names: tuple[str, ...]
     splits: dict[str, Examples] = field(default_factory=dict)
     empty: tuple[str, ...] = ()
-    outside: tuple[Remark, ...] = ()
+    ignored: tuple[Finding, ...] = ()
     column_names: tuple[str, ...] = (LABEL,)
     tasks: tuple[Task, ...] = ()

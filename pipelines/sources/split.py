@@ -1,4 +1,4 @@
-"""Dividing images into train, val and test: stratified, seeded, and steady."""
+"""Split images into train, val and test, stratified by class and seeded."""
 
 from __future__ import annotations
 
@@ -12,26 +12,26 @@ from pipelines.sources.source import Examples, Listing, join_examples
 from zoo.errors import DataError
 
 
-def divide(listing: Listing, config: DataConfig, seed: int) -> dict[str, Examples]:
-    """Takes from the training images what the source has no split of its own for.
+def split_listing(listing: Listing, config: DataConfig, seed: int) -> dict[str, Examples]:
+    """Splits val and test off the training images, if the data set has no such split.
 
     Args:
-        listing: With a split `all` or `train`.
-        config: The shares.
-        seed: Of the division.
+        listing: Images with a split `all` or `train`.
+        config: The shares of val and test, and the limit per class.
+        seed: Seed of the split.
 
     Raises:
-        DataError: A class has fewer images than there are parts.
+        DataError: A class has fewer images than there are splits.
     """
     splits = dict(listing.splits)
     whole = splits.pop("all") if "all" in splits else splits.pop("train")
-    wanted = {
+    fractions = {
         "val_fraction": 0.0 if "val" in splits else config.val_fraction,
         "test_fraction": 0.0 if "test" in splits else config.test_fraction,
     }
-    splits |= split_examples(whole, listing.class_names, **wanted, seed=seed)
+    splits |= split_examples(whole, listing.class_names, **fractions, seed=seed)
     if config.train_per_class:
-        splits["train"] = first_per_class(splits["train"], config.train_per_class, seed=seed)
+        splits["train"] = limit_per_class(splits["train"], config.train_per_class, seed=seed)
     return splits
 
 
@@ -43,26 +43,26 @@ def split_examples(
     test_fraction: float = 0.0,
     seed: int = 0,
 ) -> dict[str, Examples]:
-    """Divides images so that every class has its share in every part.
+    """Splits images so that each split has its share of every class.
 
-    Within a class, images are ranked by a hash of (seed, name), and the first of
-    them are set aside. So the division depends neither on the order in which a disk
-    lists its files nor on a library's random numbers; a class added later changes
-    no other class, and an image added later moves hardly any of the others.
+    The images of a class are ranked by a hash of (seed, name), and the first ones go
+    to val and test. So the split depends neither on the order in which a disk lists
+    files nor on a random number generator. A class added later does not change the
+    split of the others, and an image added later moves few other images.
 
     Args:
-        examples: What to divide; its names must differ.
+        examples: The images; their names must differ.
         class_names: In the order of the labels; for the message.
         val_fraction: Share of each class that goes to `val`; 0 makes no `val`.
         test_fraction: Share of each class that goes to `test`; 0 makes no `test`.
-        seed: Another seed makes another division.
+        seed: Each seed gives a different split.
 
     Returns:
-        `train`, `val` and `test`, those that were asked for, each ordered by name.
-        Each holds at least one image of every class; else shares are rounded.
+        `train`, and `val` and `test` if requested, each ordered by name. The share of
+        a class is rounded, and at least one image.
 
     Raises:
-        DataError: A class has fewer images than there are parts.
+        DataError: A class has fewer images than there are splits.
     """
     import numpy as np
 
@@ -73,7 +73,7 @@ def split_examples(
         members = np.flatnonzero(examples.labels == label).tolist()
         if len(members) < len(chosen):
             raise DataError(
-                f"Class {class_names[label]!r} has too few images to divide",
+                f"Class {class_names[label]!r} has too few images to split",
                 expected=f"{len(chosen)} or more, one each for {', '.join(chosen)}",
                 received=str(len(members)),
                 mend="add images, or leave the class out with data.exclude",
@@ -111,7 +111,7 @@ def assign_by_digest(
 
     Returns:
         The splits that have images, in the order train, val, test, all. Images from
-        `all` and train are ordered by name, as by `split_examples`. If no image is
+        `all` and train are ordered by name, as in `split_examples`. If no image is
         recorded, the splits as they came.
     """
     remaining = {name: Counter(recorded.get(name, ())) for name in ("test", "val", "train")}
@@ -146,17 +146,17 @@ def assign_by_digest(
     return found
 
 
-def first_per_class(examples: Examples, count: int, *, seed: int = 0) -> Examples:
-    """Keeps so many images of each class, ranked as for a division.
+def limit_per_class(examples: Examples, count: int, *, seed: int = 0) -> Examples:
+    """Keeps at most `count` images of each class, ranked by the same hash as in a split.
 
     Args:
-        examples: What to choose from; its names must differ.
-        count: How many of each class at most, at least 1.
-        seed: Another seed makes another choice.
+        examples: The images; their names must differ.
+        count: Maximum number of images per class, at least 1.
+        seed: Each seed gives a different selection.
 
     Returns:
-        The chosen ones, in the order they came. Those for a smaller count are among
-        those for a larger one.
+        The selected images in their given order. The selection for a smaller count is
+        a subset of that for a larger one.
     """
     ranked = sorted(range(len(examples)), key=lambda index: _rank(seed, examples.names[index]))
     found: Counter[int] = Counter()
@@ -170,7 +170,7 @@ def first_per_class(examples: Examples, count: int, *, seed: int = 0) -> Example
 
 
 def _rank(seed: int, name: str) -> bytes:
-    # surrogateescape: a file name need not be valid UTF-8.
+    # A file name may not be valid UTF-8.
     return hashlib.sha256(f"{seed}/{name}".encode(errors="surrogateescape")).digest()
 
 

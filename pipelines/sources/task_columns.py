@@ -1,7 +1,7 @@
-"""Targets: the right answers to a recipe's tasks, taken from the columns of a data set.
+"""Read the targets of tasks from the columns of a data set.
 
-A column holds texts, as a table has them. What they mean depends on the task: the
-name of a class, labels with a `|` between them (`red|round`, perhaps none), or a number.
+A column holds text, as in a table. The kind of the task determines its meaning: the
+name of a class, labels separated by `|` (`red|round`, perhaps none), or a number.
 """
 
 from __future__ import annotations
@@ -12,7 +12,7 @@ from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 from pipelines.sources.source import SEPARATOR, Examples, Listing
-from pipelines.sources.validation import check_name
+from pipelines.sources.validation import check_class_name
 from zoo.errors import DataError, EmptyClassError, SingleClassError, UnseenClassError
 from zoo.tasks import LABEL, Task
 
@@ -20,36 +20,35 @@ if TYPE_CHECKING:
     import numpy as np
     import numpy.typing as npt
 
-_FEW = 3
-"""A stratum of fewer images could not be divided into train, val and test."""
+_MIN_STRATUM = 3
+"""Images that a stratum needs to be split into train, val and test."""
 
 
 def bind_tasks(data: str, listing: Listing, tasks: Sequence[Task]) -> Listing:
-    """Turns the columns that tasks ask for into targets.
+    """Converts the columns of tasks to targets.
 
-    A task that knows its classes keeps them, as one of a trained model does; for
-    another they are what the column holds, in the order of their names.
+    A task of a trained model keeps its classes. The classes of other tasks are the
+    values in their column, sorted by name.
 
-    The images are then of the classes by which they are divided: those of the first
-    task of single labels, or else the rarest label each image has (after Sechidis et
-    al., 2011, https://doi.org/10.1007/978-3-642-23808-6_10), so that each part sees
-    the rare ones too.
+    With named tasks, the labels of the images become the strata of a split: the classes
+    of the first single-label task, or else the rarest label of each image (after
+    Sechidis et al., 2011, https://doi.org/10.1007/978-3-642-23808-6_10), so that each
+    split has images of rare labels.
 
     Args:
-        data: As the user wrote it.
-        listing: What a reader found, those columns read.
-        tasks: At least one. That of a plain classifier has the labels that the reader
-            found, or those it was given by `evaluation_set` for a trained model.
+        data: DATA as the user wrote it.
+        listing: The images that a reader found, with these columns.
+        tasks: At least one.
 
     Raises:
-        DataError: A column is not there, or a text in it is no answer to its task.
+        DataError: A column is missing, or holds a value that does not fit its task.
     """
     if tasks[0].bare:
-        return _bind_classes(listing, tasks[0])
+        return _bind_classes(data, listing, tasks[0])
     for task in tasks:
         if task.column not in listing.column_names:
             raise DataError(
-                f"{data!r} has no column {task.column!r}, which the task {task.name!r} asks for",
+                f"{data!r} has no column {task.column!r}, which the task {task.name!r} reads",
                 expected=", ".join(listing.column_names) or "a column beside path",
                 mend=f"--set tasks.{task.name}.column=NAME names another",
             )
@@ -60,7 +59,7 @@ def bind_tasks(data: str, listing: Listing, tasks: Sequence[Task]) -> Listing:
     bound: list[Task] = []
     targets: dict[str, dict[str, npt.NDArray[Any]]] = {name: {} for name in listing.splits}
     for task in tasks:
-        names, parse = _READERS[task.kind](data, task, texts[task.name], listing)
+        names, parse = _PARSERS[task.kind](data, task, texts[task.name], listing)
         bound.append(replace(task, class_names=names))
         for split, found in texts[task.name].items():
             targets[split][task.name] = parse(found, listing.splits[split])
@@ -71,8 +70,10 @@ def bind_tasks(data: str, listing: Listing, tasks: Sequence[Task]) -> Listing:
     return _stratified(replace(listing, splits=splits, tasks=tuple(bound)))
 
 
-def _bind_classes(listing: Listing, task: Task) -> Listing:
-    """Takes the labels that a reader found for the task of a plain classifier."""
+def _bind_classes(data: str, listing: Listing, task: Task) -> Listing:
+    """Converts the labels that a reader found to the targets of a plain classifier."""
+    if task.class_names:
+        listing = _match_classes(data, listing, task.class_names)
     splits = {
         name: replace(examples, targets={task.name: examples.labels})
         for name, examples in listing.splits.items()
@@ -80,45 +81,66 @@ def _bind_classes(listing: Listing, task: Task) -> Listing:
     return replace(listing, splits=splits, tasks=(replace(task, class_names=listing.class_names),))
 
 
+def _match_classes(data: str, listing: Listing, class_names: tuple[str, ...]) -> Listing:
+    """Returns the listing with its labels as indices into the classes of a model."""
+    import numpy as np
+
+    used = sorted({label for e in listing.splits.values() for label in e.labels.tolist()})
+    unknown = [listing.class_names[i] for i in used if listing.class_names[i] not in class_names]
+    if unknown:
+        some = ", ".join(unknown[:5]) + (", …" if len(unknown) > 5 else "")
+        raise DataError(
+            f"{data!r} has images of classes that the model does not know: {some}",
+            expected=", ".join(class_names[:20]) + (", …" if len(class_names) > 20 else ""),
+            received=", ".join(listing.class_names[i] for i in used[:20]),
+            mend="rename these classes or move their images away",
+        )
+    relabel = np.full(len(listing.class_names), -1, dtype=np.int64)
+    for label in used:
+        relabel[label] = class_names.index(listing.class_names[label])
+    splits = {name: replace(e, labels=relabel[e.labels]) for name, e in listing.splits.items()}
+    return replace(listing, class_names=class_names, splits=splits)
+
+
 def check_tasks(data: str, listing: Listing, *, found: str = "image") -> None:
-    """Checks that training sees every class and label of every task, and two or more classes.
+    """Checks that each class and label of each task has training images.
 
     Args:
-        data: As the user wrote it.
-        listing: As `bind_tasks` returned it, or what is left of it.
-        found: What a class lacks, in the message.
+        data: DATA as the user wrote it.
+        listing: The images, after `bind_tasks`.
+        found: What an empty class has none of, for the message.
 
     Raises:
         EmptyClassError: A class has no image.
-        UnseenClassError: A class or label stands in val or test and not in train.
-        SingleClassError: A task of single labels has one class, or one of several
-            labels none.
-        DataError: A class's name cannot stand on a line of its own.
+        UnseenClassError: A class or label has images in val or test and none in train.
+        SingleClassError: A single-label task has one class, or a multi-label task no
+            label.
+        DataError: The name of a class does not fit on a line of labels.txt.
     """
     fitted = listing.splits.get("train", listing.splits.get("all"))
     for task in listing.tasks:
         for name in task.class_names:
-            check_name(data, name)
-        least = {"single_label": 2, "multi_label": 1}.get(task.kind, 0)
-        if len(task.class_names) < least:
+            check_class_name(data, name)
+        min_classes = {"single_label": 2, "multi_label": 1}.get(task.kind, 0)
+        if len(task.class_names) < min_classes:
             raise SingleClassError(
                 f"The column {task.column!r} of {data!r} leaves the task {task.name!r} nothing "
                 "to tell apart",
-                expected="two classes or more" if least == 2 else "a label or more",
+                expected="at least two classes" if min_classes == 2 else "at least one label",
                 received=", ".join(task.class_names) or "none",
                 mend=f"leave [tasks.{task.name}] out",
             )
-        if fitted is None or not least:
+        if fitted is None or not min_classes:
             continue
-        seen = count_classes(fitted, task)
-        everywhere = _count_all(listing, task)
+        train_counts = count_classes(fitted, task)
+        counts = _count_all(listing, task)
         for label, name in enumerate(task.class_names):
-            if not everywhere[label]:
+            if not counts[label]:
                 raise EmptyClassError(
                     f"{name!r} of the column {task.column!r} of {data!r} has no {found}",
-                    expected="one or more",
+                    expected="at least one",
                 )
-            if not seen[label]:
+            if not train_counts[label]:
                 raise UnseenClassError(
                     f"{name!r} of the column {task.column!r} of {data!r} has no image in train",
                     expected="every class and label in train",
@@ -127,16 +149,18 @@ def check_tasks(data: str, listing: Listing, *, found: str = "image") -> None:
 
 
 def fit_tasks(data: str, tasks: Sequence[Task], train: Examples) -> tuple[Task, ...]:
-    """Returns the tasks, those of numbers with mean and deviation over the training images.
+    """Returns the tasks, with mean and standard deviation of the training targets.
+
+    Only regression tasks have these two.
 
     Args:
-        data: As the user wrote it.
-        tasks: As `bind_tasks` left them.
+        data: DATA as the user wrote it.
+        tasks: The tasks after `bind_tasks`.
         train: The training images.
 
     Raises:
         DataError: All training images have the same number.
-        UnseenClassError: Training does not see a label.
+        UnseenClassError: A label has no training image.
     """
     fitted = []
     for task in tasks:
@@ -159,7 +183,7 @@ def fit_tasks(data: str, tasks: Sequence[Task], train: Examples) -> tuple[Task, 
 
 
 def count_classes(examples: Examples, task: Task) -> npt.NDArray[np.int64]:
-    """Returns how many images have each class or label of a task, int64 [C]."""
+    """Returns the number of images with each class or label of a task, int64 [C]."""
     import numpy as np
 
     target = examples.targets[task.name]
@@ -181,11 +205,11 @@ def _texts(listing: Listing, examples: Examples, column: str) -> tuple[str, ...]
     if column in examples.columns:
         return examples.columns[column]
     if column != LABEL:
-        raise ValueError(f"The reader passed over the column {column!r}.")
+        raise ValueError(f"The reader skipped the column {column!r}.")
     return tuple(listing.class_names[label] for label in examples.labels)
 
 
-def _read_classes(
+def _parse_classes(
     data: str, task: Task, texts: _Texts, listing: Listing
 ) -> tuple[tuple[str, ...], _Parse]:
     import numpy as np
@@ -194,21 +218,22 @@ def _read_classes(
         for name, text in zip(listing.splits[split].names, found, strict=True):
             if not text:
                 raise DataError(
-                    f"{name} of {data!r} has nothing in the column {task.column!r}",
-                    expected=f"a class, which the task {task.name!r} asks for",
+                    f"{name} of {data!r} has no value in the column {task.column!r}",
+                    expected=f"a class for the task {task.name!r}",
                     mend="fill it in",
                 )
-    names = _names(data, task, {text for found in texts.values() for text in found})
+    names = _resolve_class_names(data, task, {text for found in texts.values() for text in found})
     index = {name: label for label, name in enumerate(names)}
     return names, lambda found, _: np.array([index[text] for text in found], np.int64)
 
 
-def _read_labels(
+def _parse_labels(
     data: str, task: Task, texts: _Texts, listing: Listing
 ) -> tuple[tuple[str, ...], _Parse]:
     import numpy as np
 
-    names = _names(data, task, {p for found in texts.values() for t in found for p in _split(t)})
+    labels = {label for found in texts.values() for text in found for label in _split(text)}
+    names = _resolve_class_names(data, task, labels)
     index = {name: label for label, name in enumerate(names)}
 
     def parse(found: tuple[str, ...], examples: Examples) -> npt.NDArray[np.float32]:
@@ -220,7 +245,7 @@ def _read_labels(
     return names, parse
 
 
-def _read_numbers(
+def _parse_numbers(
     data: str, task: Task, texts: _Texts, listing: Listing
 ) -> tuple[tuple[str, ...], _Parse]:
     import math
@@ -237,7 +262,7 @@ def _read_numbers(
             if not abs(number) < 1e30:
                 raise DataError(
                     f"{name} of {data!r} has no number in the column {task.column!r}",
-                    expected=f"a number, which the task {task.name!r} asks for",
+                    expected=f"a number for the task {task.name!r}",
                     received=repr(text[:40]),
                     mend="correct it, or choose another kind of task",
                 )
@@ -247,10 +272,10 @@ def _read_numbers(
     return (), parse
 
 
-_READERS = {
-    "single_label": _read_classes,
-    "multi_label": _read_labels,
-    "regression": _read_numbers,
+_PARSERS = {
+    "single_label": _parse_classes,
+    "multi_label": _parse_labels,
+    "regression": _parse_numbers,
 }
 
 
@@ -258,54 +283,54 @@ def _split(text: str) -> list[str]:
     return [part for part in (part.strip() for part in text.split(SEPARATOR)) if part]
 
 
-def _names(data: str, task: Task, found: set[str]) -> tuple[str, ...]:
-    """Returns a task's classes, in order; what a model knows, no data can add to."""
+def _resolve_class_names(data: str, task: Task, found: set[str]) -> tuple[str, ...]:
+    """Returns the classes of a task, in order; those of a trained model are fixed."""
     if not task.class_names:
         return tuple(sorted(found))
-    if strange := sorted(found - set(task.class_names)):
+    if unknown := sorted(found - set(task.class_names)):
         known = task.class_names
         raise DataError(
-            f"the column {task.column!r} of {data!r} has classes that the model does not know: "
-            + ", ".join(strange[:5])
-            + (", …" if len(strange) > 5 else ""),
+            f"The column {task.column!r} of {data!r} has classes that the model does not know: "
+            + ", ".join(unknown[:5])
+            + (", …" if len(unknown) > 5 else ""),
             expected=", ".join(known[:20]) + (", …" if len(known) > 20 else ""),
-            mend="rename these classes or take their images away",
+            mend="rename these classes or move their images away",
         )
     return task.class_names
 
 
 def _stratified(listing: Listing) -> Listing:
-    """Returns the listing with the classes by which it is to be divided."""
+    """Returns the listing with the strata of a split as its classes."""
     import numpy as np
 
     single = [task for task in listing.tasks if task.kind == "single_label"]
-    several = [task for task in listing.tasks if task.kind == "multi_label"]
+    multi = [task for task in listing.tasks if task.kind == "multi_label"]
     if single:
         splits = {
             name: replace(examples, labels=examples.targets[single[0].name])
             for name, examples in listing.splits.items()
         }
         return replace(listing, class_names=single[0].class_names, splits=splits)
-    if not several:
+    if not multi:
         zeros = {
             n: replace(e, labels=np.zeros(len(e), np.int64)) for n, e in listing.splits.items()
         }
         return replace(listing, class_names=("images",), splits=zeros)
-    names = several[0].class_names
-    counts = _count_all(listing, several[0])
+    names = multi[0].class_names
+    counts = _count_all(listing, multi[0])
     rarest = {
         split: [
             min(np.flatnonzero(row).tolist(), key=lambda label: (counts[label], label), default=-1)
-            for row in examples.targets[several[0].name]
+            for row in examples.targets[multi[0].name]
         ]
         for split, examples in listing.splits.items()
     }
     sizes = Counter(label for labels in rarest.values() for label in labels)
-    large = [label for label in range(len(names)) if sizes[label] >= _FEW]
+    large = [label for label in range(len(names)) if sizes[label] >= _MIN_STRATUM]
     strata = {label: position for position, label in enumerate(large)}
-    left = sum(size for label, size in sizes.items() if label not in strata)
-    # What is of no stratum of its own forms the last, or joins the first.
-    other = 0 if strata and left < _FEW else len(large)
+    num_others = sum(size for label, size in sizes.items() if label not in strata)
+    # Images of small strata form a last one, or join the first if they are too few.
+    other = 0 if strata and num_others < _MIN_STRATUM else len(large)
     splits = {
         split: replace(
             examples,

@@ -1,4 +1,4 @@
-"""`tfds:NAME[:CONFIG]`: a data set of TensorFlow Datasets, and this project's own builder."""
+"""Read `tfds:NAME[:CONFIG]`: a data set of TensorFlow Datasets or of this project's builder."""
 
 from __future__ import annotations
 
@@ -24,29 +24,28 @@ from zoo.table import unknown_name
 from zoo.tasks import LABEL
 
 OWN_BUILDERS = {"textures": "pipelines.sources.textures.builder"}
-"""Builders of this project, by the module whose import registers them."""
+"""This project's builders by name, each with the module whose import registers it."""
 
 CONNECT_S = 5.0
-"""How long a server may take to answer before the machine counts as offline."""
+"""Seconds that a server may take to accept a connection; then the machine counts as offline."""
 
 
 def read_tfds(data: str, columns: Sequence[str] = ()) -> Listing:
-    """Lists a TFDS data set, preparing it first where that has not been done.
+    """Lists a TFDS data set, after preparing it if necessary.
 
-    Its images stay encoded, and are held in memory. The official splits are used,
-    so far as they are called train, validation (or val, valid) and test; others are
-    passed over. Prepared data is looked for, and put, in `TFDS_DATA_DIR`, else in
-    TFDS's own place; this project's builders use this project's cache.
+    Images stay encoded, in memory. The official splits train, validation (or val,
+    valid) and test are used, others ignored. Prepared data is kept in `TFDS_DATA_DIR`,
+    or else in TFDS's default folder; this project's builders use its own cache.
 
     Args:
         data: `tfds:NAME` or `tfds:NAME:CONFIG`.
-        columns: Features to read beside the label, as texts: classes, lists of classes
-            and numbers; those that are not there are passed over.
+        columns: Features to read as text beside the label: classes, lists of classes
+            and numbers. Missing features are skipped.
 
     Raises:
-        UnknownNameError: TFDS knows no such data set or configuration.
-        DataError: No image with one label each, or it can be neither found prepared
-            nor prepared; without a network that takes seconds to say.
+        UnknownNameError: TFDS has no such data set or configuration.
+        DataError: The examples are not images with one label each, or the data set is
+            not prepared and cannot be; without a network this takes seconds.
     """
     name, _, config = data.removeprefix("tfds:").partition(":")
     if not name:
@@ -54,15 +53,15 @@ def read_tfds(data: str, columns: Sequence[str] = ()) -> Listing:
     if name in OWN_BUILDERS and config:
         raise DataError(f"The data set {name!r} has no configurations", received=repr(config))
     if name in OWN_BUILDERS:
-        return _read(name, _prepared_own(name), columns)
-    builder = _builder(name, config)
-    _features(name, builder)  # To refuse what cannot be used before it is downloaded.
+        return _read(name, _prepare_own_builder(name), columns)
+    builder = _load_builder(name, config)
+    _find_features(name, builder)  # Fails before an unusable data set is downloaded.
     if not builder.data_path.exists():
         _prepare(name, builder)
     return _read(name, builder, columns)
 
 
-def _builder(name: str, config: str) -> Any:
+def _load_builder(name: str, config: str) -> Any:
     import tensorflow_datasets as tfds
 
     folder = os.environ.get("TFDS_DATA_DIR")
@@ -72,17 +71,17 @@ def _builder(name: str, config: str) -> Any:
         known = tfds.list_builders(with_community_datasets=False)
         raise unknown_name("TFDS data set", name, {*OWN_BUILDERS, *known}) from None
     except Exception as error:
-        # TFDS raises a ValueError for a configuration, and anything while it imports a builder.
+        # TFDS raises ValueError for an unknown configuration, and importing a builder any error.
         with contextlib.suppress(tfds.core.DatasetNotFoundError):
             configs = tfds.builder_cls(name).builder_configs
             if config and config not in configs:
                 kind = f"configuration of TFDS's {name}"
                 raise unknown_name(kind, config, configs) from None
-        raise DataError(f"TFDS cannot load {name!r}: {_brief(error)}") from None
+        raise DataError(f"TFDS cannot load {name!r}: {_first_line(error)}") from None
 
 
-def _prepared_own(name: str) -> Any:
-    """Returns this project's builder, drawn into the cache by whoever comes first."""
+def _prepare_own_builder(name: str) -> Any:
+    """Returns a builder of this project; the first process to need it fills the cache."""
     import tensorflow_datasets as tfds
 
     importlib.import_module(OWN_BUILDERS[name])
@@ -90,7 +89,7 @@ def _prepared_own(name: str) -> Any:
     builder = tfds.builder(name, data_dir=cache)
     if builder.data_path.exists():
         return builder
-    # TFDS picks its temporary folder with `random`, whose seed two jobs may share.
+    # TFDS names its temporary folder by `random`, whose seed two jobs may share.
     private = cache / f".{name}.{secrets.token_hex(4)}"
     tfds.disable_progress_bar()
     try:
@@ -98,14 +97,14 @@ def _prepared_own(name: str) -> Any:
         with contextlib.redirect_stdout(io.StringIO()):
             drawn.download_and_prepare()
         builder.data_path.parent.mkdir(parents=True, exist_ok=True)
-        # Whoever comes second finds it there, and drew the same.
+        # A second process finds the folder there already, with the same content.
         with contextlib.suppress(OSError):
             os.rename(drawn.data_path, builder.data_path)
         if not builder.data_path.exists():
             raise DataError(f"Cannot write {str(cache)!r}", mend="set ZOO_CACHE to another folder")
     except OSError as error:
         raise DataError(
-            f"Cannot draw {name!r} into {str(cache)!r}: {error.strerror or error}",
+            f"Cannot prepare {name!r} in {str(cache)!r}: {error.strerror or error}",
             mend="set ZOO_CACHE to another folder",
         ) from None
     finally:
@@ -115,39 +114,46 @@ def _prepared_own(name: str) -> Any:
 
 
 def _prepare(name: str, builder: Any) -> None:
-    """Downloads and prepares a data set, or says in one line why not."""
+    """Downloads and prepares a data set.
+
+    Raises:
+        DataError: That failed.
+    """
     try:
         for url in builder.url_infos or {}:
             if url.startswith("gs://"):
-                _probe("https://storage.googleapis.com")
-        # TFDS reports on standard output, which belongs to results.
-        with contextlib.redirect_stdout(sys.stderr), replaced_download(_impatient, max_retries=3):
+                _check_reachable("https://storage.googleapis.com")
+        # TFDS reports on standard output, which is for results.
+        with (
+            contextlib.redirect_stdout(sys.stderr),
+            replaced_download(_build_open_url, max_retries=3),
+        ):
             builder.download_and_prepare()
     except Exception as error:
         raise DataError(
             f"The data set {name!r} is not prepared in {str(builder.data_path.parent)!r}, and "
-            f"preparing it failed: {_brief(error)}",
+            f"preparing it failed: {_first_line(error)}",
             mend="prepare it where there is a network and set TFDS_DATA_DIR to its folder",
         ) from None
 
 
-def _impatient(open_url: Callable[..., Any]) -> Callable[..., Any]:
-    """Lets TFDS find out at once that there is no network.
+def _build_open_url(open_url: Callable[..., Any]) -> Callable[..., Any]:
+    """Returns an `open_url` that fails at once without a network, not after 200 s of retries.
 
-    It would try ten times, over 200 seconds. Asking when a download begins, and not
-    before, spares builders that download nothing, and files downloaded already.
+    The connection is tested when a download begins, not before: some builders download
+    nothing, and some files are downloaded already.
     """
 
-    def open_probed_url(url: str, **kwargs: Any) -> Any:
-        _probe(url)
+    def open_reachable_url(url: str, **kwargs: Any) -> Any:
+        _check_reachable(url)
         timeout = {} if url.startswith("ftp") else {"timeout": (2 * CONNECT_S, 60)}
         return open_url(url, **kwargs, **timeout)
 
-    return open_probed_url
+    return open_reachable_url
 
 
-def _probe(url: str) -> None:
-    """Raises ConnectionError unless the server of a URL, or the proxy to it, can be reached."""
+def _check_reachable(url: str) -> None:
+    """Raises ConnectionError unless the server of a URL, or its proxy, accepts connections."""
     from requests.utils import get_environ_proxies, select_proxy
 
     server = urlsplit(select_proxy(url, get_environ_proxies(url)) or url)
@@ -161,7 +167,7 @@ def _probe(url: str) -> None:
         ):
             reached.set()
 
-    # In a thread of its own, since looking up a name knows no time limit.
+    # In a thread, because resolving a host name has no timeout.
     attempt = threading.Thread(target=connect, daemon=True)
     attempt.start()
     attempt.join(2 * CONNECT_S)
@@ -169,7 +175,7 @@ def _probe(url: str) -> None:
         raise ConnectionError(f"no connection to {server.hostname}")
 
 
-def _features(name: str, builder: Any) -> tuple[str, str]:
+def _find_features(name: str, builder: Any) -> tuple[str, str]:
     """Returns the names of the image and the label feature."""
     import tensorflow_datasets as tfds
 
@@ -183,7 +189,7 @@ def _features(name: str, builder: Any) -> tuple[str, str]:
     if len(images) == 1 and (len(labels) == 1 or "label" in labels):
         return images[0], labels[0] if len(labels) == 1 else "label"
     raise DataError(
-        f"The TFDS data set {name!r} is not one of images with one label each",
+        f"The TFDS data set {name!r} does not consist of images with one label each",
         expected="an image of 8 or 16 bits and a ClassLabel",
         received=", ".join(f"{key} ({type(f).__name__})" for key, f in found.items())
         or type(features).__name__,
@@ -205,8 +211,8 @@ def _is_image(feature: Any) -> bool:
     )
 
 
-def _column(feature: Any) -> Callable[[Any], str] | None:
-    """Returns what writes a value of a feature as a table would, or None for other kinds."""
+def _build_formatter(feature: Any) -> Callable[[Any], str] | None:
+    """Returns a function that formats values of a feature as a table would, if possible."""
     import numpy as np
     import tensorflow_datasets as tfds
 
@@ -228,15 +234,16 @@ def _read(name: str, builder: Any, columns: Sequence[str]) -> Listing:
     import tensorflow as tf
     import tensorflow_datasets as tfds
 
-    image_key, label_key = _features(name, builder)
+    image_key, label_key = _find_features(name, builder)
     features = builder.info.features
     is_encoded = isinstance(features[image_key], tfds.features.Image)
-    # Other images of an example (a mask, say) would be decoded for nothing.
+    # Without a decoder, other images of an example (such as a mask) are not decoded.
     encoded_keys = [key for key, f in features.items() if isinstance(f, tfds.features.Image)]
     decoders = {key: tfds.decode.SkipDecoding() for key in encoded_keys}
-    found = {key: _column(f) for key, f in features.items() if key not in (image_key, label_key)}
-    writers = {key: write for key, write in found.items() if write is not None}
-    read = {key: writers[key] for key in columns if key in writers}
+    others = {key: f for key, f in features.items() if key not in (image_key, label_key)}
+    formatters = {key: _build_formatter(feature) for key, feature in others.items()}
+    readable = {key: function for key, function in formatters.items() if function is not None}
+    read = {key: readable[key] for key in columns if key in readable}
     splits: dict[str, Examples] = {}
     for official in builder.info.splits:
         split = SPLIT_NAMES.get(official)
@@ -250,8 +257,8 @@ def _read(name: str, builder: Any, columns: Sequence[str]) -> Listing:
             image = example[image_key]
             encoded.append(image if is_encoded else tf.io.encode_png(image).numpy())
             labels.append(int(example[label_key]))
-            for key, write in read.items():
-                texts[key].append(write(example[key]))
+            for key, format_value in read.items():
+                texts[key].append(format_value(example[key]))
         if encoded:
             splits[split] = Examples(
                 names=tuple(f"{name}/{split}/{index:05d}" for index in range(len(encoded))),
@@ -265,10 +272,10 @@ def _read(name: str, builder: Any, columns: Sequence[str]) -> Listing:
             received=", ".join(builder.info.splits) or "no split",
         )
     class_names = tuple(features[label_key].names)
-    return Listing(class_names, splits, column_names=(LABEL, *writers))
+    return Listing(class_names, splits, column_names=(LABEL, *readable))
 
 
-def _brief(error: BaseException) -> str:
-    """The first line of an error, since TFDS writes essays."""
+def _first_line(error: BaseException) -> str:
+    """Returns the first line of an error message, because those of TFDS fill pages."""
     lines = [line.strip() for line in str(error).splitlines() if line.strip()]
     return (lines[0] if lines else type(error).__name__)[:300].rstrip(".")

@@ -35,7 +35,7 @@ def test_exported_model_predicts_as_the_run_on_photographs(
     backbone = ["--backbone", "squeezenet1_1.imagenet"]
     assert run_command(["train", str(photographs), *backbone, "--out", str(run)]) == 0
     log = capsys.readouterr().err
-    assert "suspect train/ants/imageNotFound.gif: GIF among JPEG files" in log
+    assert "outlier train/ants/imageNotFound.gif: GIF among JPEG files" in log
     assert """--set 'data.exclude=["train/ants/imageNotFound.gif"]'""" in log
     metrics = Run.open(run).metrics
     assert metrics["val"]["num_images"] == 153

@@ -1,1 +1,1 @@
-"""The embedded data set `textures`: ten classes of procedurally drawn images."""
+"""Embedded data set `textures`: ten classes of procedurally drawn images."""

@@ -1,6 +1,6 @@
-"""The embedded data set `textures`, as a TFDS builder; `drawing` draws its images.
+"""TFDS builder of the embedded data set `textures`, whose images `drawing` draws.
 
-Importing this module registers it, so that `tfds.builder("textures")` finds it.
+Importing this module registers the builder, so that `tfds.builder("textures")` finds it.
 """
 
 from __future__ import annotations
@@ -15,22 +15,22 @@ from pipelines.sources.textures import drawing
 
 SEED = 1
 SPLITS = {"train": (0, 1600), "val": (1600, 1800), "test": (1800, 2000)}
-"""First and one past the last index of each split; ten in a row hold each class once."""
+"""First index and end index (exclusive) of each split; any ten in a row hold each class once."""
 
 
 class Textures(tfds.core.GeneratorBasedBuilder):
     """Ten classes of drawn textures, 64x64: 1,600 train, 200 val, 200 test images.
 
-    Beside its class, an image has a tint, litter on it, an angle and a contrast; see
-    `drawing.Drawing`.
+    Each image also has a tint, a list of litter, an angle and a contrast, for runs
+    with several tasks; see `drawing.Drawing`.
 
-    For a first run, for tests and for demonstrations: no download, no license to
-    read, and yet a task that takes a convolutional network.
+    Meant for first runs, tests and demonstrations: it needs no download and no
+    license, and still takes a convolutional network to classify.
     """
 
-    # Prepared images are kept under this number: whatever changes a pixel must raise it.
+    # Caches key prepared images by this version: raise it when any pixel changes.
     VERSION = tfds.core.Version("1.1.0")
-    RELEASE_NOTES: dict[str, str] = {  # noqa: RUF012 - TFDS reads it so
+    RELEASE_NOTES: dict[str, str] = {  # noqa: RUF012 - TFDS expects a plain dict
         "1.0.0": "Ten classes.",
         "1.1.0": "The same images; tint, litter, angle and contrast of each.",
     }
@@ -53,7 +53,7 @@ class Textures(tfds.core.GeneratorBasedBuilder):
                 }
             ),
             supervised_keys=("image", "label"),
-            disable_shuffling=True,  # So the fifth image of a split stays its fifth.
+            disable_shuffling=True,  # Keeps the order of the indices within a split.
         )
 
     def _split_generators(self, dl_manager: Any) -> dict[str, Iterator[tuple[int, Any]]]:
@@ -62,5 +62,5 @@ class Textures(tfds.core.GeneratorBasedBuilder):
 
     def _generate_examples(self, start: int, stop: int) -> Iterator[tuple[int, dict[str, Any]]]:
         for index in range(start, stop):
-            drawn = drawing.sketch(index, seed=SEED)
+            drawn = drawing.draw(index, seed=SEED)
             yield index, vars(drawn) | {"label": index % len(drawing.TEXTURES)}

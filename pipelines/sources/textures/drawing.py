@@ -1,13 +1,14 @@
-"""Ten textures, drawn: what the embedded data set `textures` is made of.
+"""Drawing of the embedded data set `textures`.
 
-An image is a pure function of (seed, index): a pattern of its class, turned,
+An image is a pure function of (seed, index): the pattern of its class, rotated,
 scaled, shifted and slightly warped, in two random colors, under uneven light,
-with noise, and with up to two foreign shapes lying on it. No pixel's value
-tells the class, so a linear classifier on raw pixels is near chance, while a
-person, or a small convolutional network, tells the ten apart.
+with noise, and with up to two foreign shapes (litter) on top. Single pixel
+values do not reveal the class: a linear classifier on raw pixels is near
+chance, while a person or a small convolutional network tells the ten apart.
 
-Everything is float64 NumPy: the last digit of a sine differs between
-processors, and eight spare digits keep that from reaching a uint8.
+All computation is in float64 NumPy. The last digit of a sine differs between
+processors; float64 has eight more digits than a uint8 pixel needs, so the
+difference does not reach the pixels.
 """
 
 from __future__ import annotations
@@ -32,16 +33,19 @@ _Y, _X = np.mgrid[0:SIZE, 0:SIZE] - (SIZE - 1) / 2
 
 @dataclass(frozen=True)
 class Drawing:
-    """An image and what was drawn in it, beside its class.
+    """An image and its properties other than the class.
+
+    The field names are those of the TFDS features.
 
     Args:
         image: uint8 RGB [64, 64, 3].
-        angle: By how much the pattern is turned, in degrees, -46 to 46; rings and
-            clouds do not show it.
-        contrast: By how much brighter one of the two colors is than the other, 60 to
-            120 gray levels in even light.
-        tint: `red`, `green` or `blue`, whichever the two colors lean to most.
-        litter: Which foreign shapes lie on it: any of `disc` and `stick`, in order.
+        angle: Rotation of the pattern in degrees, -46 to 46; invisible in rings and
+            clouds.
+        contrast: Difference in brightness between the two colors, 60 to 120 gray
+            levels before the uneven light.
+        tint: `red`, `green` or `blue`: the dominant channel of the two colors.
+        litter: The kinds of foreign shape on the image, any of `disc` and `stick`,
+            in alphabetical order.
     """
 
     image: npt.NDArray[np.uint8]
@@ -57,9 +61,9 @@ class Texture:
 
     Args:
         name: The class's name.
-        summary: What it looks like.
-        paint: Maps coordinates u and v, in pixels, and a generator to
-            brightness in 0 to 1; how large its pattern is, it draws itself.
+        summary: Its appearance in a few words.
+        paint: Maps coordinates u and v in pixels, and a random generator that also
+            draws the size of the pattern, to brightness in 0 to 1.
     """
 
     name: str
@@ -67,28 +71,20 @@ class Texture:
     paint: Callable[[Plane, Plane, np.random.Generator], Plane]
 
 
-def draw(index: int, *, seed: int) -> npt.NDArray[np.uint8]:
+def draw(index: int, *, seed: int) -> Drawing:
     """Draws one image; its class is `index % 10`, in the order of TEXTURES.
 
     Args:
-        index: Which image, from 0; consecutive ones cycle through the classes.
-        seed: Another seed draws another set.
-
-    Returns:
-        uint8 RGB [64, 64, 3].
+        index: Number of the image, from 0; consecutive images cycle through the classes.
+        seed: Each seed gives a different data set.
     """
-    return sketch(index, seed=seed).image
-
-
-def sketch(index: int, *, seed: int) -> Drawing:
-    """Draws the image that `draw` returns, and says what is in it."""
     rng = np.random.Generator(np.random.Philox(key=[seed, index]))
     texture = tuple(TEXTURES.values())[index % len(TEXTURES)]
     u, v, angle = _coordinates(rng)
     pattern = texture.paint(u, v, rng)
     back, front = _colors(rng)
     image = back + pattern[..., None] * (front - back)
-    image, litter = _litter(image, rng)
+    image, litter = _add_litter(image, rng)
     image = image * _light(rng)[..., None]
     image += rng.normal(0, rng.uniform(2, 9), (SIZE, SIZE, 1))
     brightness = _LUMA @ np.stack([back, front], axis=1)
@@ -103,7 +99,10 @@ def sketch(index: int, *, seed: int) -> Drawing:
 
 
 def _coordinates(rng: np.random.Generator) -> tuple[Plane, Plane, float]:
-    """Pixel coordinates, turned by up to 0.8 radians, shifted and bent a little."""
+    """Returns pixel coordinates u and v, rotated, shifted and slightly bent, and the angle.
+
+    The angle is in radians, -0.8 to 0.8.
+    """
     bend = rng.uniform(0, 1.2, 2)
     wave = rng.uniform(0, 2 * np.pi, 2)
     bent_x = _X + bend[0] * np.sin(2 * np.pi * _Y / SIZE + wave[0])
@@ -116,37 +115,38 @@ def _coordinates(rng: np.random.Generator) -> tuple[Plane, Plane, float]:
 
 
 def _colors(rng: np.random.Generator) -> tuple[Plane, Plane]:
-    """Two colors, float64 [3] in 0 to 255, far enough apart in brightness to see.
+    """Returns the colors of background and pattern, float64 [3] in 0 to 255.
 
-    The pattern is the brighter one in four images out of five: enough of a habit to
-    be learned from 1,600 images, and of no use to a classifier that sees no shape.
+    Their brightness differs by 60 to 120 gray levels. The pattern is the brighter one
+    in four images out of five: regular enough to learn from 1,600 images, and useless
+    to a classifier that does not see shapes.
     """
     middle = rng.uniform(85, 165)
     half = rng.uniform(30, 60) * (1 if rng.random() < 0.8 else -1)
     tint = rng.uniform(-40, 40, (2, 3))
-    # What is left of the tint has no brightness of its own.
+    # Remove the luma of the tint, so that it changes the hue and not the brightness.
     tint -= (tint @ _LUMA)[:, None]
     return middle - half + tint[0], middle + half + tint[1]
 
 
 def _light(rng: np.random.Generator) -> Plane:
-    """A factor for every pixel: light that falls off to one side."""
+    """Returns light that falls off to one side, as a factor for each pixel."""
     angle = rng.uniform(0, 2 * np.pi)
     slope = rng.uniform(0, 0.6)
     gamma = rng.uniform(0.75, 1.15)
     return gamma * (1 + slope * (np.cos(angle) * _X + np.sin(angle) * _Y) / SIZE)
 
 
-def _litter(image: Plane, rng: np.random.Generator) -> tuple[Plane, tuple[str, ...]]:
-    """Lays up to two discs or sticks of foreign color over the image."""
-    laid: set[str] = set()
+def _add_litter(image: Plane, rng: np.random.Generator) -> tuple[Plane, tuple[str, ...]]:
+    """Draws up to two discs or sticks of a random color over the image."""
+    kinds: set[str] = set()
     for _ in range(rng.integers(0, 3)):
         x, y = rng.uniform(-SIZE / 2, SIZE / 2, 2)
         angle = rng.uniform(0, np.pi)
         along = np.cos(angle) * (_X - x) + np.sin(angle) * (_Y - y)
         across = -np.sin(angle) * (_X - x) + np.cos(angle) * (_Y - y)
         is_disc = rng.random() < 0.5
-        laid.add("disc" if is_disc else "stick")
+        kinds.add("disc" if is_disc else "stick")
         if is_disc:
             a, b = rng.uniform(4, 11, 2)
             inside = (1 - np.hypot(along / a, across / b)) * min(a, b)
@@ -154,21 +154,21 @@ def _litter(image: Plane, rng: np.random.Generator) -> tuple[Plane, tuple[str, .
             inside = rng.uniform(0.7, 1.6) - np.abs(across)
         cover = _soft(inside)[..., None]
         image = image + cover * (rng.uniform(20, 235, 3) - image)
-    return image, tuple(sorted(laid))
+    return image, tuple(sorted(kinds))
 
 
 def _soft(inside: Plane) -> Plane:
-    """Turns a distance from an edge, in pixels, into cover in 0 to 1 (antialiasing)."""
+    """Returns antialiased coverage, 0 to 1, from the signed distance to an edge in pixels."""
     return np.clip(0.5 + inside, 0, 1)
 
 
 def _saw(x: Plane, period: float) -> Plane:
-    """Distance to the nearest multiple of `period`, in pixels."""
+    """Returns the distance to the nearest multiple of `period`, in pixels."""
     return np.abs(x - period * np.rint(x / period))
 
 
 def _hash(i: Plane, j: Plane, salt: float) -> Plane:
-    """A number in 0 to 1 for every cell (i, j), the same for all its pixels."""
+    """Returns a pseudorandom number in 0 to 1 for each cell (i, j)."""
     return np.modf(np.abs(np.sin(12.9898 * i + 78.233 * j + salt) * 437.585))[0]
 
 

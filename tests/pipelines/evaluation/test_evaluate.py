@@ -136,7 +136,7 @@ def test_labels_are_matched_by_name(fresh: Path, tmp_path: Path) -> None:
     assert joined.names == found.splits["test"].names + found.splits["val"].names
     assert len(joined.digests) == len(joined.labels) == len(joined) == 25
     assert joined.read(24) == (data / joined.names[24]).read_bytes()
-    assert {remark.name for remark in found.skipped} == {"Test/note.png", "valid/note.png"}
+    assert {finding.name for finding in found.skipped} == {"Test/note.png", "valid/note.png"}
 
 
 def test_classes_the_model_does_not_know_are_named(
@@ -166,9 +166,9 @@ def test_what_is_left_out_and_what_looks_odd_is_said(
     lines = capsys.readouterr().err.splitlines()
     assert "skipped blue/empty.jpg: empty file" in lines
     assert sum(line.startswith("skipped red/") for line in lines) == 5
-    suspects = [line for line in lines if line.startswith("suspect green/placeholder.gif: ")]
-    assert len(suspects) == 1
-    assert suspects[0].endswith("(kept)"), "there is no --set here to leave it out by"
+    outliers = [line for line in lines if line.startswith("outlier green/placeholder.gif: ")]
+    assert len(outliers) == 1
+    assert outliers[0].endswith("(kept)"), "there is no --set here to leave it out by"
     assert len(lines) == 7
 
 

@@ -1,4 +1,4 @@
-"""What an audit finds in a set made dirty on purpose, and that it touches nothing."""
+"""Audit of a data set that was made dirty on purpose."""
 
 from __future__ import annotations
 
@@ -47,18 +47,18 @@ def test_audit_counts_what_decodes(found: Audit) -> None:
     assert found.heights == (20, 70, 70)
 
 
-def test_audit_names_every_kind_of_dirt(found: Audit) -> None:
-    def said(remarks: tuple) -> dict[str, str]:
-        return {remark.name: remark.reason for remark in remarks}
+def test_audit_finds_every_kind_of_dirt(found: Audit) -> None:
+    def reasons(findings: tuple) -> dict[str, str]:
+        return {finding.name: finding.reason for finding in findings}
 
-    assert said(found.undecodable) == {
+    assert reasons(found.undecodable) == {
         "val/bees/cut.jpg": "cut off",
         "val/bees/notes.txt": "not an image (starts with 'notes')",
     }
-    assert said(found.outside) == {"stray.png": "lies outside the class folders"}
-    assert said(found.wrong_endings) == {"train/bees/really_png.jpg": "a PNG by its content"}
-    assert list(said(found.suspects)) == ["train/ants/gone.gif"]
-    assert said(found.tiny) == {"train/bees/small.jpg": "40x20 pixels"}
+    assert reasons(found.ignored) == {"stray.png": "lies outside the class folders"}
+    assert reasons(found.wrong_extensions) == {"train/bees/really_png.jpg": "a PNG by its content"}
+    assert list(reasons(found.outliers)) == ["train/ants/gone.gif"]
+    assert reasons(found.tiny) == {"train/bees/small.jpg": "40x20 pixels"}
 
 
 def test_audit_tells_copies_apart(found: Audit) -> None:
@@ -79,13 +79,13 @@ def test_audit_is_plain_json(found: Audit) -> None:
     assert value["clean"] is False
 
 
-def test_audit_lines_say_all_of_it(found: Audit) -> None:
+def test_audit_lines_report_every_finding(found: Audit) -> None:
     lines = found.lines()
     assert lines[0].endswith("36 images, 2 classes (29 train, 7 val)")
     for line in (
         "  bees: 15 train, 3 val",
         "undecodable val/bees/cut.jpg: cut off",
-        "wrong ending train/bees/really_png.jpg: a PNG by its content",
+        "wrong extension train/bees/really_png.jpg: a PNG by its content",
         "in several classes: train/ants/0.jpg = train/bees/liar.jpg",
         "in several splits: train/ants/4.jpg = val/ants/leak.jpg",
         "repeated: train/ants/3.jpg = train/ants/twin.jpg",
@@ -118,7 +118,7 @@ def test_audit_reports_broken_classes_and_does_not_raise(tmp_path: Path) -> None
         (3, DataConfig(test_fraction=0.2), True),
     ],
 )
-def test_audit_and_train_agree_on_a_class_too_small_to_divide(
+def test_audit_and_train_agree_on_a_class_too_small_to_split(
     tmp_path: Path, bees: int, config: DataConfig, is_enough: bool
 ) -> None:
     fill = Fill(tmp_path / "set")
@@ -126,7 +126,7 @@ def test_audit_and_train_agree_on_a_class_too_small_to_divide(
     data = str(fill("bees", bees))
     found = audit(data, config)
     if not is_enough:
-        with pytest.raises(DataError, match="Class 'bees' has too few images to divide") as caught:
+        with pytest.raises(DataError, match="Class 'bees' has too few images to split") as caught:
             open_source(data, config)
         assert found.blocking == (str(caught.value),)
         assert not found.clean
@@ -135,7 +135,7 @@ def test_audit_and_train_agree_on_a_class_too_small_to_divide(
         assert open_source(data, config)
 
 
-def test_audit_divides_no_set_that_has_its_own_val(tmp_path: Path) -> None:
+def test_audit_splits_no_data_set_that_has_its_own_val(tmp_path: Path) -> None:
     fill = Fill(tmp_path / "set")
     for folder in ("train/ants", "train/bees", "val/ants", "val/bees"):
         data = str(fill(folder, 1))
@@ -143,7 +143,7 @@ def test_audit_divides_no_set_that_has_its_own_val(tmp_path: Path) -> None:
     assert open_source(data)
 
 
-def test_audit_says_a_name_with_a_line_break_on_one_line(tmp_path: Path) -> None:
+def test_audit_escapes_a_line_break_in_a_name(tmp_path: Path) -> None:
     fill = Fill(tmp_path / "set")
     fill("ants", 3)
     data = fill("bees", 3)
@@ -151,15 +151,15 @@ def test_audit_says_a_name_with_a_line_break_on_one_line(tmp_path: Path) -> None
     assert r"undecodable bees/two\nlines.jpg: empty file" in audit(str(data)).lines()
 
 
-def test_audit_of_files_that_a_table_names_in_vain(tmp_path: Path) -> None:
+def test_audit_reports_missing_files_of_a_table(tmp_path: Path) -> None:
     (tmp_path / "a.csv").write_text("path,label\nx.jpg,a\ny.jpg,b\n")
     found = audit(str(tmp_path / "a.csv"))
-    assert [remark.reason for remark in found.undecodable] == ["missing", "missing"]
+    assert [finding.reason for finding in found.undecodable] == ["missing", "missing"]
     assert found.images == 0
     assert found.lines()
 
 
-def test_audit_remarks_on_imbalance(tmp_path: Path) -> None:
+def test_audit_reports_imbalance(tmp_path: Path) -> None:
     fill = Fill(tmp_path / "set")
     fill("ants", 30)
     found = audit(str(fill("bees", 3)))
@@ -170,7 +170,7 @@ def test_audit_remarks_on_imbalance(tmp_path: Path) -> None:
 def test_audit_of_a_clean_set_is_clean() -> None:
     found = audit("digits")
     assert found.clean
-    assert found.lines()[-1] == "nothing to mend"
+    assert found.lines()[-1] == "no problems found"
 
 
 def test_audit_of_nothing_raises(tmp_path: Path) -> None:

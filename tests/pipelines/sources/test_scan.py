@@ -141,10 +141,10 @@ def test_a_pipe_is_no_image_and_blocks_nothing(fill: Fill) -> None:
     assert open_source(str(root)).skipped[0].reason == "not a file"
 
 
-# Suspects
+# Outliers
 
 
-def test_placeholders_and_thumbnails_are_suspects(fill: Fill) -> None:
+def test_placeholders_and_thumbnails_are_outliers(fill: Fill) -> None:
     drawing = Image.new("RGB", (300, 200), "white")
     drawing.paste("black", (100, 80, 200, 120))
     fill("ants", 0, **{f"{i}__jpg": encode(photo(i, (200, 150))) for i in range(20)})
@@ -152,7 +152,7 @@ def test_placeholders_and_thumbnails_are_suspects(fill: Fill) -> None:
     fill("bees", 0, blank__jpg=encode(Image.new("RGB", (200, 150), "gray")))
     fill("bees", 0, gone__gif=encode(drawing, "GIF"), icon__jpg=encode(photo(7, (12, 12))))
     source = open_source(str(fill(".", 0)))
-    assert {remark.name: remark.reason for remark in source.suspects} == {
+    assert {finding.name: finding.reason for finding in source.outliers} == {
         "bees/blank.jpg": "1 color: a drawing or placeholder?",
         "bees/gone.gif": "GIF among JPEG files, 2 colors: a drawing or placeholder?",
         "bees/icon.jpg": "12x12 pixels, where the shorter side usually has 150: a thumbnail?",
@@ -162,7 +162,7 @@ def test_placeholders_and_thumbnails_are_suspects(fill: Fill) -> None:
     )
 
 
-def test_hymenoptera_has_one_suspect_and_no_more(shared: Path, tmp_path: Path) -> None:
+def test_hymenoptera_has_one_outlier_and_no_more(shared: Path, tmp_path: Path) -> None:
     with tarfile.open(shared / "data/hymenoptera.tar") as archive:
         archive.extractall(tmp_path, filter="data")
     root = tmp_path
@@ -173,6 +173,6 @@ def test_hymenoptera_has_one_suspect_and_no_more(shared: Path, tmp_path: Path) -
     assert len(source.val) == 153
     assert len(source.train) == 245
     assert not source.skipped
-    (suspect,) = source.suspects
-    assert suspect.name == "train/ants/imageNotFound.gif"
-    assert suspect.reason == "GIF among JPEG files, 33 colors: a drawing or placeholder?"
+    (outlier,) = source.outliers
+    assert outlier.name == "train/ants/imageNotFound.gif"
+    assert outlier.reason == "GIF among JPEG files, 33 colors: a drawing or placeholder?"

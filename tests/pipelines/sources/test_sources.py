@@ -158,7 +158,7 @@ def test_link_to_nothing_is_skipped(fill: Fill) -> None:
     root = fill("ants", 20)
     fill("bees", 20)
     (root / "ants" / "gone.jpg").symlink_to(root / "nowhere.jpg")
-    assert describe(open_source(str(root))) == ["skipped ants/gone.jpg: a link to nothing"]
+    assert describe(open_source(str(root))) == ["skipped ants/gone.jpg: a broken link"]
 
 
 def test_loose_images_are_reported_and_other_loose_files_are_not(fill: Fill) -> None:
@@ -172,7 +172,7 @@ def test_folder_beside_the_splits_is_reported(fill: Fill) -> None:
     fill("train/ants", 3)
     fill("train/bees", 3)
     source = open_source(str(fill("drafts", 1)))
-    assert describe(source) == ["skipped drafts/: not read: it lies beside the split folders"]
+    assert describe(source) == ["skipped drafts/: not read, since it lies beside the split folders"]
 
 
 def test_empty_class_folder(fill: Fill) -> None:
@@ -190,7 +190,7 @@ def test_class_without_a_decodable_image(fill: Fill) -> None:
 
 
 def test_one_class(fill: Fill) -> None:
-    with pytest.raises(SingleClassError, match="two classes or more; received ants; add"):
+    with pytest.raises(SingleClassError, match="at least two classes; received ants; add"):
         open_source(str(fill("ants", 3)))
 
 
@@ -208,7 +208,7 @@ def test_class_that_training_never_sees(fill: Fill) -> None:
 
 
 def test_no_images_at_all(fill: Fill) -> None:
-    with pytest.raises(NoImagesError, match=r"no labeled image .*expected one folder a class"):
+    with pytest.raises(NoImagesError, match=r"no labeled image .*expected one folder per class"):
         open_source(str(fill(".")))
 
 
@@ -323,7 +323,7 @@ def test_digits_are_scikit_learns_scans() -> None:
 
     source = open_source("digits")
     assert {name: len(part) for name, part in source.splits.items()} == {"train": 1438, "val": 359}
-    assert not source.suspects
+    assert not source.outliers
     scan = tf.io.decode_png(source.train.read(0)).numpy()[..., 0].astype(float)
     index = int(source.train.names[0].rpartition("/")[2])
     np.testing.assert_allclose(scan * 16 / 255, load_digits().images[index], atol=0.05)

@@ -13,7 +13,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from pipelines.sources.source import Examples
-from pipelines.sources.split import assign_by_digest, first_per_class, split_examples
+from pipelines.sources.split import assign_by_digest, limit_per_class, split_examples
 from zoo.errors import DataError
 
 
@@ -74,12 +74,12 @@ def test_split_names_the_class_that_is_too_small() -> None:
 
 def test_fewer_of_each_class_are_among_more_and_blind_to_order() -> None:
     whole = examples_of([0] * 30 + [1] * 12 + [2] * 4)
-    ten = first_per_class(whole, 10, seed=3)
+    ten = limit_per_class(whole, 10, seed=3)
     assert np.bincount(ten.labels).tolist() == [10, 10, 4]
-    assert set(first_per_class(whole, 5, seed=3).names) < set(ten.names)
+    assert set(limit_per_class(whole, 5, seed=3).names) < set(ten.names)
     mixed = whole.take(np.random.default_rng(0).permutation(len(whole)))
-    assert set(first_per_class(mixed, 10, seed=3).names) == set(ten.names)
-    assert set(first_per_class(whole, 10, seed=4).names) != set(ten.names)
+    assert set(limit_per_class(mixed, 10, seed=3).names) == set(ten.names)
+    assert set(limit_per_class(whole, 10, seed=4).names) != set(ten.names)
 
 
 def scanned(examples: Examples) -> Examples:

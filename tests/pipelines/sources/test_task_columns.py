@@ -86,7 +86,7 @@ def test_classes_of_a_folder_are_a_column_called_label(tmp_path: Path) -> None:
     np.testing.assert_array_equal(source.train.targets["letter"], source.train.labels)
     with pytest.raises(
         DataError,
-        match=r"no column 'cm', which the task 'size' asks for; expected label; --set tasks\.size",
+        match=r"no column 'cm', which the task 'size' reads; expected label; --set tasks\.size",
     ):
         _open(str(tmp_path), SIZE)
 
@@ -113,13 +113,13 @@ def test_textures_say_what_was_drawn() -> None:
 @pytest.mark.parametrize(
     ("rows", "tasks", "message"),
     [
-        (["0.jpg,,,1"], [COLOR], r"0\.jpg of .* has nothing in the column 'Color'; expected a"),
+        (["0.jpg,,,1"], [COLOR], r"0\.jpg of .* has no value in the column 'Color'; expected a"),
         (["0.jpg,a,,big"], [SIZE], r"0\.jpg of .* has no number in .*'cm'; .* received 'big'"),
         (["0.jpg,a,,nan"], [SIZE], r"no number in the column 'cm'"),
         (["0.jpg,a,,"], [SIZE], r"no number in the column 'cm'; .* received ''"),
         (["0.jpg,a,,1", "1.jpg,b,,1", "2.jpg,b,,1"], [SIZE], r"the same number for every training"),
         (["0.jpg,a,,1", "1.jpg,a,,1"], [COLOR], r"'Color' .* leaves the task 'color' nothing"),
-        (["0.jpg,a,,1", "1.jpg,a,,1"], [TAGS], r"expected a label or more; received none"),
+        (["0.jpg,a,,1", "1.jpg,a,,1"], [TAGS], r"expected at least one label; received none"),
         (["0.jpg,a,,1", "0.jpg,b,,1"], [COLOR], r"Lines 2 and 3 .* disagree .* a and b"),
         ([], [COLOR], "no labeled image"),
         (ROWS, [Task("age", "regression", "age")], r"no column 'age', .* Color, tags, cm"),

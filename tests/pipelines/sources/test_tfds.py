@@ -114,7 +114,7 @@ def test_tfds_unknown_name(tfds_folder: Path, data: str, message: str) -> None:
 def test_own_set_that_cannot_be_written(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     (tmp_path / "file").write_text("in the way")
     monkeypatch.setenv("ZOO_CACHE", str(tmp_path / "file"))
-    with pytest.raises(DataError, match=r"Cannot draw 'textures' .*set ZOO_CACHE"):
+    with pytest.raises(DataError, match=r"Cannot prepare 'textures' .*set ZOO_CACHE"):
         open_source("textures")
     with pytest.raises(DataError, match="'textures' has no configurations"):
         open_source("tfds:textures:large")
