@@ -185,6 +185,7 @@ def test_traceback_only_when_asked_for(monkeypatch: pytest.MonkeyPatch) -> None:
         run_command(["evaluate", "nowhere", "digits"])
 
 
+@pytest.mark.train
 def test_train_skips_what_cannot_be_decoded_and_names_it(
     tiny_folder: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -261,6 +262,7 @@ def test_predict_refuses_a_savedmodel_of_another_kind(
     assert "is a SavedModel of another kind; expected the signature serving_bytes" in line
 
 
+@pytest.mark.train
 def test_export_finds_images_that_have_moved(
     tiny_folder: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:

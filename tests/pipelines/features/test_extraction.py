@@ -66,6 +66,7 @@ def _extracted(
     return extractor.num_computed
 
 
+@pytest.mark.train
 @pytest.mark.parametrize("engine", [*ENGINES, "auto"])
 def test_features_are_the_backbones_answers_to_the_rendered_views(
     engine: str, network: FeatureNetwork, images: Examples
@@ -120,6 +121,7 @@ def _lower_blocks(network: FeatureNetwork) -> dict[str, Any]:
 PLAIN, AUGMENTED = COUNT, COUNT * VIEWS
 
 
+@pytest.mark.train
 @pytest.mark.parametrize(
     ("change", "computed"),
     [
@@ -152,6 +154,7 @@ def test_key_holds_what_features_depend_on_and_nothing_else(
     assert _extracted(changed.pop("network", network), images, **changed) == computed
 
 
+@pytest.mark.train
 def test_key_holds_the_axes_that_colors_vary_along(
     network: FeatureNetwork, images: Examples
 ) -> None:

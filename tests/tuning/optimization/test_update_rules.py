@@ -108,6 +108,7 @@ def test_elastic_net_converges_to_that_of_scikit_learn(name: str) -> None:
     np.testing.assert_allclose(weights, theirs, atol=1e-3)
 
 
+@pytest.mark.train
 def test_l1_regularizer_of_keras_leaves_no_zero() -> None:
     layer = keras.layers.Dense(1, use_bias=False, kernel_regularizer=keras.regularizers.L1(0.1))
     model = keras.Sequential([keras.Input((8,)), layer])
