@@ -1,4 +1,4 @@
-"""Files are whole or not there, whatever happens while they are written."""
+"""Atomic writes, under exceptions and kills; digests; the cache folder."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ def test_replacing_moves_into_place(tmp_path: Path, old: str | None) -> None:
         path.parent.mkdir()
         path.write_text(old)
     with replacing(path) as temporary:
-        # Keras picks the format by the ending; os.replace needs the same file system.
+        # Keras picks the format by the suffix; os.replace needs the same file system.
         assert temporary.name.endswith(".h5")
         assert temporary.parent == path.parent
         temporary.write_text("new")
@@ -43,7 +43,7 @@ def test_replacing_moves_into_place(tmp_path: Path, old: str | None) -> None:
 
 @pytest.mark.parametrize("old", [None, "old"])
 @pytest.mark.parametrize("error", [OSError("disk full"), KeyboardInterrupt("disk full")], ids=repr)
-def test_replacing_leaves_all_as_it_was_when_the_body_raises(
+def test_replacing_changes_nothing_when_the_body_raises(
     tmp_path: Path, error: BaseException, old: str | None
 ) -> None:
     path = tmp_path / "net.h5"
@@ -77,7 +77,7 @@ with replacing(Path(sys.argv[1])) as temporary:
     assert path.read_text() == "old"
 
 
-def test_replacing_says_so_when_the_body_wrote_nothing(tmp_path: Path) -> None:
+def test_replacing_raises_when_the_body_wrote_nothing(tmp_path: Path) -> None:
     path = tmp_path / "net.h5"
     path.write_text("old")
     with pytest.raises(FileNotFoundError, match="net"), replacing(path):
@@ -105,7 +105,7 @@ def test_placing_folder_leaves_nothing_when_the_body_raises(tmp_path: Path) -> N
     assert os.listdir(tmp_path) == []
 
 
-def test_placing_folder_keeps_what_appeared_meanwhile(tmp_path: Path) -> None:
+def test_placing_folder_keeps_a_folder_created_meanwhile(tmp_path: Path) -> None:
     path = tmp_path / "run"
 
     def write() -> None:
@@ -125,7 +125,7 @@ JSON = st.recursive(
     | st.booleans()
     | st.integers()
     | st.floats(allow_nan=False, allow_infinity=False)
-    # A lone surrogate is no text: UTF-8 has no bytes for it.
+    # UTF-8 cannot encode a lone surrogate.
     | st.text(st.characters(exclude_categories=["Cs"])),
     lambda values: (
         st.lists(values, max_size=3)
@@ -143,7 +143,7 @@ def test_write_json_reads_back(tmp_path_factory: pytest.TempPathFactory, value: 
 
 
 @pytest.mark.parametrize("number", [float("nan"), float("inf"), -float("inf")])
-def test_write_json_refuses_what_json_lacks(tmp_path: Path, number: float) -> None:
+def test_write_json_rejects_nan_and_infinity(tmp_path: Path, number: float) -> None:
     path = tmp_path / "metrics.json"
     write_json(path, {"loss": 1.0})
     with pytest.raises(ValueError, match="Out of range float values"):
@@ -156,7 +156,7 @@ def test_write_text_is_utf8_whatever_the_locale(tmp_path: Path) -> None:
     assert (tmp_path / "labels.txt").read_bytes() == "déjà\n犬\n".encode()
 
 
-def test_sha256_of_a_file(tmp_path: Path) -> None:
+def test_sha256_of_equals_hashlib(tmp_path: Path) -> None:
     (tmp_path / "a").write_bytes(b"abc" * 100_000)
     assert sha256_of(tmp_path / "a") == hashlib.sha256(b"abc" * 100_000).hexdigest()
 

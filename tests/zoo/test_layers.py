@@ -1,4 +1,4 @@
-"""Our own layers: what RReLU draws, how the step learns, and what loading them needs."""
+"""Custom layers: slopes of RReLU, gradient of the step, and loading."""
 
 from __future__ import annotations
 
@@ -21,31 +21,31 @@ def test_rrelu_draws_a_slope_for_every_unit_and_example() -> None:
     first, second = (np.asarray(layer(inputs, training=True)) / -2 for _ in range(2))
     uniform = stats.uniform(1 / 8, 1 / 3 - 1 / 8)
     assert stats.kstest(first.ravel(), uniform.cdf).pvalue > 1e-3
-    # No column or row shares its slopes, and neither do two calls.
+    # Slopes differ between columns, rows and calls.
     assert len(np.unique(first)) > 0.99 * first.size
     assert abs(np.corrcoef(first.ravel(), second.ravel())[0, 1]) < 0.05
 
 
-def test_rrelu_is_the_mean_slope_when_not_training_and_keeps_what_is_positive() -> None:
+def test_rrelu_uses_the_mean_slope_in_inference_and_keeps_positive_values() -> None:
     layer = RandomizedLeakyReLU(lower=0.1, upper=0.3)
     inputs = np.array([[-1.0, -4.0, 0.0, 3.0]], np.float32)
     np.testing.assert_allclose(layer(inputs), [[-0.2, -0.8, 0.0, 3.0]], rtol=1e-6)
     np.testing.assert_array_equal(layer(inputs, training=True)[:, 2:], inputs[:, 2:])
 
 
-def test_rrelu_draws_the_same_from_the_same_seed() -> None:
+def test_rrelu_repeats_with_the_same_seed() -> None:
     inputs = np.full((4, 4), -1.0, np.float32)
     one, other = (RandomizedLeakyReLU(seed=3)(inputs, training=True) for _ in range(2))
     np.testing.assert_array_equal(one, other)
 
 
 @pytest.mark.parametrize("slopes", [(0.5, 0.1), (-0.1, 0.1), (0.1, 1.5)])
-def test_rrelu_refuses_slopes_out_of_order(slopes: tuple[float, float]) -> None:
+def test_rrelu_rejects_slopes_out_of_order(slopes: tuple[float, float]) -> None:
     with pytest.raises(ValueError, match=r"0 <= lower <= upper <= 1.*Received: lower="):
         RandomizedLeakyReLU(*slopes)
 
 
-def test_step_learns_what_its_own_gradient_could_not() -> None:
+def test_step_trains_the_layers_below() -> None:
     keras.utils.set_random_seed(0)
     rng = np.random.default_rng(0)
     inputs = rng.normal(size=(256, 2)).astype(np.float32)
@@ -62,7 +62,7 @@ def test_step_learns_what_its_own_gradient_could_not() -> None:
 
 @pytest.mark.train
 @pytest.mark.parametrize("layer", [RandomizedLeakyReLU(0.1, 0.2, seed=7), StraightThroughStep()])
-def test_layer_is_saved_whole_and_loads_once_it_is_imported(
+def test_layer_survives_saving_and_loads_after_its_import(
     layer: keras.layers.Layer, tmp_path: Path, root: Path
 ) -> None:
     inputs = keras.Input((3,))

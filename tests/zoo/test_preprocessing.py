@@ -1,4 +1,4 @@
-"""The one transform, against Pillow and the published formulas."""
+"""Preprocessing against Pillow, and normalizations against their formulas."""
 
 from __future__ import annotations
 
@@ -42,7 +42,7 @@ def test_stretch_equals_pillow(interpolation: Any, size: int) -> None:
 @pytest.mark.parametrize("interpolation", PILLOW)
 @pytest.mark.parametrize("fit", ["crop", "stretch", "pad"])
 @pytest.mark.parametrize("shape", [(61, 83), (200, 113), (20, 13), (40, 40), (1, 7)])
-def test_sides_one_after_the_other_are_both_at_once(
+def test_resampling_one_side_at_a_time_equals_both_at_once(
     shape: tuple[int, int], fit: Any, interpolation: Any
 ) -> None:
     transform = Preprocessing(size=40, fit=fit, interpolation=interpolation)
@@ -68,11 +68,11 @@ def test_crop_keeps_the_centered_square(shape: tuple[int, int]) -> None:
     ours = Preprocessing(size=32, fit="crop").fit_image(tf.constant(image)).numpy().astype(int)
     square = Image.fromarray(image[top : top + side, left : left + side])
     theirs = np.asarray(square.resize((32, 32), Image.Resampling.BILINEAR)).astype(int)
-    # At the border ours sees the pixels beyond the square, Pillow does not.
+    # At the border, this kernel reads pixels beyond the square; Pillow's does not.
     assert np.abs(ours - theirs)[2:-2, 2:-2].max() <= 2
 
 
-def test_pad_keeps_all_of_it_and_fills_with_black() -> None:
+def test_pad_keeps_the_whole_image_and_fills_with_black() -> None:
     ours = Preprocessing(size=40, fit="pad").fit_image(
         tf.fill((30, 60, 3), tf.constant(200, tf.uint8))
     )
@@ -81,7 +81,7 @@ def test_pad_keeps_all_of_it_and_fills_with_black() -> None:
     assert (ours.numpy()[11:-11] == 200).all()
 
 
-def test_fit_of_an_image_of_its_own_size_is_the_identity() -> None:
+def test_fit_at_the_native_size_is_the_identity() -> None:
     image = _photo(48, 48)
     for fit in ("crop", "stretch", "pad"):
         ours = Preprocessing(size=48, fit=fit).fit_image(tf.constant(image))
@@ -92,7 +92,7 @@ def test_fit_of_an_image_of_its_own_size_is_the_identity() -> None:
 def test_decode_reads_each_format(kind: str) -> None:
     image = _photo(40, 50)
     file = io.BytesIO()
-    # Full chroma: how it is scaled up is each decoder's own affair.
+    # No chroma subsampling: decoders upsample it differently.
     options = {"quality": 95, "subsampling": 0} if kind == "JPEG" else {}
     Image.fromarray(image).save(file, kind, **options)
     decoded = decode(tf.constant(file.getvalue())).numpy()
@@ -110,7 +110,7 @@ def test_transform_is_the_same_eagerly_and_inside_tf_data() -> None:
     assert dataset.element_spec == tf.TensorSpec((32, 32, 3), tf.uint8)
 
 
-def test_size_out_of_range_is_refused() -> None:
+def test_size_out_of_range_is_rejected() -> None:
     with pytest.raises(ValidationError, match="greater than or equal to 8"):
         Preprocessing(size=2)
 
@@ -131,7 +131,7 @@ FORMULAS = {
 
 
 @pytest.mark.parametrize("name", NORMALIZATIONS)
-def test_normalization_is_its_formula_also_after_saving(name: str, tmp_path: Any) -> None:
+def test_normalization_equals_its_formula_also_after_saving(name: str, tmp_path: Any) -> None:
     row = NORMALIZATIONS[name]
     row = row.fitted(tuple(OWN_MEAN), tuple(OWN_STD)) if row.fit else row
     images = keras.Input((8, 8, 3))
@@ -142,14 +142,14 @@ def test_normalization_is_its_formula_also_after_saving(name: str, tmp_path: Any
         np.testing.assert_allclose(each.predict_on_batch(PIXELS), FORMULAS[name], atol=2e-5)
 
 
-def test_normalization_that_is_not_fitted_is_an_error() -> None:
+def test_unfitted_normalization_is_an_error() -> None:
     with pytest.raises(ValueError, match="has to be fitted to the training images first"):
         NORMALIZATIONS["standardize"].apply(PIXELS)
     with pytest.raises(ValueError, match="The normalization 'imagenet' is fixed"):
         NORMALIZATIONS["imagenet"].fitted((0, 0, 0), (1, 1, 1))
 
 
-def test_channel_that_never_varies_is_centered_and_not_blown_up() -> None:
+def test_constant_channel_is_centered_and_not_scaled() -> None:
     fitted = NORMALIZATIONS["standardize"].fitted((0.5, 0.5, 0.5), (0.0, 0.25, 0.25))
     gray = np.full((1, 2, 2, 3), 127.5, np.float32)
     np.testing.assert_allclose(np.asarray(fitted.apply(gray)), 0, atol=1e-6)

@@ -1,4 +1,4 @@
-"""Table: immutable rows by name, and help on a miss."""
+"""Tables and errors: immutable rows by name, suggestions on a miss, one-line messages."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ class Fruit:
 FRUITS = Table("fruit", [Fruit("apple"), Fruit("pear"), Fruit("resnet50.imagenet")])
 
 
-def test_table_keeps_the_order_given() -> None:
+def test_table_keeps_its_order() -> None:
     assert list(FRUITS) == ["apple", "pear", "resnet50.imagenet"]
     assert len(FRUITS) == 3
     assert FRUITS["pear"].name == "pear"
@@ -35,7 +35,7 @@ def test_table_keeps_the_order_given() -> None:
         ("", r"Unknown fruit ''\. Known: "),
     ],
 )
-def test_table_miss_names_the_nearest(name: str, message: str) -> None:
+def test_table_miss_suggests_near_names(name: str, message: str) -> None:
     with pytest.raises(UnknownNameError, match=message):
         FRUITS[name]
 
@@ -47,7 +47,7 @@ def test_table_miss_is_also_a_key_error() -> None:
     assert "kiwi" not in FRUITS
 
 
-def test_table_refuses_two_rows_of_one_name() -> None:
+def test_table_rejects_duplicate_names() -> None:
     with pytest.raises(ValueError, match="Two rows of the fruit table are named 'apple'"):
         Table("fruit", [Fruit("apple"), Fruit("apple")])
 
@@ -57,7 +57,7 @@ def test_table_cannot_be_changed() -> None:
         FRUITS["kiwi"] = Fruit("kiwi")  # type: ignore[index]
 
 
-def test_error_message_is_one_line_in_the_order_of_the_contract() -> None:
+def test_error_message_is_one_line_in_the_documented_order() -> None:
     error = ZooError("it\nbroke", expected="this", received="that", mend="do so")
     assert str(error) == "it broke; expected this; received that; do so"
 
@@ -66,7 +66,7 @@ def _all_kinds(kind: type[ZooError]) -> set[type[ZooError]]:
     return {kind}.union(*(_all_kinds(k) for k in kind.__subclasses__()))
 
 
-def test_errors_docstring_draws_every_kind_with_its_exit_status() -> None:
+def test_errors_docstring_lists_every_class() -> None:
     import zoo.errors
 
     ours = {k for k in _all_kinds(ZooError) if k.__module__ == "zoo.errors"}

@@ -1,4 +1,4 @@
-"""Parameter tying: one kernel both ways, in an autoencoder that is held to PCA."""
+"""TiedDense: one kernel in both directions, in an autoencoder compared with PCA."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from zoo.layers import TiedDense
 from zoo.models.classifier import build_features
 
 RNG = np.random.default_rng(0)
-# Five directions that matter, in ten, around a mean that is not 0.
+# Ten dimensions with variance in five directions, around a mean that is not 0.
 SAMPLES = (
     RNG.normal(0, 1, (200, 5)) @ RNG.normal(0, 1, (5, 10)) + RNG.normal(0, 0.1, (200, 10)) + 3
 ).astype(np.float32)
@@ -27,7 +27,7 @@ def _autoencoder(inputs: Any, units: int) -> Any:
     return tied(tied(inputs), reverse=True)
 
 
-def test_tied_dense_runs_both_ways_through_one_kernel() -> None:
+def test_tied_dense_encodes_and_decodes_with_one_kernel() -> None:
     layer = TiedDense(3)
     code = np.asarray(layer(SAMPLES))
     kernel, bias, reverse_bias = (
@@ -42,13 +42,13 @@ def test_tied_dense_runs_both_ways_through_one_kernel() -> None:
     )
 
 
-def test_kernel_learns_from_both_ways() -> None:
+def test_kernel_gradient_sums_both_directions() -> None:
     layer = TiedDense(3)
     layer.build((None, 10))
     with tf.GradientTape() as tape:
         loss = tf.reduce_sum((layer(layer(SAMPLES), reverse=True) - SAMPLES) ** 2) / 2
     found = tape.gradient(loss, layer.kernel.value).numpy()
-    # ½‖XWWᵀ − X‖², by hand.
+    # The gradient of ½‖XWWᵀ − X‖², in NumPy.
     x, w = SAMPLES.astype(np.float64), layer.get_weights()[0].astype(np.float64)
     error = x @ w @ w.T - x
     encoder, decoder = x.T @ error @ w, error.T @ x @ w
@@ -57,7 +57,7 @@ def test_kernel_learns_from_both_ways() -> None:
 
 
 @pytest.mark.train
-def test_tied_autoencoder_is_at_its_best_where_pca_is() -> None:
+def test_tied_autoencoder_has_its_optimum_at_pca() -> None:
     inputs = keras.Input((10,))
     model = keras.Model(inputs, _autoencoder(inputs, 3))
     pca = PCA(3).fit(SAMPLES)
@@ -70,7 +70,7 @@ def test_tied_autoencoder_is_at_its_best_where_pca_is() -> None:
     assert float(loss) == pytest.approx(least, rel=1e-4)
     for gradient in tape.gradient(loss, [weight.value for weight in model.trainable_weights]):
         np.testing.assert_allclose(gradient, 0, atol=1e-4)
-    # Pushed away from there, training leads back; no linear code of three numbers is better.
+    # From a perturbed start, training returns to the optimum and not below it.
     model.set_weights([weight + RNG.normal(0, 0.1, weight.shape) for weight in best])
     model.compile(keras.optimizers.Adam(0.02), "mse")
     before = model.evaluate(SAMPLES, SAMPLES, batch_size=200, verbose=0)
@@ -80,7 +80,7 @@ def test_tied_autoencoder_is_at_its_best_where_pca_is() -> None:
     assert 0.9999 * least <= after <= 1.05 * least
 
 
-def test_autoencoder_head_on_a_backbone_stays_tied_when_saved(tmp_path: Path) -> None:
+def test_autoencoder_head_stays_tied_through_saving(tmp_path: Path) -> None:
     keras.utils.set_random_seed(0)
     images, features = build_features("micro_resnet_s", 32, frozen=True)
     pooled = build_hidden_layers(features, HeadConfig())
@@ -93,7 +93,7 @@ def test_autoencoder_head_on_a_backbone_stays_tied_when_saved(tmp_path: Path) ->
     loaded = keras.models.load_model(tmp_path / "model.keras")
     after = loaded.predict_on_batch(pixels)
     np.testing.assert_allclose(after["restored"], before["restored"], rtol=1e-5)
-    # Still one kernel: another one changes the way there and the way back.
+    # Still one kernel: assigning another changes both directions.
     tied = loaded.get_layer("tied")
     kernel = RNG.normal(size=tied.kernel.shape).astype(np.float32)
     tied.kernel.assign(kernel)
@@ -105,6 +105,6 @@ def test_autoencoder_head_on_a_backbone_stays_tied_when_saved(tmp_path: Path) ->
     )
 
 
-def test_tied_dense_without_a_unit_is_refused() -> None:
+def test_tied_dense_without_a_unit_is_rejected() -> None:
     with pytest.raises(ValueError, match=r"needs at least one unit\. Received: units=0"):
         TiedDense(0)

@@ -1,9 +1,9 @@
-"""The contract of every row of BACKBONES and WEIGHTS; a new row cannot escape it.
+"""The contract of every row of BACKBONES and WEIGHTS, parametrized over both tables.
 
-Shapes, counts, names and blocks need no weight values, so those tests build inside a
-`StatelessScope`, which creates the variables and fills none: the 45 networks take half
-a minute in place of several, at their native sizes. Forward passes run at the smallest
-size: a convolution's weights do not depend on it.
+Shapes, counts, names and blocks need no weight values: those tests build inside a
+`StatelessScope`, which creates variables without values, so that the 46 networks take
+half a minute at their native sizes instead of several minutes. Forward passes run at the
+smallest size, since a convolution's weights do not depend on the size.
 """
 
 from __future__ import annotations
@@ -37,7 +37,7 @@ KERAS_ROWS = [
 
 
 def _params(rows: Iterable[Backbone], fast: Callable[[Backbone], bool]) -> list[Any]:
-    """One pytest parameter a row, marked slow where it is not fast."""
+    """Returns one pytest parameter a row, marked slow unless it is fast."""
     return [
         pytest.param(row, id=row.name, marks=[] if fast(row) else [pytest.mark.slow])
         for row in rows
@@ -45,7 +45,7 @@ def _params(rows: Iterable[Backbone], fast: Callable[[Backbone], bool]) -> list[
 
 
 @pytest.mark.parametrize("row", BACKBONES.values(), ids=list(BACKBONES))
-def test_backbone_is_what_its_row_says(row: Backbone) -> None:
+def test_backbone_matches_its_row(row: Backbone) -> None:
     model = build_empty(row, row.input_size)
     assert model.name == row.name
     assert model.count_params() == row.num_parameters
@@ -70,7 +70,7 @@ def test_backbone_is_what_its_row_says(row: Backbone) -> None:
 
 
 @pytest.mark.parametrize("name", ["inception_v3", "mobilenet_v3_small", "xception"])
-def test_blocks_do_not_depend_on_what_was_built_before(name: str) -> None:
+def test_blocks_do_not_depend_on_earlier_models(name: str) -> None:
     row = BACKBONES[name]
 
     def split() -> list[list[int]]:
@@ -78,11 +78,11 @@ def test_blocks_do_not_depend_on_what_was_built_before(name: str) -> None:
         places = {id(layer): place for place, layer in enumerate(model.layers)}
         return [[places[id(layer)] for layer in block] for block in blocks_of(row, model)]
 
-    # Unnamed layers are called conv2d_7 the first time and conv2d_101 the second.
+    # Automatic names count up: conv2d_7 in the first model, conv2d_101 in the second.
     assert split() == split()
 
 
-def test_blocks_follow_the_cells_and_modules() -> None:
+def test_blocks_are_the_cells_and_modules() -> None:
     def last_names(name: str) -> list[str]:
         row = BACKBONES[name]
         return [block[-1].name for block in blocks_of(row, build_empty(row, row.min_size))]
@@ -91,11 +91,11 @@ def test_blocks_follow_the_cells_and_modules() -> None:
     assert len(last_names("vgg16")) == 13
     assert len(last_names("resnet50")) == 1 + 16
     assert len(last_names("mobilenet_v2")) == 1 + 17 + 1
-    # The stem, two reductions of the stem, twelve cells and the two reductions between.
+    # The stem, its two reduction cells, twelve normal cells, and two reduction cells.
     assert len(last_names("nasnet_mobile")) == 1 + 2 + 12 + 2
 
 
-# One row a family quickly; building and calling all of them takes minutes.
+# One row a family; building and calling all of them takes minutes.
 FIRST = {
     "micro_resnet_s", "squeezenet1_1", "xception", "vgg16", "resnet50", "resnet50_v2",
     "inception_v3", "mobilenet", "mobilenet_v2", "mobilenet_v3_small", "densenet121",
@@ -139,12 +139,12 @@ def test_weights_row_is_documented(weights: Weights) -> None:
     if not weights.shipped:
         assert weights.url.startswith("https://")
         assert weights.url.rpartition("/")[2] == weights.file
-    # What is only held to its first fetch should stay the exception.
+    # Rows verified by their first fetch alone should stay exceptions.
     if not (weights.md5 or weights.sha256):
         assert row.name in {"mobilenet", "mobilenet_v2"}
 
 
-def test_tables_hold_all_of_keras_and_know_what_they_are() -> None:
+def test_tables_hold_every_keras_application() -> None:
     ours = {row.build.args[1] for row in KERAS_ROWS}  # type: ignore[attr-defined]
     theirs = {name for name in dir(keras.applications) if name[0].isupper()}
     assert ours == theirs
@@ -154,7 +154,7 @@ def test_tables_hold_all_of_keras_and_know_what_they_are() -> None:
     assert len(WEIGHTS) == sum(len(row.weights) for row in BACKBONES.values())
 
 
-def test_listing_imports_nothing_heavy() -> None:
+def test_catalog_imports_no_heavy_module() -> None:
     code = (
         "import sys, zoo.backbones.catalog; "
         "print(*sorted({'keras', 'tensorflow', 'numpy', 'pydantic', 'h5py'} & set(sys.modules)))"
@@ -164,7 +164,7 @@ def test_listing_imports_nothing_heavy() -> None:
 
 
 class _Asked(Exception):
-    """Raised in place of a download, with what Keras would have fetched."""
+    """Raised instead of a download, with the URL and digest that Keras requests."""
 
 
 def _keras_function(row: Backbone) -> Any:
@@ -172,12 +172,14 @@ def _keras_function(row: Backbone) -> Any:
 
 
 @pytest.mark.parametrize("row", _params(KERAS_ROWS, lambda row: row.num_parameters < LARGE))
-def test_file_is_the_one_keras_would_fetch(row: Backbone, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_weights_file_is_the_one_keras_downloads(
+    row: Backbone, monkeypatch: pytest.MonkeyPatch
+) -> None:
     def get_file(fname: str, origin: str, file_hash: str | None = None, **_: Any) -> None:
         raise _Asked(origin, file_hash)
 
     monkeypatch.setattr("keras.src.utils.file_utils.get_file", get_file)
-    # At another size than the native one Keras warns, and fetches the same.
+    # At other sizes than the native one Keras warns, and downloads the same file.
     shape = (row.input_size, row.input_size, 3)
     with pytest.raises(_Asked, match="https") as asked, without_values():
         _keras_function(row)(weights="imagenet", include_top=False, input_shape=shape)
@@ -188,14 +190,14 @@ def test_file_is_the_one_keras_would_fetch(row: Backbone, monkeypatch: pytest.Mo
 
 
 @pytest.mark.parametrize("row", KERAS_ROWS, ids=lambda row: row.name)
-def test_smallest_size_is_keras_own(row: Backbone) -> None:
+def test_min_size_equals_keras(row: Backbone) -> None:
     small = row.min_size - 1
     with pytest.raises(ValueError, match=f"at least {row.min_size}x{row.min_size}"):
         _keras_function(row)(weights=None, include_top=False, input_shape=(small, small, 3))
 
 
 @pytest.mark.parametrize("row", KERAS_ROWS, ids=lambda row: row.name)
-def test_normalization_is_keras_own(row: Backbone) -> None:
+def test_normalization_equals_keras(row: Backbone) -> None:
     module = sys.modules[_keras_function(row).__module__]
     pixels = random_images(8)
     expected = module.preprocess_input(pixels.copy())
@@ -205,7 +207,7 @@ def test_normalization_is_keras_own(row: Backbone) -> None:
 
 
 def _save_as_keras_1(model: Any, path: Path) -> None:
-    """Writes the kind of file that Keras publishes, with weights far from their initial values."""
+    """Writes a file in the format that Keras publishes, with changed weights."""
     import h5py
     from keras.src.legacy.saving import legacy_h5_format
 
@@ -228,10 +230,10 @@ def _save_as_keras_1(model: Any, path: Path) -> None:
     ["vgg16", "mobilenet_v2", "mobilenet_v3_small", "efficientnet_b0", "efficientnet_v2_b0",
      pytest.param("convnext_tiny", marks=pytest.mark.slow)],
 )  # fmt: skip
-def test_loaded_backbone_answers_as_keras_own(
+def test_loaded_backbone_computes_the_features_of_keras(
     name: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    # MobileNets at their native size: elsewhere Keras warns that theirs is another.
+    # MobileNets at their native size, since Keras warns at other sizes.
     row = BACKBONES[name]
     size = row.input_size if name.startswith("mobilenet") else row.min_size
     path = tmp_path / row.weights[0].file
@@ -243,15 +245,15 @@ def test_loaded_backbone_answers_as_keras_own(
     )
     model = row.build(size)
     row.load(model, path)
-    # The first convolution too: a deep network of random weights hardly minds its input, so
-    # that another normalization before it would pass for rounding at the end.
+    # The first convolution too: a deep network with random weights hardly depends on its
+    # input, so at its end a wrong normalization would look like rounding.
     for part in (_first_convolution, lambda whole: whole):
         pixels = random_images(size)
         expected = np.asarray(part(reference)(pixels, training=False))
         received = np.asarray(part(model)(pixels, training=False))
         scale = float(np.abs(expected).max())
         assert scale > 0
-        # EfficientNet's corrected input differs by rounding, which grows with depth.
+        # The corrected input of EfficientNet differs by rounding, which grows with depth.
         np.testing.assert_allclose(received / scale, expected / scale, rtol=0, atol=1e-4)
 
 
@@ -260,7 +262,7 @@ def _first_convolution(model: Any) -> Any:
     return keras.Model(model.input, layer.output)
 
 
-def test_resolve_tells_architecture_and_weights_apart() -> None:
+def test_resolve_returns_architecture_and_weights() -> None:
     assert resolve("resnet50") == (BACKBONES["resnet50"], None)
     assert resolve("resnet50.imagenet") == (BACKBONES["resnet50"], WEIGHTS["resnet50.imagenet"])
 
@@ -282,24 +284,24 @@ def test_resolve_tells_architecture_and_weights_apart() -> None:
         ("", r"Unknown backbone ''\. Known: micro_resnet_s, "),
     ],
 )
-def test_resolve_helps_on_a_miss(name: str, message: str) -> None:
+def test_resolve_suggests_near_names_on_a_miss(name: str, message: str) -> None:
     with pytest.raises(UnknownNameError, match=message):
         resolve(name)
 
 
-def test_build_backbone_refuses_images_that_are_too_small() -> None:
+def test_build_backbone_rejects_too_small_images() -> None:
     with pytest.raises(RecipeError, match="inception_v3; expected a size of at least 75; received"):
         build_backbone("inception_v3", 64)
 
 
-def test_build_backbone_takes_the_size_of_the_weights() -> None:
+def test_build_backbone_defaults_to_the_size_of_the_weights() -> None:
     assert build_backbone("micro_resnet_s").input.shape == (None, 32, 32, 3)
     assert build_backbone("micro_resnet_s", 48).input.shape == (None, 48, 48, 3)
 
 
 @pytest.fixture
 def mirror(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """A folder that ZOO_WEIGHTS names, with a cache of its own."""
+    """A folder that ZOO_WEIGHTS names, with a separate cache."""
     folder = tmp_path / "mirror"
     folder.mkdir()
     monkeypatch.setenv("ZOO_WEIGHTS", str(folder))
@@ -317,7 +319,7 @@ def test_build_backbone_loads_the_fetched_file(mirror: Path) -> None:
 
 
 @pytest.mark.parametrize("content", ["no HDF5", "another network", "no network"])
-def test_build_backbone_reports_a_file_it_cannot_read(content: str, mirror: Path) -> None:
+def test_build_backbone_reports_an_unreadable_file(content: str, mirror: Path) -> None:
     import h5py
 
     path = mirror / WEIGHTS["mobilenet.imagenet"].file

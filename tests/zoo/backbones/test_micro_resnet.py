@@ -1,4 +1,4 @@
-"""MicroResNet: any size from 32 px, and a saved one loads without this project."""
+"""MicroResNet: sizes, initialization, whitening, and loading without this project."""
 
 from __future__ import annotations
 
@@ -17,13 +17,13 @@ from zoo.preprocessing import NORMALIZATIONS
 
 
 @pytest.mark.parametrize(("size", "map_size"), [(32, 3), (33, 4), (48, 5), (64, 7)])
-def test_any_size_from_32(size: int, map_size: int) -> None:
+def test_micro_resnet_builds_at_any_size_from_32(size: int, map_size: int) -> None:
     model = BACKBONES["micro_resnet_s"].build(size)
     assert tuple(model.output.shape) == (None, map_size, map_size, 128)
 
 
 @pytest.mark.parametrize("row", ROWS, ids=lambda row: row.name)
-def test_every_convolution_is_normalized_and_starts_as_the_identity(row: Backbone) -> None:
+def test_convolutions_are_normalized_and_start_as_the_identity(row: Backbone) -> None:
     model = row.build(32)
     convolutions = [x for x in model.layers if isinstance(x, keras.layers.Conv2D)]
     assert [x.name for x in convolutions[:2]] == ["whiten", "stage1_conv"]
@@ -44,9 +44,9 @@ def test_every_convolution_is_normalized_and_starts_as_the_identity(row: Backbon
             assert rest.std() == pytest.approx(np.sqrt(1 / (27 * kernel.shape[2])), rel=0.05)
 
 
-def test_whitened_channels_are_uncorrelated_and_come_with_both_signs() -> None:
+def test_whitened_channels_are_uncorrelated_with_both_signs() -> None:
     rng = np.random.default_rng(0)
-    # Neighbors alike, as in photographs.
+    # Neighboring pixels are correlated, as in photographs.
     images = rng.normal(size=(64, 32, 32, 3)).cumsum(1).cumsum(2).astype(np.float32)
     model = BACKBONES["micro_resnet_s"].build(32)
     whiten(model, images)
@@ -67,7 +67,7 @@ def test_features_keep_their_scale_at_initialization() -> None:
 
 
 @pytest.mark.train
-def test_a_saved_model_loads_without_this_project(tmp_path: Path) -> None:
+def test_saved_model_loads_without_this_project(tmp_path: Path) -> None:
     model = BACKBONES["micro_resnet_s"].build(32)
     path = tmp_path / "model.keras"
     model.save(path)
@@ -80,7 +80,7 @@ def test_a_saved_model_loads_without_this_project(tmp_path: Path) -> None:
         "features = np.asarray(model(pixels, training=False)); "
         "print(np.array_equal(features, np.load('expected.npy')), 'zoo' in sys.modules)"
     )
-    # -P and another folder: nothing of this project is on the path.
+    # With -P and another folder, this project is not on the path.
     done = subprocess.run(
         [sys.executable, "-P", "-c", code],
         cwd=tmp_path,

@@ -1,4 +1,4 @@
-"""SqueezeNet: its shapes are Caffe's, its file loads by name, its features tell ants from bees."""
+"""SqueezeNet: the sizes of Caffe, loading by name, and features of ants and bees."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ def weight_file(shared: Path) -> Path:
     # Caffe: floor for convolutions, ceil for pooling; 227 is the authors' size.
     [(227, (113, 56, 28, 14)), (224, (111, 55, 27, 13)), (32, (15, 7, 3, 1)), (40, (19, 9, 4, 2))],
 )
-def test_maps_have_caffes_sizes(size: int, expected: tuple[int, ...]) -> None:
+def test_feature_maps_have_the_sizes_of_caffe(size: int, expected: tuple[int, ...]) -> None:
     model = build_squeezenet(size)
     layers = ("conv1", "pool1", "pool3", "pool5")
     assert tuple(model.get_layer(name).output.shape[1] for name in layers) == expected
@@ -56,7 +56,7 @@ def test_weights_load_by_name(weight_file: Path, monkeypatch: pytest.MonkeyPatch
         ("shape", r"expected shapes \[\(1, 1, 64, 16\), \(16,\)\] in fire2_squeeze1x1; received"),
     ],
 )
-def test_a_wrong_file_is_one_line_and_changes_nothing(
+def test_wrong_file_raises_one_line_and_changes_no_weight(
     damage: str, message: str, weight_file: Path, tmp_path: Path
 ) -> None:
     import h5py
@@ -83,10 +83,10 @@ def test_a_wrong_file_is_one_line_and_changes_nothing(
 
 @pytest.mark.train
 @pytest.mark.parametrize(("fit", "least"), [("stretch", 0.87), ("crop", 0.89)])
-def test_features_tell_ants_from_bees(
+def test_features_separate_ants_from_bees(
     fit: str, least: float, weight_file: Path, shared: Path, tmp_path: Path
 ) -> None:
-    """Seen: 0.895 stretched, 0.915 cropped; a wrong padding or normalization would cost more."""
+    """Measured 0.895 stretched, 0.915 cropped; wrong padding or normalization costs more."""
     import tensorflow as tf
     from sklearn.linear_model import LogisticRegression
 

@@ -1,4 +1,4 @@
-"""Activations: every row's value and gradient against its formula in NumPy."""
+"""Activations: value and gradient of every row against its formula in NumPy."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from scipy.special import erf
 
 from zoo.heads.activations import ACTIVATIONS
 
-# Both sides of every corner, none on it.
+# Points on both sides of every kink, none on a kink.
 POINTS = np.array([-30.0, -3.2, -1.5, -0.7, -0.2, -0.01, 0.02, 0.3, 0.9, 1.4, 2.7, 30.0])
 
 Function = Callable[[np.ndarray], np.ndarray]
@@ -39,9 +39,9 @@ FORMULAS: dict[str, Function] = {
     "tanh": np.tanh,
     "relu": lambda x: np.maximum(x, 0),
     "leaky_relu": _leaky(0.01),
-    # When not training; what it draws in training is tests/zoo/test_layers.py's.
+    # In inference; tests/zoo/test_layers.py covers training.
     "rrelu": _leaky((1 / 8 + 1 / 3) / 2),
-    # Before it has learned: He et al. start at 0.25.
+    # At its initial slope, as in He et al.
     "prelu": _leaky(0.25),
     "elu": lambda x: np.where(x >= 0, x, np.expm1(np.minimum(x, 0))),
     "softmax": _softmax,
@@ -61,7 +61,7 @@ def _build(name: str) -> Any:
 
 
 @pytest.mark.parametrize("name", ACTIVATIONS)
-def test_activation_is_its_formula(name: str) -> None:
+def test_activation_equals_its_formula(name: str) -> None:
     values = np.asarray(_build(name)(POINTS[None].astype(np.float32)))[0]
     np.testing.assert_allclose(values, FORMULAS[name](POINTS), rtol=1e-5, atol=1e-6)
 
@@ -74,7 +74,7 @@ def _numeric_jacobian(function: Function, x: np.ndarray) -> np.ndarray:
 
 
 @pytest.mark.parametrize("name", ACTIVATIONS)
-def test_activation_gradient_is_that_of_numeric_differentiation(name: str) -> None:
+def test_activation_gradient_equals_central_differences(name: str) -> None:
     model = _build(name)
     x = tf.constant(POINTS[None], tf.float32)
     with tf.GradientTape() as tape:
@@ -83,7 +83,7 @@ def test_activation_gradient_is_that_of_numeric_differentiation(name: str) -> No
     jacobian = tape.jacobian(values, x).numpy()[0, :, 0]
     function = FORMULAS[name]
     if name == "step":
-        # Its own gradient is 0; the one it learns by is that of x between −1 and 1.
+        # The straight-through gradient is that of x between −1 and 1.
         function = lambda x: np.clip(x, -1, 1)  # noqa: E731
     np.testing.assert_allclose(jacobian, _numeric_jacobian(function, POINTS), atol=1e-4)
 
@@ -95,7 +95,7 @@ def test_softmax_does_not_overflow() -> None:
     np.testing.assert_array_equal(shares[0], np.eye(len(POINTS))[0])
 
 
-def test_relu_dies_where_leaky_relu_does_not() -> None:
+def test_relu_has_no_gradient_below_zero_and_leaky_relu_has() -> None:
     x = tf.constant(-np.abs(POINTS[None]), tf.float32)
     gradients = {}
     for name in ("relu", "leaky_relu"):
@@ -109,7 +109,7 @@ def test_relu_dies_where_leaky_relu_does_not() -> None:
 
 
 @pytest.mark.parametrize("name", ACTIVATIONS)
-def test_only_rows_that_say_so_use_a_layer_of_this_project(name: str) -> None:
+def test_custom_rows_and_no_others_use_a_layer_of_this_project(name: str) -> None:
     layer = ACTIVATIONS[name].build("activation")
     assert ACTIVATIONS[name].custom == type(layer).__module__.startswith("zoo.")
     assert layer.name == "activation"

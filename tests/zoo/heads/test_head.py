@@ -1,4 +1,4 @@
-"""Heads: every choice is in the layers built, and survives saving."""
+"""Heads: the layers that each setting builds, and saving."""
 
 from __future__ import annotations
 
@@ -35,14 +35,14 @@ POOLED = {
 
 
 @pytest.mark.parametrize("name", POOLINGS)
-def test_pooling_is_its_formula_and_pool_reads_the_map(name: str) -> None:
+def test_pooling_equals_its_formula_and_pool_reads_the_feature_map(name: str) -> None:
     features = keras.Input(FEATURES.shape[1:])
     model = keras.Model(features, build_hidden_layers(features, HeadConfig(pooling=name)))
     np.testing.assert_allclose(model(FEATURES), POOLED[name], rtol=1e-5, atol=1e-6)
     assert model.get_layer("pool").input is features
 
 
-def test_order_of_the_layers() -> None:
+def test_head_layers_are_in_order() -> None:
     hidden = HeadConfig(hidden=(8,), input_dropout=0.2)
     assert _kinds(_build(hidden)) == [
         *("GlobalAveragePooling2D", "Dropout"),
@@ -54,7 +54,7 @@ def test_order_of_the_layers() -> None:
         "GlobalAveragePooling2D",
         *("Dense", "Activation", "BatchNormalization", "Dropout", "Dense"),
     ]
-    # Only a normalization right behind it would take a bias out again.
+    # A bias is redundant only if normalization follows the dense layer directly.
     assert model.get_layer("hidden1").use_bias
     assert not _build(hidden).get_layer("hidden1").use_bias
     bare = HeadConfig(hidden=(8, 4), batch_norm=False, dropout=0.0)
@@ -66,7 +66,7 @@ def test_order_of_the_layers() -> None:
 
 
 @pytest.mark.parametrize("position", ["before", "after"])
-def test_hidden_layer_is_its_formula_in_training_and_when_asked(position: Any) -> None:
+def test_hidden_layer_equals_its_formula_in_training_and_inference(position: Any) -> None:
     config = HeadConfig(hidden=(5,), batch_norm_position=position, dropout=0.0)
     features = keras.Input(FEATURES.shape[1:])
     model = keras.Model(features, build_hidden_layers(features, config))
@@ -91,7 +91,7 @@ def test_hidden_layer_is_its_formula_in_training_and_when_asked(position: Any) -
     np.testing.assert_allclose(model(FEATURES, training=True), hidden(True), rtol=1e-4, atol=1e-5)
 
 
-def test_dropout_drops_its_share_while_training_and_nothing_when_asked() -> None:
+def test_dropout_drops_its_fraction_in_training_and_nothing_in_inference() -> None:
     keras.utils.set_random_seed(0)
     features = keras.Input((1, 1, 5000))
     config = HeadConfig(input_dropout=0.2)
@@ -99,12 +99,12 @@ def test_dropout_drops_its_share_while_training_and_nothing_when_asked() -> None
     ones = np.ones((2, 1, 1, 5000), np.float32)
     np.testing.assert_array_equal(model(ones), 1)
     trained = np.asarray(model(ones, training=True))
-    # Five standard errors; what is left makes up for what is not.
+    # Five standard errors. Kept features are scaled up by 1 / (1 − rate).
     assert (trained == 0).mean() == pytest.approx(0.2, abs=5 * np.sqrt(0.16 / trained.size))
     np.testing.assert_allclose(trained[trained != 0], 1 / 0.8, rtol=1e-6)
 
 
-def test_linear_head_is_softmax_regression_whatever_the_hidden_layers_would_be() -> None:
+def test_head_without_hidden_layers_is_softmax_regression() -> None:
     assert _kinds(_build(HeadConfig(activation="prelu", dropout=0.9))) == [
         "GlobalAveragePooling2D",
         "Dense",
@@ -121,7 +121,7 @@ def test_input_dropout_drops_features_and_dropout_hidden_units() -> None:
 
 
 @pytest.mark.parametrize("name", INITIALIZERS)
-def test_initializer_is_that_of_every_hidden_layer_and_of_no_other(name: str) -> None:
+def test_initializer_applies_to_hidden_layers_and_not_to_logits(name: str) -> None:
     config = HeadConfig(hidden=(64, 64), initializer=name, initializer_stddev=3.0)
     model = _build(config)
     expected = INITIALIZERS[name].build(3.0)
@@ -144,7 +144,7 @@ HEADS = [
 @pytest.mark.parametrize(
     "config", HEADS, ids=lambda c: f"{c.activation}-{c.initializer}-{c.pooling}"
 )
-def test_head_is_saved_whole(config: HeadConfig, tmp_path: Path) -> None:
+def test_head_survives_saving(config: HeadConfig, tmp_path: Path) -> None:
     model = _build(config)
     model.save(tmp_path / "head.keras")
     again = keras.models.load_model(tmp_path / "head.keras")
@@ -159,11 +159,11 @@ def test_head_is_saved_whole(config: HeadConfig, tmp_path: Path) -> None:
         ({"pooling": "average"}, r"Unknown pooling 'average'\."),
     ],
 )
-def test_unknown_name_names_what_there_is(settings: dict[str, str], message: str) -> None:
+def test_unknown_name_suggests_near_names(settings: dict[str, str], message: str) -> None:
     with pytest.raises(UnknownNameError, match=message):
         HeadConfig(**settings)
 
 
-def test_standard_deviation_of_zero_is_refused() -> None:
+def test_standard_deviation_of_zero_is_rejected() -> None:
     with pytest.raises(ValidationError, match="greater than 0"):
         HeadConfig(initializer_stddev=0.0)

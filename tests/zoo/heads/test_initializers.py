@@ -35,7 +35,7 @@ def drawn(request: Any) -> tuple[str, np.ndarray]:
     return request.param, np.asarray(weights, np.float64)
 
 
-def test_variance_and_mean_are_the_formulas_within_sampling_error(
+def test_variance_and_mean_equal_the_formula_within_sampling_error(
     drawn: tuple[str, np.ndarray],
 ) -> None:
     name, weights = drawn
@@ -46,7 +46,7 @@ def test_variance_and_mean_are_the_formulas_within_sampling_error(
     assert weights.mean() == pytest.approx(0, abs=5 * np.sqrt(variance / n))
 
 
-def test_distribution_is_the_one_of_its_name(drawn: tuple[str, np.ndarray]) -> None:
+def test_distribution_matches_its_name(drawn: tuple[str, np.ndarray]) -> None:
     name, weights = drawn
     scaled = weights.ravel() / np.sqrt(VARIANCES[name] or 1)
     if name == "zeros":

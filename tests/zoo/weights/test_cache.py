@@ -1,4 +1,4 @@
-"""The cache: damaged copies, and the record of rows that nobody gave a SHA-256."""
+"""The weights cache: damaged files, and first-fetch records of rows without SHA-256."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ from zoo.errors import WeightsError
 from zoo.weights.fetch import fetch
 
 
-def test_damaged_copy_is_replaced_once_a_good_one_is_proven(
+def test_damaged_copy_is_replaced_by_a_verified_one(
     site: Site, capsys: pytest.CaptureFixture[str]
 ) -> None:
     path = fetch(row(site.url))
@@ -30,13 +30,13 @@ def test_damaged_copy_is_replaced_once_a_good_one_is_proven(
     site.serve(Answer(status=404))
     with pytest.raises(WeightsError, match="HTTP 404"):
         fetch(row(site.url))
-    assert path.read_bytes() == GOOD[:-1]  # kept: it is all there is to look into
+    assert path.read_bytes() == GOOD[:-1]  # kept for inspection
     assert f"{path} is damaged" in capsys.readouterr().err
     site.serve(Answer())
     assert fetch(row(site.url)).read_bytes() == GOOD
 
 
-def test_first_fetch_is_recorded_and_later_ones_held_to_it(
+def test_first_fetch_is_recorded_and_verifies_later_ones(
     site: Site, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
     weights = unproven(site.url)
@@ -69,7 +69,7 @@ def test_first_file_may_come_from_the_folder(site: Site, folder: Path) -> None:
         fetch(unproven(site.url))
 
 
-def test_md5_stands_in_for_the_first_fetch(site: Site, cache: Path) -> None:
+def test_md5_verifies_the_first_fetch(site: Site, cache: Path) -> None:
     md5 = hashlib.md5(GOOD, usedforsecurity=False).hexdigest()
     site.serve(Answer(body=OTHER))
     with pytest.raises(WeightsError, match=f"expected MD5 {md5}; received "):
@@ -81,7 +81,7 @@ def test_md5_stands_in_for_the_first_fetch(site: Site, cache: Path) -> None:
     assert json.loads(record.read_text())["sha256"] == sha256(GOOD)
 
 
-def test_cached_file_without_its_record_is_fetched_anew(site: Site) -> None:
+def test_cached_file_without_its_record_is_downloaded_again(site: Site) -> None:
     path = fetch(unproven(site.url))
     (record,) = path.parent.glob("*.first.json")
     record.unlink()
@@ -90,7 +90,7 @@ def test_cached_file_without_its_record_is_fetched_anew(site: Site) -> None:
 
 
 @pytest.mark.parametrize("text", ["", "[]", "{}", '{"sha256": ""}'])
-def test_damaged_record_is_said(site: Site, text: str) -> None:
+def test_damaged_record_is_an_error(site: Site, text: str) -> None:
     path = fetch(unproven(site.url))
     (record,) = path.parent.glob("*.first.json")
     record.write_text(text)

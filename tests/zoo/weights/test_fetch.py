@@ -1,4 +1,4 @@
-"""One download: whole, resumed, held to its digest, and refused with the way out."""
+"""Downloads of weight files: complete, resumed, verified, and errors that say what to do."""
 
 from __future__ import annotations
 
@@ -24,20 +24,24 @@ from zoo.errors import FetchError, WeightsError
 from zoo.weights.fetch import fetch
 
 
-def test_fetch_whole(site: Site, cache: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_fetch_downloads_verifies_and_caches(
+    site: Site, cache: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
     path = fetch(row(site.url))
     assert path.read_bytes() == GOOD
     assert path.name == "net.h5"
     assert cached_files(cache) == {"net.h5", "lock"}
-    told = capsys.readouterr()
-    assert told.err == f"downloading net.set (0.3 MB, Apache-2.0) from {site.url}/v1/net.h5\n"
-    assert told.out == ""
+    output = capsys.readouterr()
+    assert output.err == f"downloading net.set (0.3 MB, Apache-2.0) from {site.url}/v1/net.h5\n"
+    assert output.out == ""
     assert fetch(row(site.url)) == path
     assert len(site.log) == 1
     assert site.log[0]["User-Agent"].startswith("transfer-zoo/")
 
 
-def test_fetch_draws_a_bar_on_request(site: Site, capsys: pytest.CaptureFixture[str]) -> None:
+def test_fetch_draws_a_progress_bar_on_request(
+    site: Site, capsys: pytest.CaptureFixture[str]
+) -> None:
     assert fetch(row(site.url), progress=True).read_bytes() == GOOD
     assert capsys.readouterr().out == ""
 
@@ -64,7 +68,7 @@ def test_fetch_resumes_a_stalled_body(site: Site, monkeypatch: pytest.MonkeyPatc
     gate.set()
 
 
-def test_fetch_gives_up_and_continues_when_run_again(
+def test_fetch_gives_up_and_resumes_in_the_next_call(
     site: Site, cache: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     site.serve(Answer(cut=50_000))
@@ -80,19 +84,19 @@ def test_fetch_gives_up_and_continues_when_run_again(
     assert cached_files(cache) == {"net.h5", "lock"}
 
 
-def test_fetch_starts_over_where_ranges_are_ignored(site: Site) -> None:
+def test_fetch_starts_over_if_the_server_ignores_ranges(site: Site) -> None:
     site.serve(Answer(cut=100_000, ranges=False), Answer(ranges=False))
     assert fetch(row(site.url)).read_bytes() == GOOD
     assert site.ranges == ["", "bytes=100000-"]
 
 
-def test_fetch_starts_over_where_another_range_comes(site: Site) -> None:
+def test_fetch_starts_over_if_the_server_sends_another_range(site: Site) -> None:
     site.serve(Answer(cut=100_000), Answer(shift=7))
     assert fetch(row(site.url)).read_bytes() == GOOD
     assert site.ranges == ["", "bytes=100000-", ""]
 
 
-def test_stale_part_with_an_etag_is_not_continued(site: Site) -> None:
+def test_stale_part_with_an_etag_is_not_resumed(site: Site) -> None:
     part_of(row(site.url), site).write_bytes(OTHER[:100_000])
     site.serve(Answer(etag='"2"'))
     assert fetch(row(site.url)).read_bytes() == GOOD
@@ -100,7 +104,7 @@ def test_stale_part_with_an_etag_is_not_continued(site: Site) -> None:
 
 
 @pytest.mark.parametrize("size", [1, 100_000, 300_000, 300_001], ids="{}B".format)
-def test_stale_part_without_an_etag_is_found_out(site: Site, size: int) -> None:
+def test_stale_part_without_an_etag_is_detected(site: Site, size: int) -> None:
     part = part_of(row(site.url), site)
     part.write_bytes((OTHER + b"more")[:size])
     part.with_name(part.name + ".json").unlink()
@@ -109,7 +113,7 @@ def test_stale_part_without_an_etag_is_found_out(site: Site, size: int) -> None:
     assert site.ranges == [f"bytes={size}-", ""]
 
 
-def test_part_is_not_joined_where_nothing_could_tell_versions_apart(site: Site) -> None:
+def test_part_is_not_resumed_without_digest_and_etag(site: Site) -> None:
     weights = unproven(site.url)
     part = part_of(weights, site)
     part.with_name(part.name + ".json").unlink()
@@ -118,13 +122,13 @@ def test_part_is_not_joined_where_nothing_could_tell_versions_apart(site: Site) 
     assert site.ranges == [""]
 
 
-def test_weak_etag_does_not_show_that_bytes_are_equal(site: Site) -> None:
+def test_weak_etag_does_not_allow_a_resume(site: Site) -> None:
     site.serve(Answer(cut=100_000, etag='W/"1"'), Answer(etag='W/"1"'))
     assert fetch(unproven(site.url)).read_bytes() == GOOD
     assert site.ranges == ["", ""]
 
 
-def test_version_is_watched_where_the_server_does_not(site: Site) -> None:
+def test_changed_etag_starts_over_if_the_server_ignores_if_range(site: Site) -> None:
     site.serve(Answer(OTHER, cut=100_000, etag='"1"'), Answer(etag='"2"', conditional=False))
     assert fetch(unproven(site.url)).read_bytes() == GOOD
     assert site.ranges == ["", "bytes=100000-", ""]
@@ -142,7 +146,7 @@ def test_wrong_bytes_stay_out_of_the_cache(site: Site, cache: Path, cut: int | N
     assert cached_files(cache) == {"lock"}
 
 
-def test_missing_file_is_refused_with_the_way_out(site: Site, cache: Path) -> None:
+def test_missing_file_is_an_error_that_says_what_to_do(site: Site, cache: Path) -> None:
     site.serve(Answer(status=404))
     pattern = r"received http://\S+: HTTP 404 Not Found; .*download net\.h5 by hand.*ZOO_WEIGHTS"
     with pytest.raises(WeightsError, match=pattern):
@@ -151,7 +155,7 @@ def test_missing_file_is_refused_with_the_way_out(site: Site, cache: Path) -> No
     assert cached_files(cache) == {"lock"}
 
 
-def test_busy_server_is_asked_again(site: Site) -> None:
+def test_busy_server_is_retried(site: Site) -> None:
     site.serve(Answer(status=503), Answer())
     assert fetch(row(site.url)).read_bytes() == GOOD
     site.serve(Answer(status=503))
@@ -160,7 +164,7 @@ def test_busy_server_is_asked_again(site: Site) -> None:
     assert len(site.log) == 4
 
 
-def test_web_page_in_place_of_the_file_is_no_first_fetch(site: Site, cache: Path) -> None:
+def test_web_page_instead_of_the_file_is_not_recorded(site: Site, cache: Path) -> None:
     site.serve(Answer(body=b"<html>log in</html>", kind="text/html; charset=utf-8"))
     with pytest.raises(WeightsError, match="sent a web page instead of the file"):
         fetch(unproven(site.url))
@@ -174,7 +178,7 @@ def test_body_without_length_needs_a_digest(site: Site) -> None:
     assert fetch(row(site.url)).read_bytes() == GOOD
 
 
-def test_unreachable_host_is_refused_at_once() -> None:
+def test_unreachable_host_fails_at_once() -> None:
     start = time.monotonic()
     pattern = (
         r"absent and cannot be downloaded; .*offline.*download net\.h5 by hand and set ZOO_WEI"
@@ -184,7 +188,7 @@ def test_unreachable_host_is_refused_at_once() -> None:
     assert time.monotonic() - start < 5
 
 
-def test_cache_that_cannot_be_made_is_said(site: Site, cache: Path) -> None:
+def test_unwritable_cache_is_an_error(site: Site, cache: Path) -> None:
     cache.write_text("a file")
     with pytest.raises(FetchError, match=r"net\.h5 cannot be stored in .*; set ZOO_CACHE to"):
         fetch(row(site.url))

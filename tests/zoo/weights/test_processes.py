@@ -1,4 +1,4 @@
-"""Several processes at one file: one download, no lock left behind."""
+"""Concurrent fetches of one file: one download, and no stale lock."""
 
 from __future__ import annotations
 
@@ -56,9 +56,9 @@ def test_processes_share_one_download(
     gate = threading.Event()
     site.serve(Answer(gate=gate))
     weights = row(site.url) if known else unproven(site.url)
-    told = [tmp_path / f"{i}.err" for i in range(num_processes)]
-    processes = [start_fetching(weights, err) for err in told]
-    wait_until(lambda: sum("waiting" in e.read_text() for e in told) == num_processes - 1)
+    logs = [tmp_path / f"{i}.err" for i in range(num_processes)]
+    processes = [start_fetching(weights, log) for log in logs]
+    wait_until(lambda: sum("waiting" in log.read_text() for log in logs) == num_processes - 1)
     gate.set()
     paths = {process.communicate(timeout=30)[0].strip() for process in processes}
     assert [process.returncode for process in processes] == [0] * num_processes
@@ -66,7 +66,7 @@ def test_processes_share_one_download(
     assert [Path(path).read_bytes() for path in paths] == [GOOD]
 
 
-def test_killed_process_leaves_a_part_to_continue_and_no_lock(
+def test_killed_process_leaves_a_resumable_part_and_no_lock(
     site: Site, tmp_path: Path, cache: Path
 ) -> None:
     gate = threading.Event()
@@ -81,7 +81,7 @@ def test_killed_process_leaves_a_part_to_continue_and_no_lock(
     assert site.ranges == ["bytes=60000-"]
 
 
-def test_lock_keeps_threads_apart(tmp_path: Path) -> None:
+def test_lock_excludes_other_threads(tmp_path: Path) -> None:
     inside, most = 0, 0
 
     def work() -> None:

@@ -1,4 +1,4 @@
-"""Where a weight file is looked for: the folder, the mirror, the package, the address."""
+"""Locations of weight files: package, folder, mirror and URL, in order."""
 
 from __future__ import annotations
 
@@ -24,12 +24,10 @@ def test_folder_with_the_file_comes_first(site: Site, folder: Path, cache: Path)
     (folder / "net.h5").write_bytes(GOOD)
     assert fetch(row(site.url)) == folder / "net.h5"
     assert site.log == []
-    assert not cache.exists()  # with a digest known, nothing needs to be written
+    assert not cache.exists()  # with a known digest, nothing is recorded
 
 
-def test_folder_with_a_wrong_file_is_an_error_that_touches_nothing(
-    site: Site, folder: Path
-) -> None:
+def test_folder_with_a_wrong_file_is_an_error_and_stays_unchanged(site: Site, folder: Path) -> None:
     given = folder / "net.h5"
     given.write_bytes(OTHER)
     os.utime(given, (1_000_000_000, 1_000_000_000))
@@ -42,14 +40,16 @@ def test_folder_with_a_wrong_file_is_an_error_that_touches_nothing(
     assert site.log == []
 
 
-def test_folder_without_the_file_is_passed_over(site: Site, folder: Path, cache: Path) -> None:
+def test_folder_without_the_file_is_skipped(site: Site, folder: Path, cache: Path) -> None:
     assert cache in fetch(row(site.url)).parents
     site.serve(Answer(status=404))
     with pytest.raises(WeightsError, match=r"put it into .*by hand, which ZOO_WEIGHTS names"):
         fetch(row(site.url, sha256=sha256(OTHER)))
 
 
-def test_place_that_is_none_is_refused(site: Site, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_location_that_is_neither_folder_nor_url_is_rejected(
+    site: Site, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setenv("ZOO_WEIGHTS", "no/such/folder")
     with pytest.raises(
         WeightsError, match=r"ZOO_WEIGHTS is neither a folder nor a URL; .*'no/such/folder'"
@@ -69,9 +69,7 @@ def test_mirror_comes_before_the_url(
     assert len(site.log) == 1
 
 
-def test_mirror_without_the_file_is_passed_over(
-    site: Site, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_mirror_without_the_file_is_skipped(site: Site, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("ZOO_WEIGHTS", f"{site.url}/mirror")
     site.serve(Answer(status=404), Answer())
     assert fetch(row(site.url)).read_bytes() == GOOD
@@ -90,10 +88,10 @@ def test_mirror_with_a_wrong_file_is_an_error(site: Site, monkeypatch: pytest.Mo
     assert len(site.log) == 1
 
 
-def test_shipped_file_is_proven_where_it_lies(
+def test_shipped_file_is_verified_in_place(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, cache: Path
 ) -> None:
-    # A package of its own: a test must not write into the real one.
+    # A temporary package: a test must not write into the real one.
     package = tmp_path / "zoo"
     (package / "pretrained").mkdir(parents=True)
     monkeypatch.setattr("zoo.weights.fetch.__file__", str(package / "weights" / "fetch.py"))
@@ -110,7 +108,7 @@ def test_shipped_file_is_proven_where_it_lies(
     assert not cache.exists()
 
 
-def test_rows_of_one_file_name_do_not_meet(site: Site) -> None:
+def test_rows_of_one_file_name_are_cached_apart(site: Site) -> None:
     first = fetch(row(site.url))
     site.serve(Answer(body=OTHER))
     second = fetch(row(site.url, sha256=sha256(OTHER)))
@@ -131,6 +129,6 @@ def test_rows_of_one_file_name_do_not_meet(site: Site) -> None:
     ],
     ids=str,
 )
-def test_row_that_proves_nothing_is_refused(wrong: dict[str, object]) -> None:
+def test_row_without_valid_digest_or_file_name_is_rejected(wrong: dict[str, object]) -> None:
     with pytest.raises(ValueError, match=r"^net\.set: "):
         row("http://host", **wrong)

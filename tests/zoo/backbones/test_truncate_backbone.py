@@ -1,4 +1,4 @@
-"""The lower part of a backbone: where it ends, what it computes, where it cannot be cut."""
+"""Truncated backbones: their output layer, their features, and cuts that are rejected."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ from zoo.private_api import producer_of
         ("deep_belief_network", 1, "hidden2"),
     ],
 )
-def test_lower_part_ends_where_its_highest_block_does(
+def test_truncated_backbone_ends_with_its_highest_block(
     name: str, num_blocks: int, last: str
 ) -> None:
     row = BACKBONES[name]
@@ -44,7 +44,7 @@ def test_lower_part_ends_where_its_highest_block_does(
 
 @pytest.mark.train
 @pytest.mark.parametrize("name", ["convnext_tiny", "mobilenet_v3_small", "xception"])
-def test_lower_part_of_any_depth_computes_what_the_whole_network_does(name: str) -> None:
+def test_truncated_backbone_computes_intermediate_features(name: str) -> None:
     keras.utils.set_random_seed(0)
     row = BACKBONES[name]
     whole = row.build(row.min_size)
@@ -67,7 +67,7 @@ def test_lower_part_of_any_depth_computes_what_the_whole_network_does(name: str)
         ("nasnet_mobile", 1, "0"),  # a cell takes the two below it
     ],
 )
-def test_lower_part_that_branches_cross_is_refused(
+def test_truncate_backbone_rejects_a_cut_across_branches(
     name: str, num_blocks: int, possible: str
 ) -> None:
     row = BACKBONES[name]
