@@ -9,7 +9,7 @@ from typing import Annotated, Literal
 from pydantic import AfterValidator, Field, field_validator, model_validator
 from pydantic_core import PydanticCustomError
 
-from tuning.optimization.losses import LOSSES, usual_loss
+from tuning.optimization.losses import LOSSES, default_loss
 from zoo.config import Config
 from zoo.errors import RecipeError
 from zoo.heads.head import Units
@@ -83,7 +83,7 @@ class TaskConfig(Config):
     @property
     def chosen_loss(self) -> str:
         """The row of LOSSES that it is trained by."""
-        return self.loss or usual_loss(self.kind)
+        return self.loss or default_loss(self.kind)
 
     def completed(self, name: str) -> TaskConfig:
         """Returns the same with what is left out spelled out, for a task of that name."""

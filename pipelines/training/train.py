@@ -18,7 +18,7 @@ from pipelines.storage.run_folder import RunFolder
 from pipelines.training.agreement import compute_split_predictions
 from pipelines.training.prepare import claim_run, open_images
 from pipelines.training.trainer import Fitting
-from tuning.optimization.penalties import weigh
+from tuning.optimization.penalties import summarize_kernels
 from zoo.errors import RecipeError
 from zoo.models.classifier import head_kernels
 
@@ -115,7 +115,7 @@ def train_on(
         ).items()
         if name != "val" or not recipe.train.with_validation
     }
-    metrics["head"] = weigh(
+    metrics["head"] = summarize_kernels(
         head_kernels(model, recipe.backbone.name), recipe.penalty.l1 or 0, recipe.penalty.l2 or 0
     )
     metrics["timing"] = {

@@ -1,4 +1,4 @@
-"""Clipping: how far one batch may push, all of it Keras' own.
+"""Gradient clipping: limits on the step that one batch can cause, all built into Keras.
 
 Reference: Pascanu et al., 2013, https://arxiv.org/abs/1211.5063
 """
@@ -12,12 +12,12 @@ from zoo.table import Table
 
 @dataclass(frozen=True)
 class Clipping:
-    """One way to clip gradients.
+    """A way to clip gradients.
 
     Args:
         name: The key in CLIPPINGS.
         summary: What it does to a gradient, and when to use it.
-        argument: The argument of Keras' optimizers that asks for it; empty for none.
+        argument: The argument of Keras' optimizers for its bound; empty for none.
     """
 
     name: str
@@ -28,19 +28,21 @@ class Clipping:
 CLIPPINGS: Table[Clipping] = Table(
     "clipping",
     [
-        Clipping("none", "gradients as they are; batch normalization makes clipping seldom needed"),
+        Clipping("none", "no clipping; with batch normalization it is seldom needed"),
         Clipping(
-            "value", "each component to ±clip_value: simple, but turns the gradient", "clipvalue"
+            "value",
+            "each component to ±clip_value: simple, but changes the gradient's direction",
+            "clipvalue",
         ),
         Clipping(
             "norm",
-            "each variable's gradient to the length clip_value; keeps its direction",
+            "each variable's gradient to an L2 norm of clip_value; keeps its direction",
             "clipnorm",
         ),
         Clipping(
             "global_norm",
-            "all gradients together to the length clip_value; the step keeps its direction: first "
-            "choice",
+            "all gradients together to an L2 norm of clip_value; keeps the direction of the whole "
+            "step: first choice",
             "global_clipnorm",
         ),
     ],

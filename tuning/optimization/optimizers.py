@@ -1,4 +1,4 @@
-"""Optimizers: the rows a recipe can choose from, all of them Keras' own."""
+"""Optimizers of Keras: a table of them, their settings, and per-variable update rules."""
 
 from __future__ import annotations
 
@@ -18,22 +18,22 @@ from zoo.table import Table
 
 @dataclass(frozen=True)
 class Optimizer:
-    """One optimizer.
+    """An optimizer.
 
     Args:
         name: The key in OPTIMIZERS.
         summary: When to use it.
         keras_class: The class of `keras.optimizers`.
-        learning_rate: The usual one for training a head.
-        arguments: What else its constructor is given.
-        weight_decay: Its own decoupled weight decay.
-        decay_arguments: Its constructor's arguments for a weight decay of all variables.
-        step_size: Effective step size of a weight, to scale the proximal L1 step; see
-            `tuning.optimization.proximal_steps`. None where there is none, and no L1.
-        full_batch: Whether its gradient is that of the whole training set.
-        elementwise: Whether a weight's step depends on no other weight, so that heads can
-            be trained side by side in one variable.
-        paper: Where it comes from.
+        learning_rate: The default learning rate, for training a head.
+        arguments: Other arguments of the class.
+        weight_decay: The default decoupled weight decay.
+        decay_arguments: The class's arguments for a weight decay of all variables.
+        step_size: Computes the effective step size of a weight, which scales the proximal L1
+            step; see `tuning.optimization.proximal_steps`. None if L1 penalties do not apply.
+        full_batch: Whether a step uses the gradient over the whole training set.
+        elementwise: Whether the step of a weight depends on no other weight, so that heads can
+            train side by side in one variable.
+        paper: Its paper.
     """
 
     name: str
@@ -49,16 +49,15 @@ class Optimizer:
     paper: str = ""
 
 
-# In the order of the notes, then what came after them. Keras adds ε to √s (and to s for
-# AdaGrad, AdaDelta and RMSProp) as the notes do; its ε is 1e-7 throughout, the notes' 1e-8.
+# From gradient descent to its descendants. Keras' ε is 1e-7, where most papers have 1e-8; it is
+# added to √s, and to s in AdaGrad, AdaDelta and RMSProp.
 OPTIMIZERS: Table[Optimizer] = Table(
     "optimizer",
     [
-        # SGD on the mean gradient of all batches: one step an epoch.
+        # SGD on the mean gradient of all batches.
         Optimizer(
             "gradient_descent",
-            "one step an epoch, along the gradient of the whole training set: exact and slow, for "
-            "study",
+            "one step an epoch with the gradient over the whole training set: slow, for study",
             "SGD",
             0.1,
             step_size=proximal_steps.plain,
@@ -66,35 +65,35 @@ OPTIMIZERS: Table[Optimizer] = Table(
         ),
         Optimizer(
             "sgd",
-            "plain mini-batch descent, at input.batch_size = 1 online; slow and steady",
+            "mini-batch gradient descent; online learning with input.batch_size = 1",
             "SGD",
             0.01,
             step_size=proximal_steps.plain,
         ),
-        # θ ← θ + m, m ← βm − ηg: the notes' with the sign in m.
+        # m ← βm − ηg, θ ← θ + m (Polyak, 1964).
         Optimizer(
             "momentum",
-            "SGD that keeps going downhill",
+            "SGD with momentum: faster along directions of a constant gradient",
             "SGD",
             0.01,
             {"momentum": 0.9},
             step_size=proximal_steps.heavy_ball,
         ),
-        # The notes take the gradient at the point ahead and keep θ; Keras keeps the point
-        # ahead itself as the variable, which visits the same points.
+        # The paper stores θ and takes the gradient at the look-ahead point; Keras stores the
+        # look-ahead point, which visits the same points.
         Optimizer(
             "nesterov",
-            "momentum that looks ahead; the notes' default",
+            "momentum with the gradient of the look-ahead point; the default",
             "SGD",
             0.01,
             {"momentum": 0.9, "nesterov": True},
             step_size=proximal_steps.heavy_ball,
             paper="https://proceedings.mlr.press/v28/sutskever13.html",
         ),
-        # Keras starts the sum of squares at 0.1, the notes at 0: the first steps are shorter.
+        # Keras starts the sum of squares at 0.1, the paper at 0: the first steps are shorter.
         Optimizer(
             "adagrad",
-            "for sparse features; stops too early on deep networks",
+            "for sparse features; its step sizes vanish too early on deep networks",
             "Adagrad",
             0.01,
             step_size=proximal_steps.adagrad,
@@ -102,7 +101,7 @@ OPTIMIZERS: Table[Optimizer] = Table(
         ),
         Optimizer(
             "adadelta",
-            "AdaGrad that forgets and measures its own steps; wants a rate of about 1",
+            "AdaGrad with decaying sums and steps in units of the weights; learning rate about 1",
             "Adadelta",
             1.0,
             step_size=proximal_steps.adadelta,
@@ -110,17 +109,17 @@ OPTIMIZERS: Table[Optimizer] = Table(
         ),
         Optimizer(
             "rmsprop",
-            "AdaGrad that forgets",
+            "AdaGrad with a decaying average instead of the sum",
             "RMSprop",
             0.001,
             {"rho": 0.9},
             step_size=proximal_steps.rmsprop,
             paper="https://www.cs.toronto.edu/~tijmen/csc321/slides/lecture_slides_lec6.pdf",
         ),
-        # ε is added before √ŝ is corrected for its bias, so in effect it is ε/√(1 − β₂ᵗ).
+        # Keras adds ε before it corrects √s for bias, so the effective ε is ε/√(1 − β₂ᵗ).
         Optimizer(
             "adam",
-            "works nearly untuned",
+            "needs little tuning",
             "Adam",
             0.001,
             step_size=proximal_steps.adam,
@@ -135,10 +134,10 @@ OPTIMIZERS: Table[Optimizer] = Table(
             step_size=proximal_steps.adam,
             paper="https://arxiv.org/abs/1711.05101",
         ),
-        # β₁ rises along Dozat's schedule, 0.9·(1 − 0.5·0.96ᵗ).
+        # β₁ follows Dozat's schedule, 0.9·(1 − 0.5·0.96ᵗ).
         Optimizer(
             "nadam",
-            "Adam that looks ahead",
+            "Adam with Nesterov momentum",
             "Nadam",
             0.001,
             step_size=proximal_steps.nadam,
@@ -146,16 +145,16 @@ OPTIMIZERS: Table[Optimizer] = Table(
         ),
         Optimizer(
             "adamax",
-            "Adam by the largest gradient seen; bears outliers",
+            "Adam with the decayed maximum of gradients; robust to outliers",
             "Adamax",
             0.001,
             step_size=proximal_steps.adamax,
             paper="https://arxiv.org/abs/1412.6980",
         ),
-        # Its rate counts in shares of the weights' own size.
+        # Its learning rate is relative to the magnitude of the weights.
         Optimizer(
             "adafactor",
-            "Adam in far less memory: for the largest networks",
+            "Adam with far less memory: for the largest networks",
             "Adafactor",
             0.01,
             elementwise=False,
@@ -163,32 +162,32 @@ OPTIMIZERS: Table[Optimizer] = Table(
         ),
         Optimizer(
             "lamb",
-            "Adam scaled to each layer's weights: for very large batches",
+            "Adam scaled by the norm of each layer's weights: for very large batches",
             "Lamb",
             0.001,
             step_size=proximal_steps.lamb,
             elementwise=False,
             paper="https://arxiv.org/abs/1904.00962",
         ),
-        # It rebuilds the weights from the sum of all gradients, which no step of ours enters.
+        # FTRL recomputes weights from the sum of gradients: a proximal step would be lost.
         Optimizer(
             "ftrl",
-            "AdaGrad for linear models on streams of sparse features",
+            "for linear models on streams of sparse features",
             "Ftrl",
             0.05,
             paper="https://research.google/pubs/ad-click-prediction-a-view-from-the-trenches/",
         ),
         Optimizer(
             "lion",
-            "the sign of the momentum: small learning rates, half of Adam's memory",
+            "steps along the sign of the momentum: a small learning rate, half of Adam's memory",
             "Lion",
             0.0001,
             paper="https://arxiv.org/abs/2302.06675",
         ),
-        # Kernels by Muon, the rest by Adam. Its own decay of the rest is left to the rules.
+        # Muon updates kernels, Adam the other variables.
         Optimizer(
             "muon",
-            "momentum made orthogonal, for kernels of dense layers; few steps, each dearer",
+            "orthogonalized momentum for kernels of dense layers: fewer, more expensive steps",
             "Muon",
             0.001,
             decay_arguments=("weight_decay", "adam_weight_decay"),
@@ -200,22 +199,22 @@ OPTIMIZERS: Table[Optimizer] = Table(
 
 
 class OptimizerConfig(Config):
-    """Which optimizer trains, and how fast.
+    """The optimizer and its settings.
 
     Args:
         name: A row of OPTIMIZERS.
-        learning_rate: Step size, above 0; left out, the optimizer's usual one.
-        weight_decay: Share of every weight taken away at each step, times the
-            learning rate: decoupled (Loshchilov and Hutter, 2019). 0 is none; left
-            out, the optimizer's own, which only AdamW has.
-        backbone_weight_decay: The same for what is trained of the backbone; left out,
-            that of the head.
-        ema: Momentum of a running average of the weights, 0 to below 1, which
-            then is what is validated and kept (Polyak and Juditsky, 1992); 0 is none.
-        clip: How gradients are clipped: a row of CLIPPINGS.
-        clip_value: The bound that `clip` sets, above 0. Penalties come after it.
-        accumulation_steps: Batches whose mean gradient makes one step, at least 1: a large batch
-            where memory holds a small one.
+        learning_rate: The learning rate, above 0 to 10; left out, the optimizer's default.
+        weight_decay: Decoupled weight decay (Loshchilov and Hutter, 2019), 0 to below 1: the
+            fraction of each weight to subtract per step, times the learning rate. Left out, the
+            optimizer's default, which is 0 for all but AdamW.
+        backbone_weight_decay: The same for the backbone's trained part; left out, that of the
+            head.
+        ema: Momentum of an exponential moving average of the weights, 0 to below 1, to validate
+            and keep instead of the weights (Polyak and Juditsky, 1992); 0 disables it.
+        clip: The kind of gradient clipping: a row of CLIPPINGS.
+        clip_value: The bound of `clip`, above 0; applied before penalties.
+        accumulation_steps: Batches whose mean gradient makes one step, 1 to 65536: a large batch
+            where only a small one fits into memory.
     """
 
     name: str = "nesterov"
@@ -242,26 +241,26 @@ class OptimizerConfig(Config):
         full_batch = OPTIMIZERS[self.name].full_batch
         if full_batch and self.accumulation_steps > 1:
             raise ValueError(
-                f"{self.name} accumulates a whole epoch already; expected "
-                "accumulation_steps = 1, or name = 'sgd'"
+                f"{self.name} already accumulates a whole epoch; expected accumulation_steps = 1, "
+                "or name = 'sgd'"
             )
         if self.ema and (full_batch or self.accumulation_steps > 1):
             raise ValueError(
-                "ema averages after every batch, and accumulate changes the weights at some only; "
-                "expected ema = 0, or accumulation_steps = 1 and not gradient_descent"
+                "ema averages after every batch, but accumulation changes the weights only after "
+                "some; expected ema = 0, or accumulation_steps = 1 and not gradient_descent"
             )
         return self
 
     def completed(self) -> OptimizerConfig:
-        """Returns the same with the optimizer's own values written out."""
+        """Returns a copy in which defaults of the optimizer are replaced by their values."""
         row = OPTIMIZERS[self.name]
         decay = row.weight_decay if self.weight_decay is None else self.weight_decay
-        below = decay if self.backbone_weight_decay is None else self.backbone_weight_decay
+        backbone = decay if self.backbone_weight_decay is None else self.backbone_weight_decay
         return self.model_copy(
             update={
                 "learning_rate": self.learning_rate or row.learning_rate,
                 "weight_decay": decay,
-                "backbone_weight_decay": below,
+                "backbone_weight_decay": backbone,
             }
         )
 
@@ -278,16 +277,15 @@ def build_optimizer(
 
     Args:
         optimizer: A row of OPTIMIZERS, or the section `optimizer` of a recipe.
-        learning_rate: A number or a Keras schedule; None takes the section's rate, or
-            the usual one of the row.
-        rule_of: How each variable is trained. None builds Keras' own class, whose weight
-            decay falls on every variable: it is saved and loaded without this project.
-        steps_per_epoch: Batches an epoch, which full-batch descent accumulates.
-        **settings: Other settings of OptimizerConfig, such as `weight_decay`; only with a
-            name.
+        learning_rate: A number or a Keras schedule; None for the section's learning rate, or the
+            row's default.
+        rule_of: Maps each variable to its update rule. None builds Keras' own class, which decays
+            every variable and can be saved and loaded without this project.
+        steps_per_epoch: Batches per epoch, which full-batch gradient descent accumulates.
+        **settings: Other settings of OptimizerConfig, such as `weight_decay`; only with a name.
 
     Raises:
-        UnknownNameError: No such optimizer.
+        UnknownNameError: No optimizer has this name.
 
     Example:
         >>> build_optimizer("adamw", learning_rate=1e-3).weight_decay
@@ -323,16 +321,16 @@ def build_rules(
     depth_of: Callable[[Any], int] = lambda variable: 0,
     block_decay: float = 1.0,
 ) -> RuleOf:
-    """Returns how each variable of a classifier is trained.
+    """Builds the function that maps each variable of a classifier to its update rule.
 
     Args:
-        config: Whose weight decay and rates.
-        penalty: On the kernels; None is none.
-        depth_of: Maps a `keras.Variable` to 0 in the head, and in the backbone to its
-            block, counted from 1 at the top.
-        block_decay: The learning rate of each block over that of the one above it,
-            above 0; so its weight decay too. 1 / 2.6 is that of Howard and Ruder,
-            2018, https://arxiv.org/abs/1801.06146.
+        config: The optimizer's weight decay.
+        penalty: The penalty on kernels; None for none.
+        depth_of: Maps a `keras.Variable` to 0 in the head, and in the backbone to the number of
+            its block, counted from 1 at the top.
+        block_decay: Factor, above 0, on the learning rate and weight decay from each block to the
+            one below: discriminative fine-tuning. Howard and Ruder, 2018,
+            https://arxiv.org/abs/1801.06146, use 1 / 2.6.
     """
     config, penalty = config.completed(), (penalty or PenaltyConfig()).completed()
 

@@ -1,6 +1,6 @@
-"""Penalties: what large weights cost, and how L1 makes weights exactly zero.
+"""L1 and L2 penalties on kernels, and statistics of penalized weights.
 
-Kernels are penalized; biases and what batch normalization learns are not.
+Kernels are penalized; biases and the parameters of batch normalization are not.
 """
 
 from __future__ import annotations
@@ -23,13 +23,13 @@ Strength = Annotated[float, Field(ge=0, le=100)]
 
 @dataclass(frozen=True)
 class Penalty:
-    """One penalty.
+    """A penalty.
 
     Args:
         name: The key in PENALTIES.
-        summary: What it adds to the loss, and when to use it.
-        l1: The usual strength of Σ|θ|; 0 where it has none.
-        l2: The usual strength of Σθ²; 0 where it has none.
+        summary: The penalty, and when to use it.
+        l1: The default strength of Σ|θ|; 0 if it has no such term.
+        l2: The default strength of Σθ²; 0 if it has no such term.
     """
 
     name: str
@@ -41,12 +41,12 @@ class Penalty:
 PENALTIES: Table[Penalty] = Table(
     "penalty",
     [
-        Penalty("none", "nothing; dropout and early stopping hold the head back already"),
-        Penalty("l1", "l1·Σ|θ|: sets weights to exactly 0, for a head of few connections", l1=1e-4),
-        Penalty("l2", "l2·Σθ²: keeps all weights small; against overfitting", l2=1e-4),
+        Penalty("none", "no penalty; dropout and early stopping already regularize the head"),
+        Penalty("l1", "l1·Σ|θ|: sets weights to exactly 0, for a sparse head", l1=1e-4),
+        Penalty("l2", "l2·Σθ²: keeps all weights small, against overfitting", l2=1e-4),
         Penalty(
             "elastic_net",
-            "l1·Σ|θ| + l2·Σθ²: zeros, and of features alike it keeps all and not one",
+            "l1·Σ|θ| + l2·Σθ²: sparse, but keeps all of a group of correlated features",
             l1=1e-4,
             l2=1e-4,
         ),
@@ -55,19 +55,16 @@ PENALTIES: Table[Penalty] = Table(
 
 
 class PenaltyConfig(Config):
-    """What large weights cost, in the head and in what is trained of the backbone.
+    """The penalty on the kernels of the head and of the backbone's trained part.
 
-    A stronger penalty makes a simpler model and underfits in the end, a weaker one
-    overfits; the best is found by cross-validation. Decoupled weight decay is the
-    optimizer's: `optimizer.weight_decay`.
+    A strong penalty underfits, a weak one overfits; cross-validation finds the best. Decoupled
+    weight decay is a setting of the optimizer: `optimizer.weight_decay`.
 
     Args:
         name: A row of PENALTIES.
-        l1: Strength of Σ|θ| over the head's kernels, at least 0; left out, the usual one of
-            a penalty that has it.
+        l1: Strength of Σ|θ| over the head's kernels, 0 to 100; left out, the penalty's default.
         l2: Strength of Σθ² over the head's kernels, likewise.
-        backbone_l1: Strength of Σ|θ| over the backbone's kernels while they are
-            trained; left out, the head's.
+        backbone_l1: Strength of Σ|θ| over the backbone's trained kernels; left out, the head's.
         backbone_l2: Strength of Σθ² over them, likewise.
     """
 
@@ -83,27 +80,27 @@ class PenaltyConfig(Config):
         return PENALTIES[name].name
 
     @model_validator(mode="after")
-    def _has_what_it_weighs(self) -> PenaltyConfig:
+    def _has_its_terms(self) -> PenaltyConfig:
         row = PENALTIES[self.name]
-        for field, usual in self._usual(row).items():
-            if getattr(self, field) and not usual:
+        for field, default in self._defaults(row).items():
+            if getattr(self, field) and not default:
                 raise ValueError(
                     f"name = {self.name!r} has no {field}; expected {field} = 0, or another name: "
-                    + ", ".join(p.name for p in PENALTIES.values() if self._usual(p)[field])
+                    + ", ".join(p.name for p in PENALTIES.values() if self._defaults(p)[field])
                 )
         return self
 
     @staticmethod
-    def _usual(row: Penalty) -> dict[str, float]:
+    def _defaults(row: Penalty) -> dict[str, float]:
         return {"l1": row.l1, "l2": row.l2, "backbone_l1": row.l1, "backbone_l2": row.l2}
 
     @property
     def has_l1(self) -> bool:
-        """Whether weights are to become exactly 0."""
+        """Whether the penalty has an L1 term, which sets weights to exactly 0."""
         return bool(PENALTIES[self.name].l1)
 
     def completed(self) -> PenaltyConfig:
-        """Returns the same with the penalty's own strengths written out."""
+        """Returns a copy in which default strengths are replaced by their values."""
         row = PENALTIES[self.name]
         l1 = row.l1 if self.l1 is None else self.l1
         l2 = row.l2 if self.l2 is None else self.l2
@@ -118,14 +115,14 @@ class PenaltyConfig(Config):
 
 
 def soft_threshold(weights: Any, threshold: Any) -> Any:
-    """Moves weights towards 0 and stops there: the proximal operator of threshold·Σ|θ|.
+    """Shrinks weights towards 0: the proximal operator of threshold·Σ|θ|.
 
     Args:
-        weights: A float tensor.
+        weights: A float tensor θ.
         threshold: At least 0; a number, or a tensor that broadcasts.
 
     Returns:
-        sign(θ)·max(|θ| − threshold, 0); a weight no larger than it is exactly 0.
+        sign(θ)·max(|θ| − threshold, 0), exactly 0 where |θ| is at most the threshold.
     """
     from keras import ops
 
@@ -133,26 +130,28 @@ def soft_threshold(weights: Any, threshold: Any) -> Any:
 
 
 def is_kernel(variable: Any) -> bool:
-    """Tells whether a `keras.Variable` multiplies a layer's input, and is penalized."""
+    """Returns whether a `keras.Variable` is a kernel, which penalties apply to."""
     return str(variable.path).endswith("kernel")
 
 
-def weigh(kernels: Mapping[str, npt.NDArray[np.float32]], l1: float, l2: float) -> dict[str, Any]:
-    """Says how large weights are and how many of them are exactly 0.
+def summarize_kernels(
+    kernels: Mapping[str, npt.NDArray[np.float32]], l1: float, l2: float
+) -> dict[str, Any]:
+    """Computes norms, sparsity and penalty of kernels.
 
     Args:
-        kernels: By layer, of any shape.
+        kernels: By layer name, of any shape.
         l1: Strength of Σ|θ|.
         l2: Strength of Σθ².
 
     Returns:
-        JSON values: `num_weights`, `num_zeros`, `sparsity` (their ratio), `l1_norm`
-        (Σ|θ|), `l2_norm` (√Σθ²), `penalty` (l1·Σ|θ| + l2·Σθ²), and `layers` with the
-        first five for each layer.
+        JSON values: `num_weights`, `num_zeros`, `sparsity` (the fraction of zeros), `l1_norm`
+        (Σ|θ|), `l2_norm` (√Σθ²), `penalty` (l1·Σ|θ| + l2·Σθ²), and `layers` with the first five
+        for each layer.
     """
     import numpy as np
 
-    def figures(arrays: list[npt.NDArray[np.float32]]) -> dict[str, Any]:
+    def summarize(arrays: list[npt.NDArray[np.float32]]) -> dict[str, Any]:
         flat = np.concatenate([a.ravel() for a in arrays]).astype(np.float64)
         zeros = int((flat == 0).sum())
         return {
@@ -163,7 +162,7 @@ def weigh(kernels: Mapping[str, npt.NDArray[np.float32]], l1: float, l2: float) 
             "l2_norm": float(np.sqrt(np.square(flat).sum())),
         }
 
-    whole = figures(list(kernels.values()))
-    whole["penalty"] = l1 * whole["l1_norm"] + l2 * whole["l2_norm"] ** 2
-    whole["layers"] = {name: figures([kernel]) for name, kernel in kernels.items()}
-    return whole
+    summary = summarize(list(kernels.values()))
+    summary["penalty"] = l1 * summary["l1_norm"] + l2 * summary["l2_norm"] ** 2
+    summary["layers"] = {name: summarize([kernel]) for name, kernel in kernels.items()}
+    return summary

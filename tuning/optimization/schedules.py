@@ -1,4 +1,4 @@
-"""Learning-rate schedules: how the step size changes while training goes on."""
+"""Learning-rate schedules: a table of them and their settings."""
 
 from __future__ import annotations
 
@@ -13,19 +13,19 @@ from zoo.table import Table
 
 
 class ScheduleConfig(Config):
-    """How the learning rate changes over a phase; every phase begins anew.
+    """The learning-rate schedule of a phase of training; each phase starts it again.
 
-    Each schedule reads the settings that name it and passes over the others.
+    A schedule reads the settings that mention it and ignores the others.
 
     Args:
         name: A row of SCHEDULES.
-        warmup: Share of the phase's steps over which `cosine` rises from zero, 0
-            to below 1; Goyal et al., 2017.
-        every: Epochs after which `step` falls, again and again.
-        milestones: Epochs after which `multi_step` falls, rising, from 1.
-        factor: What the rate is multiplied by where `step`, `multi_step` and
-            `reduce_on_plateau` fall, above 0 and below 1.
-        patience: Validations without a lower loss after which `reduce_on_plateau` falls.
+        warmup: Fraction of the phase's steps in which `cosine` first rises linearly from zero, 0
+            to below 1 (Goyal et al., 2017, https://arxiv.org/abs/1706.02677).
+        every: Epochs between two reductions by `step`.
+        milestones: Epochs after which `multi_step` reduces, increasing, each at least 1.
+        factor: The factor by which `step`, `multi_step` and `reduce_on_plateau` reduce, between 0
+            and 1.
+        patience: Validations without a lower loss after which `reduce_on_plateau` reduces.
         tenfold: Epochs in which `exponential` falls to a tenth, above 0.
     """
 
@@ -44,13 +44,15 @@ class ScheduleConfig(Config):
 
     @field_validator("milestones")
     @classmethod
-    def _rise(cls, milestones: tuple[int, ...]) -> tuple[int, ...]:
+    def _increase(cls, milestones: tuple[int, ...]) -> tuple[int, ...]:
         if list(milestones) != sorted(set(milestones)):
-            raise ValueError(f"{list(milestones)} do not rise; expected such as [10, 20]")
+            raise ValueError(
+                f"{list(milestones)} do not increase; expected epochs such as [10, 20]"
+            )
         return milestones
 
     @model_validator(mode="after")
-    def _milestones_are_those_of_multi_step(self) -> ScheduleConfig:
+    def _has_milestones_if_multi_step(self) -> ScheduleConfig:
         if (self.name == "multi_step") != bool(self.milestones):
             raise ValueError(
                 f"name = {self.name!r} with milestones = {list(self.milestones)}; expected both "
@@ -61,15 +63,15 @@ class ScheduleConfig(Config):
 
 @dataclass(frozen=True)
 class Schedule:
-    """One schedule.
+    """A learning-rate schedule.
 
     Args:
         name: The key in SCHEDULES.
         summary: When to use it.
-        build: Maps the settings, the peak rate, the steps of the phase and the steps
-            of an epoch to what a Keras optimizer takes as its learning rate.
-        by_validation: Whether the rate is lowered between epochs by what validation
-            showed, see `Plateau`; `build` then gives where it starts.
+        build: Builds a Keras optimizer's learning rate from the settings, the peak rate, the
+            number of steps of the phase and the steps per epoch.
+        by_validation: Whether `tuning.reduce_on_plateau.ReduceOnPlateau` lowers the rate after
+            validations; `build` then returns the initial rate.
     """
 
     name: str
@@ -93,7 +95,7 @@ def _step(config: ScheduleConfig, peak: float, num_steps: int, per_epoch: int) -
 def _multi_step(config: ScheduleConfig, peak: float, num_steps: int, per_epoch: int) -> Any:
     import keras
 
-    # Keras holds a value up to its boundary and on it.
+    # Keras changes the value after a boundary, not at it.
     return keras.optimizers.schedules.PiecewiseConstantDecay(
         [epoch * per_epoch - 1 for epoch in config.milestones],
         [peak * config.factor**i for i in range(len(config.milestones) + 1)],
@@ -124,30 +126,33 @@ def _cosine(config: ScheduleConfig, peak: float, num_steps: int, per_epoch: int)
     )
 
 
-# In the order of the notes, which hold with Senior et al., 2013, that exponential is
-# better than performance, and performance better than what is fixed beforehand.
+# Senior et al., 2013, "An empirical study of learning rates in deep neural networks for speech
+# recognition", find exponential decay better than reduction by validation, and that better than
+# reductions at fixed epochs.
 SCHEDULES: Table[Schedule] = Table(
     "schedule",
     [
-        Schedule("constant", "the notes' default; simple to reason about", _constant),
-        Schedule("step", "× factor after every so many epochs", _step),
-        Schedule("multi_step", "× factor after the epochs named in milestones", _multi_step),
+        Schedule("constant", "no change; the default", _constant),
+        Schedule("step", "× factor after every `every` epochs", _step),
+        Schedule("multi_step", "× factor after each epoch of `milestones`", _multi_step),
         Schedule(
             "reduce_on_plateau",
-            "× factor when validation stops improving: no guess at when is needed",
+            "× factor when the validation loss stops falling: needs no epochs chosen in advance",
             _constant,
             by_validation=True,
         ),
         Schedule(
             "exponential",
-            "to a tenth in every `tenfold` epochs; the notes' best, if tenfold is chosen well",
+            "to a tenth in every `tenfold` epochs; the best of these if `tenfold` is chosen well",
             _exponential,
         ),
-        Schedule("linear", "evenly to zero at the end; as good as cosine for few epochs", _linear),
+        Schedule(
+            "linear", "linearly to zero at the end; as good as cosine for few epochs", _linear
+        ),
         Schedule(
             "cosine",
             "linear warm-up, then half a cosine to zero; for whole networks (Loshchilov and "
-            "Hutter, 2017)",
+            "Hutter, 2017, https://arxiv.org/abs/1608.03983)",
             _cosine,
         ),
     ],
@@ -161,20 +166,20 @@ def build_schedule(
     steps_per_epoch: int,
     **settings: Any,
 ) -> Any:
-    """Builds a learning-rate schedule, as a Keras optimizer takes it.
+    """Builds a learning-rate schedule for a Keras optimizer.
 
     Args:
         schedule: A row of SCHEDULES, or the section `schedule` of a recipe.
         peak: The highest learning rate.
-        num_steps: Batches of the whole training.
-        steps_per_epoch: Batches of an epoch.
+        num_steps: Steps of the whole training.
+        steps_per_epoch: Batches per epoch.
         **settings: Other settings of ScheduleConfig, such as `warmup`; only with a name.
 
     Returns:
         A `keras.optimizers.schedules.LearningRateSchedule`, or a constant rate.
 
     Raises:
-        UnknownNameError: No such schedule.
+        UnknownNameError: No schedule has this name.
     """
     config = schedule
     if isinstance(config, str):

@@ -138,7 +138,7 @@ def test_recipe_cannot_be_changed() -> None:
         ("=3", r"--set does not understand its argument"),
         ("penalty.l1=0.1", r"penalty contradicts itself: name = 'none' has no l1; expected l1 = 0"),
         ("schedule.name=multi_step", r"schedule contradicts itself: .* milestones = \[\]"),
-        ("schedule.milestones=[3, 2]", r"schedule\.milestones .* do not rise"),
+        ("schedule.milestones=[3, 2]", r"schedule\.milestones .* do not increase"),
         (
             "fine_tune={blocks=4, gradual=5}",
             r"fine_tune contradicts itself: .*at least 16, not 10",

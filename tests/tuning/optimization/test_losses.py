@@ -1,4 +1,4 @@
-"""Losses: every row against its formula in NumPy, value and gradient."""
+"""Losses: value and gradient of every row, compared with its formula in NumPy."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from tuning.optimization.losses import LOSSES, build_loss, usual_loss
+from tuning.optimization.losses import LOSSES, build_loss, default_loss
 from zoo.errors import UnknownNameError
 from zoo.tasks import TASK_KINDS
 
@@ -40,8 +40,8 @@ def _focal(y: np.ndarray, z: np.ndarray) -> np.ndarray:
 def _binary_focal(y: np.ndarray, z: np.ndarray) -> np.ndarray:
     p = 1 / (1 + np.exp(-z))
     y = y * (1 - SMOOTHING) + SMOOTHING / 2
-    there, absent = (1 - p) ** GAMMA * np.log(p), p**GAMMA * np.log(1 - p)
-    return -(y * there + (1 - y) * absent).mean(axis=-1)
+    positive, negative = (1 - p) ** GAMMA * np.log(p), p**GAMMA * np.log(1 - p)
+    return -(y * positive + (1 - y) * negative).mean(axis=-1)
 
 
 def _cross_entropy(y: np.ndarray, z: np.ndarray) -> np.ndarray:
@@ -71,25 +71,25 @@ FORMULAS: dict[str, Formula] = {
 
 
 def _mean_loss(name: str, labels: np.ndarray, logits: Any) -> Any:
-    """What training sees: the mean over the batch."""
+    """Computes the mean over the batch, as training does."""
     loss = build_loss(name, label_smoothing=SMOOTHING, focal_gamma=GAMMA)
     return keras.ops.mean(loss(tf.constant(labels, tf.float32), logits))
 
 
-def test_every_loss_has_a_formula_here() -> None:
+def test_formulas_cover_every_loss_and_kind() -> None:
     assert set(FORMULAS) == set(LOSSES)
     assert {loss.kind for loss in LOSSES.values()} == set(TASK_KINDS)
 
 
 @pytest.mark.parametrize("name", LOSSES)
-def test_loss_is_its_formula(name: str) -> None:
+def test_loss_equals_its_formula(name: str) -> None:
     labels = LABELS[LOSSES[name].kind]
     value = _mean_loss(name, labels, tf.constant(LOGITS, tf.float32))
     assert float(value) == pytest.approx(FORMULAS[name](labels, LOGITS).mean(), rel=1e-5)
 
 
 @pytest.mark.parametrize("name", LOSSES)
-def test_loss_has_the_gradient_of_its_formula(name: str) -> None:
+def test_gradient_equals_that_of_the_formula(name: str) -> None:
     labels = LABELS[LOSSES[name].kind]
     logits = tf.Variable(LOGITS, dtype=tf.float32)
     with tf.GradientTape() as tape:
@@ -106,7 +106,7 @@ def test_loss_has_the_gradient_of_its_formula(name: str) -> None:
 @pytest.mark.parametrize(
     ("focal", "plain"), [("focal", "cross_entropy"), ("binary_focal", "binary_cross_entropy")]
 )
-def test_focal_loss_at_gamma_zero_is_cross_entropy(focal: str, plain: str) -> None:
+def test_focal_loss_with_gamma_zero_is_cross_entropy(focal: str, plain: str) -> None:
     labels = tf.constant(LABELS[LOSSES[focal].kind], tf.float32)
     logits = tf.constant(LOGITS, tf.float32)
     one = keras.ops.mean(
@@ -119,10 +119,10 @@ def test_focal_loss_at_gamma_zero_is_cross_entropy(focal: str, plain: str) -> No
 @pytest.mark.parametrize("name", ["focal", "binary_focal"])
 @pytest.mark.parametrize("gamma", [0.0, 0.5, 2.0])
 @pytest.mark.parametrize("scale", [40.0, 500.0])
-def test_focal_loss_pulls_at_an_answer_that_is_wholly_wrong(
+def test_focal_loss_has_a_gradient_at_confident_wrong_predictions(
     name: str, gamma: float, scale: float
 ) -> None:
-    # Keras' own clips the probability there, and the gradient with it.
+    # Keras' focal losses clip the probability and have no gradient here.
     logits = tf.Variable([[scale, -scale], [-scale, scale]])
     labels = tf.constant([[0.0, 1.0], [0.0, 1.0]])
     with tf.GradientTape() as tape:
@@ -134,14 +134,14 @@ def test_focal_loss_pulls_at_an_answer_that_is_wholly_wrong(
     np.testing.assert_allclose(right, 0, atol=1e-6)
 
 
-def test_usual_loss_of_a_kind_is_the_one_of_the_notes() -> None:
-    assert [usual_loss(kind) for kind in TASK_KINDS] == [
+def test_default_loss_of_each_kind() -> None:
+    assert [default_loss(kind) for kind in TASK_KINDS] == [
         "cross_entropy",
         "binary_cross_entropy",
         "mean_squared_error",
     ]
 
 
-def test_unknown_loss_names_the_nearest() -> None:
+def test_unknown_loss_raises_with_a_suggestion() -> None:
     with pytest.raises(UnknownNameError, match="Did you mean 'cross_entropy'"):
         build_loss("crossentropy")

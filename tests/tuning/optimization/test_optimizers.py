@@ -1,4 +1,4 @@
-"""Optimizers: every row against its formula in NumPy, on a quadratic."""
+"""Optimizers: steps of every row on a quadratic, compared with its formula in NumPy."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ from tuning.optimization.optimizers import (
 from zoo.errors import UnknownNameError
 from zoo.private_api import moving_averages
 
-# A kernel, since some optimizers treat matrices in a way of their own.
+# A matrix, since some optimizers treat matrices differently from vectors.
 CURVATURE = np.array([[1.0, 0.5], [2.0, 0.7], [1.4, 0.2]])
 START = np.array([[1.0, -2.0], [0.5, 0.8], [-0.3, 1.5]])
 STEPS = 5
@@ -43,14 +43,14 @@ def _momentum(theta, g, s, t):  # type: ignore[no-untyped-def]
 
 
 def _nesterov(theta, g, s, t):  # type: ignore[no-untyped-def]
-    # The notes look ahead from θ; Keras keeps the looked-ahead point itself as the
-    # variable (Sutskever et al., 2013, rewritten), which takes these steps.
+    # Sutskever et al., 2013, take the gradient at the look-ahead point and store θ; Keras stores
+    # the look-ahead point, which takes these steps.
     s["m"] = 0.9 * s.get("m", 0) + RATE * g
     return theta - 0.9 * s["m"] - RATE * g
 
 
 def _adagrad(theta, g, s, t):  # type: ignore[no-untyped-def]
-    # Keras starts the sum at 0.1.
+    # Keras starts the sum of squares at 0.1.
     s["s"] = s.get("s", 0.1) + g * g
     return theta - RATE * g / np.sqrt(s["s"] + 1e-7)
 
@@ -102,8 +102,8 @@ def _adadelta(theta, g, s, t):  # type: ignore[no-untyped-def]
 
 
 def _adafactor(theta, g, s, t):  # type: ignore[no-untyped-def]
-    # The squares' means over rows and over columns stand for all of them; Shazeer and
-    # Stern, 2018, algorithm 4, with Keras' bound of 1/√t on the rate.
+    # Means over rows and over columns factor the squares: Shazeer and Stern, 2018, algorithm 4,
+    # with Keras' bound of 1/√t on the rate.
     beta, squares = 1 - t**-0.8, g * g + 1e-30
     s["r"] = beta * s.get("r", 0) + (1 - beta) * squares.mean(axis=1)
     s["c"] = beta * s.get("c", 0) + (1 - beta) * squares.mean(axis=0)
@@ -159,7 +159,7 @@ FORMULAS: dict[str, Step] = {
 
 
 @pytest.mark.parametrize("name", OPTIMIZERS)
-def test_optimizer_steps_are_its_formula(name: str) -> None:
+def test_optimizer_steps_equal_its_formula(name: str) -> None:
     variable = keras.Variable(START.astype(np.float32))
     optimizer = build_optimizer(OptimizerConfig(name=name, learning_rate=RATE))
     theta, memory = START.copy(), {}
@@ -168,12 +168,12 @@ def test_optimizer_steps_are_its_formula(name: str) -> None:
         optimizer.apply([keras.ops.convert_to_tensor(gradient)], [variable])
         theta = FORMULAS[name](theta, _gradient(theta), memory, t)
     np.testing.assert_allclose(variable.numpy(), theta, atol=1e-5)
-    # AdaDelta moves by 7e-5 alone, so what has been moved is compared too.
+    # AdaDelta moves by only 7e-5, so the displacement is compared too.
     np.testing.assert_allclose(variable.numpy() - START, theta - START, rtol=1e-3, atol=1e-6)
 
 
 @pytest.mark.parametrize("name", OPTIMIZERS)
-def test_completed_config_spells_the_learning_rate_out(name: str) -> None:
+def test_completed_config_has_the_default_learning_rate(name: str) -> None:
     config = OptimizerConfig(name=name).completed()
     assert config.learning_rate == OPTIMIZERS[name].learning_rate
     assert float(build_optimizer(config).learning_rate) == pytest.approx(config.learning_rate)
@@ -200,13 +200,13 @@ def test_weight_decay_is_decoupled() -> None:
     np.testing.assert_allclose(path[-1], theta, atol=1e-6)
 
 
-def test_weight_decay_left_out_is_the_optimizers_own() -> None:
+def test_weight_decay_defaults_to_that_of_the_optimizer() -> None:
     assert OptimizerConfig(name="adamw").completed().weight_decay == 0.004
     assert OptimizerConfig(name="adamw", weight_decay=0).completed().weight_decay == 0
     assert OptimizerConfig(name="sgd").completed().weight_decay == 0
 
 
-def test_ema_is_the_running_average_that_starts_at_the_first_step() -> None:
+def test_ema_is_the_moving_average_from_the_first_step() -> None:
     path, _, optimizer = _five_steps(OptimizerConfig(name="sgd", learning_rate=RATE, ema=0.9))
     average = path[1]
     for theta in path[2:]:
@@ -215,7 +215,7 @@ def test_ema_is_the_running_average_that_starts_at_the_first_step() -> None:
     np.testing.assert_allclose(kept, average, atol=1e-6)
 
 
-def test_weight_decay_of_zero_is_none_for_adamw_too() -> None:
+def test_weight_decay_of_zero_makes_adamw_adam() -> None:
     path, _, _ = _five_steps(OptimizerConfig(name="adamw", learning_rate=RATE, weight_decay=0))
     adam, _, _ = _five_steps(OptimizerConfig(name="adam", learning_rate=RATE))
     np.testing.assert_array_equal(path, adam)
@@ -232,7 +232,7 @@ CLIPPED = {
 
 
 @pytest.mark.parametrize("name", CLIPPINGS)
-def test_clipped_gradient_is_its_formula(name: str) -> None:
+def test_clipped_gradient_equals_its_formula(name: str) -> None:
     config = OptimizerConfig(name="sgd", learning_rate=1.0, clip=name, clip_value=2.0)
     variables = [keras.Variable(np.zeros(g.shape, np.float32)) for g in G]
     gradients = [keras.ops.convert_to_tensor(g.astype(np.float32)) for g in G]
@@ -242,7 +242,7 @@ def test_clipped_gradient_is_its_formula(name: str) -> None:
 
 
 @pytest.mark.parametrize("name", CLIPPINGS)
-def test_gradient_within_the_bound_is_not_clipped(name: str) -> None:
+def test_gradient_within_the_bound_is_unchanged(name: str) -> None:
     config = OptimizerConfig(name="sgd", learning_rate=1.0, clip=name, clip_value=20.0)
     variable = keras.Variable(np.zeros(2, np.float32))
     build_optimizer(config).apply(
@@ -252,7 +252,7 @@ def test_gradient_within_the_bound_is_not_clipped(name: str) -> None:
 
 
 @pytest.mark.parametrize("name", ["sgd", "adam", "nesterov", "lion"])
-def test_accumulated_batches_make_the_step_of_their_mean(name: str) -> None:
+def test_accumulated_batches_take_the_step_of_their_mean_gradient(name: str) -> None:
     rng = np.random.default_rng(0)
     gradients = rng.normal(size=(6, *START.shape)).astype(np.float32)
     config = OptimizerConfig(name=name, learning_rate=RATE, accumulation_steps=3)
@@ -284,20 +284,18 @@ def test_gradient_descent_takes_one_step_an_epoch() -> None:
     [
         (
             {"name": "gradient_descent", "accumulation_steps": 2},
-            "accumulates a whole epoch already",
+            "already accumulates a whole epoch",
         ),
         ({"accumulation_steps": 2, "ema": 0.9}, "ema averages after every batch"),
         ({"name": "gradient_descent", "ema": 0.9}, "ema averages after every batch"),
     ],
 )
-def test_settings_that_contradict_each_other_are_refused(
-    settings: dict[str, Any], message: str
-) -> None:
+def test_contradictory_settings_raise(settings: dict[str, Any], message: str) -> None:
     with pytest.raises(ValidationError, match=message):
         OptimizerConfig(**settings)
 
 
-def test_unknown_optimizer_names_the_nearest() -> None:
+def test_unknown_optimizer_raises_with_a_suggestion() -> None:
     with pytest.raises(UnknownNameError, match=r"Unknown optimizer 'adm'\. Did you mean 'adam'"):
         OptimizerConfig(name="adm")
 

@@ -1,4 +1,4 @@
-"""Penalties: every row's loss and gradient against the formula, and what is reported."""
+"""Penalties: value and gradient of every row, compared with its formula, and statistics."""
 
 from __future__ import annotations
 
@@ -12,11 +12,17 @@ from pydantic import ValidationError
 from scipy.optimize import minimize_scalar
 
 from tuning.optimization.optimizers import OptimizerConfig, build_optimizer, build_rules
-from tuning.optimization.penalties import PENALTIES, PenaltyConfig, is_kernel, soft_threshold, weigh
+from tuning.optimization.penalties import (
+    PENALTIES,
+    PenaltyConfig,
+    is_kernel,
+    soft_threshold,
+    summarize_kernels,
+)
 
 L1, L2, RATE = 0.03, 0.2, 0.1
 START = np.array([[1.0, -2.0], [0.5, -0.001], [0.002, 0.0]])
-# As they stand in the notes; Σ over all weights, without a half.
+# Σ runs over all weights, without a factor of a half.
 FORMULAS: dict[str, Callable[[np.ndarray], float]] = {
     "none": lambda w: 0.0,
     "l1": lambda w: L1 * np.abs(w).sum(),
@@ -37,16 +43,16 @@ def _config(name: str) -> PenaltyConfig:
 
 
 @pytest.mark.parametrize("name", PENALTIES)
-def test_penalty_is_its_formula_and_that_of_keras(name: str) -> None:
+def test_penalty_equals_its_formula_and_that_of_keras(name: str) -> None:
     config = _config(name)
-    weighed = weigh({"a": START[:1].astype(np.float32), "b": START[1:].astype(np.float32)},
-                    config.l1 or 0, config.l2 or 0)  # fmt: skip
-    assert weighed["penalty"] == pytest.approx(FORMULAS[name](START))
-    assert weighed["penalty"] == pytest.approx(float(KERAS[name](START.astype(np.float32))))
+    kernels = {"a": START[:1].astype(np.float32), "b": START[1:].astype(np.float32)}
+    summary = summarize_kernels(kernels, config.l1 or 0, config.l2 or 0)
+    assert summary["penalty"] == pytest.approx(FORMULAS[name](START))
+    assert summary["penalty"] == pytest.approx(float(KERAS[name](START.astype(np.float32))))
 
 
 def _step(config: PenaltyConfig, gradient: float = 0.0, path: str = "kernel") -> np.ndarray:
-    """One step of plain descent."""
+    """Takes one step of plain gradient descent."""
     optimizer = OptimizerConfig(name="sgd", learning_rate=RATE)
     variable = keras.Variable(START.astype(np.float32), name=path)
     built = build_optimizer(optimizer, rule_of=build_rules(optimizer, config))
@@ -59,15 +65,15 @@ def _step(config: PenaltyConfig, gradient: float = 0.0, path: str = "kernel") ->
 def test_step_follows_the_gradient_of_the_penalty(name: str) -> None:
     moved = _step(_config(name))
     h = 1e-6
-    for place in np.ndindex(START.shape):
-        # Away from the corner of |θ|, where L1 has no gradient and the step ends at 0.
-        if abs(START[place]) < RATE * L1 and name in ("l1", "elastic_net"):
-            assert moved[place] == 0
+    for index in np.ndindex(START.shape):
+        # At the kink of |θ| L1 has no gradient, and the step ends at 0.
+        if abs(START[index]) < RATE * L1 and name in ("l1", "elastic_net"):
+            assert moved[index] == 0
             continue
         shift = np.zeros_like(START)
-        shift[place] = h
+        shift[index] = h
         slope = (FORMULAS[name](START + shift) - FORMULAS[name](START - shift)) / (2 * h)
-        assert moved[place] == pytest.approx(START[place] - RATE * slope, abs=1e-6)
+        assert moved[index] == pytest.approx(START[index] - RATE * slope, abs=1e-6)
 
 
 def test_soft_threshold_is_the_proximal_operator() -> None:
@@ -83,20 +89,20 @@ def test_soft_threshold_is_the_proximal_operator() -> None:
         assert (received == 0) == (abs(weight) <= 0.2)
 
 
-def test_weight_at_zero_stays_there_while_the_gradient_is_smaller_than_the_penalty() -> None:
+def test_l1_holds_a_weight_at_zero_against_a_smaller_gradient() -> None:
     config = PenaltyConfig(name="l1", l1=0.5)
     assert (_step(config, gradient=0.4)[2, 1] == 0) & (_step(config, gradient=-0.4)[2, 1] == 0)
     assert _step(config, gradient=0.6)[2, 1] == pytest.approx(-RATE * 0.1)
 
 
 @pytest.mark.parametrize("path", ["bias", "gamma", "beta", "alpha"])
-def test_only_kernels_are_penalized(path: str) -> None:
+def test_penalty_applies_to_kernels_only(path: str) -> None:
     np.testing.assert_array_equal(
         _step(_config("elastic_net"), path=path), START.astype(np.float32)
     )
 
 
-def test_kernels_are_found_in_a_network() -> None:
+def test_is_kernel_finds_the_kernels_of_a_network() -> None:
     layers = [
         keras.layers.Conv2D(2, 3),
         keras.layers.SeparableConv2D(2, 3),
@@ -108,13 +114,15 @@ def test_kernels_are_found_in_a_network() -> None:
     assert found == ["kernel", "depthwise_kernel", "pointwise_kernel"]
 
 
-def test_weights_are_counted_and_measured() -> None:
-    weighed = weigh({"a": np.array([[3.0, 0.0]]), "b": np.array([[-4.0], [0.0]])}, 0.1, 0.01)
-    assert (weighed["num_weights"], weighed["num_zeros"]) == (4, 2)
-    assert weighed["sparsity"] == 0.5
-    assert (weighed["l1_norm"], weighed["l2_norm"]) == (7, 5)
-    assert weighed["penalty"] == pytest.approx(0.7 + 0.25)
-    assert weighed["layers"]["a"] == {
+def test_summarize_kernels_counts_and_measures_weights() -> None:
+    summary = summarize_kernels(
+        {"a": np.array([[3.0, 0.0]]), "b": np.array([[-4.0], [0.0]])}, 0.1, 0.01
+    )
+    assert (summary["num_weights"], summary["num_zeros"]) == (4, 2)
+    assert summary["sparsity"] == 0.5
+    assert (summary["l1_norm"], summary["l2_norm"]) == (7, 5)
+    assert summary["penalty"] == pytest.approx(0.7 + 0.25)
+    assert summary["layers"]["a"] == {
         "num_weights": 2,
         "num_zeros": 1,
         "sparsity": 0.5,
@@ -124,7 +132,7 @@ def test_weights_are_counted_and_measured() -> None:
 
 
 @pytest.mark.parametrize("name", PENALTIES)
-def test_completed_config_spells_the_strengths_out(name: str) -> None:
+def test_completed_config_has_default_strengths(name: str) -> None:
     row, config = PENALTIES[name], PenaltyConfig(name=name).completed()
     assert (config.l1, config.l2) == (row.l1, row.l2)
     assert (config.backbone_l1, config.backbone_l2) == (row.l1, row.l2)
@@ -132,7 +140,7 @@ def test_completed_config_spells_the_strengths_out(name: str) -> None:
     assert config.completed() == config
 
 
-def test_strength_of_the_head_holds_for_the_backbone_unless_it_has_its_own() -> None:
+def test_backbone_strength_defaults_to_that_of_the_head() -> None:
     config = PenaltyConfig(name="elastic_net", l1=0.5, backbone_l2=0.0).completed()
     usual = PENALTIES["elastic_net"].l2
     assert (config.backbone_l1, config.l2, config.backbone_l2) == (0.5, usual, 0.0)
@@ -149,8 +157,6 @@ def test_strength_of_the_head_holds_for_the_backbone_unless_it_has_its_own() -> 
         ({"name": "l1", "l2": 0.1}, r"name = 'l1' has no l2; .* l2, elastic_net"),
     ],
 )
-def test_strength_that_the_penalty_does_not_have_is_refused(
-    settings: dict[str, Any], message: str
-) -> None:
+def test_strength_of_a_missing_term_raises(settings: dict[str, Any], message: str) -> None:
     with pytest.raises(ValidationError, match=message):
         PenaltyConfig(**settings)

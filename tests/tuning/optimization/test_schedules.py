@@ -1,4 +1,4 @@
-"""Schedules: every row against its closed form, at every step."""
+"""Learning-rate schedules: every row compared with its closed form at every step."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ FORMULAS: dict[str, Callable[[int, int], float]] = {
     "constant": lambda step, warmup: PEAK,
     "step": lambda step, warmup: PEAK * FACTOR ** (step // PER_EPOCH // EVERY),
     "multi_step": _multi_step,
-    # What validation does to it is tests/tuning/test_reduce_on_plateau.py's.
+    # Reductions are tested in tests/tuning/test_reduce_on_plateau.py.
     "reduce_on_plateau": lambda step, warmup: PEAK,
     "exponential": lambda step, warmup: PEAK * 10 ** (-step / PER_EPOCH / TENFOLD),
     "linear": lambda step, warmup: PEAK * (1 - step / STEPS),
@@ -42,7 +42,7 @@ FORMULAS: dict[str, Callable[[int, int], float]] = {
 
 @pytest.mark.parametrize("warmup", [0.0, 0.2])
 @pytest.mark.parametrize("name", SCHEDULES)
-def test_schedule_is_its_closed_form_at_every_step(name: str, warmup: float) -> None:
+def test_schedule_equals_its_closed_form_at_every_step(name: str, warmup: float) -> None:
     config = ScheduleConfig(
         name=name,
         warmup=warmup,
@@ -62,19 +62,19 @@ def test_schedule_is_its_closed_form_at_every_step(name: str, warmup: float) -> 
     [
         (
             {"name": "multi_step", "milestones": (7, 2)},
-            r"\[7, 2\] do not rise; expected such as \[10, 20\]",
+            r"\[7, 2\] do not increase; expected epochs such as \[10, 20\]",
         ),
-        ({"name": "multi_step", "milestones": (2, 2)}, r"do not rise"),
+        ({"name": "multi_step", "milestones": (2, 2)}, r"do not increase"),
         ({"name": "multi_step"}, r"'multi_step' with milestones = \[\]; expected both"),
         ({"milestones": (2,)}, r"'constant' with milestones = \[2\]; expected both"),
         ({"factor": 1.0}, r"less than 1"),
     ],
 )
-def test_settings_that_cannot_be_meant_are_refused(settings: dict[str, Any], message: str) -> None:
+def test_contradictory_settings_raise(settings: dict[str, Any], message: str) -> None:
     with pytest.raises(ValidationError, match=message):
         ScheduleConfig(**settings)
 
 
-def test_unknown_schedule_names_the_nearest() -> None:
+def test_unknown_schedule_raises_with_a_suggestion() -> None:
     with pytest.raises(UnknownNameError, match=r"Unknown schedule 'cosin'\. Did you mean 'cosine'"):
         ScheduleConfig(name="cosin")
