@@ -96,7 +96,7 @@ def summarize_split(metrics: Mapping[str, Any]) -> list[str]:
     """Returns the metrics of a split, a line for each task.
 
     Args:
-        metrics: As `pipelines.evaluation.metrics.measure_tasks` returned them.
+        metrics: As `pipelines.evaluation.metrics.compute_metrics` returned them.
     """
     count = f"{metrics['num_images']} images"
     if "tasks" not in metrics:

@@ -1,4 +1,4 @@
-"""Metrics: how good probabilities are, each share with its 95 % interval."""
+"""Metrics of single-label classification, with 95 % confidence intervals."""
 
 from __future__ import annotations
 
@@ -11,44 +11,45 @@ import numpy.typing as npt
 TOP_K = 5
 
 
-def measure(
+def compute_classification_metrics(
     labels: npt.NDArray[np.int64],
     probabilities: npt.NDArray[np.float32],
     class_names: Sequence[str],
 ) -> dict[str, Any]:
-    """Measures a classifier's answers on one split.
+    """Computes the metrics of predicted class probabilities.
 
     Args:
-        labels: int64 [N], in 0 to C - 1.
+        labels: The true classes, int64 [N], in 0 to C - 1.
         probabilities: float32 [N, C], rows summing to 1.
-        class_names: C of them.
+        class_names: C names in the order of the outputs.
 
     Returns:
-        JSON values: `loss` (cross-entropy in nats), `accuracy` and `top5` as
-        fractions with their intervals, `macro_f1`, `ece`, `per_class` by name
-        with precision, recall, f1 and support, and `confusion_matrix` with true
-        classes as rows. `top5` is left out below six classes, where it says
-        nothing.
+        JSON values: `loss` (cross-entropy in nats); `accuracy` and `top5` in 0 to 1,
+        with their intervals; `macro_f1` over the classes that have images; `ece`, see
+        `expected_calibration_error`; `per_class`, by name the precision, recall, f1 and
+        support; `confusion_matrix`, true classes as rows. `top5` is omitted with five
+        classes or fewer.
     """
     from sklearn import metrics
 
     classes = np.arange(len(class_names))
     predicted = probabilities.argmax(axis=1)
-    wide = probabilities.astype(np.float64)
-    wide /= wide.sum(axis=1, keepdims=True)
+    # log_loss warns where rows do not sum to 1 within float64's precision.
+    normalized = probabilities.astype(np.float64)
+    normalized /= normalized.sum(axis=1, keepdims=True)
     precision, recall, f1, support = metrics.precision_recall_fscore_support(
         labels, predicted, labels=classes, zero_division=0
     )
     hits = int((predicted == labels).sum())
     result: dict[str, Any] = {
         "num_images": len(labels),
-        "loss": float(metrics.log_loss(labels, wide, labels=classes)),
+        "loss": float(metrics.log_loss(labels, normalized, labels=classes)),
         "accuracy": hits / len(labels),
         "accuracy_interval": wilson_interval(hits, len(labels)),
     }
     if len(class_names) > TOP_K:
-        best = np.argsort(-probabilities, axis=1, kind="stable")[:, :TOP_K]
-        top_hits = int((best == labels[:, None]).any(axis=1).sum())
+        top_classes = np.argsort(-probabilities, axis=1, kind="stable")[:, :TOP_K]
+        top_hits = int((top_classes == labels[:, None]).any(axis=1).sum())
         result["top5"] = top_hits / len(labels)
         result["top5_interval"] = wilson_interval(top_hits, len(labels))
     result["macro_f1"] = float(f1[support > 0].mean())
@@ -70,10 +71,16 @@ def measure(
 
 
 def wilson_interval(hits: int, count: int) -> list[float]:
-    """Returns the 95 % interval of a share: low and high, in 0 to 1.
+    """Computes the 95 % Wilson score interval of a proportion.
 
-    Unlike the normal approximation it stays inside 0 to 1 and holds for few
-    images. Nothing counted says nothing: 0 to 1.
+    Unlike the normal approximation, it stays inside 0 to 1 and holds for few images.
+
+    Args:
+        hits: Number of successes, 0 to `count`.
+        count: Number of trials.
+
+    Returns:
+        The lower and the upper bound, in 0 to 1; 0 and 1 if `count` is 0.
 
     Reference: Wilson, 1927, https://doi.org/10.1080/01621459.1927.10502953
 
@@ -92,21 +99,21 @@ def wilson_interval(hits: int, count: int) -> list[float]:
 def expected_calibration_error(
     labels: npt.NDArray[np.int64], probabilities: npt.NDArray[np.float32], num_bins: int = 15
 ) -> float:
-    """Returns by how much confidence and accuracy differ, on average.
+    """Computes the expected calibration error, Σ_b n_b / N · |accuracy_b − confidence_b|.
 
     Args:
-        labels: int64 [N].
+        labels: The true classes, int64 [N].
         probabilities: float32 [N, C].
         num_bins: Bins of equal width over the confidence, as in the paper.
 
     Returns:
-        Σ_b n_b / N · |accuracy_b − confidence_b|, 0 to 1.
+        The mean gap between confidence and accuracy, in 0 to 1.
 
     Reference: Guo et al., 2017, https://arxiv.org/abs/1706.04599
     """
     confidence = probabilities.max(axis=1).astype(np.float64)
     correct = probabilities.argmax(axis=1) == labels
-    # Bins are (low, high], so that a confidence of exactly 1 has one.
+    # Bins are (low, high]: a confidence of exactly 1 falls into the last.
     bins = np.clip(np.ceil(confidence * num_bins).astype(int) - 1, 0, num_bins - 1)
     gaps = np.bincount(bins, correct - confidence, minlength=num_bins)
     return float(np.abs(gaps).sum() / len(labels))

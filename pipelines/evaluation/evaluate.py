@@ -1,4 +1,4 @@
-"""Evaluate: a run's answers on labeled images, measured."""
+"""Evaluation of a trained model on labeled images."""
 
 from __future__ import annotations
 
@@ -8,8 +8,8 @@ import tomllib
 from pathlib import Path
 from typing import Any
 
-from pipelines.evaluation.metrics import measure_tasks
-from pipelines.evaluation.pictures import check_picture, draw_answers
+from pipelines.evaluation.metrics import compute_metrics
+from pipelines.evaluation.pictures import check_picture, draw_predictions
 from pipelines.evaluation.predictions import compute_predictions
 from pipelines.recipe.recipe import Recipe
 from pipelines.runtime.devices import quiet_start
@@ -31,7 +31,7 @@ SPLITS = ("train", "val", "test")
 def evaluate(
     model: RunFolder | str | Path, data: str | Path, *, split: str = "", picture: str | Path = ""
 ) -> dict[str, Any]:
-    """Measures a model on labeled images.
+    """Evaluates a model on labeled images.
 
     New images are one split, `all`, unless they lie in splits of their own; any
     class may be absent. An image that a run records goes to the split it had in
@@ -51,7 +51,7 @@ def evaluate(
         picture: Where to draw images with their answers, a PNG; empty draws none.
 
     Returns:
-        `pipelines.evaluation.metrics.measure_tasks`'s figures for every split there is, by
+        `pipelines.evaluation.metrics.compute_metrics`'s figures for every split there is, by
         name.
 
     Raises:
@@ -77,9 +77,9 @@ def evaluate(
     }
     if picture:
         shown = next(name for name in ("test", "val", "all", "train") if name in splits)
-        draw_answers(splits[shown], predictions[shown], tasks, Path(picture))
+        draw_predictions(splits[shown], predictions[shown], tasks, Path(picture))
     return {
-        name: measure_tasks(splits[name], predicted, tasks)
+        name: compute_metrics(splits[name], predicted, tasks)
         for name, predicted in predictions.items()
     }
 

@@ -1,4 +1,4 @@
-"""Pictures: images with what a model sees in them, for people to look at."""
+"""Grids of images with their predictions and true labels."""
 
 from __future__ import annotations
 
@@ -23,8 +23,8 @@ def check_picture(path: Path, option: str = "--picture") -> None:
     """Checks that a picture can be written, before anything is computed for it.
 
     Args:
-        path: The PNG.
-        option: What the user named it by.
+        path: The PNG to write.
+        option: The command-line option that named it, for the message.
 
     Raises:
         InputError: `path` is a folder, lies below a file, or cannot be written.
@@ -36,38 +36,39 @@ def check_picture(path: Path, option: str = "--picture") -> None:
     check_destination(path, option)
 
 
-def draw_answers(
+def draw_predictions(
     examples: Examples,
-    answers: Mapping[str, npt.NDArray[np.float32]],
+    predictions: Mapping[str, npt.NDArray[np.float32]],
     tasks: Sequence[Task],
     path: Path,
     *,
     rows: int = 4,
 ) -> None:
-    """Draws a grid: images taken evenly, then the ones the model is most wrong about.
+    """Draws a grid: evenly spaced images above, those with the largest losses below.
 
-    Each tile names the true class, the answer and its probability, for each task;
-    a wrong answer is red. Names are drawn as they are: a dollar sign begins no formula.
+    Each tile shows the predicted class, its probability and the true class, for each task;
+    the text is red where a prediction is wrong. Names are drawn literally, without
+    Matplotlib's math mode.
 
     Args:
-        examples: A labeled split.
-        answers: float32 [N, K] by task.
-        tasks: What was asked.
+        examples: A labeled split, N images.
+        predictions: float32 [N, K] by task.
+        tasks: What the model predicts.
         path: The PNG to write.
-        rows: Rows of six; the lower half shows the largest losses.
+        rows: Number of rows of six tiles; the lower half shows the largest losses.
     """
     from matplotlib.figure import Figure
 
     from zoo.preprocessing import decode
 
-    asked = [(task, examples.targets[task.name], answers[task.name]) for task in tasks]
-    losses = sum(_losses(*question) for question in asked)
+    columns = [(task, examples.targets[task.name], predictions[task.name]) for task in tasks]
+    losses = sum(_compute_losses(*column) for column in columns)
     count = len(examples)
     even = np.linspace(0, count - 1, min(COLUMNS * (rows - rows // 2), count))
     worst = np.argsort(-losses, kind="stable")[: min(COLUMNS * (rows // 2), count)]
     parts = [
-        ("Taken evenly from the split", even.astype(int)),
-        ("Largest losses: where the model is most wrong", worst),
+        ("Evenly spaced images of the split", even.astype(int)),
+        ("Largest losses", worst),
     ]
     heights = [-(-len(indices) // COLUMNS) for _, indices in parts]
     height = 2.05 + 0.15 * len(tasks)
@@ -79,43 +80,60 @@ def draw_answers(
         for axis in axes:
             axis.axis("off")
         for axis, index in zip(axes, indices, strict=False):
-            said = [_caption(task, target[index], row[index]) for task, target, row in asked]
+            captions = [
+                _build_caption(task, targets[index], predicted[index])
+                for task, targets, predicted in columns
+            ]
             axis.imshow(decode(examples.read(int(index))).numpy(), interpolation="lanczos")
             axis.set_title(
-                "\n".join(text for text, _ in said),
+                "\n".join(text for text, _ in captions),
                 fontsize=8,
                 parse_math=False,
-                color="#1a7f37" if all(right for _, right in said) else "#b3261e",
+                color="#1a7f37" if all(correct for _, correct in captions) else "#b3261e",
             )
     with replacing(path) as temporary:
         figure.savefig(temporary, format="png")
 
 
-def _losses(
-    task: Task, target: npt.NDArray[Any], answer: npt.NDArray[np.float32]
+def _compute_losses(
+    task: Task, targets: npt.NDArray[Any], predictions: npt.NDArray[np.float32]
 ) -> npt.NDArray[np.float64]:
-    """Returns by how much each answer is wrong, float64 [N], in units that can be added."""
+    """Computes each image's loss, float64 [N], on scales that can be added over tasks."""
     if task.kind == "single_label":
-        return -np.log(np.maximum(answer[np.arange(len(target)), target], 1e-12))
+        return -np.log(np.maximum(predictions[np.arange(len(targets)), targets], 1e-12))
     if task.kind == "multi_label":
-        return -np.log(np.maximum(np.where(target == 1, answer, 1 - answer), 1e-12)).mean(axis=1)
-    return np.square((answer[:, 0] - target) / task.std).astype(np.float64)
+        likelihoods = np.where(targets == 1, predictions, 1 - predictions)
+        return -np.log(np.maximum(likelihoods, 1e-12)).mean(axis=1)
+    return np.square((predictions[:, 0] - targets) / task.std).astype(np.float64)
 
 
-def _caption(task: Task, target: Any, answer: npt.NDArray[np.float32]) -> tuple[str, bool]:
-    """Returns what is written above an image, and whether the answer is right."""
+def _build_caption(
+    task: Task, target: Any, prediction: npt.NDArray[np.float32]
+) -> tuple[str, bool]:
+    """Returns the text above one image, and whether the prediction is correct.
+
+    Args:
+        task: What was predicted.
+        target: The class, int64 []; the labels, float32 [L]; or the number, float32 [].
+        prediction: float32 [K].
+    """
     if task.kind == "regression":
-        # Within half a deviation: a number is never quite right.
-        near = abs(answer[0] - target) <= task.std / 2
-        return f"{task.name} {answer[0]:.3g}, is {target:.3g}", bool(near)
+        # A number counts as correct within half a standard deviation.
+        near = abs(prediction[0] - target) <= task.std / 2
+        return f"{task.name} {prediction[0]:.3g}, is {target:.3g}", bool(near)
     if task.kind == "multi_label":
-        verdict, truth = (
+        predicted, true = (
             "+".join(name for name, has in zip(task.class_names, row, strict=True) if has) or "none"
-            for row in (answer >= 0.5, target == 1)
+            for row in (prediction >= 0.5, target == 1)
         )
-        return (verdict, True) if verdict == truth else (f"{verdict}, not {truth}", False)
-    guess = int(answer.argmax())
-    right = guess == target
-    name = task.class_names[guess]
-    verdict = name if right else f"{name}, not {task.class_names[target]}"
-    return f"{verdict}{chr(10) if task.bare else ' '}{answer[guess]:.0%}", bool(right)
+        if predicted == true:
+            return predicted, True
+        return f"{predicted}, not {true}", False
+    label = int(prediction.argmax())
+    correct = bool(label == target)
+    text = task.class_names[label]
+    if not correct:
+        text += f", not {task.class_names[target]}"
+    # A plain classifier has room for a second line.
+    separator = "\n" if task.bare else " "
+    return f"{text}{separator}{prediction[label]:.0%}", correct

@@ -10,7 +10,7 @@ import numpy.typing as npt
 
 from pipelines.features.feature_array import FeatureArray
 from pipelines.input_pipeline.datasets import TrainStream
-from pipelines.input_pipeline.label_tensors import build_labels, build_weights
+from pipelines.input_pipeline.label_tensors import build_label_lookup, build_weight_lookup
 from pipelines.input_pipeline.order import (
     SampleKeys,
     SampleOrder,
@@ -71,8 +71,8 @@ def build_feature_stream(
     Returns:
         An endless stream of (float32 [B, F], labels, sample weights).
     """
-    labels_of = build_labels(examples, tasks)
-    weights_of = build_weights(examples, tasks, class_weights or {})
+    labels_of = build_label_lookup(examples, tasks)
+    weights_of = build_weight_lookup(examples, tasks, class_weights or {})
 
     def read_batch(step: Any) -> tuple[Any, Any, Any]:
         keys = order.batch_keys(step)
@@ -107,7 +107,7 @@ def build_feature_dataset(
     """
     import tensorflow as tf
 
-    labels_of = build_labels(examples, tasks)
+    labels_of = build_label_lookup(examples, tasks)
 
     def read_batch(indices: Any) -> tuple[Any, Any]:
         rows = _read(features, pooling, indices, tf.zeros_like(indices))

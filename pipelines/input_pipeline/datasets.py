@@ -15,7 +15,7 @@ from pipelines.augment.policies import AugmentConfig
 from pipelines.input_pipeline.color_axes import fit_color_axes
 from pipelines.input_pipeline.config import InputConfig
 from pipelines.input_pipeline.decoded_images import DecodedImages, build_reader, decode_images
-from pipelines.input_pipeline.label_tensors import build_labels, build_weights
+from pipelines.input_pipeline.label_tensors import build_label_lookup, build_weight_lookup
 from pipelines.input_pipeline.order import SampleKeys, SampleOrder, build_step_dataset
 from pipelines.input_pipeline.tf_data import map_graph, prefetch
 from pipelines.sources.source import Examples
@@ -75,8 +75,8 @@ def build_train_stream(
     decoded = decoded or decode_images(examples, config.cache_mib)
     axes = fit_color_axes(examples, decoded) if needs_axes(augment) else None
     augmenter = Augmenter(augment, config.preprocessing, order.seed, axes)
-    labels_of = build_labels(examples, tasks)
-    weights_of = build_weights(examples, tasks, class_weights or {})
+    labels_of = build_label_lookup(examples, tasks)
+    weights_of = build_weight_lookup(examples, tasks, class_weights or {})
 
     def finish(images: Any, keys: SampleKeys, views: Views) -> tuple[Any, Any, Any]:
         labels = labels_of(keys.image_indices)
@@ -210,7 +210,7 @@ def build_eval_dataset(
 
     images = build_image_dataset(examples, preprocessing, batch_size, cache_mib=cache_mib)
     indices = tf.data.Dataset.range(len(examples)).batch(batch_size)
-    labels_of = build_labels(examples, tasks)
+    labels_of = build_label_lookup(examples, tasks)
     labels = map_graph(indices, lambda index: unwrap(tasks, labels_of(index)))
     return prefetch(tf.data.Dataset.zip(images, labels))
 

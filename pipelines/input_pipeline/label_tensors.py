@@ -17,12 +17,12 @@ from zoo.tasks import Task
 Lookup = Callable[[Any], dict[str, Any]]
 
 
-def build_labels(examples: Examples, tasks: Sequence[Task]) -> Lookup:
-    """Returns a graph function from an index, or a batch of them, to labels.
+def build_label_lookup(examples: Examples, tasks: Sequence[Task]) -> Lookup:
+    """Builds a graph function from image indices to labels.
 
     Args:
         examples: Any split.
-        tasks: What is learned, in order.
+        tasks: What the model learns.
 
     Returns:
         Maps int64 [] or [B] to float32 [..., K] by task: K is the number of classes, or
@@ -32,32 +32,32 @@ def build_labels(examples: Examples, tasks: Sequence[Task]) -> Lookup:
 
     tables = {}
     for task in tasks:
-        target = examples.targets[task.name]
+        targets = examples.targets[task.name]
         if task.kind == "regression":
-            standard = (target.astype(np.float64) - task.mean) / task.std
-            target = standard[:, np.newaxis].astype(np.float32)
-        tables[task.name] = tf.constant(target)
+            standardized = (targets.astype(np.float64) - task.mean) / task.std
+            targets = standardized[:, np.newaxis].astype(np.float32)
+        tables[task.name] = tf.constant(targets)
 
     def look_up(index: Any) -> dict[str, Any]:
-        found = {name: tf.gather(table, index) for name, table in tables.items()}
+        labels = {name: tf.gather(table, index) for name, table in tables.items()}
         for task in tasks:
             if task.kind == "single_label":
-                found[task.name] = tf.one_hot(found[task.name], task.num_outputs)
-        return found
+                labels[task.name] = tf.one_hot(labels[task.name], task.num_outputs)
+        return labels
 
     return look_up
 
 
-def build_weights(
+def build_weight_lookup(
     examples: Examples,
     tasks: Sequence[Task],
     class_weights: Mapping[str, npt.NDArray[np.float32]],
 ) -> Lookup:
-    """Returns a graph function from an index to an image's weight in each task's loss.
+    """Builds a graph function from image indices to the images' weights in the loss.
 
     Args:
         examples: Any split.
-        tasks: What is learned, in order.
+        tasks: What the model learns.
         class_weights: The weight of an image of each class, float32 [C] by task; images
             weigh 1 in a task that is absent.
 
@@ -75,12 +75,15 @@ def build_weights(
     return lambda index: {name: tf.gather(table, index) for name, table in tables.items()}
 
 
-def balanced_weights(examples: Examples, task: Task) -> npt.NDArray[np.float32]:
-    """Computes weights that balance the classes, N / (C · N_class), float32 [C].
+def compute_balanced_weights(examples: Examples, task: Task) -> npt.NDArray[np.float32]:
+    """Computes class weights that balance the classes, N / (C · N_class).
 
     Args:
-        examples: The training images.
-        task: One of single labels.
+        examples: The training images, N.
+        task: A single-label task of C classes.
+
+    Returns:
+        float32 [C].
     """
     counts = np.bincount(examples.targets[task.name], minlength=task.num_outputs)
     return (len(examples) / (len(counts) * counts)).astype(np.float32)

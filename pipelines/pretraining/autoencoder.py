@@ -23,7 +23,7 @@ from pipelines.training.loop import Epochs
 from tuning.optimization.optimizers import build_optimizer, build_rules
 from tuning.optimization.schedules import build_schedule
 from zoo.errors import RecipeError
-from zoo.models.autoencoder import build_autoencoder, fit_statistics
+from zoo.models.autoencoder import build_autoencoder, fit_batch_norm_statistics
 from zoo.models.classifier import backbone_of
 
 # Images that normalize each other well enough for their statistics to be kept.
@@ -131,7 +131,7 @@ def _as_shipped(model: Any, recipe: Recipe, source: Source, devices: Devices) ->
     batch_size = max(recipe.input.batch_size, _LARGE_BATCH)
     images = build_image_dataset(spread(source.train), recipe.input.preprocessing, batch_size)
     # It was trained on spoilt images, and will be shown others.
-    fit_statistics(model, images.as_numpy_iterator())
+    fit_batch_norm_statistics(model, images.as_numpy_iterator())
     return model
 
 

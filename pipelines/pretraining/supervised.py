@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from pipelines.evaluation.classification import measure
+from pipelines.evaluation.classification import compute_classification_metrics
 from pipelines.evaluation.predictions import compute_predictions
 from pipelines.pretraining.model_card import write_backbone
 from pipelines.recipe.recipe import Recipe
@@ -51,14 +51,16 @@ def pretrain_supervised(data: str | Path, recipe: Recipe, out: Path, *, resume: 
     examples = source.splits[split]
     (task,) = source.tasks
     predictions = compute_predictions(network, recipe, examples, source.tasks)
-    figures = measure(examples.targets[task.name], predictions[task.name], task.class_names)
+    metrics = compute_classification_metrics(
+        examples.targets[task.name], predictions[task.name], task.class_names
+    )
     return write_backbone(
         run,
         backbone,
         top,
         class_names=run.class_names,
         split=split,
-        num_images=figures["num_images"],
-        accuracy=figures["accuracy"],
-        accuracy_interval=figures["accuracy_interval"],
+        num_images=metrics["num_images"],
+        accuracy=metrics["accuracy"],
+        accuracy_interval=metrics["accuracy_interval"],
     )

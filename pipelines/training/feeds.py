@@ -10,7 +10,7 @@ from pipelines.features.extraction import Extractor
 from pipelines.features.feature_array import FeatureArray
 from pipelines.input_pipeline.datasets import TrainStream, build_eval_dataset, build_train_stream
 from pipelines.input_pipeline.decoded_images import DecodedImages, decode_images
-from pipelines.input_pipeline.label_tensors import balanced_weights
+from pipelines.input_pipeline.label_tensors import compute_balanced_weights
 from pipelines.input_pipeline.order import SampleOrder, build_order
 from pipelines.recipe.recipe import Recipe
 from pipelines.sources.source import Source
@@ -152,7 +152,7 @@ def order_of(recipe: Recipe, source: Source, num_replicas: int = 1) -> SampleOrd
 def class_weights_of(recipe: Recipe, source: Source) -> dict[str, Any]:
     """Returns what an image of each class counts, by the names of the tasks that say so."""
     return {
-        task.name: balanced_weights(source.train, task)
+        task.name: compute_balanced_weights(source.train, task)
         for task in source.tasks
         if recipe.all_tasks[task.name].class_weights == "balanced"
     }

@@ -10,7 +10,9 @@ from tuning.optimization.losses import build_loss
 from zoo.tasks import Task, unwrap
 
 
-def compile_arguments(tasks: Sequence[Task], configs: Mapping[str, TaskConfig]) -> dict[str, Any]:
+def build_compile_arguments(
+    tasks: Sequence[Task], configs: Mapping[str, TaskConfig]
+) -> dict[str, Any]:
     """Returns the losses, loss weights and metrics for `keras.Model.compile`.
 
     Classes and labels have an accuracy, that of labels over all of them at a threshold
@@ -44,26 +46,26 @@ def compile_arguments(tasks: Sequence[Task], configs: Mapping[str, TaskConfig]) 
     return arguments
 
 
-def figures_in_words(tasks: Sequence[Task], logs: Mapping[str, Any], prefix: str = "") -> str:
-    """Returns an epoch's figures for a line of progress.
+def format_metrics(tasks: Sequence[Task], logs: Mapping[str, Any], prefix: str = "") -> str:
+    """Formats an epoch's losses and accuracies for a line of progress.
 
     Args:
         tasks: What the model predicts.
-        logs: What Keras measured.
-        prefix: `val_` for the figures of validation.
+        logs: The logs of a Keras epoch.
+        prefix: `val_` for the metrics of validation.
 
     Example:
         >>> from zoo.tasks import CLASSIFICATION
-        >>> figures_in_words([CLASSIFICATION], {"loss": 0.5, "accuracy": 0.75})
+        >>> format_metrics([CLASSIFICATION], {"loss": 0.5, "accuracy": 0.75})
         'loss 0.5000, accuracy 0.7500'
         >>> size = Task("size", "regression")
-        >>> figures_in_words([size], {"val_loss": 0.5, "val_size_loss": 0.5}, "val_")
+        >>> format_metrics([size], {"val_loss": 0.5, "val_size_loss": 0.5}, "val_")
         'loss 0.5000, size loss 0.5000'
     """
     parts = [f"loss {logs[f'{prefix}loss']:.4f}"]
     for task in tasks:
         stem, name = f"{prefix}{task.prefix}", "" if task.bare else f"{task.name} "
-        figures = [figure for figure in ("accuracy", "loss") if f"{stem}{figure}" in logs]
-        # Keras measures no loss of its own for a task that is the only one.
-        parts += [f"{name}{figure} {logs[f'{stem}{figure}']:.4f}" for figure in figures[:1]]
+        # Keras logs no loss for the task of a model with one output, besides the total.
+        metrics = [metric for metric in ("accuracy", "loss") if f"{stem}{metric}" in logs]
+        parts += [f"{name}{metric} {logs[f'{stem}{metric}']:.4f}" for metric in metrics[:1]]
     return ", ".join(parts)

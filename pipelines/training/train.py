@@ -8,7 +8,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from pipelines.evaluation.metrics import measure_tasks
+from pipelines.evaluation.metrics import compute_metrics
 from pipelines.recipe.pretraining import METHODS
 from pipelines.recipe.recipe import Recipe
 from pipelines.runtime.devices import Devices, prepare_devices, quiet_start
@@ -109,7 +109,7 @@ def train_on(
     model = job.fit()
     run.save_model(model)
     metrics: dict[str, Any] = {
-        name: measure_tasks(source.splits[name], predictions, source.tasks)
+        name: compute_metrics(source.splits[name], predictions, source.tasks)
         for name, predictions in compute_split_predictions(
             model, recipe, source, job.measurable
         ).items()

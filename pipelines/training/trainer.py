@@ -17,7 +17,7 @@ from pipelines.storage.run_folder import RunFolder
 from pipelines.training.data_statistics import fit_normalization, fit_stem
 from pipelines.training.feeds import FeatureFeed, Feed, ImageFeed
 from pipelines.training.loop import Epochs
-from pipelines.training.losses_and_metrics import compile_arguments, figures_in_words
+from pipelines.training.losses_and_metrics import build_compile_arguments, format_metrics
 from pipelines.training.phases import Phase, build_phases
 from tuning.optimization.optimizers import build_optimizer, build_rules
 from tuning.optimization.schedules import build_schedule
@@ -63,7 +63,7 @@ class Fitting:
     ) -> None:
         self.run, self.recipe, self.source, self.devices = run, recipe, source, devices
         self.stop_after = stop_after
-        self.epochs = Epochs(run, recipe, source, partial(figures_in_words, source.tasks))
+        self.epochs = Epochs(run, recipe, source, partial(format_metrics, source.tasks))
         self.phases = build_phases(recipe)
         places = num_places(source.train.labels, recipe.train.oversample)
         self.steps = steps_per_epoch(places, recipe.input.batch_size, devices.num_replicas)
@@ -238,7 +238,7 @@ class Fitting:
                 rule_of=rules,
                 steps_per_epoch=self.steps,
             ),
-            **compile_arguments(self.source.tasks, recipe.all_tasks),
+            **build_compile_arguments(self.source.tasks, recipe.all_tasks),
             jit_compile=self.devices.jit_compile,
         )
         logits.optimizer.build(logits.trainable_variables)

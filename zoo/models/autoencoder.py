@@ -54,7 +54,7 @@ def _decode(features: Any, size: int) -> Any:
     return layers.Conv2D(3, 3, padding="same", dtype="float32", name="restored")(x)
 
 
-def fit_statistics(model: Any, batches: Iterable[Any]) -> None:
+def fit_batch_norm_statistics(model: Any, batches: Iterable[Any]) -> None:
     """Gives batch normalization the statistics of images it was not trained on.
 
     Args:

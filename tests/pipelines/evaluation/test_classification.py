@@ -9,7 +9,11 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from pipelines.evaluation.classification import expected_calibration_error, measure, wilson_interval
+from pipelines.evaluation.classification import (
+    compute_classification_metrics,
+    expected_calibration_error,
+    wilson_interval,
+)
 
 NAMES = ["a", "b", "c"]
 LABELS = np.array([0, 0, 1, 1, 2, 2])
@@ -27,7 +31,7 @@ ANSWERS = np.array(
 
 
 def test_measure_worked_example() -> None:
-    measured = measure(LABELS, ANSWERS, NAMES)
+    measured = compute_classification_metrics(LABELS, ANSWERS, NAMES)
     assert measured["accuracy"] == pytest.approx(4 / 6)
     assert measured["loss"] == pytest.approx(-np.log([0.8, 0.2, 0.9, 0.6, 0.8, 0.3]).mean(), 1e-5)
     assert measured["confusion_matrix"] == [[1, 1, 0], [0, 2, 0], [1, 0, 1]]
@@ -41,13 +45,13 @@ def test_measure_worked_example() -> None:
 
 def test_measure_top5_counts_the_five_likeliest() -> None:
     answers = np.tile(np.array([0.3, 0.2, 0.15, 0.13, 0.12, 0.1], np.float32), (6, 1))
-    measured = measure(np.arange(6), answers, list("abcdef"))
+    measured = compute_classification_metrics(np.arange(6), answers, list("abcdef"))
     assert measured["top5"] == pytest.approx(5 / 6)
     assert measured["accuracy"] == pytest.approx(1 / 6)
 
 
 def test_measure_of_a_split_without_one_class() -> None:
-    measured = measure(np.array([0, 1]), ANSWERS[[0, 2]], NAMES)
+    measured = compute_classification_metrics(np.array([0, 1]), ANSWERS[[0, 2]], NAMES)
     assert measured["macro_f1"] == 1.0, "a class with no image has no F1 to average"
     assert measured["per_class"]["c"]["support"] == 0
 

@@ -15,9 +15,9 @@ from PIL import Image
 
 from pipelines.cli.main import run_command
 from pipelines.cli.printing import print_evaluation
-from pipelines.evaluation.classification import measure
+from pipelines.evaluation.classification import compute_classification_metrics
 from pipelines.evaluation.evaluate import evaluate
-from pipelines.evaluation.pictures import draw_answers
+from pipelines.evaluation.pictures import draw_predictions
 from pipelines.recipe.recipe import Recipe
 from pipelines.serving.run import Run
 from pipelines.sources.config import DataConfig
@@ -343,7 +343,7 @@ def test_picture_shows_names_as_they_are(tmp_path: Path) -> None:
         ("1", "2", "3"), np.arange(3), files=(file, file, file), targets={"label": np.arange(3)}
     )
     probabilities = np.array([[1, 0, 0], [1, 0, 0], [0, 0, 1]], np.float32)
-    draw_answers(
+    draw_predictions(
         examples,
         {"label": probabilities},
         classification(ODD_NAMES),
@@ -355,7 +355,9 @@ def test_picture_shows_names_as_they_are(tmp_path: Path) -> None:
 
 def test_table_shows_names_as_they_are_and_ends_no_line_in_blanks(capsys: Say) -> None:
     labels: Any = np.array([0, 1, 2])
-    figures = measure(labels, np.eye(3, dtype=np.float32) * 0.8 + 0.1, ODD_NAMES)
+    figures = compute_classification_metrics(
+        labels, np.eye(3, dtype=np.float32) * 0.8 + 0.1, ODD_NAMES
+    )
     print_evaluation({"all": figures})
     out = capsys.readouterr().out
     for name in ODD_NAMES:

@@ -8,8 +8,12 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from pipelines.evaluation.classification import measure
-from pipelines.evaluation.metrics import measure_labels, measure_numbers, measure_tasks
+from pipelines.evaluation.classification import compute_classification_metrics
+from pipelines.evaluation.metrics import (
+    compute_metrics,
+    compute_multi_label_metrics,
+    compute_regression_metrics,
+)
 from pipelines.sources.source import Examples
 from zoo.tasks import Task, classification
 
@@ -18,7 +22,7 @@ ANSWER = np.array([[0.9, 0.2, 0.1], [0.4, 0.8, 0.1], [0.6, 0.7, 0.7], [0.1, 0.3,
 
 
 def test_labels_worked_example() -> None:
-    measured = measure_labels(TARGET, ANSWER, ["a", "b", "c"])
+    measured = compute_multi_label_metrics(TARGET, ANSWER, ["a", "b", "c"])
     likely = np.where(TARGET == 1, ANSWER, 1 - ANSWER)
     assert measured["loss"] == pytest.approx(-np.log(likely).mean(), rel=1e-6)
     # The first and the last are right in every label.
@@ -38,28 +42,28 @@ def test_labels_worked_example() -> None:
 
 def test_labels_that_no_image_has_and_answers_that_are_quite_sure() -> None:
     nothing = np.zeros((2, 3), np.float32)
-    measured = measure_labels(nothing, nothing, ["a", "b", "c"])
+    measured = compute_multi_label_metrics(nothing, nothing, ["a", "b", "c"])
     assert measured["macro_f1"] is None
     assert measured["mean_average_precision"] is None
     assert measured["loss"] == pytest.approx(0, abs=1e-12)
-    assert np.isfinite(measure_labels(nothing + 1, nothing, ["a", "b", "c"])["loss"])
+    assert np.isfinite(compute_multi_label_metrics(nothing + 1, nothing, ["a", "b", "c"])["loss"])
     json.dumps(measured, allow_nan=False)
 
 
 def test_one_label_alone_is_measured() -> None:
-    measured = measure_labels(TARGET[:, :1], ANSWER[:, :1], ["a"])
+    measured = compute_multi_label_metrics(TARGET[:, :1], ANSWER[:, :1], ["a"])
     assert measured["per_label"]["a"]["f1"] == 0.5
 
 
 def test_numbers_are_their_formulas() -> None:
     target = np.array([1, 2, 3, 6], np.float32)
     value = np.array([1, 3, 3, 4], np.float32)
-    measured = measure_numbers(target, value)
+    measured = compute_regression_metrics(target, value)
     assert measured["mae"] == 0.75
     assert measured["rmse"] == pytest.approx(np.sqrt(5 / 4))
     assert measured["r2"] == pytest.approx(1 - 5 / 14)
-    assert measure_numbers(target[:1], value[:1])["r2"] is None
-    assert measure_numbers(target, np.full(4, 3, np.float32))["r2"] == 0, (
+    assert compute_regression_metrics(target[:1], value[:1])["r2"] is None
+    assert compute_regression_metrics(target, np.full(4, 3, np.float32))["r2"] == 0, (
         "the mean explains nothing"
     )
 
@@ -77,11 +81,13 @@ def test_tasks_are_measured_each_by_its_kind() -> None:
         tuple("0123"), labels, targets={"letter": labels, "tags": TARGET, "size": numbers}
     )
     answers = {"letter": letters, "tags": ANSWER, "size": numbers[:, None] + 1}
-    measured = measure_tasks(examples, answers, tasks)
+    measured = compute_metrics(examples, answers, tasks)
     assert measured["num_images"] == 4
-    assert measured["tasks"]["letter"] == measure(labels, letters, ("x", "y"))
+    assert measured["tasks"]["letter"] == compute_classification_metrics(
+        labels, letters, ("x", "y")
+    )
     assert measured["tasks"]["tags"]["exact_match"] == 0.5
     assert measured["tasks"]["size"]["mae"] == 1, "in the number's own unit"
     plain = replace(examples, targets={"label": labels})
-    alone = measure_tasks(plain, {"label": letters}, classification("xy"))
+    alone = compute_metrics(plain, {"label": letters}, classification("xy"))
     assert alone == measured["tasks"]["letter"], "of a plain classifier, without its name"

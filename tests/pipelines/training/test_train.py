@@ -18,7 +18,7 @@ import pytest
 from PIL import Image
 
 from pipelines.evaluation.evaluate import evaluate
-from pipelines.input_pipeline.label_tensors import balanced_weights
+from pipelines.input_pipeline.label_tensors import compute_balanced_weights
 from pipelines.recipe.recipe import Recipe
 from pipelines.serving.run import Run
 from pipelines.sources.dataset import open_source
@@ -141,7 +141,7 @@ def test_balanced_class_weights_are_their_formula_and_reach_the_loss(
     source = open_source(str(uneven))
     counts = np.bincount(source.train.labels)
     assert counts.tolist() == [10, 10, 3]
-    weights = balanced_weights(source.train, source.tasks[0])
+    weights = compute_balanced_weights(source.train, source.tasks[0])
     np.testing.assert_allclose(weights, 23 / (3 * counts), rtol=1e-6)
     runs = [
         train(uneven, _recipe(train={"epochs": 1, "class_weights": kind}), out=tmp_path / kind)

@@ -8,7 +8,7 @@ import keras
 import numpy as np
 import pytest
 
-from zoo.models.autoencoder import build_autoencoder, fit_statistics
+from zoo.models.autoencoder import build_autoencoder, fit_batch_norm_statistics
 
 
 @pytest.mark.parametrize(
@@ -57,7 +57,7 @@ def test_statistics_are_those_of_all_images() -> None:
     kernel, bias = model.get_layer("dense").get_weights()
     layer = model.get_layer("bn")
     layer.set_weights([np.full(3, v, np.float32) for v in (1.5, 0.5, 7.0, 9.0)])
-    fit_statistics(model, batches)
+    fit_batch_norm_statistics(model, batches)
     values = np.concatenate(batches) @ kernel + bias
     scale, shift, mean, variance = layer.get_weights()
     np.testing.assert_allclose(mean, values.mean(axis=0), rtol=1e-4)
