@@ -92,7 +92,7 @@ def this_project(setting: Setting, images: np.ndarray) -> Iterator[Any]:
     """Yields this project's batches, float32 [B, S, S, 3], as training gets them."""
     import tensorflow as tf
 
-    from pipelines.augment import AugmentConfig
+    from pipelines.augment.policies import AugmentConfig
     from pipelines.input_pipeline.config import InputConfig
     from pipelines.input_pipeline.datasets import build_train_stream
     from pipelines.input_pipeline.decoded_images import DecodedImages

@@ -41,7 +41,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import numpy as np
 import typer
 
-from pipelines.augment import AugmentConfig
+from pipelines.augment.policies import AugmentConfig
 from pipelines.features.config import FeatureConfig
 from pipelines.features.engines.catalog import ENGINES
 from pipelines.features.engines.choice import measure_rate, open_engine

@@ -1,14 +1,10 @@
-"""Augmentation: parameters drawn from (seed, pass, index), rendered once.
+"""Image augmentation: sample parameters per image, compose them, render each image once.
 
-    AugmentConfig ──▶ Plan.draw ──▶ Plan.compose ──▶ a renderer
-    the recipe's      values of      one matrix, one     uint8 [B, S, S, 3]
-    [augment]         each operation color map, boxes
+    AugmentConfig ──▶ AugmentationPlan ──▶ ViewParameters ──▶ Renderer
+    the recipe's      samples each         one matrix, one     uint8 [B, S, S, 3]
+    [augment]         operation            color map, filters
 
-To add an operation: a class and a row in the file of its stage (geometry, color,
-pixels, labels); what changes pixels also needs a kernel in each renderer.
+A sample is a function of (seed, pass, image index) alone. To add an operation, write a
+class and a row in the module of its stage (geometry, crops, color, filters, mixing); a
+filter also needs a kernel in each renderer.
 """
-
-from pipelines.augment.operations import AUGMENTATIONS
-from pipelines.augment.policies import POLICIES, AugmentConfig
-
-__all__ = ["AUGMENTATIONS", "POLICIES", "AugmentConfig"]

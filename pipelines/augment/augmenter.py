@@ -1,4 +1,4 @@
-"""Augmenter: a policy bound to a seed and a size; draws views and has them rendered."""
+"""Augmenter: samples, renders and mixes the views of a policy for one seed and view size."""
 
 from __future__ import annotations
 
@@ -7,41 +7,43 @@ from typing import Any, Protocol, runtime_checkable
 import numpy as np
 import numpy.typing as npt
 
-from pipelines.augment.base import Context
-from pipelines.augment.color import Color, PcaNoise
-from pipelines.augment.filters import Pixels
-from pipelines.augment.geometry import Geometry
-from pipelines.augment.mixing import mix_labels, partner_share
-from pipelines.augment.plan import Plan, Views
+from pipelines.augment.base import (
+    ColorOperation,
+    FilterOperation,
+    GeometryOperation,
+    SamplingContext,
+)
+from pipelines.augment.mixing import compute_partner_fraction, mix_labels
+from pipelines.augment.plan import AugmentationPlan, ViewParameters
 from pipelines.augment.policies import AugmentConfig
 from zoo.preprocessing import Preprocessing
 
 
 class Renderer(Protocol):
-    """What draws views; there are one on OpenCV and one in TensorFlow's operations."""
+    """Renders sampled views; implemented with OpenCV and with TensorFlow operations."""
 
-    def render(self, images: Any, views: Views) -> Any:
-        """Draws views uint8 [B, S, S, 3] of images uint8 [B, H, W, 3]."""
+    def render(self, images: Any, views: ViewParameters) -> Any:
+        """Renders one view each of images uint8 [B, H, W, 3] to uint8 [B, S, S, 3]."""
 
-    def render_one(self, image: Any, views: Views) -> Any:
-        """Draws views uint8 [V, S, S, 3] of one image uint8 [H, W, 3]."""
+    def render_one(self, image: Any, views: ViewParameters) -> Any:
+        """Renders V views of one image uint8 [H, W, 3] to uint8 [V, S, S, 3]."""
 
-    def mix(self, images: Any, parameters: Any) -> Any:
-        """Blends images uint8 [B, S, S, 3] with the next of their batch."""
+    def mix(self, images: Any, arguments: Any) -> Any:
+        """Mixes each of images uint8 [B, S, S, 3] with its partner, the next of the batch."""
 
 
 @runtime_checkable
 class HostRenderer(Renderer, Protocol):
-    """A renderer that can draw images that lie outside of the graph."""
+    """A renderer that reads images from host memory without copying them into the graph."""
 
-    def render_picked(self, pick: Any, what: Any, shapes: Any, views: Views) -> Any:
-        """Draws views of the images that a function finds.
+    def render_fetched(self, fetch: Any, request: Any, shapes: Any, views: ViewParameters) -> Any:
+        """Renders one view each of images that a Python function fetches.
 
         Args:
-            pick: Maps the NumPy value of `what` to images, uint8 [H, W, 3].
-            what: A tensor; which images.
-            shapes: int [B, 2], their heights and widths.
-            views: What was drawn.
+            fetch: Maps the NumPy value of `request` to images uint8 [H, W, 3].
+            request: A tensor that identifies the images, such as their indices.
+            shapes: int [B, 2], height and width of each image.
+            views: The sampled views.
 
         Returns:
             uint8 [B, S, S, 3].
@@ -49,13 +51,13 @@ class HostRenderer(Renderer, Protocol):
 
 
 class Augmenter:
-    """Draws and renders views that are functions of (seed, number, place) alone.
+    """Samples and renders views as a function of (seed, pass, image index) alone.
 
     Args:
-        config: The policy and what renders it.
-        preprocessing: What validation shows, which a policy of nothing shows too.
-        seed: Of every draw.
-        axes: float32 [3, 3] as `fit_axes` returns them; only `pca_noise` needs them.
+        config: The policy, its border and its renderer.
+        preprocessing: The evaluation transform; an empty policy renders exactly it.
+        seed: Seed of all samples.
+        color_axes: float32 [3, 3] from `fit_color_pca`; required by `pca_noise` alone.
     """
 
     def __init__(
@@ -63,76 +65,83 @@ class Augmenter:
         config: AugmentConfig,
         preprocessing: Preprocessing,
         seed: int,
-        axes: npt.NDArray[np.float32] | None = None,
+        color_axes: npt.NDArray[np.float32] | None = None,
     ) -> None:
         self.preprocessing = preprocessing
         self.seed = seed
-        self.plan = Plan(config.policy, Context(preprocessing.size, axes))
-        self.moves = bool(self.plan.of(Geometry))
-        self.changes = self.moves or bool(self.plan.of(Color) or self.plan.of(Pixels))
+        context = SamplingContext(preprocessing.size, color_axes)
+        self.plan = AugmentationPlan(config.policy, context)
+        self.has_geometry = bool(self.plan.select(GeometryOperation))
+        self._changes_pixels = self.has_geometry or bool(
+            self.plan.select(ColorOperation) or self.plan.select(FilterOperation)
+        )
         self.renderer = build_renderer(config, self.plan, preprocessing)
 
-    def sample(self, numbers: Any, places: Any) -> Views:
-        """Draws a batch of views.
+    def sample(self, passes: Any, indices: Any) -> ViewParameters:
+        """Samples a batch of views.
 
         Args:
-            numbers: int64 [B], the pass or the number of the view.
-            places: int64 [B], what stands for each image.
+            passes: int64 [B], the pass over the data, or the view, of each image.
+            indices: int64 [B], the index of each image.
         """
         import tensorflow as tf
 
-        return self.plan.sample(tf.constant(self.seed, tf.int64), numbers, places)
+        return self.plan.sample(tf.constant(self.seed, tf.int64), passes, indices)
 
-    def render(self, image: Any, views: Views) -> Any:
+    def render(self, image: Any, views: ViewParameters) -> Any:
         """Renders several views of one image.
 
         Args:
             image: uint8 [H, W, 3].
-            views: V of them.
+            views: V sampled views.
 
         Returns:
             uint8 [V, S, S, 3].
         """
         import tensorflow as tf
 
-        if not self.moves:
-            # Where nothing moves pixels, what validation shows, to the last bit.
+        if not self.has_geometry:
+            # Without geometry the pixels are bit for bit those of the evaluation transform.
             image = self.preprocessing.fit_image(image)
-        if not self.changes:
+        if not self._changes_pixels:
             return tf.broadcast_to(image, tf.concat([tf.shape(views.color)[:1], image.shape], 0))
         return self.renderer.render_one(image, views)
 
     def mix(
-        self, images: Any, labels: dict[str, Any], weights: dict[str, Any], views: Views
+        self,
+        images: Any,
+        labels: dict[str, Any],
+        weights: dict[str, Any],
+        views: ViewParameters,
     ) -> tuple[Any, dict[str, Any], dict[str, Any]]:
-        """Blends images, labels and weights with those of the next image of the batch.
+        """Mixes images, labels and sample weights with those of the next image of the batch.
 
         Args:
             images: uint8 [B, S, S, 3].
             labels: float32 [B, …] by task.
             weights: float32 [B] by task.
-            views: What was drawn for the batch.
+            views: The sampled views of the batch.
+
+        Returns:
+            Images, labels and weights of the same shapes and dtypes.
         """
-        for parameters in views.labels:
-            images = self.renderer.mix(images, parameters)
-            share = partner_share(parameters, self.preprocessing.size)
-            mixed = {n: mix_labels(labels[n], weights[n], share) for n in labels}
+        for arguments in views.mixing:
+            images = self.renderer.mix(images, arguments)
+            fraction = compute_partner_fraction(arguments, self.preprocessing.size)
+            mixed = {n: mix_labels(labels[n], weights[n], fraction) for n in labels}
             labels, weights = ({n: pair[i] for n, pair in mixed.items()} for i in (0, 1))
         return images, labels, weights
 
 
-def needs_axes(config: AugmentConfig) -> bool:
-    """Whether a policy varies colors along the training images' principal components."""
-    return bool(Plan(config.policy, Context(8)).of(PcaNoise))
-
-
-def build_renderer(config: AugmentConfig, plan: Plan, preprocessing: Preprocessing) -> Renderer:
-    """Builds what draws a policy.
+def build_renderer(
+    config: AugmentConfig, plan: AugmentationPlan, preprocessing: Preprocessing
+) -> Renderer:
+    """Builds the renderer of a policy.
 
     Args:
         config: Names the renderer and the border.
         plan: The policy.
-        preprocessing: What validation shows.
+        preprocessing: The evaluation transform, with the view size S.
     """
     if config.renderer == "tensorflow":
         from pipelines.augment.renderers.tensorflow import TensorFlowRenderer

@@ -1,10 +1,10 @@
-"""The noise bank: normal numbers drawn once, of which every image takes a stretch.
+"""Bank of precomputed normal random numbers from which every image takes a slice.
 
-Drawing a normal number takes longer than all else that is done to a pixel. So 2^24 of
-them are drawn once and kept as bytes. An image takes as many as it has values from a
-place of its own, with a sign of its own, both from its key. Within an image they are
-independent; two images share a number at the same pixel only if they drew the same
-place, 1 in 16 million, and then with a random sign.
+Generating a normal number costs more than all other work on a pixel, so 2^24 of them
+are generated once and stored as bytes. An image takes a slice at a random offset with a
+random sign, both from its key. Noise within an image is independent. Two images share a
+noise value at the same pixel only if they have the same offset, with probability 1 in 16
+million, and even then with a random sign.
 """
 
 from __future__ import annotations
@@ -15,24 +15,29 @@ import numpy as np
 import numpy.typing as npt
 
 BANK_SIZE = 2**24
-"""How many numbers there are; one place in it is exact in float32."""
+"""Number of values in the bank; float32 represents every offset into it exactly."""
 
-STEPS = 32
-"""Bytes a standard deviation: normal numbers in steps of 1/32, cut off at 127/32 = 3.97.
+STEPS_PER_SIGMA = 32
+"""Byte steps per standard deviation: values are multiples of σ/32, clipped at ±127/32 σ (3.97).
 
-Both change the variance by less than 0.1 %.
+Rounding and clipping together change the variance by less than 0.1 %.
 """
 
 
 @functools.cache
-def noise_bank() -> npt.NDArray[np.uint8]:
-    """Returns uint8 [2^24]: 128 + 32 z for independent z ~ N(0, 1), rounded."""
+def build_noise_bank() -> npt.NDArray[np.uint8]:
+    """Builds the bank, once per process.
+
+    Returns:
+        uint8 [2^24], read-only: 128 + 32 z, rounded, for independent z ~ N(0, 1).
+    """
     rng = np.random.Generator(np.random.Philox(key=20120101))
     bank = np.empty(BANK_SIZE, np.uint8)
-    chunk = 2**20  # so that the floats take 4 MiB and not 64
+    chunk = 2**20  # keeps the float buffer at 4 MiB instead of 64
     for start in range(0, BANK_SIZE, chunk):
         normal = rng.standard_normal(chunk, dtype=np.float32)
-        # Symmetric about 128, so that a change of sign changes nothing else.
-        bank[start : start + chunk] = np.clip(np.rint(normal * STEPS), -127, 127) + 128
+        # Symmetric about 128, so that a random sign does not change the distribution.
+        scaled = np.clip(np.rint(normal * STEPS_PER_SIGMA), -127, 127)
+        bank[start : start + chunk] = scaled + 128
     bank.flags.writeable = False
     return bank

@@ -1,30 +1,30 @@
-"""AUGMENTATIONS: every operation that a policy can be made of."""
+"""AUGMENTATIONS, the registry of operations, and `choose`, which selects among them."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from typing import Annotated, Any, ClassVar, Literal
 
 from pydantic import BeforeValidator, Field, SerializeAsAny, ValidationError, model_validator
 
-from pipelines.augment import color, filters, geometry, mixing
+from pipelines.augment import color, crops, filters, geometry, mixing
 from pipelines.augment.base import Augmentation, Operation
 from zoo.errors import RecipeError
 from zoo.table import Table, unknown_name
 
 
-def read_operation(value: Any) -> Any:
-    """Turns a mapping into the operation it names; leaves anything else as it is.
+def parse_operation(value: Any) -> Any:
+    """Builds the operation that a mapping describes; returns any other value unchanged.
 
     Raises:
-        UnknownNameError: No such operation.
-        RecipeError: The mapping names none, or a setting does not fit.
+        UnknownNameError: The name is not in AUGMENTATIONS.
+        RecipeError: The mapping has no name, or a setting is invalid.
     """
     if not isinstance(value, Mapping):
         return value
     if "name" not in value:
         raise RecipeError(
-            "an operation of a policy has no name",
+            "an operation of the policy has no name",
             expected='a table such as { name = "rotate", degrees = 15 }',
             received=repr(dict(value)),
         )
@@ -41,54 +41,61 @@ def read_operation(value: Any) -> Any:
     if first["type"] == "value_error":
         raise first["ctx"]["error"]
     raise RecipeError(
-        f"{name}'s {setting} does not fit",
+        f"{name}'s {setting} is invalid",
         expected=first["msg"].removeprefix("Input should be "),
         received=repr(first["input"]),
     )
 
 
-AnyOperation = Annotated[SerializeAsAny[Operation], BeforeValidator(read_operation)]
+AnyOperation = Annotated[SerializeAsAny[Operation], BeforeValidator(parse_operation)]
 
 
 class Choose(Operation):
-    """Applies some of several operations to each image, drawn anew for each.
+    """Applies a random subset of its operations to each image.
 
-    TrivialAugment is one of many, RandAugment two; each member's own probability
-    counts besides.
+    TrivialAugment applies one operation, RandAugment two. Each operation's own
+    probability applies in addition.
 
     Args:
-        count: How many of them, at least 1.
-        operations: Among which; none of them may choose itself.
+        count: Size of the subset, at least 1.
+        operations: The candidates; a `choose` cannot contain another one.
     """
 
-    main: ClassVar[str] = "count"
+    main_setting: ClassVar[str] = "count"
     name: Literal["choose"] = "choose"
     count: Annotated[int, Field(ge=1)] = 1
     operations: Annotated[tuple[AnyOperation, ...], Field(min_length=1)]
 
     @model_validator(mode="after")
-    def _fits(self) -> Choose:
+    def _check(self) -> Choose:
         if any(isinstance(operation, Choose) for operation in self.operations):
-            raise RecipeError("a choose stands inside of a choose", mend="list all in one")
+            raise RecipeError("choose contains another choose", mend="list all operations in one")
         if self.count > len(self.operations):
             raise RecipeError(
-                "choose is to choose more than there are",
+                "choose has a count above the number of its operations",
                 expected=f"a count of at most {len(self.operations)}",
                 received=str(self.count),
             )
         return self
 
 
+def expand_groups(operations: Iterable[Operation]) -> Iterator[Operation]:
+    """Yields the operations in order, with the members of each `choose` in its place."""
+    for operation in operations:
+        yield from operation.operations if isinstance(operation, Choose) else (operation,)
+
+
 AUGMENTATIONS: Table[Augmentation] = Table(
     "augmentation",
     [
         *geometry.ROWS,
+        *crops.ROWS,
         *color.ROWS,
         *filters.ROWS,
         *mixing.ROWS,
         Augmentation(
             "choose",
-            "applies some of several operations, drawn for each image",
+            "applies a random subset of its operations to each image",
             "group",
             Choose,
             "Müller and Hutter, 2021, https://arxiv.org/abs/2103.10158; "

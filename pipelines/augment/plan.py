@@ -1,7 +1,7 @@
-"""Views: what is drawn for a batch of images, before anything is rendered.
+"""Augmentation plan: samples the operations of a policy and composes them for rendering.
 
-Everything here is a function of (seed, pass, index): it runs in the graph, keeps no
-state, and gives the same at any parallelism and for any batch an image may be in.
+Everything here is a function of (seed, pass, image index). It runs in the graph, keeps
+no state, and gives an image the same result at any parallelism and in any batch.
 """
 
 from __future__ import annotations
@@ -10,191 +10,196 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, NamedTuple, TypeVar
 
-from pipelines.augment.base import Context, Operation, Values
-from pipelines.augment.color import Color
-from pipelines.augment.counter_rng import key_uniforms
-from pipelines.augment.filters import Pixels
-from pipelines.augment.geometry import Geometry
-from pipelines.augment.mixing import Labels
+from pipelines.augment.base import (
+    ColorOperation,
+    FilterOperation,
+    GeometryOperation,
+    MixingOperation,
+    Operation,
+    Parameters,
+    SamplingContext,
+)
+from pipelines.augment.counter_rng import generate_uniforms
 from pipelines.augment.operations import Choose
 
 Kind = TypeVar("Kind", bound=Operation)
 
-_PLACES = 16
-"""Places in an image's sequence that belong to each operation, however many it uses."""
+_UNIFORMS_PER_OPERATION = 16
+"""Random numbers reserved for each operation in an image's sequence, used or not."""
 
 
-class Views(NamedTuple):
-    """What a renderer needs for a batch.
+class ViewParameters(NamedTuple):
+    """Sampled parameters of a batch of views, in the form that renderers consume.
 
     Args:
-        matrix: float32 [B, 3, 3], from points of the view to points of what
-            validation shows, both squares of side 1 about 0.
-        color: float32 [B, 3, 4], from colors and 1 to colors, 0 to 255.
-        pixels: For each of the policy's pixel operations float32 [B, k], its
-            parameters, all 0 where it leaves an image as it is.
-        labels: The same for each of its operations on labels.
+        matrix: float32 [B, 3, 3], from points of the view to points of the evaluation
+            crop, both squares of side 1 centered on 0.
+        color: float32 [B, 3, 4], from (red, green, blue, 1) to colors, in 0 to 255.
+        filters: For each filter of the policy its arguments, float32 [B, k]; a row of
+            zeros leaves an image unchanged.
+        mixing: For each mixing operation of the policy its arguments, float32 [B, 5];
+            a row of zeros leaves an image unchanged.
     """
 
     matrix: Any
     color: Any
-    pixels: tuple[Any, ...]
-    labels: tuple[Any, ...]
+    filters: tuple[Any, ...]
+    mixing: tuple[Any, ...]
 
 
-class Drawn(NamedTuple):
-    """What one operation drew.
+class SampledOperation(NamedTuple):
+    """An operation with the parameters sampled for a batch.
 
     Args:
         operation: The operation.
         applied: bool [B], which images it changes.
-        values: float32 [B] by name.
+        parameters: float32 [B] by name.
     """
 
     operation: Operation
     applied: Any
-    values: Values
+    parameters: Parameters
 
 
-@dataclass(frozen=True)
-class Entry:
-    """An operation's place in a policy.
+class PlannedOperation(NamedTuple):
+    """An operation with its position in an image's random sequence.
 
     Args:
-        operation: Itself.
-        place: Where its random numbers begin in the image's sequence.
-        group: The place of the `choose` it stands in, or −1.
+        operation: The operation.
+        offset: Offset of its random numbers in the sequence.
+        group_offset: Offset of the `choose` that contains it, or −1.
     """
 
     operation: Operation
-    place: int
-    group: int = -1
+    offset: int
+    group_offset: int = -1
 
 
 @dataclass(frozen=True)
-class Plan:
-    """A policy, laid out for drawing.
+class AugmentationPlan:
+    """A policy laid out for sampling.
 
     Args:
         operations: The policy, in order.
-        context: What draws depend on besides.
+        context: Inputs of sampling beyond the operations' own settings.
     """
 
     operations: tuple[Operation, ...]
-    context: Context
+    context: SamplingContext
 
     @property
-    def entries(self) -> list[Entry]:
-        """Every operation that draws; the members of a `choose` instead of itself."""
-        found: list[Entry] = []
-        for place, operation, group in self._places():
-            if not isinstance(operation, Choose):
-                found.append(Entry(operation, place, group))
-        return found
+    def planned(self) -> list[PlannedOperation]:
+        """All operations that are sampled; the members of a `choose` instead of itself."""
+        return [p for p in self._lay_out() if not isinstance(p.operation, Choose)]
 
-    def _places(self) -> Iterator[tuple[int, Operation, int]]:
-        """Yields each operation with its place and its group's, groups themselves included."""
-        place = 0
+    def _lay_out(self) -> Iterator[PlannedOperation]:
+        """Yields every operation with its offset, each `choose` before its members."""
+        offset = 0
         for operation in self.operations:
-            yield place, operation, -1
-            group, place = place, place + _PLACES
+            yield PlannedOperation(operation, offset)
+            group_offset, offset = offset, offset + _UNIFORMS_PER_OPERATION
             for member in operation.operations if isinstance(operation, Choose) else ():
-                yield place, member, group
-                place += _PLACES
+                yield PlannedOperation(member, offset, group_offset)
+                offset += _UNIFORMS_PER_OPERATION
 
-    def of(self, stage: type[Kind]) -> list[Kind]:
-        """Returns the operations of one stage, in order."""
-        return [e.operation for e in self.entries if isinstance(e.operation, stage)]
+    def select(self, kind: type[Kind]) -> list[Kind]:
+        """Returns the operations of one class, in order."""
+        return [p.operation for p in self.planned if isinstance(p.operation, kind)]
 
-    def draw(self, seed: Any, numbers: Any, indices: Any) -> list[Drawn]:
-        """Draws every operation's values for a batch.
+    def sample_operations(self, seed: Any, passes: Any, indices: Any) -> list[SampledOperation]:
+        """Samples the parameters of every operation for a batch.
 
         Args:
             seed: int64 [].
-            numbers: int64 [B], the pass or view of each image.
-            indices: int64 [B], which image.
+            passes: int64 [B], the pass over the data, or the view, of each image.
+            indices: int64 [B], the index of each image.
 
         Returns:
-            What each of `entries` drew.
+            One entry for each of `planned`, in order.
         """
         import tensorflow as tf
 
         if not self.operations:
             return []
-        # The first number is for whether, the second for the rank in a choose.
-        places = [place + i for place, op, _ in self._places() for i in range(2 + op.num_draws)]
-        uniforms = tf.unstack(key_uniforms(seed, numbers, indices, places), axis=1)
-        at = dict(zip(places, uniforms, strict=True))
-        chosen = self._choose(at)
-        drawn = []
-        for entry in self.entries:
-            operation, place = entry.operation, entry.place
-            applied = at[place] < operation.p
-            if entry.group >= 0:
-                applied &= chosen[place]
-            own = [at[place + 2 + i] for i in range(operation.num_draws)]
-            drawn.append(Drawn(operation, applied, operation.draw(own, self.context)))
-        return drawn
+        # Number 0 decides whether the operation is applied, number 1 its rank in a choose.
+        offsets = [
+            planned.offset + i
+            for planned in self._lay_out()
+            for i in range(2 + planned.operation.num_uniforms)
+        ]
+        columns = tf.unstack(generate_uniforms(seed, passes, indices, offsets), axis=1)
+        uniforms = dict(zip(offsets, columns, strict=True))
+        chosen = self._choose_members(uniforms)
+        sampled = []
+        for operation, offset, group_offset in self.planned:
+            applied = uniforms[offset] < operation.p
+            if group_offset >= 0:
+                applied &= chosen[offset]
+            own = [uniforms[offset + 2 + i] for i in range(operation.num_uniforms)]
+            parameters = operation.sample(own, self.context)
+            sampled.append(SampledOperation(operation, applied, parameters))
+        return sampled
 
-    def _choose(self, at: Mapping[int, Any]) -> dict[int, Any]:
-        """Returns which images each member of a choose is chosen for, bool [B], by its place."""
+    def _choose_members(self, uniforms: Mapping[int, Any]) -> dict[int, Any]:
+        """Returns for each member of a `choose`, by offset, which images it is chosen for."""
         import tensorflow as tf
 
         chosen: dict[int, Any] = {}
-        for place, group, _ in self._places():
+        for group, group_offset, _ in self._lay_out():
             if not isinstance(group, Choose):
                 continue
-            members = [entry.place for entry in self.entries if entry.group == place]
-            lots = tf.stack([at[member + 1] for member in members], axis=1)
-            # A member is chosen if fewer than `count` others drew a lower lot.
-            lower = lots[:, tf.newaxis, :] < lots[:, :, tf.newaxis]
-            among = tf.reduce_sum(tf.cast(lower, tf.int32), axis=2) < group.count
-            among &= (at[place] < group.p)[:, tf.newaxis]
-            chosen |= dict(zip(members, tf.unstack(among, axis=1), strict=True))
+            members = [p.offset for p in self.planned if p.group_offset == group_offset]
+            keys = tf.stack([uniforms[offset + 1] for offset in members], axis=1)  # [B, members]
+            # A member is chosen if fewer than `count` members have a smaller sort key.
+            smaller = keys[:, tf.newaxis, :] < keys[:, :, tf.newaxis]
+            selected = tf.reduce_sum(tf.cast(smaller, tf.int32), axis=2) < group.count
+            selected &= (uniforms[group_offset] < group.p)[:, tf.newaxis]
+            chosen |= dict(zip(members, tf.unstack(selected, axis=1), strict=True))
         return chosen
 
-    def compose(self, drawn: Sequence[Drawn], indices: Any) -> Views:
-        """Turns what was drawn into one matrix, one color map and a few numbers.
+    def compose(self, sampled: Sequence[SampledOperation], indices: Any) -> ViewParameters:
+        """Composes sampled operations into one matrix, one color map and kernel arguments.
 
         Args:
-            drawn: As `draw` returned it, or values of one's own.
-            indices: [B], which images, of any type.
+            sampled: The result of `sample_operations`, or fixed parameters.
+            indices: [B] of any dtype, the image indices; only the shape is used.
         """
         import tensorflow as tf
 
-        # Not [B, 0] where there is nothing: splitting such a batch ends the process (TF 2.21).
+        # Not [B, 0] where nothing is sampled: splitting such a batch ends the process (TF 2.21).
         matrix, color = (tf.eye(n, batch_shape=tf.shape(indices)) for n in (3, 4))
         matrix, color = (
             tf.ensure_shape(eye, (*indices.shape, None, None)) for eye in (matrix, color)
         )
-        pixels: list[Any] = []
-        labels: list[Any] = []
-        for operation, applied, values in drawn:
-            if isinstance(operation, Geometry):
-                step = _where(applied, operation.matrix(values), tf.eye(3))
-                # What comes later in the policy maps the result to what came before it.
-                matrix @= step
-            elif isinstance(operation, Color):
-                step = _where(applied, operation.affine(values), tf.eye(4))
-                color = step @ color
-            elif isinstance(operation, (Pixels, Labels)):
-                parts = operation.parameters(values)
-                step = tf.where(applied[:, tf.newaxis], tf.stack(parts, axis=1), 0.0)
-                (pixels if isinstance(operation, Pixels) else labels).append(step)
-        return Views(matrix, color[:, :3], tuple(pixels), tuple(labels))
+        filters: list[Any] = []
+        mixing: list[Any] = []
+        for operation, applied, parameters in sampled:
+            if isinstance(operation, GeometryOperation):
+                step = operation.build_matrix(parameters)
+                # Matrices map backwards, from result to input, hence in policy order.
+                matrix @= _where(applied, step, tf.eye(3))
+            elif isinstance(operation, ColorOperation):
+                step = operation.build_color_matrix(parameters)
+                color = _where(applied, step, tf.eye(4)) @ color
+            elif isinstance(operation, (FilterOperation, MixingOperation)):
+                arguments = tf.stack(operation.build_arguments(parameters), axis=1)
+                arguments = tf.where(applied[:, tf.newaxis], arguments, 0.0)
+                (filters if isinstance(operation, FilterOperation) else mixing).append(arguments)
+        return ViewParameters(matrix, color[:, :3], tuple(filters), tuple(mixing))
 
-    def sample(self, seed: Any, numbers: Any, indices: Any) -> Views:
-        """Draws a batch of views.
+    def sample(self, seed: Any, passes: Any, indices: Any) -> ViewParameters:
+        """Samples and composes the parameters of a batch of views.
 
         Args:
             seed: int64 [].
-            numbers: int64 [B], the pass or view of each image.
-            indices: int64 [B], which image.
+            passes: int64 [B], the pass over the data, or the view, of each image.
+            indices: int64 [B], the index of each image.
         """
-        return self.compose(self.draw(seed, numbers, indices), indices)
+        return self.compose(self.sample_operations(seed, passes, indices), indices)
 
 
 def _where(applied: Any, changed: Any, unchanged: Any) -> Any:
+    """Selects one of two batches of matrices by `applied`, bool [B]."""
     import tensorflow as tf
 
     return tf.where(applied[:, tf.newaxis, tf.newaxis], changed, unchanged)

@@ -1,4 +1,4 @@
-"""POLICIES: which operations suit which images; and the recipe's section for them."""
+"""POLICIES, the named augmentation presets, and AugmentConfig, the recipe's [augment] section."""
 
 from __future__ import annotations
 
@@ -7,21 +7,22 @@ from typing import Any, Literal
 
 from pydantic import field_validator
 
-from pipelines.augment.mixing import Labels
-from pipelines.augment.operations import AnyOperation, Choose, read_operation
-from pipelines.augment.shorthand import parse_policy, print_policy
+from pipelines.augment.base import MixingOperation
+from pipelines.augment.color import PcaNoise
+from pipelines.augment.operations import AnyOperation, expand_groups, parse_operation
+from pipelines.augment.shorthand import format_policy, parse_policy
 from zoo.config import Config
 from zoo.table import Table
 
 
 @dataclass(frozen=True)
 class Policy:
-    """Operations that suit a kind of image.
+    """Operations that suit one kind of image; a row of POLICIES.
 
     Args:
-        name: The key in POLICIES.
-        summary: For which images, and what it leaves out.
-        operations: In the shorthand.
+        name: Key of the row.
+        summary: The kind of image, and what the policy avoids.
+        operations: The policy in the shorthand.
     """
 
     name: str
@@ -34,35 +35,35 @@ POLICIES: Table[Policy] = Table(
     [
         Policy(
             "photo",
-            "photographs: mirrored, moderately cropped",
+            "photographs: horizontal flip, moderate crop",
             "flip_lr(0.5)|crop(0.6, aspect=1.2)",
         ),
         Policy(
             "digits",
-            "digits, letters and worn sensors: no flip, no rotation",
+            "digits, letters and wearable-sensor images: no flip, no rotation",
             "crop(0.8, aspect=1.1)",
         ),
         Policy(
             "textures",
-            "surfaces: mirrored both ways and shifted, never rescaled, since scale tells",
+            "surfaces: both flips and a shift; no scaling, since scale identifies the class",
             "flip_lr(0.5)|flip_ud(0.5)|shift(0.125)",
         ),
         Policy(
             "medical",
-            "medical images: no flip, since sides matter; little color, since it tells",
+            "medical images: no flip, since the side matters; weak color changes",
             "rotate(10)|zoom(1.1)|shift(0.05)|brightness(0.08)|contrast(0.15)"
             "|gaussian_noise(0.02, p=0.5)",
         ),
         Policy(
             "strong",
-            "many epochs on many photographs: two of twelve, as RandAugment has it",
+            "long training on many photographs: two of twelve operations, as in RandAugment",
             "flip_lr(0.5)|crop(0.35)"
             "|choose(2, rotate(30), shear(17), shift(0.15), zoom(1.3), perspective(0.15),"
             " brightness(0.3), contrast(0.6), saturation(0.8), hue(30), pca_noise(0.5),"
             " gaussian_blur(1.5, p=1), gaussian_noise(0.08))"
             "|erase(0.25)",
         ),
-        Policy("none", "nothing: what validation sees", ""),
+        Policy("none", "no augmentation: the evaluation transform", ""),
     ],
 )
 
@@ -70,42 +71,42 @@ _PRESETS = {policy.name: policy.operations for policy in POLICIES.values()}
 
 
 class AugmentConfig(Config):
-    """How training images vary from epoch to epoch.
+    """Augmentation of the training images.
 
     Args:
         policy: The operations, in order; by default those of `photo`. It is written as a
             preset's name (`zoo list policies`), as the shorthand
             `flip_lr(0.5)|rotate(15)`, or as a list of tables with a `name` and settings.
-            Whatever the order, geometry is drawn first, in one resampling, then color,
-            then what changes pixels on their own.
-        border: What comes into view from beyond the image: its mirror image, its
-            edge drawn on, or black.
-        renderer: What draws: OpenCV on the processor, or TensorFlow's operations
+            Geometry is always rendered first, in one resampling, then color, then
+            filters, then mixing; the order matters within each stage.
+        border: Pixels beyond the image: its mirror image (`reflect`), its edge pixels
+            (`edge`), or black.
+        renderer: `opencv` renders on the CPU; `tensorflow` uses TensorFlow operations
             alone, which also run on an accelerator and are slower without one.
     """
 
-    policy: tuple[AnyOperation, ...] = tuple(map(read_operation, parse_policy(_PRESETS["photo"])))
+    policy: tuple[AnyOperation, ...] = tuple(map(parse_operation, parse_policy(_PRESETS["photo"])))
     border: Literal["reflect", "edge", "black"] = "reflect"
     renderer: Literal["opencv", "tensorflow"] = "opencv"
 
     @field_validator("policy", mode="before")
     @classmethod
-    def _read(cls, value: Any) -> Any:
+    def _parse_shorthand(cls, value: Any) -> Any:
         return parse_policy(value, _PRESETS) if isinstance(value, str) else value
 
     @property
     def blends(self) -> bool:
-        """Whether the policy blends images with others of their batch."""
-        members = [
-            member
-            for operation in self.policy
-            for member in (operation.operations if isinstance(operation, Choose) else (operation,))
-        ]
-        return any(isinstance(member, Labels) for member in members)
+        """Whether the policy mixes images with others of their batch."""
+        return any(isinstance(op, MixingOperation) for op in expand_groups(self.policy))
+
+    @property
+    def needs_color_axes(self) -> bool:
+        """Whether the policy needs the principal components of the training images' colors."""
+        return any(isinstance(op, PcaNoise) for op in expand_groups(self.policy))
 
     def __str__(self) -> str:
-        """The policy in the shorthand, after the name of the preset it is, if it is one."""
-        text = print_policy(self.policy)
+        """Formats the policy in the shorthand, prefixed by the name of the preset it equals."""
+        text = format_policy(self.policy)
         for name in POLICIES:
             if AugmentConfig.model_validate({"policy": name}).policy == self.policy:
                 return f"{name}: {text}" if text else name

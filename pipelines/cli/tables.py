@@ -68,7 +68,7 @@ def _licenses(row: Any) -> str:
 
 def _defaults(row: Any) -> str:
     shorthand = importlib.import_module("pipelines.augment.shorthand")
-    text: str = shorthand.print_defaults(row.operation)
+    text: str = shorthand.format_defaults(row.operation)
     return text
 
 

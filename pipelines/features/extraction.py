@@ -13,8 +13,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from pipelines.augment import AugmentConfig
-from pipelines.augment.augmenter import needs_axes
+from pipelines.augment.policies import AugmentConfig
 from pipelines.features.config import FeatureConfig
 from pipelines.features.engines.catalog import ENGINES
 from pipelines.features.engines.choice import choose_engine, open_engine
@@ -86,7 +85,7 @@ class Extractor:
         """
         started = time.perf_counter()
         views = range(num_views + 1)
-        if num_views and self._axes is None and needs_axes(self.augment):
+        if num_views and self._axes is None and self.augment.needs_color_axes:
             # Augmented views are those of training images, which this is fitted on.
             self._axes = fit_color_axes(examples)
         if not self.engine_name:

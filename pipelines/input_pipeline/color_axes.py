@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import numpy.typing as npt
 
-from pipelines.augment.color_pca import fit_axes
+from pipelines.augment.color_pca import fit_color_pca
 from pipelines.input_pipeline.decoded_images import DecodedImages
 from pipelines.sources.source import Examples
 from zoo.preprocessing import decode
@@ -23,13 +23,13 @@ def fit_color_axes(
         decoded: The same images decoded; None decodes those that are sampled.
 
     Returns:
-        float32 [3, 3], from `pipelines.augment.color_pca.fit_axes`.
+        float32 [3, 3], from `pipelines.augment.color_pca.fit_color_pca`.
     """
     import tensorflow as tf
 
     count = min(_MAX_IMAGES, len(examples))
     indices = np.linspace(0, len(examples) - 1, count).astype(np.int64)
     if decoded is not None:
-        return fit_axes(decoded.pick(indices))
+        return fit_color_pca(decoded.pick(indices))
     with tf.device("CPU"):
-        return fit_axes(decode(tf.constant(examples.read(int(i)))).numpy() for i in indices)
+        return fit_color_pca(decode(tf.constant(examples.read(int(i)))).numpy() for i in indices)

@@ -9,8 +9,8 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from pipelines.augment.augmenter import Augmenter, HostRenderer, needs_axes
-from pipelines.augment.plan import Views
+from pipelines.augment.augmenter import Augmenter, HostRenderer
+from pipelines.augment.plan import ViewParameters
 from pipelines.augment.policies import AugmentConfig
 from pipelines.input_pipeline.color_axes import fit_color_axes
 from pipelines.input_pipeline.config import InputConfig
@@ -73,12 +73,12 @@ def build_train_stream(
             here if they fit `config.cache_mib`.
     """
     decoded = decoded or decode_images(examples, config.cache_mib)
-    axes = fit_color_axes(examples, decoded) if needs_axes(augment) else None
+    axes = fit_color_axes(examples, decoded) if augment.needs_color_axes else None
     augmenter = Augmenter(augment, config.preprocessing, order.seed, axes)
     labels_of = build_label_lookup(examples, tasks)
     weights_of = build_weight_lookup(examples, tasks, class_weights or {})
 
-    def finish(images: Any, keys: SampleKeys, views: Views) -> tuple[Any, Any, Any]:
+    def finish(images: Any, keys: SampleKeys, views: ViewParameters) -> tuple[Any, Any, Any]:
         labels = labels_of(keys.image_indices)
         weights = {name: w * keys.weights for name, w in weights_of(keys.image_indices).items()}
         images, labels, weights = augmenter.mix(images, labels, weights, views)
@@ -86,7 +86,11 @@ def build_train_stream(
 
     steps = build_step_dataset(order, first_epoch, endless=endless)
     keys = map_graph(steps, order.batch_keys)
-    if decoded is not None and augmenter.moves and isinstance(augmenter.renderer, HostRenderer):
+    if (
+        decoded is not None
+        and augmenter.has_geometry
+        and isinstance(augmenter.renderer, HostRenderer)
+    ):
         rendered = _render_batches(keys, augmenter, augmenter.renderer, decoded)
     else:
         rendered = _render_images(
@@ -99,29 +103,29 @@ def build_train_stream(
 def _render_batches(
     keys: Any, augmenter: Augmenter, renderer: HostRenderer, decoded: DecodedImages
 ) -> Any:
-    """Maps batches of SampleKeys to (uint8 [B, S, S, 3], SampleKeys, Views), a batch a call."""
+    """Maps batches of SampleKeys to (images, SampleKeys, ViewParameters), one batch per call."""
     import tensorflow as tf
 
     # [N, 2]: height and width.
     shapes = tf.constant(decoded.shapes)
 
-    def render(keys: SampleKeys) -> tuple[Any, SampleKeys, Views]:
+    def render(keys: SampleKeys) -> tuple[Any, SampleKeys, ViewParameters]:
         views = augmenter.sample(keys.pass_indices, keys.sample_indices)
         batch_shapes = tf.gather(shapes, keys.image_indices)
-        images = renderer.render_picked(decoded.pick, keys.image_indices, batch_shapes, views)
+        images = renderer.render_fetched(decoded.pick, keys.image_indices, batch_shapes, views)
         return images, keys, views
 
     return map_graph(keys, render, parallel=True)
 
 
 def _render_images(keys: Any, augmenter: Augmenter, read: Any, batch_size: int) -> Any:
-    """Maps batches of SampleKeys to (uint8 [B, S, S, 3], SampleKeys, Views), an image a call."""
+    """Maps batches of SampleKeys to (images, SampleKeys, ViewParameters), one image per call."""
     import tensorflow as tf
 
-    def draw(keys: SampleKeys) -> tuple[SampleKeys, Views]:
+    def draw(keys: SampleKeys) -> tuple[SampleKeys, ViewParameters]:
         return keys, augmenter.sample(keys.pass_indices, keys.sample_indices)
 
-    def render(key: SampleKeys, view: Views) -> tuple[Any, SampleKeys, Views]:
+    def render(key: SampleKeys, view: ViewParameters) -> tuple[Any, SampleKeys, ViewParameters]:
         views = tf.nest.map_structure(lambda part: part[tf.newaxis], view)
         return augmenter.render(read(key.image_indices), views)[0], key, view
 
@@ -165,7 +169,7 @@ def build_views_dataset(
     import tensorflow as tf
 
     read = build_reader(examples)
-    axes = fit_color_axes(examples) if needs_axes(augment) and axes is None else axes
+    axes = fit_color_axes(examples) if augment.needs_color_axes and axes is None else axes
     augmenter = Augmenter(augment, preprocessing, seed, axes)
     keys = tf.constant(np.arange(len(examples)) if image_keys is None else image_keys, tf.int64)
     augmented = tf.constant([view for view in views if view], tf.int64)

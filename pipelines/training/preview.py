@@ -1,4 +1,4 @@
-"""Preview: what a policy makes of a data set's own images, to be looked at before training."""
+"""Augmentation preview: a picture of a data set's own images under each operation of a policy."""
 
 from __future__ import annotations
 
@@ -11,12 +11,12 @@ from typing import Any, NamedTuple
 import numpy as np
 import numpy.typing as npt
 
-from pipelines.augment.augmenter import Augmenter, needs_axes
-from pipelines.augment.base import Operation, Values
-from pipelines.augment.operations import Choose
-from pipelines.augment.plan import Drawn
+from pipelines.augment.augmenter import Augmenter
+from pipelines.augment.base import Parameters
+from pipelines.augment.operations import expand_groups
+from pipelines.augment.plan import SampledOperation
 from pipelines.augment.policies import AugmentConfig
-from pipelines.augment.shorthand import print_policy
+from pipelines.augment.shorthand import format_policy
 from pipelines.evaluation.pictures import check_picture
 from pipelines.recipe.recipe import Recipe
 from pipelines.runtime.devices import quiet_start
@@ -29,21 +29,23 @@ from zoo.preprocessing import Preprocessing, decode
 
 logger = logging.getLogger(__name__)
 
-COLUMNS = 6
-VIEWS = 3
-"""How many views by the whole policy are shown of each image."""
+NUM_IMAGES = 6
+"""Images shown, one a column."""
 
-_UNTOLD = ("place", "sign")
-"""Values that say nothing to people."""
+NUM_PASSES = 3
+"""Passes of training shown, one a row."""
+
+_INTERNAL_PARAMETERS = ("noise_offset", "noise_sign")
+"""Sampled parameters left out of captions."""
 
 
 class Row(NamedTuple):
     """A row of the picture.
 
     Args:
-        label: What stands at its left.
+        label: Text at the left of the row.
         images: uint8 [S, S, 3] each.
-        captions: What stands below each.
+        captions: Text below each image.
     """
 
     label: str
@@ -52,15 +54,15 @@ class Row(NamedTuple):
 
 
 def preview(data: str | Path, recipe: Recipe | None = None, *, picture: str | Path) -> Path:
-    """Draws training images, what each operation makes of them, and the whole policy.
+    """Draws training images as validation shows them, under each operation and the whole policy.
 
-    In the rows of single operations every image is changed, whatever the probability;
-    in those of the whole policy the views are the ones of the first passes of training.
+    In the row of a single operation every image is changed, whatever its probability.
+    The rows of the whole policy show the views of the first passes of training.
 
     Args:
-        data: DATA as the command line takes it; empty takes the recipe's.
-        recipe: Whose policy, size and seed; left out, the preset that suits the data.
-        picture: The PNG to write.
+        data: DATA as on the command line; empty uses the recipe's.
+        recipe: Policy, image size and seed; None uses the preset that suits the data.
+        picture: PNG file to write.
 
     Returns:
         The file written.
@@ -79,116 +81,136 @@ def preview(data: str | Path, recipe: Recipe | None = None, *, picture: str | Pa
     for line in describe(source):
         logger.info(line)
     logger.info(f"augmentation {recipe.augment}")
-    rows = list(_rows(source.train, recipe.input.preprocessing, recipe.augment, recipe.seed))
+    rows = list(_build_rows(source.train, recipe.input.preprocessing, recipe.augment, recipe.seed))
     title = f"{name}, {len(source.train)} training images; {recipe.augment}"
-    _draw(rows, title, path)
+    _draw_picture(rows, title, path)
     return path
 
 
-def _rows(
+def _build_rows(
     examples: Examples, preprocessing: Preprocessing, config: AugmentConfig, seed: int
 ) -> Iterator[Row]:
     import tensorflow as tf
 
     from pipelines.input_pipeline.color_axes import fit_color_axes
 
-    axes = fit_color_axes(examples) if needs_axes(config) else None
-    chosen = choose(examples)
-    images = [decode(tf.constant(examples.read(int(index)))) for index in chosen]
-    fitted = [preprocessing.fit_image(image).numpy() for image in images]
-    names = [Path(examples.names[int(index)]).name for index in chosen]
-    yield Row("as validation shows them", fitted, names)
-    for number, operation in enumerate(_single(config.policy)):
-        alone = config.model_copy(update={"policy": (operation.model_copy(update={"p": 1.0}),)})
-        augmenter = Augmenter(alone, preprocessing, seed, axes)
-        # Of another pass each, or all would have drawn the same.
-        views, drawn = _views(augmenter, images, chosen, number)
-        captions = [_in_words(drawn[0].values, place) for place in range(len(images))]
-        yield Row(print_policy([operation]), views, captions)
-    augmenter = Augmenter(config, preprocessing, seed, axes)
-    for number in range(VIEWS if config.policy else 0):
-        views, drawn = _views(augmenter, images, chosen, number)
-        captions = [_all_in_words(drawn, place) for place in range(len(images))]
+    color_axes = fit_color_axes(examples) if config.needs_color_axes else None
+    indices = select_images(examples)
+    images = [decode(tf.constant(examples.read(int(index)))) for index in indices]
+    originals = [preprocessing.fit_image(image).numpy() for image in images]
+    names = [Path(examples.names[int(index)]).name for index in indices]
+    yield Row("as validation shows them", originals, names)
+    for number, operation in enumerate(expand_groups(config.policy)):
+        always = operation.model_copy(update={"p": 1.0})
+        alone = config.model_copy(update={"policy": (always,)})
+        augmenter = Augmenter(alone, preprocessing, seed, color_axes)
+        # A pass of its own for each operation, or all would use the same random numbers.
+        views, sampled = _render_views(augmenter, images, indices, number)
+        captions = [_format_parameters(sampled[0].parameters, i) for i in range(len(images))]
+        yield Row(format_policy([operation]), views, captions)
+    augmenter = Augmenter(config, preprocessing, seed, color_axes)
+    for number in range(NUM_PASSES if config.policy else 0):
+        views, sampled = _render_views(augmenter, images, indices, number)
+        captions = [_format_operations(sampled, i) for i in range(len(images))]
         yield Row(f"whole policy, pass {number + 1}", views, captions)
 
 
-def choose(examples: Examples) -> npt.NDArray[np.int64]:
-    """Chooses the images to show, int64 [at most COLUMNS]: taken evenly, class by class."""
+def select_images(examples: Examples) -> npt.NDArray[np.int64]:
+    """Selects the images to show, evenly spaced across the classes.
+
+    Returns:
+        int64 [n], indices of examples sorted by class, n at most NUM_IMAGES.
+    """
     by_class = np.argsort(examples.labels, kind="stable")
-    return by_class[np.linspace(0, len(examples) - 1, min(COLUMNS, len(examples))).astype(int)]
+    num_images = min(NUM_IMAGES, len(examples))
+    return by_class[np.linspace(0, len(examples) - 1, num_images).astype(int)]
 
 
-def _single(policy: Sequence[Operation]) -> Iterator[Operation]:
-    for operation in policy:
-        yield from operation.operations if isinstance(operation, Choose) else (operation,)
-
-
-def _views(
+def _render_views(
     augmenter: Augmenter, images: Sequence[Any], indices: npt.NDArray[np.int64], number: int
-) -> tuple[list[npt.NDArray[np.uint8]], list[Drawn]]:
-    """Renders a view of each image; says what was drawn, float32 [B] in NumPy."""
+) -> tuple[list[npt.NDArray[np.uint8]], list[SampledOperation]]:
+    """Renders one view of each image in one pass.
+
+    Args:
+        augmenter: The policy.
+        images: uint8 [H, W, 3] each.
+        indices: int64 [B], their indices.
+        number: The pass, from 0.
+
+    Returns:
+        uint8 [S, S, 3] each, and the sampled operations as NumPy arrays.
+    """
     import tensorflow as tf
 
     seed = tf.constant(augmenter.seed, tf.int64)
-    numbers = tf.fill([len(indices)], tf.constant(number, tf.int64))
-    drawn = augmenter.plan.draw(seed, numbers, tf.constant(indices))
-    views = augmenter.plan.compose(drawn, indices)
+    passes = tf.fill([len(indices)], tf.constant(number, tf.int64))
+    sampled = augmenter.plan.sample_operations(seed, passes, tf.constant(indices))
+    views = augmenter.plan.compose(sampled, indices)
     rendered = []
-    for place, image in enumerate(images):
-        one = tf.nest.map_structure(lambda part, at=place: part[at : at + 1], views)
-        rendered.append(augmenter.render(image, one)[0])
+    for i, image in enumerate(images):
+        view = tf.nest.map_structure(lambda field, at=i: field[at : at + 1], views)
+        rendered.append(augmenter.render(image, view)[0])
     batch = tf.stack(rendered)
-    for parameters in views.labels:
-        batch = augmenter.renderer.mix(batch, parameters)
-    told = [
-        Drawn(step.operation, step.applied.numpy(), {k: v.numpy() for k, v in step.values.items()})
-        for step in drawn
+    for arguments in views.mixing:
+        batch = augmenter.renderer.mix(batch, arguments)
+    in_numpy = [
+        SampledOperation(
+            step.operation,
+            step.applied.numpy(),
+            {name: value.numpy() for name, value in step.parameters.items()},
+        )
+        for step in sampled
     ]
-    return list(batch.numpy()), told
+    return list(batch.numpy()), in_numpy
 
 
-def _in_words(values: Values, place: int) -> str:
-    told = ((name, value[place]) for name, value in values.items() if name not in _UNTOLD)
-    rounded = ((name, f"{value:.2f}".rstrip("0").rstrip(".")) for name, value in told)
-    return ", ".join(f"{name} {value}" for name, value in rounded if value not in ("0", "-0"))
+def _format_parameters(parameters: Parameters, i: int) -> str:
+    """Formats the nonzero parameters of image i, such as `degrees -3.2`."""
+    shown = {k: f"{v[i]:.2f}" for k, v in parameters.items() if k not in _INTERNAL_PARAMETERS}
+    rounded = {name: text.rstrip("0").rstrip(".") for name, text in shown.items()}
+    return ", ".join(f"{k} {text}" for k, text in rounded.items() if text not in ("0", "-0"))
 
 
-def _all_in_words(drawn: Sequence[Drawn], place: int) -> str:
-    applied = [step for step in drawn if step.applied[place]]
-    parts = [f"{step.operation.name} {_in_words(step.values, place)}".strip() for step in applied]
-    return "; ".join(parts) or "as it is"
+def _format_operations(sampled: Sequence[SampledOperation], i: int) -> str:
+    """Formats the operations applied to image i with their parameters."""
+    parts = [
+        f"{step.operation.name} {_format_parameters(step.parameters, i)}".strip()
+        for step in sampled
+        if step.applied[i]
+    ]
+    return "; ".join(parts) or "unchanged"
 
 
 # In inches.
-_TILE, _GAP, _LABEL, _LINE = 1.5, 0.06, 1.35, 0.1
+_TILE, _GAP, _LABEL_WIDTH, _LINE_HEIGHT = 1.5, 0.06, 1.35, 0.1
 
 
-def _draw(rows: Sequence[Row], title: str, path: Path) -> None:
+def _draw_picture(rows: Sequence[Row], title: str, path: Path) -> None:
     from matplotlib.figure import Figure
 
     columns = len(rows[0].images)
     captions = [[textwrap.wrap(caption, 34) for caption in row.captions] for row in rows]
     heading = textwrap.wrap(title, 24 * columns)
-    heights = [_TILE + _LINE * max(map(len, row)) + 2 * _GAP for row in captions]
+    heights = [_TILE + _LINE_HEIGHT * max(map(len, row)) + 2 * _GAP for row in captions]
     top = 0.16 * len(heading) + 4 * _GAP
-    width, height = _LABEL + columns * (_TILE + _GAP), top + sum(heights)
+    width, height = _LABEL_WIDTH + columns * (_TILE + _GAP), top + sum(heights)
     figure = Figure(figsize=(width, height))
-    words: dict[str, Any] = {"va": "top", "parse_math": False}
-    figure.text(_GAP / width, 1 - _GAP / height, "\n".join(heading), fontsize=9, **words)
-    for row, said, tall in zip(rows, captions, heights, strict=True):
+    style: dict[str, Any] = {"va": "top", "parse_math": False}
+    figure.text(_GAP / width, 1 - _GAP / height, "\n".join(heading), fontsize=9, **style)
+    for row, row_captions, row_height in zip(rows, captions, heights, strict=True):
         middle = 1 - (top + _TILE / 2) / height
         label = "\n".join(textwrap.wrap(row.label, 21))
-        figure.text(_GAP / width, middle, label, fontsize=8, **{**words, "va": "center"})
-        for column, (image, caption) in enumerate(zip(row.images, said, strict=True)):
-            left, below = _LABEL + column * (_TILE + _GAP), height - top - _TILE
+        figure.text(_GAP / width, middle, label, fontsize=8, **{**style, "va": "center"})
+        for column, (image, caption) in enumerate(zip(row.images, row_captions, strict=True)):
+            left, bottom = _LABEL_WIDTH + column * (_TILE + _GAP), height - top - _TILE
             axis = figure.add_axes(
-                (left / width, below / height, _TILE / width, _TILE / height), frameon=False
+                (left / width, bottom / height, _TILE / width, _TILE / height), frameon=False
             )
             axis.set_axis_off()
             axis.imshow(image, interpolation="lanczos")
             figure.text(
-                left / width, (below - 0.03) / height, "\n".join(caption), fontsize=5.5, **words
+                left / width, (bottom - 0.03) / height, "\n".join(caption), fontsize=5.5, **style
             )
-        top += tall
+        top += row_height
     with replacing(path) as temporary:
         figure.savefig(temporary, format="png", dpi=120)

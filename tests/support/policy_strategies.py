@@ -1,4 +1,4 @@
-"""Hypothesis strategies for augmentation policies: every operation, every valid setting."""
+"""Hypothesis strategies for augmentation policies with any valid settings."""
 
 from __future__ import annotations
 
@@ -7,21 +7,21 @@ from typing import Any
 from hypothesis import strategies as st
 from pydantic.fields import FieldInfo
 
-from pipelines.augment import AUGMENTATIONS
+from pipelines.augment.operations import AUGMENTATIONS
 
 
 def policies(max_size: int = 4) -> st.SearchStrategy[list[dict[str, Any]]]:
-    """Draws policies as lists of operations, as in a recipe; some contain a `choose`."""
-    return st.lists(st.one_of(operations(), _chooses()), max_size=max_size)
+    """Lists of operations in a recipe's form, some of them a `choose`."""
+    return st.lists(st.one_of(operations(), _groups()), max_size=max_size)
 
 
 def operations() -> st.SearchStrategy[dict[str, Any]]:
-    """Draws one operation with some of its settings."""
+    """One operation with some of its settings."""
     names = [name for name in AUGMENTATIONS if name != "choose"]
-    return st.sampled_from(names).flatmap(_of)
+    return st.sampled_from(names).flatmap(_settings)
 
 
-def _of(name: str) -> st.SearchStrategy[dict[str, Any]]:
+def _settings(name: str) -> st.SearchStrategy[dict[str, Any]]:
     fields = AUGMENTATIONS[name].operation.model_fields
     settings = {key: _values(field) for key, field in fields.items() if key != "name"}
     return st.fixed_dictionaries({"name": st.just(name)}, optional=settings)
@@ -38,7 +38,7 @@ def _values(field: FieldInfo) -> st.SearchStrategy[Any]:
 
 
 @st.composite
-def _chooses(draw: st.DrawFn) -> dict[str, Any]:
+def _groups(draw: st.DrawFn) -> dict[str, Any]:
     members = draw(st.lists(operations(), min_size=1, max_size=3))
     count = draw(st.integers(1, len(members)))
     return {"name": "choose", "count": count, "operations": members}

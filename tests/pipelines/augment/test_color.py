@@ -1,4 +1,4 @@
-"""Color: at fixed values, what Pillow, OpenCV, TensorFlow and Python make of the same pixels."""
+"""Color operations at fixed parameters, against Pillow, OpenCV, TensorFlow and colorsys."""
 
 from __future__ import annotations
 
@@ -10,7 +10,6 @@ import pytest
 import tensorflow as tf
 from PIL import Image as PillowImage
 from PIL import ImageEnhance
-from sklearn.decomposition import PCA
 
 from pipelines.augment.color import (
     Brightness,
@@ -20,16 +19,14 @@ from pipelines.augment.color import (
     PcaNoise,
     Saturation,
 )
-from pipelines.augment.color_pca import fit_axes
 from tests.support.rendering import (
-    AXES,
+    COLOR_AXES,
     RENDERERS,
     Image,
-    drawn,
-    plan_of,
+    build_plan,
+    fix_parameters,
     render,
-    sample,
-    textured,
+    sample_views,
 )
 
 SIZE = 32
@@ -38,110 +35,98 @@ both = pytest.mark.parametrize("renderer", RENDERERS)
 
 @pytest.fixture(scope="module")
 def image() -> Image:
-    """Every value of every channel, in random company."""
+    """Random values in every channel."""
     rng = np.random.default_rng(0)
     return rng.integers(0, 256, (SIZE, SIZE, 3)).astype(np.uint8)
 
 
-def _furthest(one: Image, other: object) -> int:
+def _max_difference(one: Image, other: object) -> int:
     return int(np.abs(one.astype(int) - np.asarray(other, int)).max())
 
 
 @both
 @pytest.mark.parametrize("delta", [-0.4, 0.1, 0.9])
-def test_brightness_is_tensorflows(image: Image, renderer: str, delta: float) -> None:
+def test_brightness_matches_tensorflow(image: Image, renderer: str, delta: float) -> None:
     expected = tf.image.adjust_brightness(image / np.float32(255), delta)
     expected = np.rint(255 * np.clip(expected, 0, 1))
     assert (
-        _furthest(render(image, drawn(Brightness(), delta=delta), renderer=renderer), expected) <= 1
+        _max_difference(
+            render(image, fix_parameters(Brightness(), delta=delta), renderer=renderer), expected
+        )
+        <= 1
     )
 
 
 @both
 @pytest.mark.parametrize("factor", [0.0, 0.5, 1.7])
-def test_contrast_is_a_scaling_about_mid_gray(image: Image, renderer: str, factor: float) -> None:
+def test_contrast_scales_about_mid_gray(image: Image, renderer: str, factor: float) -> None:
     expected = np.clip(127.5 + factor * (image - 127.5), 0, 255)
-    found = render(image, drawn(Contrast(), factor=factor), renderer=renderer)
+    found = render(image, fix_parameters(Contrast(), factor=factor), renderer=renderer)
     assert np.abs(found - expected).max() <= 1
-    # Pillow scales about the gray it is given, in whole steps.
+    # Pillow blends with an integer gray.
     gray = PillowImage.new("RGB", (SIZE, SIZE), (128, 128, 128))
     blended = PillowImage.blend(gray, PillowImage.fromarray(image), factor)
-    assert _furthest(found, blended) <= 2
+    assert _max_difference(found, blended) <= 2
 
 
 @both
 @pytest.mark.parametrize("factor", [0.0, 0.6, 1.9])
-def test_saturation_is_pillows(image: Image, renderer: str, factor: float) -> None:
+def test_saturation_matches_pillow(image: Image, renderer: str, factor: float) -> None:
     expected = ImageEnhance.Color(PillowImage.fromarray(image)).enhance(factor)
-    found = render(image, drawn(Saturation(), factor=factor), renderer=renderer)
-    assert _furthest(found, expected) <= 2
+    found = render(image, fix_parameters(Saturation(), factor=factor), renderer=renderer)
+    assert _max_difference(found, expected) <= 2
 
 
 @both
 @pytest.mark.parametrize("degrees", [-120.0, 18.0, 75.0])
-def test_hue_is_a_turn_in_pythons_yiq(renderer: str, degrees: float) -> None:
-    # Pale colors, so that none has to be clipped.
+def test_hue_rotates_in_colorsys_yiq(renderer: str, degrees: float) -> None:
+    # Pale colors, so that none is clipped.
     rng = np.random.default_rng(0)
     image = rng.integers(100, 156, (SIZE, SIZE, 3)).astype(np.uint8)
-    turn = np.exp(1j * np.radians(degrees))
+    rotation = np.exp(1j * np.radians(degrees))
 
-    def turned(pixel: np.ndarray) -> np.ndarray:
+    def rotate(pixel: np.ndarray) -> np.ndarray:
         y, i, q = colorsys.rgb_to_yiq(*pixel / 255)
-        chroma = complex(i, q) * turn
+        chroma = complex(i, q) * rotation
         return 255 * np.array(colorsys.yiq_to_rgb(y, chroma.real, chroma.imag))
 
-    expected = np.apply_along_axis(turned, 2, image)
-    found = render(image, drawn(Hue(), degrees=degrees), renderer=renderer)
-    # Python's coefficients are rounded to two digits of its own.
+    expected = np.apply_along_axis(rotate, 2, image)
+    found = render(image, fix_parameters(Hue(), degrees=degrees), renderer=renderer)
+    # The coefficients of colorsys are rounded to two digits.
     assert np.abs(found - expected).max() <= 2
     gray = np.repeat(np.arange(SIZE, dtype=np.uint8)[None, :, None] * 8, SIZE, 0).repeat(3, 2)
-    assert _furthest(render(gray, drawn(Hue(), degrees=degrees), renderer=renderer), gray) <= 1
+    assert (
+        _max_difference(
+            render(gray, fix_parameters(Hue(), degrees=degrees), renderer=renderer), gray
+        )
+        <= 1
+    )
 
 
 @both
-def test_grayscale_is_opencvs_and_pillows(image: Image, renderer: str) -> None:
-    found = render(image, drawn(Grayscale()), renderer=renderer)
-    assert _furthest(found[..., 0], cv2.cvtColor(image, cv2.COLOR_RGB2GRAY)) <= 1
-    assert _furthest(found[..., 0], PillowImage.fromarray(image).convert("L")) <= 1
+def test_grayscale_matches_opencv_and_pillow(image: Image, renderer: str) -> None:
+    found = render(image, fix_parameters(Grayscale()), renderer=renderer)
+    assert _max_difference(found[..., 0], cv2.cvtColor(image, cv2.COLOR_RGB2GRAY)) <= 1
+    assert _max_difference(found[..., 0], PillowImage.fromarray(image).convert("L")) <= 1
     assert (np.ptp(found.astype(int), axis=2) <= 0).all()
 
 
-def test_axes_are_scikit_learns_components_times_their_variances() -> None:
-    images = [textured(40, 30, seed=seed) for seed in range(6)]
-    # Colors that vary together more than apart.
-    mixed = [
-        np.clip(i @ np.array([[0.9, 0.3, 0], [0.2, 0.6, 0.1], [0, 0, 0.5]]), 0, 255) for i in images
-    ]
-    images = [m.astype(np.uint8) for m in mixed]
-    found = fit_axes(images)
-    pca = PCA().fit(np.concatenate([i.reshape(-1, 3) for i in images]) / 255)
-    expected = (pca.components_ * pca.explained_variance_[:, None]).T
-    expected = expected * np.where(expected.sum(axis=0) < 0, -1, 1)
-    np.testing.assert_allclose(found, expected, rtol=1e-3, atol=1e-6)
-
-
-def test_axes_count_every_image_alike() -> None:
-    small, large = textured(20, 20, seed=1), textured(90, 90, seed=2, smooth=3)
-    doubled = fit_axes([small, large.repeat(2, 0).repeat(2, 1)])
-    np.testing.assert_allclose(fit_axes([small, large]), doubled, rtol=0.02, atol=1e-4)
-
-
 @both
-def test_pca_noise_adds_what_alexnet_adds(image: Image, renderer: str) -> None:
+def test_pca_noise_adds_weighted_components(image: Image, renderer: str) -> None:
     alphas = np.array([1.5, -0.7, 2.0])
-    added = AXES @ alphas
-    values = dict(zip(("red", "green", "blue"), added, strict=True))
-    found = render(image, drawn(PcaNoise(), **values), renderer=renderer)
-    expected = np.clip(np.rint(image + 255 * added), 0, 255)
-    assert _furthest(found, expected) <= 1
+    change = COLOR_AXES @ alphas
+    parameters = dict(zip(("red", "green", "blue"), change, strict=True))
+    found = render(image, fix_parameters(PcaNoise(), **parameters), renderer=renderer)
+    expected = np.clip(np.rint(image + 255 * change), 0, 255)
+    assert _max_difference(found, expected) <= 1
 
 
-def test_colors_compose_into_one_map_and_are_clipped_once(image: Image) -> None:
+def test_color_operations_compose_and_clip_once(image: Image) -> None:
     steps = [
-        drawn(Brightness(), delta=0.5),
-        drawn(Contrast(), factor=0.3),
-        drawn(Saturation(), factor=1.4),
-        drawn(Brightness(), delta=-0.2),
+        fix_parameters(Brightness(), delta=0.5),
+        fix_parameters(Contrast(), factor=0.3),
+        fix_parameters(Saturation(), factor=1.4),
+        fix_parameters(Brightness(), delta=-0.2),
     ]
     found = render(image, *steps)
     expected = image.astype(float) + 127.5
@@ -152,12 +137,12 @@ def test_colors_compose_into_one_map_and_are_clipped_once(image: Image) -> None:
     one_by_one = image
     for step in steps:
         one_by_one = render(one_by_one, step)
-    # Clipped in between, most highlights are lost.
+    # Clipping after every step loses most highlights.
     assert len(np.unique(found[..., 0])) > 1.5 * len(np.unique(one_by_one[..., 0]))
 
 
-def test_images_of_a_batch_have_color_maps_of_their_own() -> None:
-    plan = plan_of(Brightness(), PcaNoise(), Hue(), size=SIZE)
-    maps = sample(plan, 20).color.numpy()
+def test_images_of_a_batch_have_different_color_maps() -> None:
+    plan = build_plan(Brightness(), PcaNoise(), Hue(), size=SIZE)
+    maps = sample_views(plan, 20).color.numpy()
     assert maps.shape == (20, 3, 4)
     assert len(np.unique(maps.reshape(20, -1), axis=0)) == 20

@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from pipelines.augment import AugmentConfig
+from pipelines.augment.policies import AugmentConfig
 from pipelines.features.config import FeatureConfig
 from pipelines.features.engines.catalog import ENGINES
 from pipelines.features.engines.network import FeatureNetwork, build_feature_network

@@ -15,8 +15,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from PIL import Image
 
-from pipelines.augment import AugmentConfig
 from pipelines.augment.augmenter import Augmenter
+from pipelines.augment.policies import AugmentConfig
 from pipelines.input_pipeline.config import InputConfig
 from pipelines.input_pipeline.datasets import (
     build_eval_dataset,

@@ -11,7 +11,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from pipelines.augment import AugmentConfig
+from pipelines.augment.policies import AugmentConfig
 from pipelines.input_pipeline.config import InputConfig
 from pipelines.input_pipeline.datasets import build_train_stream
 from pipelines.input_pipeline.order import build_order, build_oversampling_map
