@@ -24,9 +24,9 @@ class Optimizer:
         name: The key in OPTIMIZERS.
         summary: When to use it.
         keras_class: The class of `keras.optimizers`.
-        learning_rate: The default learning rate, for training a head.
+        learning_rate: Its usual learning rate for training a head.
         arguments: Other arguments of the class.
-        weight_decay: The default decoupled weight decay.
+        weight_decay: Its usual decoupled weight decay.
         decay_arguments: The class's arguments for a weight decay of all variables.
         step_size: Computes the effective step size of a weight, which scales the proximal L1
             step; see `tuning.optimization.proximal_steps`. None if L1 penalties do not apply.

@@ -28,8 +28,8 @@ class Penalty:
     Args:
         name: The key in PENALTIES.
         summary: The penalty, and when to use it.
-        l1: The default strength of Σ|θ|; 0 if it has no such term.
-        l2: The default strength of Σθ²; 0 if it has no such term.
+        l1: Its usual strength of Σ|θ|; 0 if it has no such term.
+        l2: Its usual strength of Σθ²; 0 if it has no such term.
     """
 
     name: str
