@@ -47,16 +47,18 @@ def recipe_for(way: str, epochs: int, seed: int, backbone: str) -> Recipe:
     images = 7 * COMMON + 3 * 10
     # An epoch of oversampling shows as many images of every class.
     share = images / (10 * COMMON) if way == "oversample" else 1.0
-    return Recipe.preset(
+    return Recipe.from_preset(
         "textures",
         backbone=backbone,
-        seed=seed,
-        data={"exclude": EXCLUDED},
-        input={"size": 64, "batch_size": BATCH},
-        optimizer={"name": "adam", "learning_rate": 0.003},
-        schedule={"name": "cosine", "warmup": 0.0},
-        stopping={"patience": 0},
-        train={"epochs": max(1, round(epochs * share)), **WAYS[way]},
+        settings={
+            "seed": seed,
+            "data": {"exclude": EXCLUDED},
+            "input": {"size": 64, "batch_size": BATCH},
+            "optimizer": {"name": "adam", "learning_rate": 0.003},
+            "schedule": {"name": "cosine", "warmup": 0.0},
+            "stopping": {"patience": 0},
+            "train": {"epochs": max(1, round(epochs * share)), **WAYS[way]},
+        },
     )
 
 

@@ -95,27 +95,36 @@ def recipe_for(
         "scratch": {**pretraining, "learning_rate": rate},
     }
     own_test = task.name == "hymenoptera"
-    recipe = Recipe.preset(
+    recipe = Recipe.from_preset(
         preset_of(task.data),
         backbone=backbone.partition(".")[0] if method == "scratch" else backbone,
-        seed=seed,
-        data={
-            "train_per_class": labels,
-            **({"val_fraction": 0.17} if own_test else {"val_fraction": 0.1, "test_fraction": 0.3}),
+        settings={
+            "seed": seed,
+            "data": {
+                "train_per_class": labels,
+                **(
+                    {"val_fraction": 0.17}
+                    if own_test
+                    else {"val_fraction": 0.1, "test_fraction": 0.3}
+                ),
+            },
+            "input": {"size": task.size, "batch_size": BATCH},
+            "head": {"hidden": [256]},
+            "optimizer": optimizers[method],
+            "schedule": {
+                "name": "cosine",
+                "warmup": 0.0 if method in ("frozen", "lower") else 0.15,
+            },
+            "features": {"engine": "keras"},  # a few images: no other is worth being chosen
+            "stopping": {"patience": 0, "every": epochs},
+            "train": {"epochs": epochs},
+            "device": {"precision": precision},
         },
-        input={"size": task.size, "batch_size": BATCH},
-        head={"hidden": [256]},
-        optimizer=optimizers[method],
-        schedule={"name": "cosine", "warmup": 0.0 if method in ("frozen", "lower") else 0.15},
-        features={"engine": "keras"},  # a few images: no other is worth being chosen
-        stopping={"patience": 0, "every": epochs},
-        train={"epochs": epochs},
-        device={"precision": precision},
     )
     if method == "lower":
         lower = {"backbone.truncate_blocks": THIRD_STAGE, "head.pooling": "concatenated"}
-        return recipe.with_values(lower)
-    return recipe.with_values({"backbone.frozen": False}) if method == "fine-tuned" else recipe
+        return recipe.override(lower)
+    return recipe.override({"backbone.frozen": False}) if method == "fine-tuned" else recipe
 
 
 def pixels_accuracy(task: Task, recipe: Recipe) -> float:

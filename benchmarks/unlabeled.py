@@ -4,7 +4,7 @@ The same network learns `digits` by 5 and by 20 labels a class, from random weig
 from what it learned of all training images without their labels:
 
     rbm          deep_belief_network at 16 px, by stacked Boltzmann machines
-    autoencoder  micro_resnet_s at 32 px, by restoring spoilt images
+    autoencoder  micro_resnet_s at 32 px, by restoring corrupted images
 
 Both ways take as many steps by the same recipe, and their last weights count. Three in
 ten images are the test images, drawn by the seed; no pretraining sees them.
@@ -59,27 +59,29 @@ NETWORKS: dict[str, dict[str, Any]] = {
 def pretraining_recipe(method: str, seed: int) -> Recipe:
     """Returns how a network is pretrained: the method's preset, on training images."""
     backbone = NETWORKS[method]["backbone"]
-    preset = Recipe.preset(METHODS[method].preset, backbone=backbone, seed=seed)
-    return preset.with_values({f"data.{name}": share for name, share in SPLIT.items()})
+    preset = Recipe.from_preset(METHODS[method].preset, backbone=backbone, settings={"seed": seed})
+    return preset.override({f"data.{name}": share for name, share in SPLIT.items()})
 
 
 def recipe_for(method: str, backbone: str, labels: int, seed: int, *, steps: int) -> Recipe:
     """Returns how a network is trained by labels, from random weights or a file's."""
     epochs = max(1, round(steps * BATCH / (labels * 10)))
     network = NETWORKS[method]
-    recipe = Recipe.preset(
+    recipe = Recipe.from_preset(
         DATA,
         backbone=backbone,
-        seed=seed,
-        data={"train_per_class": labels, **SPLIT},
-        input={**network["input"], "batch_size": BATCH},
-        head={"hidden": []},
-        optimizer=network["optimizer"],
-        schedule={"name": "cosine", "warmup": 0.15},
-        stopping={"patience": 0, "every": epochs},
-        train={"epochs": epochs},
+        settings={
+            "seed": seed,
+            "data": {"train_per_class": labels, **SPLIT},
+            "input": {**network["input"], "batch_size": BATCH},
+            "head": {"hidden": []},
+            "optimizer": network["optimizer"],
+            "schedule": {"name": "cosine", "warmup": 0.15},
+            "stopping": {"patience": 0, "every": epochs},
+            "train": {"epochs": epochs},
+        },
     )
-    return recipe.with_values({"backbone.frozen": False})
+    return recipe.override({"backbone.frozen": False})
 
 
 def table_of(rows: list[dict[str, Any]]) -> str:

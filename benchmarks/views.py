@@ -59,16 +59,18 @@ class Setting:
 
 def recipe_for(setting: Setting, way: str, seed: int, *, views: int, epochs: int) -> Recipe:
     """Returns how one head is trained."""
-    return Recipe.preset(
+    return Recipe.from_preset(
         preset_of(setting.data),
         backbone=setting.backbone,
-        seed=seed,
-        # Images enough for a difference of 0.01 to be seen, few enough for a minute.
-        data={"val_fraction": 0.3},
-        input={"size": setting.size},
-        features={"use": way != FRESH, "views": views if way == VIEWS else 0},
-        stopping={"patience": 0},
-        train={"epochs": epochs},
+        settings={
+            "seed": seed,
+            # Images enough for a difference of 0.01 to be seen, few enough for a minute.
+            "data": {"val_fraction": 0.3},
+            "input": {"size": setting.size},
+            "features": {"use": way != FRESH, "views": views if way == VIEWS else 0},
+            "stopping": {"patience": 0},
+            "train": {"epochs": epochs},
+        },
     )
 
 

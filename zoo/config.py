@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from typing import Any
 
-from pydantic import BaseModel, ConfigDict, model_validator
+from pydantic import BaseModel, ConfigDict, ValidationError, model_validator
 
 
 class Config(BaseModel):
@@ -24,3 +25,52 @@ class Config(BaseModel):
         if not isinstance(values, dict):
             return values
         return {k: tuple(v) if isinstance(v, list) else v for k, v in values.items()}
+
+
+@dataclass(frozen=True)
+class Problem:
+    """The first problem that pydantic found in a config.
+
+    Args:
+        path: Keys down to the value; empty for the config as a whole.
+        message: What was expected, without pydantic's introductions.
+        received: The value, as Python writes it.
+        is_unknown_key: Whether the config has no such key.
+        cause: The exception a validator raised, or None where pydantic itself refused.
+        messages: The message of every problem, by its full path, joined by dots.
+    """
+
+    path: tuple[str, ...]
+    message: str
+    received: str
+    is_unknown_key: bool
+    cause: Exception | None
+    messages: tuple[tuple[str, str], ...]
+
+    def expected_at(self, path: str) -> list[str]:
+        """Returns the messages at a path and below; a union has one for each branch."""
+        return [message for place, message in self.messages if place.startswith(path)]
+
+
+def first_problem(error: ValidationError) -> Problem:
+    """Reads the first problem out of pydantic's error.
+
+    Args:
+        error: What `model_validate` of a `Config` raised.
+    """
+    found = error.errors(include_url=False)
+    first = found[0]
+    messages = tuple((".".join(map(str, e["loc"])), _plain(e["msg"])) for e in found)
+    return Problem(
+        # A mapping's key that does not validate is reported below the part "[key]".
+        path=tuple(str(part) for part in first["loc"] if part != "[key]"),
+        message=_plain(first["msg"]),
+        received=repr(first["input"]),
+        is_unknown_key=first["type"] == "extra_forbidden",
+        cause=first["ctx"]["error"] if first["type"] == "value_error" else None,
+        messages=messages,
+    )
+
+
+def _plain(message: str) -> str:
+    return message.removeprefix("Input should be ").removeprefix("Value error, ")

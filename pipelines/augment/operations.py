@@ -9,6 +9,7 @@ from pydantic import BeforeValidator, Field, SerializeAsAny, ValidationError, mo
 
 from pipelines.augment import color, crops, filters, geometry, mixing
 from pipelines.augment.base import Augmentation, Operation
+from zoo.config import first_problem
 from zoo.errors import RecipeError
 from zoo.table import Table, unknown_name
 
@@ -33,17 +34,15 @@ def parse_operation(value: Any) -> Any:
     try:
         return operation.model_validate(dict(value))
     except ValidationError as error:
-        first = error.errors(include_url=False)[0]
-    setting = str(first["loc"][0]) if first["loc"] else "policy"
-    if first["type"] == "extra_forbidden":
+        problem = first_problem(error)
+    setting = problem.path[0] if problem.path else "policy"
+    if problem.is_unknown_key:
         settings = [key for key in operation.model_fields if key != "name"]
         raise RecipeError(str(unknown_name(f"setting of {name}", setting, settings)))
-    if first["type"] == "value_error":
-        raise first["ctx"]["error"]
+    if problem.cause is not None:
+        raise problem.cause
     raise RecipeError(
-        f"{name}'s {setting} is invalid",
-        expected=first["msg"].removeprefix("Input should be "),
-        received=repr(first["input"]),
+        f"{name}'s {setting} is invalid", expected=problem.message, received=problem.received
     )
 
 

@@ -7,13 +7,10 @@ TensorFlow is imported inside the commands that need it, so that `--help` and
 from __future__ import annotations
 
 import sys
-from collections.abc import Mapping
 from pathlib import Path
 from typing import Annotated, Any
 
 import typer
-
-from zoo.errors import InputError
 
 app = typer.Typer(
     name="zoo",
@@ -128,7 +125,7 @@ def train(
     from pipelines.training.find_learning_rate import find_learning_rate
     from pipelines.training.train import train as train_run
 
-    settings = _recipe(data, recipe or _begun(out, resume), backbone, set_, head=head)
+    settings = _recipe(data, recipe or _started(out, resume), backbone, set_, head=head)
     if find_lr:
         print(
             f"optimizer.learning_rate={find_learning_rate(data, settings, out=out).suggestion:.2g}"
@@ -223,7 +220,7 @@ def pretrain(
     from pipelines.pretraining.pretrain import pretrain as pretrain_backbone
     from pipelines.recipe.pretraining import METHODS
 
-    file = recipe or _begun(out, resume)
+    file = recipe or _started(out, resume)
     settings = _recipe(
         data,
         file,
@@ -299,8 +296,8 @@ def export(
     print(export_run(run, to, data=data))
 
 
-def _begun(out: Path, resume: bool) -> Path | None:
-    """The recipe of the run that is to be gone on with: it need not be told again."""
+def _started(out: Path, resume: bool) -> Path | None:
+    """Returns the recipe file of the run to resume; it need not be given again."""
     file = out / "recipe.toml"
     return file if resume and file.is_file() else None
 
@@ -310,27 +307,17 @@ def _recipe(
     file: Path | None,
     backbone: str,
     assignments: list[str] | None,
-    preset: str = "",
+    preset: str | None = None,
     head: str = "",
 ) -> Any:
-    from pipelines.recipe.overrides import other_backbone, parse_overrides, read_settings
-    from pipelines.recipe.presets import HEADS, PRESETS
+    from pipelines.recipe.overrides import parse_overrides
     from pipelines.recipe.recipe import Recipe
-    from pipelines.sources.catalogue import preset_of
 
-    settings = read_settings(file) if file else {}
-    section = settings.get("data")
-    source = data or (section.get("source", "") if isinstance(section, dict) else "")
-    if not isinstance(source, str) or not source:
-        raise InputError(
-            "there is no data set to work on",
-            expected="DATA, or a recipe with data.source",
-            mend="zoo train photos/ --out runs/photos",
-        )
-    # A recipe file is complete on its own; without one the data suggests a preset.
-    layers: list[Mapping[str, Any]] = [settings] if file else [PRESETS[preset or preset_of(source)]]
-    if head:
-        layers.append(HEADS[head].settings)
-    if backbone:
-        layers.append(other_backbone(backbone))
-    return Recipe.from_settings(*layers, parse_overrides(assignments or []))
+    return Recipe.for_data(
+        data or None,
+        file=file,
+        preset=preset,
+        backbone=backbone or None,
+        head=head or None,
+        settings=parse_overrides(assignments or []),
+    )

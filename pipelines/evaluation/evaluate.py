@@ -12,6 +12,7 @@ from pipelines.evaluation.metrics import compute_metrics
 from pipelines.evaluation.pictures import check_picture, draw_predictions
 from pipelines.evaluation.predictions import compute_predictions
 from pipelines.recipe.recipe import Recipe
+from pipelines.recipe.resolved import ResolvedRecipe
 from pipelines.runtime.devices import quiet_start
 from pipelines.sources.describe import describe
 from pipelines.sources.evaluation_set import EvaluationSet, open_evaluation_set
@@ -85,7 +86,7 @@ def evaluate(
 
 
 def _choose(
-    found: EvaluationSet, recipe: Recipe, run: RunFolder | None, split: str
+    found: EvaluationSet, recipe: ResolvedRecipe, run: RunFolder | None, split: str
 ) -> dict[str, Examples]:
     """Returns the splits to measure, by name.
 
@@ -129,7 +130,9 @@ def _log_trained_on(splits: dict[str, Examples], trained: frozenset[str]) -> Non
     )
 
 
-def _open(model: RunFolder | str | Path) -> tuple[Any, Recipe, tuple[Task, ...], RunFolder | None]:
+def _open(
+    model: RunFolder | str | Path,
+) -> tuple[Any, ResolvedRecipe, tuple[Task, ...], RunFolder | None]:
     """Returns a model, the recipe it was trained by, what it is asked, and its run."""
     if isinstance(model, RunFolder) or os.path.isfile(Path(model) / "recipe.toml"):
         run = model if isinstance(model, RunFolder) else RunFolder.open(model)
@@ -142,7 +145,7 @@ def _open(model: RunFolder | str | Path) -> tuple[Any, Recipe, tuple[Task, ...],
             raise ValueError("A .npz file resolves to its weights.")
         with quiet_start():
             network, card = load_pretrained(fetch(weights))
-        recipe = Recipe.from_settings(tomllib.loads(card.recipe))
+        recipe = Recipe.from_settings(tomllib.loads(card.recipe)).resolve()
         return network, recipe, classification(card.class_names), None
     # Says what is wrong with the path.
     return _open(RunFolder.open(model))

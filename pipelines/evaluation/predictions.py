@@ -9,13 +9,13 @@ import numpy as np
 import numpy.typing as npt
 
 from pipelines.input_pipeline.datasets import build_image_dataset
-from pipelines.recipe.recipe import Recipe
+from pipelines.recipe.resolved import ResolvedRecipe
 from pipelines.sources.source import Examples
 from zoo.tasks import Task, wrap
 
 
 def compute_predictions(
-    model: Any, recipe: Recipe, examples: Examples, tasks: Sequence[Task]
+    model: Any, recipe: ResolvedRecipe, examples: Examples, tasks: Sequence[Task]
 ) -> dict[str, npt.NDArray[np.float32]]:
     """Computes a model's predictions for a split.
 

@@ -6,10 +6,8 @@ from typing import Annotated, Literal
 
 from pydantic import Field, field_validator
 
-from pipelines.augment.policies import AugmentConfig
 from pipelines.features.engines.catalog import ENGINES
 from zoo.config import Config
-from zoo.errors import RecipeError
 
 
 class FeatureConfig(Config):
@@ -37,30 +35,3 @@ class FeatureConfig(Config):
     @classmethod
     def _known(cls, engine: str) -> str:
         return engine if engine == "auto" else ENGINES[engine].name
-
-    def completed(self, augment: AugmentConfig, *, frozen: bool) -> FeatureConfig:
-        """Returns the same with `use` decided.
-
-        Args:
-            augment: The recipe's policy.
-            frozen: Whether the backbone is.
-
-        Raises:
-            RecipeError: Features are asked for and cannot be had.
-        """
-        use = frozen and not augment.blends if self.use == "auto" else self.use
-        if use and not frozen:
-            raise RecipeError(
-                "features are those of a frozen backbone, and this one is trained throughout",
-                expected="backbone.frozen = true, or features.use = false",
-                received="features.use = true",
-                mend="--set features.use=auto",
-            )
-        if use and augment.blends:
-            raise RecipeError(
-                "features are kept of one image each, and the policy blends images",
-                expected="features.use = false, or a policy without mixup and cutmix",
-                received=f"augment.policy = {augment}",
-                mend="--set features.use=false",
-            )
-        return self.model_copy(update={"use": use})

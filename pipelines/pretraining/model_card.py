@@ -1,4 +1,4 @@
-"""Card: where a pretrained backbone comes from and what it is worth, in its file and beside it."""
+"""Model card of a pretrained backbone, inside its file and as a page beside it."""
 
 from __future__ import annotations
 
@@ -12,39 +12,39 @@ from zoo.weights.archive import Card, write_pretrained
 
 
 def write_backbone(run: RunFolder, network: Any, top: Any = None, **figures: Any) -> Path:
-    """Writes the file that others start from, and a page about it.
+    """Writes a backbone's file, card included, and the card as a page.
 
     Args:
-        run: Whose recipe, device and seconds of training stand on the card.
-        network: The backbone's model.
-        top: The layer of the logits, where it was trained by labels.
-        **figures: What else the card says: `split`, `num_images`, and what was measured.
+        run: The run folder; its recipe, device and training time go on the card.
+        network: The backbone, a Keras model.
+        top: The layer of the logits, or None without labels.
+        **figures: Other fields of `Card`: `split`, `num_images`, and the metrics.
 
     Returns:
-        The file.
+        The file written.
     """
     recipe = run.recipe
-    # Where the data lay is this machine's affair.
-    nowhere = recipe.data.model_copy(update={"source": ""})
+    # The data's path on this machine concerns nobody else.
+    data = recipe.data.model_copy(update={"source": ""})
     card = Card(
         backbone=resolve(recipe.backbone.name)[0].name,
         preprocessing=recipe.input.preprocessing,
         data=Path(recipe.data.source).name,
-        recipe=recipe.model_copy(update={"data": nowhere}).to_toml(),
+        recipe=recipe.model_copy(update={"data": data}).to_toml(),
         train_s=run.metrics["timing"]["fit_s"],
         device=run.metrics["device"],
         **figures,
     )
     file = run.pretrained_file
     write_pretrained(network, top, card, file)
-    page = _page_of(card, network.count_params(), sha256_of(file), file.stat().st_size)
+    page = _format_page(card, network.count_params(), sha256_of(file), file.stat().st_size)
     write_text(run.path / "card.md", page)
     return file
 
 
-def _page_of(card: Card, parameters: int, sha256: str, num_bytes: int) -> str:
+def _format_page(card: Card, parameters: int, sha256: str, num_bytes: int) -> str:
     fit = card.preprocessing
-    classes = f": {', '.join(card.class_names)}" if card.class_names else ", without its labels"
+    classes = f": {', '.join(card.class_names)}" if card.class_names else ", labels not used"
     images = f"{card.num_images} {card.split} images"
     if card.accuracy is not None and card.accuracy_interval is not None:
         low, high = card.accuracy_interval

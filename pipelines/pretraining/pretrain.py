@@ -1,4 +1,4 @@
-"""Pretrain: a backbone from scratch, for others to start from."""
+"""Pretraining: a backbone from random weights, for other tasks to start from."""
 
 from __future__ import annotations
 
@@ -10,48 +10,59 @@ from pipelines.pretraining.rbm import pretrain_rbm
 from pipelines.pretraining.supervised import pretrain_supervised
 from pipelines.recipe.pretraining import METHODS
 from pipelines.recipe.recipe import Recipe
+from pipelines.recipe.settings import RecipeSettings
 from zoo.errors import RecipeError
 
 
 def pretrain(
-    data: str | Path, recipe: Recipe | None = None, *, out: str | Path, resume: bool = False
+    data: str | Path | None,
+    recipe: RecipeSettings | None = None,
+    *,
+    out: str | Path,
+    method: str | None = None,
+    resume: bool = False,
 ) -> Path:
-    """Trains a whole backbone and writes what others can start from.
+    """Trains a whole backbone and writes a file that other runs can start from.
 
-    Beside what else the run holds come `pretrained.npz`, which `--backbone FILE` starts
-    from, and `card.md`. With labels the run is that of `train`, and `zoo evaluate`
-    measures the file; without them there is nothing to answer.
+    The run folder gets `pretrained.npz`, for `--backbone FILE`, and `card.md` beside the
+    files of every run. A supervised run is a run of `train`, and `zoo evaluate` measures its
+    file; without labels there are no classes to predict.
 
     Args:
-        data: DATA as the command line takes it; empty takes the recipe's.
-        recipe: What to do, by `pretraining.method`; left out, the preset `pretrain`. Its
-            backbone may be a file of an earlier run, whose training this one continues.
-        out: The run's directory, new unless `resume`.
-        resume: Go on where an interrupted run stood. It ends with the very weights it
-            would have had.
+        data: DATA as the command line takes it; None takes the recipe's.
+        recipe: What to do, by its `pretraining.method`; None takes the method's preset. Its
+            backbone may be the file of an earlier run, whose training then continues.
+        out: The run folder, new unless `resume`.
+        method: A row of METHODS; None takes the recipe's, or `supervised`.
+        resume: Whether an interrupted run is continued. It ends with the weights it would
+            have had without the interruption, bit for bit.
 
     Returns:
-        The file written.
+        The file written, `pretrained.npz`.
 
     Raises:
-        RecipeError: The recipe freezes the backbone, has it normalize pixels otherwise
-            than by itself, or does not fit the method.
+        RecipeError: The recipe freezes or truncates the backbone, chooses another
+            normalization than the backbone's own, or does not suit the method.
         ZooError: Whatever `train` raises.
     """
-    recipe = Recipe.preset("pretrain") if recipe is None else recipe
-    method = METHODS[recipe.pretraining.method]
+    if recipe is None:
+        recipe = Recipe.for_data(data, preset=METHODS[method or "supervised"].preset)
+    recipe = Recipe.of(recipe)
+    if method:
+        recipe = recipe.override({"pretraining.method": METHODS[method].name})
+    row = METHODS[recipe.pretraining.method]
     if recipe.tasks:
         raise RecipeError(
-            f"pretraining learns {'the classes' if method.labeled else 'the images'} alone",
+            f"pretraining learns from {'classes' if row.labeled else 'images'} alone",
             expected="no [tasks]",
             received=", ".join(recipe.tasks),
             mend="leave them out; `zoo train` learns several tasks",
         )
-    backbone, own = recipe.completed().backbone, recipe.input.normalization == "own"
+    backbone, own = recipe.resolve().backbone, recipe.input.normalization == "own"
     if backbone.frozen or backbone.truncate_blocks or not own:
-        # The file says nothing of parts, nor of other pixels.
+        # The file has no place for a part of a backbone, nor for another normalization.
         raise RecipeError(
-            "pretraining trains the whole backbone, on pixels normalized its own way",
+            "pretraining trains the whole backbone, with its own normalization",
             expected="backbone.frozen = false, backbone.truncate_blocks = 0 and "
             "input.normalization = 'own'",
             received=f"backbone.frozen = {recipe.backbone.frozen}, "
@@ -59,7 +70,7 @@ def pretrain(
             f"input.normalization = {recipe.input.normalization!r}",
             mend="start from the preset: leave --recipe out",
         )
-    return _JOBS[method.name](data, recipe, Path(out), resume=resume)
+    return _JOBS[row.name](data, recipe, Path(out), resume=resume)
 
 
 _JOBS: Mapping[str, Callable[..., Path]] = {

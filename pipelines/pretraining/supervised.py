@@ -1,4 +1,4 @@
-"""Supervised pretraining: a classifier from scratch, of which others take all but the top."""
+"""Supervised pretraining: a classifier from random weights, whose backbone others reuse."""
 
 from __future__ import annotations
 
@@ -15,42 +15,44 @@ from zoo.errors import RecipeError
 from zoo.weights.archive import round_kernels
 
 
-def pretrain_supervised(data: str | Path, recipe: Recipe, out: Path, *, resume: bool) -> Path:
-    """Trains a classifier from scratch and writes its backbone and its top.
+def pretrain_supervised(
+    data: str | Path | None, recipe: Recipe, out: Path, *, resume: bool
+) -> Path:
+    """Trains a classifier from random weights and writes its backbone and linear top.
 
     Args:
         data: As `pipelines.pretraining.pretrain.pretrain` takes it.
         recipe: Checked there.
-        out: The run's directory.
-        resume: Likewise.
+        out: The run folder.
+        resume: As `pretrain` takes it.
 
     Returns:
         The file written.
 
     Raises:
-        RecipeError: There is more on the backbone than average pooling and a linear top.
+        RecipeError: The head is more than average pooling and a linear top.
         ZooError: Whatever `train` raises.
     """
     if recipe.head.hidden or recipe.head.pooling != "avg":
-        # The file says nothing of another top.
+        # The file has no place for another head.
         raise RecipeError(
-            "supervised pretraining has nothing but a linear top",
+            "supervised pretraining writes a linear top on average pooling",
             expected="head.hidden = [] and head.pooling = 'avg'",
             received=f"head.hidden = {list(recipe.head.hidden)}, "
             f"head.pooling = {recipe.head.pooling!r}",
             mend="start from the preset: leave --recipe out",
         )
     run = train(data, recipe, out=out, resume=resume)
-    network, recipe = run.load_model(), run.recipe
-    backbone = network.get_layer(resolve(recipe.backbone.name)[0].name)
+    network, resolved = run.load_model(), run.recipe
+    backbone = network.get_layer(resolve(resolved.backbone.name)[0].name)
     top = network.get_layer("logits")
-    # Measured is what is shipped, on images nothing was chosen by.
+    # The figures are those of the rounded weights, on images that no choice was made by.
     round_kernels(backbone, top)
-    source = open_source(recipe.data.source, recipe.data, seed=recipe.seed)
+    source = open_source(resolved.data.source, resolved.data, seed=resolved.seed)
     split = "val" if source.test is None else "test"
     examples = source.splits[split]
     (task,) = source.tasks
-    predictions = compute_predictions(network, recipe, examples, source.tasks)
+    predictions = compute_predictions(network, resolved, examples, source.tasks)
     metrics = compute_classification_metrics(
         examples.targets[task.name], predictions[task.name], task.class_names
     )

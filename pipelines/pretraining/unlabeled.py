@@ -1,4 +1,4 @@
-"""What pretraining without labels has in common: images in, a backbone and its card out."""
+"""Pretraining without labels: from images to a backbone and its card, by any method."""
 
 from __future__ import annotations
 
@@ -15,6 +15,7 @@ import numpy as np
 from pipelines.input_pipeline.datasets import build_image_dataset
 from pipelines.pretraining.model_card import write_backbone
 from pipelines.recipe.recipe import Recipe
+from pipelines.recipe.resolved import ResolvedRecipe
 from pipelines.runtime.devices import Devices, prepare_devices, quiet_start
 from pipelines.sources.source import Examples, Source
 from pipelines.storage.run_folder import RunFolder
@@ -25,13 +26,12 @@ logger = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True)
-class Restored:
+class TrainedRestorer:
     """A backbone that was trained to restore images.
 
     Args:
-        network: Its model.
-        restore: Maps a batch of images, float32 [B, S, S, 3] in 0 to 255, to what it
-            makes of them, float32 [B, S, S, 3] in 0 to 1.
+        network: The backbone, a Keras model.
+        restore: Maps images float32 [B, S, S, 3] in 0 to 255 to restored ones in 0 to 1.
         fit_s: Seconds of training, those before an interruption included.
     """
 
@@ -40,20 +40,20 @@ class Restored:
     fit_s: float
 
 
-Fit = Callable[[RunFolder, Recipe, Source, Devices], Restored]
+Fit = Callable[[RunFolder, ResolvedRecipe, Source, Devices], TrainedRestorer]
 
 
 def pretrain_unlabeled(
-    data: str | Path, recipe: Recipe, out: Path, fit: Fit, *, resume: bool
+    data: str | Path | None, recipe: Recipe, out: Path, fit: Fit, *, resume: bool
 ) -> Path:
-    """Trains a backbone on images alone, measures what it restores, and writes it.
+    """Trains a backbone on images alone, measures its restoration error, and writes it.
 
     Args:
-        data: DATA as the command line takes it; empty takes the recipe's.
+        data: DATA as the command line takes it; None takes the recipe's.
         recipe: What to do.
-        out: The run's directory, new unless `resume`.
-        fit: Trains, or goes on with it.
-        resume: Go on where an interrupted run stood.
+        out: The run folder, new unless `resume`.
+        fit: Trains the backbone, from its checkpoint on where there is one.
+        resume: Whether an interrupted run is continued.
 
     Returns:
         The file written.
@@ -63,51 +63,55 @@ def pretrain_unlabeled(
         RunError: `out` is taken, or was made by another recipe or from other images.
     """
     started = time.perf_counter()
-    run, recipe = claim_run(data, recipe, out, resume=resume)
-    if run.pretrained_file.is_file():
-        logger.info(f"{run.path} is finished already")
-        return run.pretrained_file
+    folder, resolved = claim_run(data, recipe, out, resume=resume)
+    if folder.pretrained_file.is_file():
+        logger.info(f"{folder.path} is finished already")
+        return folder.pretrained_file
     with quiet_start():
-        devices = prepare_devices(recipe.device)
-    source = open_images(recipe, data or recipe.data.source, labeled=False)
+        devices = prepare_devices(resolved.device)
+    source = open_images(resolved, labeled=False)
     logger.info(f"pretraining on {devices.description}")
-    restored = fit(run, recipe, source, devices)
-    run.save_digests({name: examples.digests for name, examples in source.splits.items()})
-    round_kernels(restored.network)
+    restorer = fit(folder, resolved, source, devices)
+    folder.save_digests({name: examples.digests for name, examples in source.splits.items()})
+    round_kernels(restorer.network)
     errors = {
-        name: _restoration_error(restored, recipe, examples)
+        name: _restoration_error(restorer, resolved, examples)
         for name, examples in source.splits.items()
     }
     counts = {name: len(examples) for name, examples in source.splits.items()}
-    run.save_metrics(
+    folder.save_metrics(
         {
             **{name: {"restoration_error": error} for name, error in errors.items()},
             "timing": {
                 "wall_s": round(time.perf_counter() - started, 3),
-                "fit_s": round(restored.fit_s, 3),
+                "fit_s": round(restorer.fit_s, 3),
             },
             "device": devices.description,
             "images": {**counts, "skipped": len(source.skipped)},
         }
     )
-    logger.info(", ".join(f"{name} restored to {error:.4f}" for name, error in errors.items()))
+    logger.info(
+        ", ".join(f"{name} restoration error {error:.4f}" for name, error in errors.items())
+    )
     split = "val" if source.test is None else "test"
     return write_backbone(
-        run,
-        restored.network,
+        folder,
+        restorer.network,
         split=split,
         num_images=counts[split],
         restoration_error=errors[split],
     )
 
 
-def _restoration_error(restored: Restored, recipe: Recipe, examples: Examples) -> float:
-    """Returns the root mean square difference of a restored pixel, 0 to about 1."""
+def _restoration_error(
+    restorer: TrainedRestorer, recipe: ResolvedRecipe, examples: Examples
+) -> float:
+    """Returns the root mean square error of restored pixels, 0 to about 1."""
     squares, count = 0.0, 0
     batches = build_image_dataset(examples, recipe.input.preprocessing, recipe.input.batch_size)
     for batch in batches.as_numpy_iterator():
         images = batch.astype(np.float32)
-        missed = np.asarray(restored.restore(images)) - images / 255
-        squares += float(np.sum(np.square(missed, dtype=np.float64)))
-        count += missed.size
+        difference = np.asarray(restorer.restore(images)) - images / 255
+        squares += float(np.sum(np.square(difference, dtype=np.float64)))
+        count += difference.size
     return math.sqrt(squares / count)

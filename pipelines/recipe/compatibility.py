@@ -1,7 +1,9 @@
-"""Contradictions: settings of training that are each right and cannot work together."""
+"""Compatibility: settings that are valid one by one and cannot work together."""
 
 from __future__ import annotations
 
+from pipelines.augment.policies import AugmentConfig
+from pipelines.recipe.settings import RecipeSettings
 from tuning.early_stopping import StoppingConfig
 from tuning.optimization.optimizers import OPTIMIZERS, OptimizerConfig
 from tuning.optimization.penalties import PenaltyConfig
@@ -15,60 +17,60 @@ def check_training(
     penalty: PenaltyConfig,
     stopping: StoppingConfig,
 ) -> None:
-    """Checks that four sections of a recipe go together.
+    """Checks that optimizer, schedule, penalty and early stopping go together.
 
     Args:
-        optimizer: What takes the steps.
-        schedule: How long they are.
-        penalty: What large weights cost.
-        stopping: When training ends.
+        optimizer: The section `optimizer`.
+        schedule: The section `schedule`.
+        penalty: The section `penalty`.
+        stopping: The section `stopping`.
 
     Raises:
-        RecipeError: They do not, and why.
+        RecipeError: Two of them exclude each other.
     """
     if penalty.has_l1 and OPTIMIZERS[optimizer.name].step_size is None:
         able = ", ".join(row.name for row in OPTIMIZERS.values() if row.step_size)
         raise RecipeError(
-            f"{optimizer.name} takes steps that do not grow with the gradient, so a penalty with "
-            "L1 could hold no weight at 0",
+            f"{optimizer.name}'s steps do not grow with the gradient, so an L1 penalty could "
+            "hold no weight at 0",
             expected=f"optimizer.name one of {able}",
             received=f"optimizer.name = {optimizer.name!r}, penalty.name = {penalty.name!r}",
             mend="choose one of them, or --set penalty.name=l2",
         )
     if penalty.has_l1 and optimizer.ema:
         raise RecipeError(
-            "the average of weights that were 0 at times is not 0, so optimizer.ema undoes L1",
+            "optimizer.ema undoes L1: the average of a weight that is 0 only at times is not 0",
             expected="optimizer.ema = 0, or a penalty without L1",
             received=f"optimizer.ema = {optimizer.ema}, penalty.name = {penalty.name!r}",
             mend="--set optimizer.ema=0.0",
         )
     if optimizer.name == "ftrl" and schedule.name == "cosine" and schedule.warmup:
         raise RecipeError(
-            "ftrl divides by the learning rate, which is 0 when a warm-up begins",
+            "ftrl divides by the learning rate, which is 0 at the start of a warm-up",
             expected="schedule.warmup = 0, or another optimizer",
             received=f"schedule.warmup = {schedule.warmup}",
             mend="--set schedule.warmup=0.0",
         )
-    falls_after = SCHEDULES[schedule.name].by_validation and schedule.patience
-    if falls_after and 0 < stopping.patience <= falls_after:
+    schedule_patience = SCHEDULES[schedule.name].by_validation and schedule.patience
+    if schedule_patience and 0 < stopping.patience <= schedule_patience:
         raise RecipeError(
             f"training stops before the schedule {schedule.name} ever lowers the rate",
             expected="stopping.patience above schedule.patience, or 0",
             received=f"stopping.patience = {stopping.patience}, "
             f"schedule.patience = {schedule.patience}",
-            mend=f"--set stopping.patience={2 * falls_after + 1}",
+            mend=f"--set stopping.patience={2 * schedule_patience + 1}",
         )
 
 
 def check_devices(optimizer: OptimizerConfig, num_replicas: int) -> None:
-    """Checks that an optimizer's settings work on so many devices.
+    """Checks that an optimizer's settings work on several devices.
 
     Args:
-        optimizer: What takes the steps.
-        num_replicas: Devices that train side by side.
+        optimizer: The section `optimizer`.
+        num_replicas: Devices that share each batch.
 
     Raises:
-        RecipeError: They do not, and why.
+        RecipeError: Keras supports the settings on one device only.
     """
     if num_replicas == 1:
         return
@@ -91,20 +93,151 @@ def check_devices(optimizer: OptimizerConfig, num_replicas: int) -> None:
 
 
 def check_steps(optimizer: OptimizerConfig, num_batches: int) -> None:
-    """Checks that a phase has batches enough for a step.
+    """Checks that a phase has enough batches for one accumulated step.
 
     Args:
-        optimizer: What takes the steps.
+        optimizer: The section `optimizer`.
         num_batches: Batches of the phase.
 
     Raises:
-        RecipeError: It has not.
+        RecipeError: `accumulation_steps` exceeds them.
     """
     if optimizer.accumulation_steps > num_batches:
         raise RecipeError(
-            f"{num_batches} batches are all there are before training ends, and "
-            f"optimizer.accumulation_steps = {optimizer.accumulation_steps} of them make a step",
+            f"a phase of {num_batches} batches ends before its first step, which accumulates "
+            f"optimizer.accumulation_steps = {optimizer.accumulation_steps}",
             expected=f"optimizer.accumulation_steps of at most {num_batches}",
             received=str(optimizer.accumulation_steps),
             mend="lower it, or raise train.epochs",
+        )
+
+
+def check_input_size(settings: RecipeSettings, *, size: int, native: int, smallest: int) -> None:
+    """Checks that images are large enough for the backbone.
+
+    Args:
+        settings: The recipe; its backbone is named in the message.
+        size: Height and width of the input, in pixels.
+        native: Those the backbone was made for.
+        smallest: The least the backbone accepts.
+
+    Raises:
+        RecipeError: They are too small.
+    """
+    if size < smallest:
+        raise RecipeError(
+            f"input.size is too small for {settings.backbone.name}",
+            expected=f"at least {smallest}",
+            received=str(size),
+            mend=f"--set input.size={native} is its own",
+        )
+
+
+def check_single_image_batches(settings: RecipeSettings) -> None:
+    """Checks that nothing needs a second image where a batch has one.
+
+    Raises:
+        RecipeError: The policy blends images, or the head normalizes batches.
+    """
+    if settings.input.batch_size > 1:
+        return
+    if settings.augment.blends:
+        raise RecipeError(
+            "augment.policy blends images of a batch, and a batch has one",
+            expected="input.batch_size of 2 or more, or a policy without mixup and cutmix",
+            received=f"augment.policy = {str(settings.augment)!r}, input.batch_size = 1",
+        )
+    hidden = settings.head.hidden or any(task.hidden for task in settings.tasks.values())
+    if hidden and settings.head.batch_norm:
+        raise RecipeError(
+            "batch normalization subtracts the mean of the batch, which for one image is itself",
+            expected="input.batch_size of 2 or more, or head.batch_norm = false",
+            received="input.batch_size = 1, head.batch_norm = true",
+            mend="--set head.batch_norm=false",
+        )
+
+
+def check_fine_tuning(settings: RecipeSettings, *, frozen: bool) -> None:
+    """Checks that there is a frozen backbone to unfreeze.
+
+    Args:
+        settings: The recipe.
+        frozen: Whether the backbone is frozen in the first phase.
+
+    Raises:
+        RecipeError: It trains from the start.
+    """
+    if settings.fine_tune.blocks and not frozen:
+        raise RecipeError(
+            "fine_tune.blocks unfreezes a frozen backbone, and this one trains from the start",
+            expected="backbone.frozen = true, or fine_tune.blocks = 0",
+            received=f"backbone.name = {settings.backbone.name!r}, "
+            f"fine_tune.blocks = {settings.fine_tune.blocks}",
+            mend="choose a pretrained backbone (`zoo list weights`) or drop fine_tune.blocks",
+        )
+
+
+def check_normalization(settings: RecipeSettings, *, frozen: bool, own: str) -> None:
+    """Checks that pixels reach a frozen backbone as it was trained on them.
+
+    Args:
+        settings: The recipe.
+        frozen: Whether the backbone keeps pretrained weights.
+        own: The backbone's row of NORMALIZATIONS; `none` normalizes inside.
+
+    Raises:
+        RecipeError: Another normalization is chosen.
+    """
+    chosen = settings.input.normalization
+    if chosen in ("own", own) or not (frozen or own == "none"):
+        return
+    reason = "normalizes inside" if own == "none" else f"was trained with {own!r} and is frozen"
+    raise RecipeError(
+        f"{settings.backbone.name} {reason}",
+        expected="input.normalization = 'own'",
+        received=repr(chosen),
+        mend="leave it out, or train another backbone from random weights",
+    )
+
+
+def check_validation_schedule(settings: RecipeSettings) -> None:
+    """Checks that a schedule that waits for validation gets one.
+
+    Raises:
+        RecipeError: `train.with_validation` leaves nothing to validate.
+    """
+    if settings.train.with_validation and SCHEDULES[settings.schedule.name].by_validation:
+        raise RecipeError(
+            f"the schedule {settings.schedule.name} needs a validation loss, and "
+            "train.with_validation trains on the validation images",
+            expected="another schedule.name, or train.with_validation = false",
+            received=f"schedule.name = {settings.schedule.name!r}",
+            mend="--set schedule.name=exponential",
+        )
+
+
+def check_features(augment: AugmentConfig, *, use: bool, frozen: bool) -> None:
+    """Checks that features can be computed once where the recipe asks for it.
+
+    Args:
+        augment: The section `augment`.
+        use: Whether the head trains on features.
+        frozen: Whether the backbone is frozen.
+
+    Raises:
+        RecipeError: The backbone changes, or the policy blends images.
+    """
+    if use and not frozen:
+        raise RecipeError(
+            "features need a frozen backbone, and this one trains from the start",
+            expected="backbone.frozen = true, or features.use = false",
+            received="features.use = true",
+            mend="--set features.use=auto",
+        )
+    if use and augment.blends:
+        raise RecipeError(
+            "features belong to one image each, and the policy blends images",
+            expected="features.use = false, or a policy without mixup and cutmix",
+            received=f"augment.policy = {augment}",
+            mend="--set features.use=false",
         )

@@ -1,4 +1,4 @@
-"""Settings: nested mappings on their way to a recipe, from a file or the command line."""
+"""Overrides: nested settings from recipe files, `--set` and Python, merged layer by layer."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ def read_settings(path: Path) -> dict[str, Any]:
     """Reads a recipe file without checking its keys.
 
     Raises:
-        RecipeError: It is absent or no TOML.
+        RecipeError: The file is absent or not TOML.
     """
     try:
         return tomllib.loads(path.read_text(encoding="utf-8"))
@@ -29,9 +29,9 @@ def read_settings(path: Path) -> dict[str, Any]:
 
 
 def parse_overrides(assignments: Sequence[str]) -> dict[str, Any]:
-    """Turns `PATH=VALUE` arguments into nested settings.
+    """Parses `PATH=VALUE` arguments into nested settings.
 
-    VALUE is read as TOML, and as a plain string where it is none.
+    VALUE is TOML; what is not valid TOML is a plain string.
 
     Raises:
         RecipeError: An argument has no `=` or no path.
@@ -54,14 +54,24 @@ def parse_overrides(assignments: Sequence[str]) -> dict[str, Any]:
             value = tomllib.loads(f"value = {text}")["value"]
         except tomllib.TOMLDecodeError:
             value = text.strip()
-        for key in reversed(keys):
-            value = {key: value}
-        merge_settings(settings, value)
+        merge_settings(settings, nested(".".join(keys), value))
     return settings
 
 
+def nested(path: str, value: Any) -> dict[str, Any]:
+    """Returns a setting as nested mappings.
+
+    Example:
+        >>> nested("head.dropout", 0.3)
+        {'head': {'dropout': 0.3}}
+    """
+    for key in reversed(path.split(".")):
+        value = {key: value}
+    return dict(value)
+
+
 def merge_settings(into: dict[str, Any], settings: Mapping[str, Any]) -> None:
-    """Writes nested settings over others; what they do not name stays."""
+    """Merges nested settings into others, in place; keys not named stay as they are."""
     for key, value in settings.items():
         below = into.get(key)
         if isinstance(value, BaseModel):
@@ -76,8 +86,11 @@ def merge_settings(into: dict[str, Any], settings: Mapping[str, Any]) -> None:
 def other_backbone(name: str) -> dict[str, Any]:
     """Returns the settings that put another backbone into a recipe.
 
-    Whether it is frozen, at which size it sees images and what becomes of their pixels
-    was decided for the one before, and is decided anew.
+    Freezing, input size and normalization belonged to the former backbone and return to
+    their defaults.
+
+    Args:
+        name: The new backbone.
     """
     return {
         "backbone": {"name": name, "frozen": "auto"},

@@ -18,9 +18,9 @@ class Method:
     Args:
         name: The key in METHODS.
         summary: What it learns from, and when to use it.
-        preset: The preset of recipes that suits it.
-        labeled: Whether it needs two classes or more; otherwise labels are not read.
-        paper: Authors, year and address.
+        preset: The recipe preset that suits it.
+        labeled: Whether it learns from labels; otherwise they are not read.
+        paper: Authors, year, address.
     """
 
     name: str
@@ -35,21 +35,21 @@ METHODS: Table[Method] = Table(
     [
         Method(
             "supervised",
-            "by the labels of a larger set; the usual way",
+            "from the labels of a larger data set; the usual way",
             preset="pretrain",
             labeled=True,
             paper="Yosinski et al., 2014, https://arxiv.org/abs/1411.1792",
         ),
         Method(
             "autoencoder",
-            "without labels: restores images from noisy ones with parts hidden; any backbone",
+            "without labels: restores images from noisy, masked ones; any backbone",
             preset="pretrain_autoencoder",
             labeled=False,
             paper="Vincent et al., 2008, https://doi.org/10.1145/1390156.1390294",
         ),
         Method(
             "rbm",
-            "without labels: restricted Boltzmann machines, layer on layer; deep_belief_network",
+            "without labels: stacked restricted Boltzmann machines; deep_belief_network only",
             preset="pretrain_rbm",
             labeled=False,
             paper="Hinton, Osindero and Teh, 2006, https://doi.org/10.1162/neco.2006.18.7.1527",
@@ -63,15 +63,15 @@ class PretrainingConfig(Config):
 
     Args:
         method: A row of METHODS.
-        noise: Of the autoencoder: the standard deviation of the normal noise in what it
-            restores images from, as a share of the range of a pixel, 0 or more.
-        hidden: Of the autoencoder: the share of the image's squares, an eighth of its
-            side each, that it does not get to see, 0 to below 1.
+        noise_std: Standard deviation of the Gaussian noise an autoencoder removes, as a
+            fraction of the pixel range, 0 or more.
+        masked_fraction: Fraction of the image that an autoencoder does not see, in squares
+            of an eighth of its side, 0 to below 1.
     """
 
     method: str = "supervised"
-    noise: Annotated[float, Field(ge=0, le=10)] = 0.1
-    hidden: Annotated[float, Field(ge=0, lt=1)] = 0.5
+    noise_std: Annotated[float, Field(ge=0, le=10)] = 0.1
+    masked_fraction: Annotated[float, Field(ge=0, lt=1)] = 0.5
 
     @field_validator("method")
     @classmethod

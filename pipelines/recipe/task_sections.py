@@ -9,6 +9,7 @@ from typing import Annotated, Literal
 from pydantic import AfterValidator, Field, field_validator, model_validator
 from pydantic_core import PydanticCustomError
 
+from pipelines.recipe.sections import TrainConfig
 from tuning.optimization.losses import LOSSES, default_loss
 from zoo.config import Config
 from zoo.errors import RecipeError
@@ -98,51 +99,40 @@ def asked(tasks: Mapping[str, TaskConfig]) -> tuple[Task, ...]:
     return tuple(Task(name, config.kind, config.column or name) for name, config in tasks.items())
 
 
-def check_combination(
-    tasks: Mapping[str, TaskConfig],
-    *,
-    loss: str,
-    label_smoothing: float,
-    class_weights: str,
-    oversample: str,
-    monitor: str,
-) -> None:
-    """Checks that the rest of a recipe suits its tasks.
+def check_combination(tasks: Mapping[str, TaskConfig], train: TrainConfig, *, monitor: str) -> None:
+    """Checks that the rest of a recipe suits its named tasks.
 
     Args:
         tasks: At least one.
-        loss: Of the section `train`.
-        label_smoothing: Of the section `train`.
-        class_weights: Of the section `train`.
-        oversample: Of the section `train`.
-        monitor: Of the section `stopping`.
+        train: The section `train`.
+        monitor: `stopping.monitor`.
 
     Raises:
-        RecipeError: It does not, and why.
+        RecipeError: A setting concerns recipes without named tasks only.
     """
     first = next(iter(tasks))
-    for name, value, none in (
-        ("loss", loss, "cross_entropy"),
-        ("label_smoothing", label_smoothing, 0.0),
-        ("class_weights", class_weights, "none"),
+    for name, value, neutral in (
+        ("loss", train.loss, "cross_entropy"),
+        ("label_smoothing", train.label_smoothing, 0.0),
+        ("class_weights", train.class_weights, "none"),
     ):
-        if value != none:
+        if value != neutral:
             raise RecipeError(
                 f"train.{name} concerns the one task of a recipe without [tasks]",
-                expected=f"train.{name} = {none!r}",
+                expected=f"train.{name} = {neutral!r}",
                 received=repr(value),
                 mend=f"set tasks.{first}.{name} instead",
             )
-    if oversample != "none" and not any(t.kind == "single_label" for t in tasks.values()):
+    if train.oversample != "none" and not any(t.kind == "single_label" for t in tasks.values()):
         raise RecipeError(
-            "train.oversample shows every class as often, and no task is of classes",
+            "train.oversample balances classes, and no task has any",
             expected="a task of the kind single_label",
             received=", ".join(f"{name}: {task.kind}" for name, task in tasks.items()),
             mend="--set train.oversample=none",
         )
     if monitor == "val_accuracy":
         raise RecipeError(
-            "several tasks have no one accuracy to watch",
+            "several tasks have no single accuracy to monitor",
             expected="stopping.monitor = 'val_loss', the weighted sum of their losses",
             received="'val_accuracy'",
             mend="--set stopping.monitor=val_loss",

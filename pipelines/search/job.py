@@ -1,4 +1,4 @@
-"""Search job: what a search trains on, for its chief and its workers alike."""
+"""Search job: plan, recipe, images and devices of a search, for chief and workers alike."""
 
 from __future__ import annotations
 
@@ -11,14 +11,18 @@ from pydantic import ValidationError
 
 from pipelines.recipe.overrides import read_settings
 from pipelines.recipe.recipe import Recipe
+from pipelines.recipe.settings import RecipeSettings
 from pipelines.runtime.devices import Devices, prepare_devices, quiet_start
-from pipelines.search.plan import Plan
+from pipelines.search.plan import SearchPlan
 from pipelines.search.trial_trainer import TrialTrainer
-from pipelines.sources.catalogue import preset_of
 from pipelines.sources.source import Source
-from pipelines.training.prepare import lasting_name, open_images
+from pipelines.training.prepare import open_images
 from tuning.hyperparameters.space import SearchSpace
+from zoo.config import first_problem
 from zoo.errors import InputError
+
+SpaceFile = str | Path | Mapping[str, Any]
+"""A TOML file with a search space, or its content."""
 
 
 @dataclass(frozen=True)
@@ -26,14 +30,14 @@ class SearchJob:
     """What a search trains on.
 
     Args:
-        plan: What is searched, and how.
-        recipe: What trials change settings of.
-        space: The plan's, checked against the recipe.
+        plan: Trials, tuner, folds and space.
+        recipe: The recipe whose settings trials change.
+        space: The plan's, each value tried in the recipe.
         source: The images.
         devices: What this process trains on.
     """
 
-    plan: Plan
+    plan: SearchPlan
     recipe: Recipe
     space: SearchSpace
     source: Source
@@ -42,54 +46,54 @@ class SearchJob:
     @classmethod
     def prepare(
         cls,
-        data: str | Path,
-        recipe: Recipe | None,
+        data: str | Path | None,
+        recipe: RecipeSettings | None,
         begun: Path | None,
         *,
         epochs: int | None = None,
-        space: str | Path | Mapping[str, Any] | None = None,
+        space: SpaceFile | None = None,
         **settings: Any,
     ) -> SearchJob:
-        """Reads what there is to search; writes nothing.
+        """Opens the images and checks the space; writes nothing.
 
         Args:
-            data: DATA as the command line takes it; empty takes the recipe's.
-            recipe: What trials change settings of; left out, that of the search to go on
-                with, or the preset that suits the data.
-            begun: The run of a search to go on with, if there is one.
-            epochs: Of a trial, at most; left out, the recipe's.
-            space: A TOML file, or what such a file holds; left out, the plan's.
-            **settings: Others of the plan; None leaves one as it is.
+            data: DATA as the command line takes it; None takes the recipe's.
+            recipe: The recipe whose settings trials change; None takes that of the search
+                to resume, or the preset that suits the data.
+            begun: The run folder of a search to resume, or None.
+            epochs: Epochs of a trial, at most; None takes the recipe's.
+            space: The search space; None takes the plan's.
+            **settings: Other fields of `SearchPlan`; None keeps the plan's value.
 
         Raises:
             DataError: The images or labels cannot be trained on.
-            InputError: A setting is out of range.
+            InputError: A setting is out of range, or there is no data set to work on.
             RecipeError: The recipe or the space does not fit itself or the data.
-            RunError: The search to go on with is damaged.
+            RunError: The search to resume is damaged.
         """
-        before, base = Plan.load(begun) if begun else (Plan(), None)
-        recipe = recipe or base or Recipe.preset(preset_of(str(data)))
+        before, base = SearchPlan.load(begun) if begun else (SearchPlan(), None)
+        base = Recipe.of(recipe or base or Recipe.for_data(data)).for_source(data)
+        if epochs:
+            base = base.override({"train.epochs": epochs})
         if isinstance(space, str | Path):
             space = read_settings(Path(space))
         plan = _changed(before, space=space, **settings)
-        values: dict[str, Any] = {"data.source": lasting_name(str(data) or recipe.data.source)}
-        recipe = recipe.with_values(values | ({"train.epochs": epochs} if epochs else {}))
-        searched = plan.read_space(recipe)
+        checked = plan.build_space(base)
+        resolved = base.resolve()
         with quiet_start():
-            devices = prepare_devices(recipe.device)
-        source = open_images(recipe, data or recipe.data.source)
-        return cls(plan, recipe, searched, source, devices)
+            devices = prepare_devices(resolved.device)
+        return cls(plan, base, checked, open_images(resolved), devices)
 
     @property
     def fingerprint(self) -> dict[str, str]:
-        """What results depend on, by the name of each part."""
+        """Digests of everything the results depend on, by the name of each part."""
         return self.plan.fingerprint(self.recipe, self.source)
 
     def build_trainer(self, scratch: Path) -> TrialTrainer:
-        """Returns what trains trials in this process.
+        """Builds the trainer of this process.
 
         Args:
-            scratch: A folder for what trials that train alone write, and remove.
+            scratch: A folder for checkpoints of trials that train alone.
         """
         return TrialTrainer(
             self.recipe,
@@ -101,13 +105,12 @@ class SearchJob:
         )
 
 
-def _changed(plan: Plan, **settings: Any) -> Plan:
-    """Returns a plan with those of some settings that are not None."""
+def _changed(plan: SearchPlan, **settings: Any) -> SearchPlan:
+    """Returns the plan with those settings that are not None."""
     given = {name: value for name, value in settings.items() if value is not None}
     try:
-        return Plan.model_validate({**plan.model_dump(), **given})
+        return SearchPlan.model_validate({**plan.model_dump(), **given})
     except ValidationError as error:
-        first = error.errors(include_url=False)[0]
-        said = first["msg"].removeprefix("Value error, ")
-        name = str(first["loc"][0])
-        raise InputError(f"--{name.replace('_', '-')} does not fit: {said}") from None
+        problem = first_problem(error)
+        option = problem.path[0].replace("_", "-")
+        raise InputError(f"--{option} does not fit: {problem.message}") from None

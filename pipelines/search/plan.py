@@ -1,7 +1,7 @@
-"""Plan: all that defines a search, kept in its run's directory from the start.
+"""Search plan: everything that defines a search, kept in its run folder from the start.
 
-RUN/search/plan.json      what is searched, and how
-RUN/search/recipe.toml    what trials change settings of
+RUN/search/plan.json      trials, tuner, folds and space
+RUN/search/recipe.toml    the recipe whose settings trials change
 RUN/search/journal.json   the results so far
 """
 
@@ -10,7 +10,7 @@ from __future__ import annotations
 import hashlib
 import json
 from collections.abc import Mapping
-from importlib.metadata import version
+from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -31,21 +31,22 @@ from zoo.files import write_json, write_text
 
 FOLDER = "search"
 
-# A search is over recipes for the same images, and its scores have to mean the same.
+# Trials share the images and the meaning of their score.
 _NOT_SEARCHED = ("data.", "device.", "tasks", "stopping.monitor", "train.epochs")
 _LIBRARIES = ("transfer-zoo", "tensorflow", "keras", "keras-tuner", "numpy")
+_PACKAGES = ("zoo", "tuning", "pipelines")
 
 
-class Plan(Config):
-    """What is searched, and how.
+class SearchPlan(Config):
+    """Everything that defines a search, apart from its recipe.
 
     Args:
-        trials: How many, at most.
+        trials: Trials, at most.
         tuner: A row of TUNERS.
-        folds: Into how many folds images are divided to score a trial; 0 scores it on
-            the validation images.
-        retrain_on_val: Whether the best recipe is trained on the validation images too.
-        space: As a space file holds it.
+        folds: Stratified folds that a trial's score is the mean over; 0 scores it on the
+            validation images.
+        retrain_on_val: Whether the best recipe trains on the validation images too.
+        space: The search space, as a space file holds it.
     """
 
     trials: Annotated[int, Field(ge=1)] = 100
@@ -61,22 +62,22 @@ class Plan(Config):
 
     @field_validator("folds")
     @classmethod
-    def _is_a_division(cls, folds: int) -> int:
+    def _several(cls, folds: int) -> int:
         if folds == 1:
-            raise ValueError("1 fold divides nothing; expected 0, or 2 or more")
+            raise ValueError("1 fold leaves nothing to train on; expected 0, or 2 or more")
         return folds
 
     def save(self, run: Path, recipe: Recipe) -> None:
-        """Writes the plan and what trials change settings of."""
+        """Writes the plan and the recipe whose settings trials change."""
         write_text(run / FOLDER / "recipe.toml", recipe.to_toml())
         write_json(run / FOLDER / "plan.json", self.model_dump(mode="json"))
 
     @classmethod
-    def load(cls, run: Path) -> tuple[Plan, Recipe]:
-        """Reads a plan, and what trials change settings of.
+    def load(cls, run: Path) -> tuple[SearchPlan, Recipe]:
+        """Reads a plan and the recipe whose settings trials change.
 
         Raises:
-            RunError: There is none, or it is damaged.
+            RunError: There is no plan, or it is damaged.
         """
         file = run / FOLDER / "plan.json"
         try:
@@ -84,54 +85,52 @@ class Plan(Config):
         except FileNotFoundError:
             raise RunError(f"{run} holds no search", expected="what `zoo tune` wrote") from None
         except (OSError, ValueError, ValidationError) as error:
-            said = " ".join(str(error).split())[:120]
-            raise RunError(f"{file} is damaged", received=said) from None
+            reason = " ".join(str(error).split())[:120]
+            raise RunError(f"{file} is damaged", received=reason) from None
         return plan, Recipe.from_toml(run / FOLDER / "recipe.toml")
 
-    def read_space(self, recipe: Recipe) -> SearchSpace:
-        """Returns the space, every value of which was tried in the recipe.
+    def build_space(self, recipe: Recipe) -> SearchSpace:
+        """Builds the search space, each value tried in the recipe.
 
         Args:
-            recipe: What trials change settings of.
+            recipe: The recipe whose settings trials change.
 
         Raises:
             RecipeError: A value does not fit.
-            UnknownNameError: A path that cannot be searched.
+            UnknownNameError: A path cannot be searched.
         """
         paths = [p for p in setting_paths(Recipe) if not p.startswith(_NOT_SEARCHED)]
         searched: list[str] = []
 
         def check(values: Mapping[str, Any]) -> None:
-            changed = recipe.with_values(values, instead_of=searched)
-            self.final(changed).completed()
+            self.final_recipe(recipe.override(values, reset=searched)).resolve()
 
         unchecked = SearchSpace.from_settings(self.space, paths, lambda values: None)
         searched.extend(unchecked.domains)
         return SearchSpace.from_settings(self.space, paths, check)
 
-    def final(self, recipe: Recipe, epochs: int = 0) -> Recipe:
-        """Returns a trial's recipe as it is trained when it was the best.
+    def final_recipe(self, recipe: Recipe, epochs: int = 0) -> Recipe:
+        """Returns the recipe by which the best trial is trained again.
 
         Args:
             recipe: The trial's.
-            epochs: After how many the trial was at its best. Without validation images
-                there is nothing to stop training by, so that it goes on for as many.
+            epochs: The trial's best epoch, counted from 1. Without validation images
+                nothing can stop training, so it runs for as many; 0 takes the recipe's.
         """
         if not self.retrain_on_val:
             return recipe
         length = epochs or recipe.train.epochs
-        train = recipe.train.model_copy(update={"with_validation": True, "epochs": length})
-        return recipe.model_copy(update={"train": train})
+        return recipe.override({"train.with_validation": True, "train.epochs": length})
 
     def fingerprint(self, recipe: Recipe, source: Source) -> dict[str, str]:
-        """Returns what results depend on, in parts that a message can name.
+        """Returns digests of everything the results depend on, by the name of each part.
 
         Args:
-            recipe: What trials change settings of.
+            recipe: The recipe whose settings trials change.
             source: The images.
         """
         settings = recipe.model_dump(mode="json")
-        # Wherever the images lie, and whatever computes their features.
+        # Results do not depend on where the images lie.
         settings["data"].pop("source")
         return {
             "the images": source.digest,
@@ -143,23 +142,23 @@ class Plan(Config):
 
 
 def is_begun(path: Path) -> bool:
-    """Returns whether a directory holds a search to go on with."""
+    """Returns whether a folder holds a search that can be resumed."""
     return (path / FOLDER / "plan.json").is_file()
 
 
 def claim_search(path: Path, *, resume: bool) -> bool:
-    """Checks that a directory is free for a search, or holds one to go on with.
+    """Checks that a folder is free for a search, or holds one to resume.
 
     Args:
-        path: The directory.
-        resume: Whether a search in it may be gone on with.
+        path: The folder.
+        resume: Whether a search in it may be continued.
 
     Returns:
-        Whether there is one.
+        Whether it holds a search.
 
     Raises:
-        InputError: Nothing can be written there.
-        RunError: It holds something else, or a search and `resume` was not asked for.
+        InputError: The folder cannot be written.
+        RunError: It holds something else, or a search and `resume` is off.
     """
     check_destination(path, "--out")
     held = {p.name for p in path.iterdir()} if path.is_dir() else set()
@@ -170,7 +169,7 @@ def claim_search(path: Path, *, resume: bool) -> bool:
             expected="a new directory",
             mend="add --resume to go on with it, or choose another --out",
         )
-    # A kill may have left the folder of a search that had no plan yet.
+    # A killed search may have left its folder before it wrote a plan.
     if not begun and (held - {FOUND_PICTURE, FOUND_TABLE, FOLDER} or path.is_file()):
         raise RunError(
             f"{path} exists and holds no search",
@@ -181,12 +180,12 @@ def claim_search(path: Path, *, resume: bool) -> bool:
 
 
 def _digest_of_code() -> str:
-    """SHA-256 of this project's sources and of what they compute with."""
+    """Returns the SHA-256 of this project's sources and its libraries' versions."""
     digest = hashlib.sha256()
     for name in _LIBRARIES:
         digest.update(f"{name} {_version_of(name)}\n".encode())
     root = Path(__file__).resolve().parents[2]
-    for package in ("zoo", "tuning", "pipelines"):
+    for package in _PACKAGES:
         for file in sorted((root / package).rglob("*.py")):
             digest.update(f"{file.relative_to(root).as_posix()}\n".encode())
             digest.update(file.read_bytes())
@@ -194,9 +193,7 @@ def _digest_of_code() -> str:
 
 
 def _version_of(distribution: str) -> str:
-    from importlib.metadata import PackageNotFoundError
-
     try:
         return version(distribution)
-    except PackageNotFoundError:  # run from its sources
+    except PackageNotFoundError:  # a source tree that is not installed
         return ""

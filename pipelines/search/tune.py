@@ -1,4 +1,4 @@
-"""Tune: many settings tried, the best of them trained."""
+"""Hyperparameter search: trials of a recipe's settings, and the best of them trained."""
 
 from __future__ import annotations
 
@@ -6,12 +6,14 @@ import logging
 import shutil
 import sys
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from pipelines.recipe.recipe import Recipe
-from pipelines.search.job import SearchJob
+from pipelines.recipe.settings import RecipeSettings
+from pipelines.search.job import SearchJob, SpaceFile
 from pipelines.search.plan import FOLDER, claim_search
 from pipelines.search.reports import reporting
 from pipelines.search.roles import ORACLE_IP, TUNER_ID, Role, role
@@ -32,60 +34,61 @@ logger = logging.getLogger(__name__)
 
 
 def tune(
-    data: str | Path,
-    recipe: Recipe | None = None,
+    data: str | Path | None,
+    recipe: RecipeSettings | None = None,
     *,
     out: str | Path,
     trials: int | None = None,
     epochs: int | None = None,
     tuner: str | None = None,
     folds: int | None = None,
-    space: str | Path | Mapping[str, Any] | None = None,
+    space: SpaceFile | None = None,
     retrain_on_val: bool | None = None,
     workers: int = 0,
     resume: bool = False,
 ) -> Run:
-    """Searches settings of a recipe, and trains the best.
+    """Searches settings of a recipe and trains the best.
 
-    What is left out is, with `resume`, what the search was started with.
+    With `resume`, an argument that is None takes the value the search was started with.
 
     Args:
-        data: DATA as the command line takes it; empty takes the recipe's.
-        recipe: What trials change settings of; left out, the preset that suits the data.
-        out: The run's directory, new unless `resume`.
-        trials: How many, at most; left out, 100.
-        epochs: Of a trial, at most; left out, the recipe's.
-        tuner: A row of TUNERS; left out, `random`.
-        folds: Scores by the mean over so many stratified folds of all images but the test
-            images; left out or 0, by the validation images.
-        space: What is searched: a TOML file, or what such a file holds, as
-            `tuning.hyperparameters.space` says; left out, what matters in a head.
-        retrain_on_val: Whether the best recipe is trained on the validation images too.
-        workers: So many processes of this machine train the trials, which changes no
-            result; 0 trains them in this one. On several machines KerasTuner's variables
-            say which process is the chief; see `pipelines.search.roles`.
-        resume: Go on where an interrupted search stood. Finished trials are not
-            repeated, and the search ends as it would have.
+        data: DATA as the command line takes it; None takes the recipe's.
+        recipe: The recipe whose settings trials change; None takes the preset that suits
+            the data.
+        out: The run folder, new unless `resume`.
+        trials: Trials, at most; None takes 100.
+        epochs: Epochs of a trial, at most; None takes the recipe's.
+        tuner: A row of TUNERS; None takes `random`.
+        folds: Stratified folds of all images except the test images that a score is the
+            mean over; None or 0 scores on the validation images.
+        space: The search space: a TOML file or its content, see
+            `tuning.hyperparameters.space`; None takes the settings that matter in a head.
+        retrain_on_val: Whether the best recipe trains on the validation images too.
+        workers: Processes of this machine that train the trials, without effect on the
+            results; 0 trains in this process. On several machines KerasTuner's variables
+            name the chief; see `pipelines.search.roles`.
+        resume: Whether an interrupted search is continued. Finished trials are not
+            repeated, and the search ends as it would have without the interruption.
 
     Returns:
-        The run of the best recipe, with `search.json` beside what every run has.
+        The run of the best recipe; its folder also holds search.json.
 
     Raises:
         DataError: The images or labels cannot be trained on.
         RecipeError: The recipe or the space does not fit itself or the data.
-        RunError: `out` is taken, or its search was started with something else.
+        RunError: `out` is taken, or its search was started with other settings.
         TrainingError: Every trial failed.
-        WorkerError: There are no workers any more.
+        WorkerError: No worker is left.
     """
-    started = time.perf_counter()
+    clock = _Clock()
     me = role()
     _check_role(me, workers)
-    run = RunFolder(Path(out))
-    begun = claim_search(run.path, resume=resume)
+    folder = RunFolder(Path(out))
+    begun = claim_search(folder.path, resume=resume)
     job = SearchJob.prepare(
         data,
         recipe,
-        run.path if begun else None,
+        folder.path if begun else None,
         trials=trials,
         epochs=epochs,
         tuner=tuner,
@@ -93,91 +96,97 @@ def tune(
         retrain_on_val=retrain_on_val,
         space=space,
     )
-    plan, recipe, searched = job.plan, job.recipe, job.space
-    journal = Journal(run.path / FOLDER / "journal.json", job.fingerprint)
-    if run.finished:
-        logger.info(f"{run.path} is finished already")
-        return Run(run.path)
-    logger.info(f"searching {', '.join(searched.domains)}")
-    trainer = job.build_trainer(run.path / FOLDER / "trials")
+    journal = Journal(folder.path / FOLDER / "journal.json", job.fingerprint)
+    if folder.finished:
+        logger.info(f"{folder.path} is finished already")
+        return Run(folder.path)
+    logger.info(f"searching {', '.join(job.space.domains)}")
+    trainer = job.build_trainer(folder.path / FOLDER / "trials")
     if not begun:
-        plan.save(run.path, recipe)
-    earlier_s = journal.search_s
+        job.plan.save(folder.path, job.recipe)
     trainer.prepare()
-    search_started, prepared_s = time.perf_counter(), trainer.extract_s
-
-    def search_s() -> float:
-        extracted_s = trainer.extract_s - prepared_s
-        return earlier_s + time.perf_counter() - search_started - extracted_s
-
-    objective = Objective(recipe)
-    oracle = BatchedOracle(
-        plan.tuner,
-        searched,
-        objective=objective.name,
-        maximize=objective.maximize,
-        num_trials=plan.trials,
-        epochs=recipe.train.epochs,
-        seed=recipe.seed,
-    )
-    search = Search(oracle, journal, plan.trials, search_s)
-    report = _Progress(search, objective)
+    clock.start_search(trainer, journal.search_s)
+    objective = Objective.of(job.recipe)
+    search = Search(_build_oracle(job, objective), journal, job.plan.trials, clock.search_s)
+    progress = _Progress(search, objective)
     if (me or workers) and not search.finished:
-        _serve(search, job.fingerprint, report, run, me, workers)
+        _serve(search, job.fingerprint, progress, folder, me, workers)
     else:
-        _train_all(search, trainer, report)
+        _train_all(search, trainer, progress)
     shutil.rmtree(trainer.scratch, ignore_errors=True)
-    best = best_first(search.completed, maximize=objective.maximize)
-    if not best:
-        first, failed = search.completed[0]
-        raise TrainingError(
-            f"all {len(search.completed)} trials failed",
-            received=f"trial {first.id}: {failed.failure}",
-            mend="narrow the space, the learning rates first",
-        )
-    told = _search_json(search.completed, best[0], objective, searched)
-
-    def save(wall_s: float) -> None:
-        times = {"wall_s": wall_s, "extract_s": trainer.extract_s, "search_s": search_s_total}
-        timing = {name: round(seconds, 3) for name, seconds in times.items()}
-        run.save_search({**told, "timing": timing})
-
-    search_s_total = search_s()
-    save(earlier_s + time.perf_counter() - started)
-    logger.info(
-        f"best: trial {best[0][0].id}, {objective.name} {best[0][1].score:.4f}; training it"
-    )
-    chosen = trainer.recipe_of(best[0][0])
+    clock.end_search()
+    best = _best_trial(search, objective)
+    report = _report(search, best, objective, job.space)
+    folder.save_search({**report, "timing": clock.timing()})
+    trial, result = best
+    logger.info(f"best: trial {trial.id}, {objective.name} {result.score:.4f}; training it")
+    chosen = job.plan.final_recipe(trainer.build_recipe(trial), result.best_epoch).resolve()
     if chosen.features.use:
-        features = chosen.features.model_copy(update={"engine": trainer.engine})
-        chosen = chosen.model_copy(update={"features": features})
-    chosen = plan.final(chosen, best[0][1].best_epoch)
-    run.check_same(chosen)
-    run.clear_leftovers()
-    with reporting(run.path, told):
-        train_on(run, chosen, job.source, job.devices, started=time.perf_counter(), alone=False)
-    save(earlier_s + time.perf_counter() - started)
-    return Run(run.path)
+        chosen = chosen.with_engine(trainer.engine)
+    folder.check_same(chosen)
+    folder.clear_leftovers()
+    with reporting(folder.path, report):
+        train_on(folder, chosen, job.source, job.devices, started=time.perf_counter(), alone=False)
+    folder.save_search({**report, "timing": clock.timing()})
+    return Run(folder.path)
 
 
+@dataclass(frozen=True)
 class Objective:
-    """What a score is.
+    """The score of a trial.
 
     Args:
-        recipe: Whose stopping says what is monitored.
+        name: The validation metric that early stopping monitors.
+        maximize: Whether a larger score is better.
     """
 
-    def __init__(self, recipe: Recipe) -> None:
-        self.name = recipe.stopping.monitor
-        self.maximize = self.name != "val_loss"
+    name: str
+    maximize: bool
+
+    @classmethod
+    def of(cls, recipe: Recipe) -> Objective:
+        """Returns the objective of a recipe."""
+        monitor = recipe.stopping.monitor
+        return cls(monitor, monitor != "val_loss")
+
+
+class _Clock:
+    """Seconds of a search, those before an interruption included."""
+
+    def __init__(self) -> None:
+        self.started = time.perf_counter()
+        self.searched_s = 0.0
+
+    def start_search(self, trainer: TrialTrainer, earlier_s: float) -> None:
+        """Starts to count the search, after its first features."""
+        self.trainer, self.earlier_s = trainer, earlier_s
+        self.search_started, self.prepared_s = time.perf_counter(), trainer.extract_s
+
+    def search_s(self) -> float:
+        """Returns the seconds of the search so far, without computing features."""
+        extracted_s = self.trainer.extract_s - self.prepared_s
+        return self.earlier_s + time.perf_counter() - self.search_started - extracted_s
+
+    def end_search(self) -> None:
+        """Ends the count of the search."""
+        self.searched_s = self.search_s()
+
+    def timing(self) -> dict[str, float]:
+        """Returns what search.json holds as `timing`."""
+        times = {
+            "wall_s": self.earlier_s + time.perf_counter() - self.started,
+            "extract_s": self.trainer.extract_s,
+            "search_s": self.searched_s,
+        }
+        return {name: round(seconds, 3) for name, seconds in times.items()}
 
 
 class _Progress:
-    """Says what came of trials, and how long the others will take.
+    """Logs finished trials, the best so far, and the time left.
 
     Args:
-        search: Whose.
-        objective: What a score is.
+        search: The search.
+        objective: The score of a trial.
     """
 
     def __init__(self, search: Search, objective: Objective) -> None:
@@ -200,35 +209,47 @@ class _Progress:
             line += f", best {self._objective.name} {result.score:.4f} (trial {trial.id})"
         logger.info(f"{line}, {left / rate:.0f} s left")
         if search.finished and done < search.num_trials:
-            logger.info(f"the space has no more than {done} different trials")
+            logger.info(f"the space has only {done} different trials")
 
 
-def _train_all(search: Search, trainer: TrialTrainer, report: _Progress) -> None:
+def _build_oracle(job: SearchJob, objective: Objective) -> BatchedOracle:
+    return BatchedOracle(
+        job.plan.tuner,
+        job.space,
+        objective=objective.name,
+        maximize=objective.maximize,
+        num_trials=job.plan.trials,
+        epochs=job.recipe.train.epochs,
+        seed=job.recipe.seed,
+    )
+
+
+def _train_all(search: Search, trainer: TrialTrainer, progress: _Progress) -> None:
     while trials := search.ask(search.num_trials):
         for results in trainer(trials):
             search.tell(results)
-            report(results)
+            progress(results)
 
 
 def _serve(
     search: Search,
     fingerprint: Mapping[str, str],
-    report: _Progress,
-    run: RunFolder,
+    progress: _Progress,
+    folder: RunFolder,
     me: Role | None,
     workers: int,
 ) -> None:
-    """Has workers train what is searched: those that join, or so many of this machine."""
+    """Has workers train the trials: those that join, or `workers` of this machine."""
     address = me.address if me else Address()
-    with Chief(search, fingerprint, address, expected=max(1, workers), told=report) as chief:
+    with Chief(search, fingerprint, address, expected=max(1, workers), told=progress) as chief:
         if me:
             logger.info(f"waiting for workers at {chief.address}")
             chief.wait()
             return
-        # A worker reads the rest from the run.
+        # A worker reads everything else from the run folder.
         command = [sys.executable, "-c", "from pipelines.cli.main import main; main()", "tune"]
-        command += ["--out", str(run.path), "--resume"]
-        with LocalWorkers(command, workers, chief, run.path / FOLDER / "workers"):
+        command += ["--out", str(folder.path), "--resume"]
+        with LocalWorkers(command, workers, chief, folder.path / FOLDER / "workers"):
             chief.wait()
 
 
@@ -247,16 +268,25 @@ def _check_role(me: Role | None, workers: int) -> None:
         )
 
 
-def _search_json(
-    done: Sequence[tuple[Trial, Result]],
-    best: tuple[Trial, Result],
-    objective: Objective,
-    space: SearchSpace,
+def _best_trial(search: Search, objective: Objective) -> tuple[Trial, Result]:
+    best = best_first(search.completed, maximize=objective.maximize)
+    if not best:
+        first, failed = search.completed[0]
+        raise TrainingError(
+            f"all {len(search.completed)} trials failed",
+            received=f"trial {first.id}: {failed.failure}",
+            mend="narrow the space, the learning rates first",
+        )
+    return best[0]
+
+
+def _report(
+    search: Search, best: tuple[Trial, Result], objective: Objective, space: SearchSpace
 ) -> dict[str, Any]:
     """Returns what search.json holds, apart from the timing."""
 
     def entry(trial: Trial, result: Result) -> dict[str, Any]:
-        told: dict[str, Any] = {
+        values: dict[str, Any] = {
             "id": trial.id,
             "status": "FAILED" if result.score is None else "COMPLETED",
             "score": result.score,
@@ -266,10 +296,10 @@ def _search_json(
             "epochs": result.epochs,
             "best_epoch": result.best_epoch,
         }
-        return told | ({"failure": result.failure} if result.failure else {})
+        return values | ({"failure": result.failure} if result.failure else {})
 
     return {
-        "trials": [entry(trial, result) for trial, result in done],
+        "trials": [entry(trial, result) for trial, result in search.completed],
         "best": entry(*best),
         "objective": {
             "name": objective.name,

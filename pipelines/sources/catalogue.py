@@ -145,3 +145,16 @@ def preset_of(data: str) -> str:
         if kind.matches(data):
             return kind.preset
     return "photo"
+
+
+def lasting_name(data: str) -> str:
+    """Returns a name that means the same data set from any working folder.
+
+    Args:
+        data: DATA as the command line takes it.
+
+    Raises:
+        DataError: There is no such data set.
+    """
+    on_disk = kind_of(data).name in ("folder", "csv")
+    return str(Path(data).resolve()) if on_disk else data

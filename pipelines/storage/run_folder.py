@@ -5,16 +5,15 @@ from __future__ import annotations
 import csv
 import io
 import json
-import zipfile
-import zlib
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any, Self
 
-import numpy as np
-
 from pipelines.recipe.recipe import Recipe
+from pipelines.recipe.resolved import ResolvedRecipe
 from pipelines.runtime.output_paths import check_destination
+from pipelines.sources.source import Source
+from pipelines.storage.checkpoint import Checkpoint
 from zoo.errors import RunError
 from zoo.files import replacing, write_json, write_text
 from zoo.tasks import Task, classification
@@ -69,14 +68,13 @@ class RunFolder:
             )
         return run
 
-    def with_its_engine(self, recipe: Recipe) -> Recipe:
-        """Returns a recipe with the engine this run's features were computed by, if any."""
+    def with_its_engine(self, recipe: ResolvedRecipe) -> ResolvedRecipe:
+        """Returns the recipe with the engine this run's features were computed by, if any."""
         if not self.recipe_file.is_file() or recipe.features.engine != "auto":
             return recipe
-        features = recipe.features.model_copy(update={"engine": self.recipe.features.engine})
-        return recipe.model_copy(update={"features": features})
+        return recipe.with_engine(self.recipe.features.engine)
 
-    def check_same(self, recipe: Recipe) -> None:
+    def check_same(self, recipe: ResolvedRecipe) -> None:
         """Checks that a recipe is the one this run was started with, if it was.
 
         Raises:
@@ -95,7 +93,7 @@ class RunFolder:
                 mend="leave these settings out to go on with its own, or choose another --out",
             )
 
-    def begin(self, recipe: Recipe, tasks: Sequence[Task], *, alone: bool = True) -> None:
+    def begin(self, recipe: ResolvedRecipe, tasks: Sequence[Task], *, alone: bool = True) -> None:
         """Makes the directory and writes down what is to be done in it.
 
         Args:
@@ -163,9 +161,13 @@ class RunFolder:
         return self.path / "checkpoint" / "last.npz"
 
     @property
-    def recipe(self) -> Recipe:
-        """The recipe it was trained by."""
-        return Recipe.from_toml(self.recipe_file)
+    def recipe(self) -> ResolvedRecipe:
+        """The recipe of the run, every setting decided.
+
+        Raises:
+            RecipeError: The file is damaged.
+        """
+        return Recipe.from_toml(self.recipe_file).resolve()
 
     @property
     def finished(self) -> bool:
@@ -284,33 +286,27 @@ class RunFolder:
         writer.writerows(rows)
         write_text(self.path / "history.csv", text.getvalue())
 
-    def save_checkpoint(self, state: Mapping[str, Any], arrays: Mapping[str, Any]) -> None:
-        """Writes state (JSON values) and arrays as one file, so that they belong together."""
-        packed = np.frombuffer(json.dumps(state).encode(), np.uint8)
-        with replacing(self.checkpoint_file) as temporary:
-            np.savez(temporary, state=packed, **arrays)
+    def save_checkpoint(self, checkpoint: Checkpoint) -> None:
+        """Writes the checkpoint, in place of an earlier one."""
+        checkpoint.save(self.checkpoint_file)
 
-    def load_checkpoint(self) -> tuple[dict[str, Any], dict[str, Any]] | None:
-        """Returns the state and the arrays last saved, or None.
+    def load_checkpoint(self, source: Source) -> Checkpoint | None:
+        """Reads the checkpoint; None where there is none.
+
+        Args:
+            source: The images to go on with.
 
         Raises:
-            RunError: The file is damaged.
+            RunError: The file is damaged, or was made from other images.
         """
-        if not self.checkpoint_file.exists():
-            return None
-        try:
-            with (
-                self.checkpoint_file.open("rb") as opened,
-                np.load(opened, allow_pickle=False) as file,
-            ):
-                arrays = {name: file[name] for name in file.files}
-            return dict(json.loads(arrays.pop("state").tobytes())), arrays
-        except (OSError, EOFError, ValueError, KeyError, zipfile.BadZipFile, zlib.error) as error:
+        checkpoint = Checkpoint.load(self.checkpoint_file)
+        if checkpoint and checkpoint.data_digest != source.digest:
             raise RunError(
-                f"{self.checkpoint_file} is damaged",
-                received=str(error)[:120],
-                mend="choose another --out and start again",
-            ) from error
+                f"the images of {source.name} are not those {self.path} was started with",
+                expected="the same files, labels and splits",
+                mend="choose another --out to train on the new ones",
+            )
+        return checkpoint
 
 
 def _flat(settings: Mapping[str, Any], prefix: str = "") -> Iterator[tuple[str, Any]]:

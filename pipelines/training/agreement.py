@@ -10,7 +10,7 @@ import numpy.typing as npt
 
 from pipelines.evaluation.predictions import compute_predictions
 from pipelines.input_pipeline.tf_data import map_graph
-from pipelines.recipe.recipe import Recipe
+from pipelines.recipe.resolved import ResolvedRecipe
 from pipelines.sources.source import Source
 from pipelines.training.feeds import FeatureFeed
 from zoo.errors import EngineError
@@ -22,7 +22,7 @@ _TOLERANCE = 1e-3
 
 
 def compute_split_predictions(
-    model: Any, recipe: Recipe, source: Source, features: FeatureFeed | None
+    model: Any, recipe: ResolvedRecipe, source: Source, features: FeatureFeed | None
 ) -> dict[str, dict[str, npt.NDArray[np.float32]]]:
     """Computes a trained model's predictions for every split it was trained with.
 

@@ -1,4 +1,4 @@
-"""Feeds: what a phase of training gets, images or the features of a frozen backbone."""
+"""Feeds: the input of a phase, images or the features of a frozen backbone."""
 
 from __future__ import annotations
 
@@ -6,13 +6,15 @@ from functools import cached_property
 from typing import Any, Protocol
 
 from pipelines.features.datasets import build_feature_dataset, build_feature_stream
+from pipelines.features.engines.catalog import ENGINES
+from pipelines.features.engines.network import build_feature_network
 from pipelines.features.extraction import Extractor
 from pipelines.features.feature_array import FeatureArray
 from pipelines.input_pipeline.datasets import TrainStream, build_eval_dataset, build_train_stream
 from pipelines.input_pipeline.decoded_images import DecodedImages, decode_images
 from pipelines.input_pipeline.label_tensors import compute_balanced_weights
 from pipelines.input_pipeline.order import SampleOrder, build_order
-from pipelines.recipe.recipe import Recipe
+from pipelines.recipe.resolved import ResolvedRecipe
 from pipelines.sources.source import Source
 from tuning.optimization.optimizers import OPTIMIZERS
 
@@ -32,13 +34,13 @@ class ImageFeed:
     """Images, freshly augmented in every epoch.
 
     Args:
-        recipe: Completed.
+        recipe: Size, augmentation, class weights.
         source: The images.
-        num_replicas: Devices that share a batch.
+        order: Which image each position of the training stream shows.
     """
 
-    def __init__(self, recipe: Recipe, source: Source, num_replicas: int) -> None:
-        self.recipe, self.source, self.num_replicas = recipe, source, num_replicas
+    def __init__(self, recipe: ResolvedRecipe, source: Source, order: SampleOrder) -> None:
+        self.recipe, self.source, self.order = recipe, source, order
 
     @cached_property
     def _images(self) -> DecodedImages | None:
@@ -49,7 +51,7 @@ class ImageFeed:
         recipe = self.recipe
         return build_train_stream(
             self.source.train,
-            order_of(recipe, self.source, self.num_replicas),
+            self.order,
             recipe.input,
             recipe.augment,
             tasks=self.source.tasks,
@@ -60,7 +62,7 @@ class ImageFeed:
 
     @cached_property
     def validation(self) -> Any:
-        """The validation images, kept in memory once they were fitted."""
+        """The validation images, kept in memory after the first pass if they fit."""
         config = self.recipe.input
         return build_eval_dataset(
             self.source.val,
@@ -72,26 +74,26 @@ class ImageFeed:
 
 
 class FeatureFeed:
-    """Features of a frozen backbone, computed when they are first asked for.
+    """Features of a frozen backbone, computed on first use.
 
     Args:
-        recipe: Completed.
+        recipe: Views, pooling, class weights.
         source: The images.
-        num_replicas: Devices that share a batch.
-        extractor: What computes and keeps features.
+        order: Which image each position of the training stream shows.
+        extractor: Computes features and keeps them.
     """
 
     def __init__(
-        self, recipe: Recipe, source: Source, num_replicas: int, extractor: Extractor
+        self, recipe: ResolvedRecipe, source: Source, order: SampleOrder, extractor: Extractor
     ) -> None:
-        self.recipe, self.source, self.num_replicas = recipe, source, num_replicas
+        self.recipe, self.source, self.order = recipe, source, order
         self.extractor = extractor
         self._features: dict[str, FeatureArray] = {}
 
     def features(self, split: str) -> FeatureArray:
-        """Returns those of a split: of training images in all views, of others as they are."""
+        """Returns the features of a split: all views of training images, plain ones of others."""
         if split not in self._features:
-            views = num_views_of(self.recipe) if split == "train" else 0
+            views = self.recipe.num_views if split == "train" else 0
             examples = self.source.splits[split]
             self._features[split] = self.extractor.extract(examples, views)
         return self._features[split]
@@ -103,7 +105,7 @@ class FeatureFeed:
             self.features("train"),
             self.source.train,
             recipe.head.pooling,
-            order_of(recipe, self.source, self.num_replicas),
+            self.order,
             tasks=self.source.tasks,
             class_weights=class_weights_of(recipe, self.source),
             first_epoch=first_epoch,
@@ -126,16 +128,39 @@ class FeatureFeed:
         )
 
 
-def num_views_of(recipe: Recipe) -> int:
-    """Returns how many augmented views a recipe wants; none where they would all be alike."""
-    return recipe.features.views if recipe.augment.policy else 0
-
-
-def order_of(recipe: Recipe, source: Source, num_replicas: int = 1) -> SampleOrder:
-    """Returns the order in which a recipe has training images seen.
+def build_feature_feed(
+    recipe: ResolvedRecipe, source: Source, order: SampleOrder, classifier: Any
+) -> FeatureFeed:
+    """Builds the feed of a head that trains on features.
 
     Args:
-        recipe: Completed.
+        recipe: Engine, views and augmentation.
+        source: The images.
+        order: Which image each position of the training stream shows.
+        classifier: Built with a frozen backbone; its backbone computes the features.
+
+    Raises:
+        RecipeError: The engine is not installed.
+    """
+    if recipe.features.engine != "auto":
+        ENGINES[recipe.features.engine].check_installed()
+    extractor = Extractor(
+        build_feature_network(classifier),
+        recipe.input.preprocessing,
+        recipe.augment,
+        seed=recipe.seed,
+        config=recipe.features,
+    )
+    return FeatureFeed(recipe, source, order, extractor)
+
+
+def build_recipe_order(
+    recipe: ResolvedRecipe, source: Source, num_replicas: int = 1
+) -> SampleOrder:
+    """Builds the order in which training sees its images.
+
+    Args:
+        recipe: Seed, batch size, oversampling and optimizer.
         source: The images.
         num_replicas: Devices that share a batch.
     """
@@ -149,8 +174,8 @@ def order_of(recipe: Recipe, source: Source, num_replicas: int = 1) -> SampleOrd
     )
 
 
-def class_weights_of(recipe: Recipe, source: Source) -> dict[str, Any]:
-    """Returns what an image of each class counts, by the names of the tasks that say so."""
+def class_weights_of(recipe: ResolvedRecipe, source: Source) -> dict[str, Any]:
+    """Returns the weight of each class, float32 [C], by the name of each task that balances."""
     return {
         task.name: compute_balanced_weights(source.train, task)
         for task in source.tasks

@@ -1,4 +1,7 @@
-"""Find rate: the learning rate a recipe should train with, and the curve it is read off."""
+"""Learning rate range test: the loss while the rate rises batch by batch.
+
+Reference: Smith, 2017, https://arxiv.org/abs/1506.01186
+"""
 
 from __future__ import annotations
 
@@ -6,12 +9,12 @@ import logging
 from pathlib import Path
 
 from pipelines.recipe.recipe import Recipe
+from pipelines.recipe.settings import RecipeSettings
 from pipelines.runtime.devices import prepare_devices, quiet_start
 from pipelines.runtime.output_paths import check_destination
-from pipelines.sources.catalogue import preset_of
-from pipelines.sources.dataset import open_source
-from pipelines.storage.run_folder import FOUND_PICTURE, FOUND_TABLE, RunFolder
-from pipelines.training.trainer import Fitting
+from pipelines.storage.run_folder import FOUND_PICTURE, FOUND_TABLE
+from pipelines.training.prepare import open_images
+from pipelines.training.trainer import Trainer
 from tuning.learning_rate_finder import RateCurve, run_range_test
 from tuning.optimization.optimizers import OPTIMIZERS
 from zoo.files import replacing, write_text
@@ -20,57 +23,57 @@ logger = logging.getLogger(__name__)
 
 
 def find_learning_rate(
-    data: str | Path, recipe: Recipe | None = None, *, out: str | Path
+    data: str | Path | None, recipe: RecipeSettings | None = None, *, out: str | Path
 ) -> RateCurve:
-    """Trains what the recipe's first phase trains, at a rate that rises batch by batch.
+    """Trains the recipe's first phase at a rate that rises from batch to batch.
 
-    It takes about a hundred batches, augmented as in training, or a hundred steps where
-    gradients are accumulated. Nothing of the model is kept.
+    It takes about a hundred batches, augmented as in training, or a hundred steps with
+    gradient accumulation. No weights are kept.
 
     Args:
-        data: DATA as the command line takes it; empty takes the recipe's.
-        recipe: What would be trained; left out, the preset that suits the data. Its
-            own learning rate and schedule do not matter.
-        out: The folder for the picture, find_lr.png, and its values, find_lr.csv; a run
-            may be trained into it afterwards.
+        data: DATA as the command line takes it; None takes the recipe's.
+        recipe: What would be trained; None takes the preset that suits the data. Its own
+            learning rate and schedule do not matter.
+        out: The folder for the picture find_lr.png and its values find_lr.csv; a run may
+            be trained into it afterwards.
 
     Returns:
         The curve, with its `suggestion`.
 
     Raises:
         DataError: The images or labels cannot be trained on.
-        InputError: Nothing can be written to `out`.
-        RecipeError: The recipe does not fit itself or the data.
-        TrainingError: No rate made the loss fall.
+        InputError: `out` cannot be written, or there is no data set to work on.
+        RecipeError: Two settings exclude each other.
+        TrainingError: The loss falls at no rate.
     """
     folder = Path(out)
     check_destination(folder, "--out")
-    recipe = Recipe.preset(preset_of(str(data))) if recipe is None else recipe
-    constant = recipe.schedule.model_copy(update={"name": "constant", "milestones": ()})
-    recipe = recipe.completed().model_copy(update={"schedule": constant})
+    resolved = Recipe.of(recipe or Recipe.for_data(data)).for_source(data).resolve()
+    constant = resolved.schedule.model_copy(update={"name": "constant", "milestones": ()})
+    resolved = resolved.model_copy(update={"schedule": constant})
     with quiet_start():
-        devices = prepare_devices(recipe.device)
-    source = open_source(
-        str(data) or recipe.data.source, recipe.data, seed=recipe.seed, tasks=recipe.asked_tasks
-    )
+        devices = prepare_devices(resolved.device)
+    source = open_images(resolved)
     logger.info(f"trying learning rates on {devices.description}")
-    # A run of its own, which is never begun: a finished one in `out` stays as it is.
-    job = Fitting(RunFolder(folder / "find_lr"), recipe, source, devices)
-    with devices.scope():
-        feed = job.compile_phase(job.phases[0])
-    full_batch = OPTIMIZERS[recipe.optimizer.name].full_batch
+    trainer = Trainer(resolved, source, devices)
+    part, feed = trainer.compile_phase(trainer.phases[0])
+    full_batch = OPTIMIZERS[resolved.optimizer.name].full_batch
     curve = run_range_test(
-        job.logits,
+        part,
         iter(feed.train(0).dataset),
-        batches_per_rate=job.steps if full_batch else recipe.optimizer.accumulation_steps,
+        batches_per_rate=(
+            trainer.steps_per_epoch if full_batch else resolved.optimizer.accumulation_steps
+        ),
     )
-    suggested = curve.suggestion  # there may be none, and then nothing is written
+    suggestion = curve.suggestion  # Raises before anything is written.
     rows = zip(curve.rates, curve.losses, curve.smoothed, strict=True)
     lines = [f"{rate:.6g},{loss:.6g},{smooth:.6g}\n" for rate, loss, smooth in rows]
     write_text(folder / FOUND_TABLE, "learning_rate,loss,smoothed\n" + "".join(lines))
     _draw(curve, folder / FOUND_PICTURE)
     lowest = curve.rates[curve.lowest_index]
-    logger.info(f"loss lowest at {lowest:.2g}, suggested {suggested:.2g}: {folder / FOUND_PICTURE}")
+    logger.info(
+        f"lowest loss at {lowest:.2g}, suggested rate {suggestion:.2g}: {folder / FOUND_PICTURE}"
+    )
     return curve
 
 
@@ -88,7 +91,7 @@ def _draw(curve: RateCurve, path: Path) -> None:
         label=f"suggested: {curve.suggestion:.2g}",
     )
     axes.set_xscale("log")
-    # Beyond that it has exploded, and would flatten all the rest.
+    # A diverging loss beyond that would flatten the rest of the curve.
     axes.set_ylim(0, 1.5 * curve.initial_loss)
     axes.set_xlabel("learning rate")
     axes.set_ylabel("loss")

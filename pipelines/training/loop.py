@@ -1,4 +1,4 @@
-"""Epochs: training one epoch after another, each written down, so that a kill loses one."""
+"""Training loop: epoch after epoch, each validated, logged and checkpointed."""
 
 from __future__ import annotations
 
@@ -7,26 +7,27 @@ import time
 from collections.abc import Callable, Mapping
 from typing import Any
 
-from pipelines.recipe.recipe import Recipe
+from pipelines.recipe.resolved import ResolvedRecipe
 from pipelines.sources.source import Source
+from pipelines.storage.checkpoint import Checkpoint, History
 from pipelines.storage.run_folder import RunFolder
 from tuning.early_stopping import EarlyStopping, validated_epochs
 from tuning.reduce_on_plateau import ReduceOnPlateau
 from tuning.weight_averaging import averaged_weights, build_averaging_callbacks
-from zoo.errors import RunError
 
 logger = logging.getLogger(__name__)
 
 
-class Epochs:
-    """Where a job stands: its epochs so far, its best weights, and its checkpoint.
+class TrainingLoop:
+    """The epochs of a job so far, its best weights, and its checkpoint.
 
     Args:
-        run: Where history and checkpoints go; nothing is written before `fit`.
-        recipe: Completed.
-        source: The images, which a checkpoint has to have been made from.
-        in_words: Says an epoch's figures, given what Keras measured and the prefix of
-            those wanted: empty for training's, `val_` for validation's.
+        recipe: Early stopping and schedule.
+        source: The images, which a checkpoint must have been made from.
+        describe: Formats an epoch's metrics, given Keras' logs and the prefix of those
+            wanted: empty for training, `val_` for validation.
+        folder: Where history, checkpoints and TensorBoard logs go, none before `fit`; None
+            keeps nothing.
 
     Raises:
         RunError: The checkpoint is damaged, or was made from other images.
@@ -34,19 +35,18 @@ class Epochs:
 
     def __init__(
         self,
-        run: RunFolder,
-        recipe: Recipe,
+        recipe: ResolvedRecipe,
         source: Source,
-        in_words: Callable[[Mapping[str, Any], str], str],
+        describe: Callable[[Mapping[str, Any], str], str],
+        *,
+        folder: RunFolder | None = None,
     ) -> None:
-        self.run, self.recipe, self.in_words = run, recipe, in_words
-        self.data_key = source.digest
-        self.checkpoint = load_checkpoint(run, source)
+        self.recipe, self.describe, self.folder = recipe, describe, folder
+        self.data_digest = source.digest
+        self.checkpoint = folder.load_checkpoint(source) if folder else None
         self.stopping = EarlyStopping(recipe.stopping)
         self.plateau = ReduceOnPlateau(recipe.schedule)
-        self.history: list[dict[str, Any]] = (
-            self.checkpoint[0]["history"] if self.checkpoint else []
-        )
+        self.history: History = self.checkpoint.history if self.checkpoint else []
 
     @property
     def fit_s(self) -> float:
@@ -60,22 +60,22 @@ class Epochs:
         validation: Any,
         *,
         phase: str,
-        number: int = 0,
+        position: int = 0,
         first: int,
         last: int,
-        origin: int = 0,
+        phase_start: int = 0,
     ) -> None:
-        """Trains a compiled model, and keeps its best weights by validation.
+        """Trains a compiled model and keeps its best weights by validation.
 
         Args:
             model: A compiled Keras model, its optimizer built.
             stream: The `TrainStream` from epoch `first` on.
-            validation: A finite `tf.data.Dataset`, or None to validate nothing.
-            phase: What history.csv calls the stretch.
-            number: Its place among the job's phases.
-            first: The epoch to begin with, counted through the whole job.
-            last: The epoch before which it ends at the latest.
-            origin: The first epoch of the phase, from which validated ones are counted.
+            validation: A finite `tf.data.Dataset`, or None for no validation.
+            phase: The phase's name in history.csv.
+            position: The phase's position in the job.
+            first: The first epoch, from 0 through the whole job.
+            last: The epoch before which training ends at the latest.
+            phase_start: The phase's first epoch, from which validations are counted.
         """
         import keras
 
@@ -84,103 +84,85 @@ class Epochs:
         def end_epoch(epoch: int, logs: Mapping[str, Any]) -> None:
             nonlocal epoch_started
             model.stop_training = not self.stopping.end_epoch(model, epoch, logs)
-            measured = {name: float(value) for name, value in logs.items()}
-            # Not every epoch need be validated, and each has the same columns.
-            names = [name for name in measured if not name.startswith("val_")]
+            metrics = {name: float(value) for name, value in logs.items()}
+            # Some epochs are not validated, and every row has the same columns.
+            names = [name for name in metrics if not name.startswith("val_")]
             row = {
                 "epoch": epoch + 1,
                 "phase": phase,
-                **{name: measured.get(name) for name in (*names, *(f"val_{n}" for n in names))},
+                **{name: metrics.get(name) for name in (*names, *(f"val_{n}" for n in names))},
                 "learning_rate": float(keras.ops.convert_to_numpy(model.optimizer.learning_rate)),
                 "wall_s": round(time.perf_counter() - epoch_started, 3),
             }
             epoch_started = time.perf_counter()
-            if "val_loss" in measured:
-                factor = self.plateau.update(measured["val_loss"])
+            if "val_loss" in metrics:
+                factor = self.plateau.update(metrics["val_loss"])
                 if factor < 1:
                     model.optimizer.learning_rate = float(model.optimizer.learning_rate) * factor
             self.history.append(row)
-            self.run.save_history(self.history)
-            self._save_checkpoint(model, number, epoch)
+            self._save(model, position, epoch)
             best = ", best" if self.stopping.best_epoch == epoch else ""
-            line = f"epoch {epoch + 1}/{last} {phase}: {self.in_words(measured, '')}"
-            if "val_loss" in measured:
-                line += f"; val {self.in_words(measured, 'val_')}"
+            line = f"epoch {epoch + 1}/{last} {phase}: {self.describe(metrics, '')}"
+            if "val_loss" in metrics:
+                line += f"; val {self.describe(metrics, 'val_')}"
             logger.info(f"{line} ({row['wall_s']:.1f} s{best})")
 
+        callbacks = [keras.callbacks.LambdaCallback(on_epoch_end=end_epoch)]
+        if self.folder:
+            logs = self.folder.path / "logs"
+            callbacks.append(keras.callbacks.TensorBoard(logs, write_graph=False))
         model.fit(
             stream.dataset,
             steps_per_epoch=stream.steps_per_epoch,
             initial_epoch=first,
             epochs=last,
             validation_data=validation,
-            validation_freq=validated_epochs(self.recipe.stopping, origin, last),
+            validation_freq=validated_epochs(self.recipe.stopping, phase_start, last),
             shuffle=False,
             verbose=0,
-            callbacks=[
-                keras.callbacks.LambdaCallback(on_epoch_end=end_epoch),
-                keras.callbacks.TensorBoard(self.run.path / "logs", write_graph=False),
-                *build_averaging_callbacks(model),
-            ],
+            callbacks=[*callbacks, *build_averaging_callbacks(model)],
         )
 
     def begin_phase(self, model: Any) -> None:
-        """Takes a model's weights, which the epochs to come have to beat, for the best."""
+        """Starts a phase whose epochs have to beat a model's present weights."""
         self.stopping.best_weights = averaged_weights(model)
         self.stopping.wait = 0
         self.plateau = ReduceOnPlateau(self.recipe.schedule)
 
     def restore(self, model: Any) -> None:
-        """Puts a compiled model where the checkpoint stood.
+        """Restores the checkpoint into a compiled model.
 
         Raises:
             ValueError: There is no checkpoint.
         """
-        if self.checkpoint is None:
-            raise ValueError("There is no checkpoint to go on from.")
-        state, arrays = self.checkpoint
-        count = sum(name.startswith("best_") for name in arrays)
-        self.stopping.restore(state["stopping"], [arrays[f"best_{i}"] for i in range(count)])
-        self.plateau.restore(state["plateau"])
-        for i, variable in enumerate(_state_of(model)):
-            variable.assign(arrays[f"now_{i}"])
-        logger.info(f"taking up after epoch {state['epoch'] + 1}")
+        checkpoint = self.checkpoint
+        if checkpoint is None:
+            raise ValueError("There is no checkpoint to restore.")
+        self.stopping.restore(dict(checkpoint.stopping), list(checkpoint.best))
+        self.plateau.restore(dict(checkpoint.plateau))
+        for variable, value in zip(_variables(model), checkpoint.current, strict=True):
+            variable.assign(value)
+        logger.info(f"resuming after epoch {checkpoint.epoch + 1}")
 
-    def _save_checkpoint(self, model: Any, phase: int, epoch: int) -> None:
-        arrays = {f"now_{i}": v.numpy() for i, v in enumerate(_state_of(model))}
-        arrays |= {f"best_{i}": value for i, value in enumerate(self.stopping.best_weights)}
-        state = {
-            "phase": phase,
-            "epoch": epoch,
-            "stopping": self.stopping.state(),
-            "plateau": self.plateau.state(),
-            "history": self.history,
-            "data": self.data_key,
-        }
-        self.run.save_checkpoint(state, arrays)
-
-
-def load_checkpoint(run: RunFolder, source: Source) -> tuple[dict[str, Any], dict[str, Any]] | None:
-    """Returns the state and the arrays that a run last saved, or None.
-
-    Args:
-        run: Whose `data` in the state is the digest of its images.
-        source: The images to go on with.
-
-    Raises:
-        RunError: The checkpoint is damaged, or was made from other images.
-    """
-    checkpoint = run.load_checkpoint()
-    if checkpoint and checkpoint[0].get("data") != source.digest:
-        raise RunError(
-            f"the images of {source.name} are not those {run.path} was started with",
-            expected="the same files, labels and splits",
-            mend="choose another --out to train on the new ones",
+    def _save(self, model: Any, phase: int, epoch: int) -> None:
+        if not self.folder:
+            return
+        self.folder.save_history(self.history)
+        self.folder.save_checkpoint(
+            Checkpoint(
+                epoch=epoch,
+                history=self.history,
+                data_digest=self.data_digest,
+                phase=phase,
+                stopping=self.stopping.state(),
+                plateau=self.plateau.state(),
+                current=[variable.numpy() for variable in _variables(model)],
+                best=self.stopping.best_weights,
+            )
         )
-    return checkpoint
 
 
-def _state_of(model: Any) -> list[Any]:
-    """Every variable the next step depends on: weights, dropout's seeds, the optimizer's."""
+def _variables(model: Any) -> list[Any]:
+    """Returns all that the next step depends on: weights, dropout's seeds, optimizer state."""
     seeds = [v for v in model.variables if "seed_generator" in v.path]
     return [*model.weights, *seeds, *model.optimizer.variables]

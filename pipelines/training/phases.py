@@ -1,22 +1,22 @@
-"""Phases: the stretches of a training job, from the head alone to the backbone's top."""
+"""Phases of a training job: the head first, then the backbone's top blocks with it."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
 
-from pipelines.recipe.recipe import Recipe
+from pipelines.recipe.resolved import ResolvedRecipe
 
 
 @dataclass(frozen=True)
 class Phase:
-    """One stretch of training.
+    """One phase of training.
 
     Args:
-        name: `head`, `all` or `fine_tune`, as history.csv calls it.
-        first_epoch: Its first epoch, counted from 0 through the whole job.
-        last_epoch: The epoch before which it ends at the latest.
+        name: `head`, `all` or `fine_tune`, as in history.csv.
+        first_epoch: The first epoch, from 0 through the whole job.
+        last_epoch: The epoch before which the phase ends at the latest.
         blocks: How many of the backbone's top blocks train with the head.
-        learning_rate: The optimizer's, at its highest.
+        learning_rate: The highest rate of the schedule.
     """
 
     name: str
@@ -25,14 +25,18 @@ class Phase:
     blocks: int
     learning_rate: float
 
+    @property
+    def num_epochs(self) -> int:
+        """Epochs of the phase, at most."""
+        return self.last_epoch - self.first_epoch
 
-def build_phases(recipe: Recipe) -> list[Phase]:
-    """Returns the phases of a completed recipe, in order."""
-    rate, epochs, fine = recipe.optimizer.learning_rate, recipe.train.epochs, recipe.fine_tune
-    if rate is None:
-        raise ValueError("The recipe has to be completed first.")
-    phases = [Phase("head" if recipe.backbone.frozen else "all", 0, epochs, 0, rate)]
-    # How many blocks are unfrozen, and from which epoch on.
+
+def build_phases(recipe: ResolvedRecipe) -> list[Phase]:
+    """Returns the phases of a recipe, in order."""
+    epochs, fine = recipe.train.epochs, recipe.fine_tune
+    name = "head" if recipe.backbone.frozen else "all"
+    phases = [Phase(name, 0, epochs, 0, recipe.optimizer.learning_rate)]
+    # Pairs of unfrozen blocks and the epoch from which they train.
     stages = [(fine.blocks, epochs)] if fine.blocks else []
     if fine.gradual:
         stages = [(n, epochs + (n - 1) * fine.gradual) for n in range(1, fine.blocks + 1)]

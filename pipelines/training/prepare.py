@@ -6,7 +6,8 @@ import logging
 from pathlib import Path
 
 from pipelines.recipe.recipe import Recipe
-from pipelines.sources.catalogue import kind_of, preset_of
+from pipelines.recipe.resolved import ResolvedRecipe
+from pipelines.recipe.settings import RecipeSettings
 from pipelines.sources.dataset import open_source
 from pipelines.sources.describe import describe
 from pipelines.sources.source import Source
@@ -16,44 +17,43 @@ logger = logging.getLogger(__name__)
 
 
 def claim_run(
-    data: str | Path, recipe: Recipe | None, out: str | Path, *, resume: bool
-) -> tuple[RunFolder, Recipe]:
-    """Checks that a job can be done where it is to be, and writes nothing.
+    data: str | Path | None,
+    recipe: RecipeSettings | None,
+    out: str | Path,
+    *,
+    resume: bool,
+    preset: str | None = None,
+) -> tuple[RunFolder, ResolvedRecipe]:
+    """Checks that a job can write its run folder, and resolves its recipe; writes nothing.
 
     Args:
-        data: DATA as the command line takes it; empty takes the recipe's.
-        recipe: What to do; left out, that of the run to go on with, or the preset that
-            suits the data.
-        out: The run's directory, new unless `resume`.
-        resume: Go on where an interrupted run stood.
-
-    Returns:
-        The run, and the recipe, completed, with the data's lasting name.
+        data: DATA as the command line takes it; None takes the recipe's.
+        recipe: What to do; None takes that of the run to resume, or a preset.
+        out: The run folder, new unless `resume`.
+        resume: Whether an interrupted run in it is continued.
+        preset: A key of PRESETS; None takes the one that suits the data.
 
     Raises:
-        RecipeError: The recipe does not fit itself.
-        RunError: `out` is taken, or was made by another recipe.
+        InputError: There is no data set to work on.
+        RecipeError: Two settings exclude each other.
+        RunError: `out` is taken, or was started with another recipe.
     """
-    run = RunFolder.claim(Path(out), resume=resume)
+    folder = RunFolder.claim(Path(out), resume=resume)
     if recipe is None:
-        resumable = resume and run.recipe_file.is_file()
-        recipe = run.recipe if resumable else Recipe.preset(preset_of(str(data)))
-    source_name = lasting_name(str(data) or recipe.data.source)
-    recipe = recipe.completed().model_copy(
-        update={"data": recipe.data.model_copy(update={"source": source_name})}
-    )
-    recipe = run.with_its_engine(recipe)
-    run.check_same(recipe)
-    return run, recipe
+        started = resume and folder.recipe_file.is_file()
+        file = folder.recipe_file if started else None
+        recipe = Recipe.for_data(data, file=file, preset=preset)
+    resolved = folder.with_its_engine(Recipe.of(recipe).for_source(data).resolve())
+    folder.check_same(resolved)
+    return folder, resolved
 
 
-def open_images(recipe: Recipe, name: str | Path, *, labeled: bool = True) -> Source:
-    """Reads the images a recipe trains on, and says what was found.
+def open_images(recipe: ResolvedRecipe, *, labeled: bool = True) -> Source:
+    """Opens the images a recipe trains on, and logs what was found.
 
     Args:
-        recipe: Its `data.source` is read.
-        name: What the user calls them.
-        labeled: Whether their labels are to be learned.
+        recipe: Data, splits and tasks.
+        labeled: Whether labels are learned.
 
     Raises:
         DataError: The images or labels cannot be trained on.
@@ -65,29 +65,19 @@ def open_images(recipe: Recipe, name: str | Path, *, labeled: bool = True) -> So
     for line in describe(source):
         logger.info(line)
     counts = ", ".join(f"{len(examples)} {name}" for name, examples in source.splits.items())
-    learned = _in_words(source) if labeled else "no labels wanted"
-    logger.info(f"{name}: {learned}, {counts} images")
+    learned = _describe_tasks(source) if labeled else "labels not read"
+    logger.info(f"{data.source}: {learned}, {counts} images")
     return source
 
 
-def _in_words(source: Source) -> str:
-    said = {
+def _describe_tasks(source: Source) -> str:
+    formats = {
         "single_label": "{count} classes",
         "multi_label": "{count} labels",
         "regression": "a number",
     }
     parts = []
     for task in source.tasks:
-        what = said[task.kind].format(count=task.num_outputs)
-        parts.append(what if task.bare else f"{task.name} ({what})")
+        outputs = formats[task.kind].format(count=task.num_outputs)
+        parts.append(outputs if task.bare else f"{task.name} ({outputs})")
     return ", ".join(parts)
-
-
-def lasting_name(data: str) -> str:
-    """Returns a name that means the same data set from any working folder.
-
-    Args:
-        data: DATA as the command line takes it.
-    """
-    on_disk = kind_of(data).name in ("folder", "csv")
-    return str(Path(data).resolve()) if on_disk else data

@@ -19,11 +19,10 @@ from pipelines.augment.policies import AugmentConfig
 from pipelines.augment.shorthand import format_policy
 from pipelines.evaluation.pictures import check_picture
 from pipelines.recipe.recipe import Recipe
+from pipelines.recipe.settings import RecipeSettings
 from pipelines.runtime.devices import quiet_start
-from pipelines.sources.catalogue import preset_of
-from pipelines.sources.dataset import open_source
-from pipelines.sources.describe import describe
 from pipelines.sources.source import Examples
+from pipelines.training.prepare import open_images
 from zoo.files import replacing
 from zoo.preprocessing import Preprocessing, decode
 
@@ -53,15 +52,17 @@ class Row(NamedTuple):
     captions: Sequence[str]
 
 
-def preview(data: str | Path, recipe: Recipe | None = None, *, picture: str | Path) -> Path:
+def preview(
+    data: str | Path | None, recipe: RecipeSettings | None = None, *, picture: str | Path
+) -> Path:
     """Draws training images as validation shows them, under each operation and the whole policy.
 
     In the row of a single operation every image is changed, whatever its probability.
     The rows of the whole policy show the views of the first passes of training.
 
     Args:
-        data: DATA as on the command line; empty uses the recipe's.
-        recipe: Policy, image size and seed; None uses the preset that suits the data.
+        data: DATA as the command line takes it; None takes the recipe's.
+        recipe: Policy, image size and seed; None takes the preset that suits the data.
         picture: PNG file to write.
 
     Returns:
@@ -73,16 +74,14 @@ def preview(data: str | Path, recipe: Recipe | None = None, *, picture: str | Pa
     """
     path = Path(picture)
     check_picture(path, "--preview")
-    recipe = (recipe or Recipe.preset(preset_of(str(data)))).completed()
-    name = str(data) or recipe.data.source
+    resolved = Recipe.of(recipe or Recipe.for_data(data)).for_source(data).resolve()
     with quiet_start():
         import tensorflow  # noqa: F401
-    source = open_source(name, recipe.data, seed=recipe.seed, tasks=recipe.asked_tasks)
-    for line in describe(source):
-        logger.info(line)
-    logger.info(f"augmentation {recipe.augment}")
-    rows = list(_build_rows(source.train, recipe.input.preprocessing, recipe.augment, recipe.seed))
-    title = f"{name}, {len(source.train)} training images; {recipe.augment}"
+    source = open_images(resolved)
+    augment = resolved.augment
+    logger.info(f"augmentation {augment}")
+    rows = list(_build_rows(source.train, resolved.input.preprocessing, augment, resolved.seed))
+    title = f"{resolved.data.source}, {len(source.train)} training images; {augment}"
     _draw_picture(rows, title, path)
     return path
 

@@ -1,4 +1,4 @@
-"""Train: a source and a recipe in, a run with its best weights and metrics out."""
+"""Training: from a data set and a recipe to a run with its best weights and metrics."""
 
 from __future__ import annotations
 
@@ -11,13 +11,15 @@ from typing import Any
 from pipelines.evaluation.metrics import compute_metrics
 from pipelines.recipe.pretraining import METHODS
 from pipelines.recipe.recipe import Recipe
+from pipelines.recipe.resolved import ResolvedRecipe
+from pipelines.recipe.settings import RecipeSettings
 from pipelines.runtime.devices import Devices, prepare_devices, quiet_start
 from pipelines.serving.run import Run
 from pipelines.sources.source import Source, join_examples
 from pipelines.storage.run_folder import RunFolder
 from pipelines.training.agreement import compute_split_predictions
 from pipelines.training.prepare import claim_run, open_images
-from pipelines.training.trainer import Fitting
+from pipelines.training.trainer import Trainer
 from tuning.optimization.penalties import summarize_kernels
 from zoo.errors import RecipeError
 from zoo.models.classifier import head_kernels
@@ -26,31 +28,48 @@ logger = logging.getLogger(__name__)
 
 
 def train(
-    data: str | Path, recipe: Recipe | None = None, *, out: str | Path, resume: bool = False
+    data: str | Path | None,
+    recipe: RecipeSettings | None = None,
+    *,
+    out: str | Path,
+    backbone: str | None = None,
+    head: str | None = None,
+    resume: bool = False,
 ) -> Run:
-    """Trains a classifier and measures it on every split.
+    """Trains a classifier and evaluates it on every split.
 
-    First the head on the frozen backbone (or all of it, where the backbone has
-    random weights), then, if the recipe says so, the head with the backbone's
-    top blocks. The weights kept are the best by validation, across both.
+    The head trains first, on the frozen backbone (or the whole network, if the backbone
+    starts from random weights). Then, if the recipe says so, the head trains together with
+    the backbone's top blocks. The run keeps the best weights by validation of all epochs.
 
     Args:
-        data: DATA as the command line takes it; empty takes the recipe's.
-        recipe: What to do; left out, the preset that suits the data.
-        out: The run's directory, new unless `resume`.
-        resume: Go on where an interrupted run stood. It ends with the very
-            weights it would have had.
+        data: DATA as the command line takes it; None takes the recipe's.
+        recipe: What to do; None takes the preset that suits the data.
+        out: The run folder, new unless `resume`.
+        backbone: A backbone instead of the preset's; not together with `recipe`.
+        head: A row of HEADS instead of the preset's head; not together with `recipe`.
+        resume: Whether an interrupted run is continued. It ends with the weights it would
+            have had without the interruption, bit for bit.
 
     Returns:
         The finished run.
 
     Raises:
         DataError: The images or labels cannot be trained on.
-        RecipeError: The recipe does not fit itself or the data.
+        RecipeError: The settings exclude each other or do not suit the data.
         RunError: `out` is taken, or was made by another recipe or from other data.
-        TrainingError: The loss is no longer a number.
+        TrainingError: The loss is not a number.
     """
     started = time.perf_counter()
+    if recipe is not None and (backbone or head):
+        raise RecipeError(
+            "a recipe names its own backbone and head",
+            expected="recipe, or backbone and head",
+            received="both",
+            mend="Recipe.for_data(data, backbone=…, head=…) makes a recipe of them",
+        )
+    if backbone or head:
+        recipe = Recipe.for_data(data, backbone=backbone, head=head)
     if recipe is not None and not METHODS[recipe.pretraining.method].labeled:
         raise RecipeError(
             "this recipe pretrains a backbone without labels",
@@ -58,73 +77,71 @@ def train(
             received=repr(recipe.pretraining.method),
             mend="zoo pretrain DATA --recipe FILE --out RUN",
         )
-    run, recipe = claim_run(data, recipe, out, resume=resume)
-    if run.finished:
-        logger.info(f"{run.path} is finished already")
-        return Run(run.path)
+    folder, resolved = claim_run(data, recipe, out, resume=resume)
+    if folder.finished:
+        logger.info(f"{folder.path} is finished already")
+        return Run(folder.path)
     with quiet_start():
-        devices = prepare_devices(recipe.device)
-    source = open_images(recipe, data or recipe.data.source)
-    logger.info(f"augmentation {recipe.augment}")
+        devices = prepare_devices(resolved.device)
+    source = open_images(resolved)
+    logger.info(f"augmentation {resolved.augment}")
     logger.info(f"training on {devices.description}")
-    train_on(run, recipe, source, devices, started=started)
-    return Run(run.path)
+    train_on(folder, resolved, source, devices, started=started)
+    return Run(folder.path)
 
 
 def train_on(
-    run: RunFolder,
-    recipe: Recipe,
+    folder: RunFolder,
+    recipe: ResolvedRecipe,
     source: Source,
     devices: Devices,
     *,
     started: float,
     alone: bool = True,
 ) -> None:
-    """Trains on images that were read already, and measures what came of it.
+    """Trains on images that are read already, and evaluates every split.
 
     Args:
-        run: Its directory, checked.
-        recipe: Completed.
+        folder: The run folder, claimed.
+        recipe: What to do.
         source: The images.
         devices: What to train on.
         started: When the job began, by `time.perf_counter`.
-        alone: Whether no other process writes into the run; then what a killed one left
-            half-written there is removed.
+        alone: Whether no other process writes into the folder; then half-written files of
+            a killed one are removed.
 
     Raises:
-        RecipeError: The recipe does not fit the data.
-        RunError: The run's checkpoint was made from other images.
-        TrainingError: The loss is no longer a number.
+        RecipeError: The recipe does not suit the data.
+        RunError: The checkpoint was made from other images.
+        TrainingError: The loss is not a number.
     """
     if recipe.train.with_validation:
         source = replace(source, train=join_examples([source.train, source.val]))
-    # All that can be wrong with the input is found out before the first file is written.
-    job = Fitting(run, recipe, source, devices)
-    recipe = job.compute_features()
-    run.begin(recipe, source.tasks, alone=alone)
-    run.save_digests({name: examples.digests for name, examples in source.splits.items()})
-    read_s = time.perf_counter() - started - job.extract_s
+    # Every check of the input comes before the first file is written.
+    trainer = Trainer(recipe, source, devices, folder=folder)
+    recipe = trainer.compute_features()
+    folder.begin(recipe, source.tasks, alone=alone)
+    folder.save_digests({name: examples.digests for name, examples in source.splits.items()})
+    read_s = time.perf_counter() - started - trainer.extract_s
 
-    earlier_s = job.epochs.fit_s
-    model = job.fit()
-    run.save_model(model)
+    earlier_s = trainer.loop.fit_s
+    model = trainer.fit()
+    folder.save_model(model)
+    features = trainer.evaluation_features
     metrics: dict[str, Any] = {
         name: compute_metrics(source.splits[name], predictions, source.tasks)
-        for name, predictions in compute_split_predictions(
-            model, recipe, source, job.measurable
-        ).items()
+        for name, predictions in compute_split_predictions(model, recipe, source, features).items()
         if name != "val" or not recipe.train.with_validation
     }
-    metrics["head"] = summarize_kernels(
-        head_kernels(model, recipe.backbone.name), recipe.penalty.l1 or 0, recipe.penalty.l2 or 0
-    )
+    kernels = head_kernels(model, recipe.backbone.name)
+    metrics["head"] = summarize_kernels(kernels, recipe.penalty.l1, recipe.penalty.l2)
     metrics["timing"] = {
         "wall_s": round(time.perf_counter() - started + earlier_s, 3),
         "read_s": round(read_s, 3),
-        "extract_s": round(job.extract_s, 3),
-        "fit_s": round(job.epochs.fit_s, 3),
+        "extract_s": round(trainer.extract_s, 3),
+        "fit_s": round(trainer.loop.fit_s, 3),
     }
     metrics["device"] = devices.description
     metrics["images"] = {name: len(examples) for name, examples in source.splits.items()}
     metrics["images"]["skipped"] = len(source.skipped)
-    run.save_metrics(metrics)
+    folder.save_metrics(metrics)

@@ -1,248 +1,171 @@
-"""Fitting: the phases of a training job, and how an interrupted one goes on."""
+"""Trainer: model, input and training loop of one job, composed phase by phase."""
 
 from __future__ import annotations
 
 from functools import partial
 from typing import Any
 
-from pipelines.features.engines.catalog import ENGINES
-from pipelines.features.engines.network import build_feature_network
-from pipelines.features.extraction import Extractor
-from pipelines.input_pipeline.order import num_places, steps_per_epoch
 from pipelines.recipe.compatibility import check_devices, check_steps
-from pipelines.recipe.recipe import Recipe
+from pipelines.recipe.resolved import ResolvedRecipe
 from pipelines.runtime.devices import Devices
 from pipelines.sources.source import Source
 from pipelines.storage.run_folder import RunFolder
-from pipelines.training.data_statistics import fit_normalization, fit_stem
-from pipelines.training.feeds import FeatureFeed, Feed, ImageFeed
-from pipelines.training.loop import Epochs
-from pipelines.training.losses_and_metrics import build_compile_arguments, format_metrics
-from pipelines.training.phases import Phase, build_phases
-from tuning.optimization.optimizers import build_optimizer, build_rules
-from tuning.optimization.schedules import build_schedule
-from zoo.heads.head import initialize_head
-from zoo.models.classifier import (
-    backbone_of,
-    build_classifier,
-    build_head_model,
-    build_logits_model,
-    check_blocks,
-    depth_of,
-    unfreeze_top,
+from pipelines.training.feeds import (
+    FeatureFeed,
+    Feed,
+    ImageFeed,
+    build_feature_feed,
+    build_recipe_order,
 )
-from zoo.models.multi_task import build_multi_task
+from pipelines.training.loop import TrainingLoop
+from pipelines.training.losses_and_metrics import build_compile_arguments, format_metrics
+from pipelines.training.model import build_model, compile_model
+from pipelines.training.phases import Phase, build_phases
+from tuning.optimization.optimizers import build_rules
 
 
-class Fitting:
-    """One training job: its model, where it stands, and how that is written down.
+class Trainer:
+    """Trains a classifier, from its checkpoint on where there is one.
 
     Args:
-        run: Where checkpoints and history go; nothing is written before `fit`.
-        recipe: Completed.
+        recipe: What to train, and how.
         source: The images.
         devices: What to train on.
-        stop_after: Epochs after which each phase is stopped, whatever its schedule was
+        folder: Where checkpoints and history go, none before `fit`; None keeps nothing.
+        stop_after: Epochs after which each phase ends, whatever length its schedule was
             made for; 0 goes to its end.
 
     Raises:
         RecipeError: The backbone has fewer blocks than are to be unfrozen, or the
-            optimizer's settings do not fit the devices or the number of batches.
+            optimizer's settings do not suit the devices or the number of batches.
         RunError: The checkpoint is damaged, or was made from other images.
-        WeightsError: The backbone's weights are not to be had.
+        WeightsError: The backbone's weights are absent or not the right file.
     """
 
     def __init__(
         self,
-        run: RunFolder,
-        recipe: Recipe,
+        recipe: ResolvedRecipe,
         source: Source,
         devices: Devices,
         *,
+        folder: RunFolder | None = None,
         stop_after: int = 0,
     ) -> None:
-        self.run, self.recipe, self.source, self.devices = run, recipe, source, devices
-        self.stop_after = stop_after
-        self.epochs = Epochs(run, recipe, source, partial(format_metrics, source.tasks))
+        self.recipe, self.devices, self.stop_after = recipe, devices, stop_after
+        describe = partial(format_metrics, source.tasks)
+        self.loop = TrainingLoop(recipe, source, describe, folder=folder)
         self.phases = build_phases(recipe)
-        places = num_places(source.train.labels, recipe.train.oversample)
-        self.steps = steps_per_epoch(places, recipe.input.batch_size, devices.num_replicas)
+        order = build_recipe_order(recipe, source, devices.num_replicas)
+        self.steps_per_epoch = order.steps_per_epoch
         check_devices(recipe.optimizer, devices.num_replicas)
         for phase in self.phases:
-            check_steps(recipe.optimizer, self.steps * (phase.last_epoch - phase.first_epoch))
-        self.normalization = fit_normalization(
-            recipe.input.normalization,
-            recipe.backbone.name,
-            source.train,
-            recipe.input.preprocessing,
+            check_steps(recipe.optimizer, self.steps_per_epoch * phase.num_epochs)
+        # A checkpoint holds the whole model, or with features the head alone.
+        fresh = self.loop.checkpoint is None or recipe.features.use
+        self.model = build_model(recipe, source, devices, fit_first_layers=fresh)
+        self.images = ImageFeed(recipe, source, order)
+        self.features = (
+            build_feature_feed(recipe, source, order, self.model.classifier)
+            if recipe.features.use
+            else None
         )
-        devices.make_deterministic(recipe.seed)
-        with devices.scope():
-            self.classifier = self._build()
-            self._fit_stem()
-            devices.synchronize_batch_norm(self.classifier)
-            self.whole = build_logits_model(
-                self.classifier, frozen=bool(recipe.backbone.frozen), tasks=source.tasks
-            )
-        self.images = ImageFeed(recipe, source, devices.num_replicas)
-        self.features = self._features() if recipe.features.use else None
-        # What is being trained, which is a part of the classifier.
-        self.logits = self.whole
-        if recipe.fine_tune.blocks:
-            check_blocks(self.classifier, recipe.backbone.name, recipe.fine_tune.blocks)
 
     @property
     def extract_s(self) -> float:
-        """Seconds that features took, or finding them."""
+        """Seconds spent on computing features, or on finding them."""
         return self.features.extractor.extract_s if self.features else 0.0
 
-    def compute_features(self) -> Recipe:
-        """Computes the features that are still wanted, or finds them.
+    @property
+    def evaluation_features(self) -> FeatureFeed | None:
+        """The features that the trained head can be evaluated on; None evaluates images.
+
+        A fine-tuned backbone has other features, and so has one in mixed precision.
+        """
+        fine_tuned = bool(self.phases[-1].blocks)
+        return None if fine_tuned or self.devices.precision != "float32" else self.features
+
+    def compute_features(self) -> ResolvedRecipe:
+        """Computes the features that remaining phases need, or finds them.
 
         Returns:
-            The recipe, with the engine that was chosen for them.
+            The recipe, with the engine that computes features.
         """
-        feed, taken_up = self.features, self.epochs.checkpoint
-        if feed is not None and not (taken_up and taken_up[0]["phase"]):
-            # What is fine-tuned is measured as a whole, with other features.
-            for split in ("train", "val") if self.recipe.fine_tune.blocks else self.source.splits:
-                feed.features(split)
-            engine = {"engine": feed.extractor.engine_name}
-            chosen = self.recipe.features.model_copy(update=engine)
-            self.recipe = self.recipe.model_copy(update={"features": chosen})
+        checkpoint = self.loop.checkpoint
+        if self.features is not None and not (checkpoint and checkpoint.phase):
+            # Fine-tuned backbones are evaluated on images: their test features differ.
+            fine_tuned = bool(self.recipe.fine_tune.blocks)
+            splits = ("train", "val") if fine_tuned else self.features.source.splits
+            for split in splits:
+                self.features.features(split)
+            self.recipe = self.recipe.with_engine(self.features.extractor.engine_name)
         return self.recipe
 
-    @property
-    def measurable(self) -> FeatureFeed | None:
-        """The features to measure the trained head by, where they are those it will get."""
-        whole = self.logits is self.whole or self.devices.precision != "float32"
-        return None if whole else self.features
-
     def fit(self) -> Any:
-        """Runs what is left of the phases; returns the classifier with the best weights.
-
-        It computes in float32 on one device, whatever it was trained in.
-        """
-        import keras
-
-        recipe, epochs = self.recipe, self.epochs
-        taken_up = epochs.checkpoint[0] if epochs.checkpoint else {}
-        for number, phase in enumerate(self.phases):
-            if number < taken_up.get("phase", 0):
-                continue
-            resumed = epochs.checkpoint is not None and number == taken_up["phase"]
-            if number and not resumed:
-                # A second phase starts from the best and has to beat it.
-                epochs.stopping.restore_best(self.logits)
-            with self.devices.scope():
-                if phase.blocks:
-                    unfreeze_top(self.classifier, recipe.backbone.name, phase.blocks)
-                feed = self.compile_phase(phase)
-            if resumed:
-                epochs.restore(self.logits)
-            elif number:
-                epochs.begin_phase(self.logits)
-            first = taken_up["epoch"] + 1 if resumed else phase.first_epoch
-            last = self._last_epoch(phase)
-            if first < last and not epochs.stopping.stopped:
-                epochs.fit(
-                    self.logits,
-                    feed.train(first),
-                    # What is trained on validates nothing.
-                    None if recipe.train.with_validation else feed.validation,
-                    phase=phase.name,
-                    number=number,
-                    first=first,
-                    last=last,
-                    origin=phase.first_epoch,
-                )
-        epochs.stopping.restore_best(self.logits)
-        if self.devices.precision == "float32" and self.devices.num_replicas == 1:
-            return self.classifier
-        keras.mixed_precision.set_dtype_policy("float32")
-        plain = self._build()
-        plain.set_weights(self.classifier.get_weights())
-        return plain
-
-    def _features(self) -> FeatureFeed:
-        """What the head is trained on alone."""
-        recipe = self.recipe
-        if recipe.features.engine != "auto":
-            ENGINES[recipe.features.engine].check_installed()
-        extractor = Extractor(
-            build_feature_network(self.classifier),
-            recipe.input.preprocessing,
-            recipe.augment,
-            seed=recipe.seed,
-            config=recipe.features,
-        )
-        return FeatureFeed(recipe, self.source, self.devices.num_replicas, extractor)
-
-    def _part(self, phase: Phase) -> tuple[Any, Feed]:
-        """Returns what a phase trains, and on what."""
-        if self.features is None or phase.blocks:
-            return self.whole, self.images
-        return build_head_model(self.classifier, tasks=self.source.tasks), self.features
-
-    def _build(self) -> Any:
-        recipe, frozen = self.recipe, bool(self.recipe.backbone.frozen)
-        name, size, head = recipe.backbone.name, recipe.input.size, recipe.head
-        how: Any = {
-            "frozen": frozen,
-            "truncate_blocks": recipe.backbone.truncate_blocks,
-            "normalization": self.normalization,
-        }
-        tasks = self.source.tasks
-        if tasks[0].bare:
-            model = build_classifier(name, tasks[0].num_outputs, size=size, head=head, **how)
-        else:
-            hidden = {name: task.hidden for name, task in recipe.tasks.items()}
-            model = build_multi_task(name, size, head, tasks, hidden=hidden, **how)
-        initialize_head(model.layers, recipe.seed)
-        return model
-
-    def _fit_stem(self) -> None:
-        """Fits the first layers of a backbone with random weights, if it wants that."""
-        recipe = self.recipe
-        # A checkpoint has them, but not that of a head that is trained on features.
-        if self.epochs.checkpoint is not None and not recipe.features.use:
-            return
-        backbone = backbone_of(self.classifier, recipe.backbone.name)
-        fit_stem(
-            backbone,
-            recipe.backbone.name,
-            self.normalization,
-            self.source.train,
-            recipe.input.preprocessing,
-        )
-
-    def compile_phase(self, phase: Phase) -> Feed:
-        """Gives the part that a phase trains its optimizer, its schedule and its losses.
+        """Trains the remaining phases.
 
         Returns:
-            What it is trained on.
+            The classifier with the best weights, in float32 on one device.
         """
-        self.logits, feed = self._part(phase)
-        recipe, logits = self.recipe, self.logits
-        num_steps = self.steps * (phase.last_epoch - phase.first_epoch)
-        rules = build_rules(
-            recipe.optimizer,
-            recipe.penalty,
-            depth_of=depth_of(self.classifier, recipe.backbone.name),
-            block_decay=recipe.fine_tune.block_decay if phase.blocks else 1.0,
-        )
-        logits.compile(
-            optimizer=build_optimizer(
-                recipe.optimizer,
-                build_schedule(recipe.schedule, phase.learning_rate, num_steps, self.steps),
-                rule_of=rules,
-                steps_per_epoch=self.steps,
-            ),
-            **build_compile_arguments(self.source.tasks, recipe.all_tasks),
-            jit_compile=self.devices.jit_compile,
-        )
-        logits.optimizer.build(logits.trainable_variables)
-        return feed
+        loop, checkpoint, part = self.loop, self.loop.checkpoint, self.model.logits
+        for position, phase in enumerate(self.phases):
+            if checkpoint and position < checkpoint.phase:
+                continue
+            resumed = checkpoint is not None and position == checkpoint.phase
+            if position and not resumed:
+                # A later phase starts from the best weights and has to beat them.
+                loop.stopping.restore_best(part)
+            part, feed = self.compile_phase(phase)
+            first = phase.first_epoch
+            if checkpoint and resumed:
+                loop.restore(part)
+                first = checkpoint.epoch + 1
+            elif position:
+                loop.begin_phase(part)
+            last = phase.last_epoch
+            if self.stop_after:
+                last = min(last, phase.first_epoch + self.stop_after)
+            if first < last and not loop.stopping.stopped:
+                loop.fit(
+                    part,
+                    feed.train(first),
+                    # Validation images that are trained on cannot validate.
+                    None if self.recipe.train.with_validation else feed.validation,
+                    phase=phase.name,
+                    position=position,
+                    first=first,
+                    last=last,
+                    phase_start=phase.first_epoch,
+                )
+        loop.stopping.restore_best(part)
+        return self.model.finished()
 
-    def _last_epoch(self, phase: Phase) -> int:
-        return min(phase.last_epoch, phase.first_epoch + (self.stop_after or phase.last_epoch))
+    def compile_phase(self, phase: Phase) -> tuple[Any, Feed]:
+        """Compiles the part of the model that a phase trains.
+
+        Returns:
+            That part, a Keras model that ends in logits, and its input.
+        """
+        feed: Feed
+        with self.devices.scope():
+            if phase.blocks:
+                self.model.unfreeze(phase.blocks)
+            if self.features is None or phase.blocks:
+                part, feed = self.model.logits, self.images
+            else:
+                part, feed = self.model.head(), self.features
+            compile_model(
+                part,
+                self.recipe,
+                self.devices,
+                learning_rate=phase.learning_rate,
+                num_epochs=phase.num_epochs,
+                steps_per_epoch=self.steps_per_epoch,
+                rules=build_rules(
+                    self.recipe.optimizer,
+                    self.recipe.penalty,
+                    depth_of=self.model.depth_of,
+                    block_decay=self.recipe.fine_tune.block_decay if phase.blocks else 1.0,
+                ),
+                **build_compile_arguments(self.model.source.tasks, self.recipe.all_tasks),
+            )
+        return part, feed

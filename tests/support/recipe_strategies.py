@@ -145,7 +145,7 @@ _sections: dict[str, Any] = dict(
     ),
     # `zoo train` refuses the methods that read no labels.
     pretraining=_section(
-        method=st.just("supervised"), noise=st.floats(0, 1), hidden=st.floats(0, 0.9)
+        method=st.just("supervised"), noise_std=st.floats(0, 1), masked_fraction=st.floats(0, 0.9)
     ),
     device=st.one_of(
         _section(

@@ -11,7 +11,7 @@ from pathlib import Path
 from pipelines.cli.main import COLLECTOR
 from pipelines.recipe.recipe import Recipe
 from pipelines.runtime.devices import prepare_devices
-from pipelines.search.plan import Plan
+from pipelines.search.plan import SearchPlan
 from pipelines.search.trial_trainer import TrialTrainer
 from pipelines.sources.dataset import open_source
 from tests.support.tiny import TINY
@@ -23,7 +23,7 @@ def main(data: str, scratch: Path) -> None:
     """Trains trials of the default space by tens; prints the bytes after each, as JSON."""
     gc.set_threshold(*COLLECTOR)
     recipe = Recipe.from_settings(TINY, {"features": {"engine": "keras"}, "train": {"epochs": 2}})
-    space = Plan().read_space(recipe)
+    space = SearchPlan().build_space(recipe)
     source = open_source(data, recipe.data, seed=0)
     devices = prepare_devices(recipe.device)
     trainer = TrialTrainer(recipe, list(space.domains), source, devices, folds=0, scratch=scratch)

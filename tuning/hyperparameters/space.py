@@ -23,7 +23,7 @@ from typing import Annotated, Any
 
 from pydantic import Field, ValidationError, model_validator
 
-from zoo.config import Config
+from zoo.config import Config, first_problem
 from zoo.errors import RecipeError
 from zoo.private_api import build_condition
 from zoo.table import unknown_name
@@ -132,10 +132,9 @@ class SearchSpace(Config):
                     for table in tables
                 ]
             except ValidationError as error:
-                first = error.errors(include_url=False)[0]
-                location = ".".join([path, *map(str, first["loc"])])
-                message = first["msg"].removeprefix("Value error, ")
-                raise RecipeError(f"{location} of the space does not fit: {message}") from None
+                problem = first_problem(error)
+                where = ".".join([path, *problem.path])
+                raise RecipeError(f"{where} of the space does not fit: {problem.message}") from None
         if not domains:
             raise RecipeError("the space is empty", expected="a setting to search")
         space = cls(domains=domains)

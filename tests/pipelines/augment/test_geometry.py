@@ -80,7 +80,7 @@ def test_shift_equals_slice_of_padded_image(renderer: str, border: str, dx: int,
 def test_pretrain_preset_flips_shifts_by_four_pixels_and_erases_eight() -> None:
     from pipelines.recipe.recipe import Recipe
 
-    flip, shift, cutout = Recipe.preset("pretrain").augment.policy
+    flip, shift, cutout = Recipe.from_preset("pretrain").augment.policy
     assert (flip.name, flip.p) == ("flip_lr", 0.5)
     assert isinstance(shift, Shift)
     assert round(shift.share * 32) == 4

@@ -54,14 +54,14 @@ def test_strong_applies_two_operations_of_its_group() -> None:
 
 @pytest.mark.parametrize("kind", SOURCES.values(), ids=list(SOURCES))
 def test_every_source_preset_has_its_policy(kind: Any) -> None:
-    policy = Recipe.preset(kind.preset).augment
+    policy = Recipe.from_preset(kind.preset).augment
     expected = kind.preset if kind.preset in POLICIES else "photo"
     assert str(policy).startswith(expected + ":")
 
 
 @pytest.mark.parametrize("preset", PRESETS)
 def test_recipe_writes_its_policy_as_a_list_of_tables(preset: str, tmp_path: Path) -> None:
-    recipe = Recipe.preset(preset).completed()
+    recipe = Recipe.from_preset(preset).resolve()
     file = tmp_path / "recipe.toml"
     file.write_text(recipe.to_toml(), encoding="utf-8")
     written = "[[augment.policy]]" if recipe.augment.policy else "policy = []"
@@ -84,9 +84,9 @@ def test_mixing_needs_two_images_in_a_batch(policy: str, blends: bool) -> None:
     assert recipe.augment.blends is blends
     if blends:
         with pytest.raises(RecipeError, match=r"blends images of a batch.*batch_size of 2 or more"):
-            recipe.completed()
+            recipe.resolve()
     else:
-        recipe.completed()
+        recipe.resolve()
 
 
 def test_policy_is_set_by_name_shorthand_or_tables() -> None:

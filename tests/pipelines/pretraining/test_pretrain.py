@@ -96,7 +96,7 @@ def test_file_is_a_backbone_to_start_from(
 ) -> None:
     settings = {**SETTINGS, "backbone": {"name": str(pretrained)}, "train": {"epochs": 1}}
     recipe = Recipe.from_settings(settings)
-    assert recipe.completed().backbone.frozen is True
+    assert recipe.resolve().backbone.frozen is True
     run = train(tiny_folder, recipe, out=tmp_path / "run")
     kept = run.load_model().get_layer("micro_resnet_s").get_weights()
     for one, other in zip(kept, build_backbone(str(pretrained), 32).get_weights(), strict=True):

@@ -13,12 +13,13 @@ import tensorflow as tf
 from pipelines.cli.main import run_command
 from pipelines.evaluation.evaluate import evaluate
 from pipelines.input_pipeline.datasets import build_image_dataset
-from pipelines.pretraining.corruption import spoil
+from pipelines.pretraining.corruption import corrupt
 from pipelines.pretraining.pretrain import pretrain
 from pipelines.recipe.pretraining import METHODS, PretrainingConfig
 from pipelines.recipe.recipe import Recipe
 from pipelines.serving.run import Run
 from pipelines.sources.dataset import open_source
+from pipelines.storage.checkpoint import Checkpoint
 from pipelines.storage.run_folder import RunFolder
 from pipelines.training.train import train
 from zoo.backbones.catalog import BACKBONES, build_backbone
@@ -45,7 +46,7 @@ SETTINGS: dict[str, dict[str, Any]] = {
 
 
 def _recipe(method: str, *layers: Any) -> Recipe:
-    preset = Recipe.preset(METHODS[method].preset).model_dump(mode="json", exclude_none=True)
+    preset = Recipe.from_preset(METHODS[method].preset).model_dump(mode="json", exclude_none=True)
     return Recipe.from_settings(preset, SETTINGS[method], *layers)
 
 
@@ -140,9 +141,9 @@ def test_interrupted_run_ends_with_the_very_same_weights(
     save, written = RunFolder.save_checkpoint, 0
     stop_after = 20 if method == "rbm" else 7  # in the second layer
 
-    def save_and_stop(self: RunFolder, state: Any, arrays: Any) -> None:
+    def save_and_stop(self: RunFolder, checkpoint: Checkpoint) -> None:
         nonlocal written
-        save(self, state, arrays)
+        save(self, checkpoint)
         written += 1
         if written == stop_after:
             raise KeyboardInterrupt
@@ -252,57 +253,57 @@ def test_unknown_method_is_refused_with_a_suggestion() -> None:
         Recipe.from_settings({"pretraining": {"method": "autoencodr"}})
 
 
-def _spoilt(images: Any, *, first: int = 0, seed: int = 0, **settings: Any) -> list[Any]:
+def _corrupted(images: Any, *, first: int = 0, seed: int = 0, **settings: Any) -> list[Any]:
     batches = tf.data.Dataset.from_tensor_slices((images, np.zeros(len(images)))).batch(8)
     config = PretrainingConfig(**settings)
-    return list(spoil(batches, config, seed=seed, first=first).as_numpy_iterator())
+    return list(corrupt(batches, config, seed=seed, first=first).as_numpy_iterator())
 
 
 IMAGES = np.random.default_rng(0).integers(60, 200, (32, 32, 32, 3)).astype(np.uint8)
 
 
-def test_target_is_the_image_and_nothing_is_spoilt_by_nothing() -> None:
-    for number, (spoilt, target) in enumerate(_spoilt(IMAGES, noise=0.0, hidden=0.0)):
+def test_target_is_the_image_and_nothing_is_corrupted_by_nothing() -> None:
+    for number, (corrupted, target) in enumerate(_corrupted(IMAGES, noise=0.0, hidden=0.0)):
         batch = IMAGES[8 * number : 8 * number + 8].astype(np.float32)
-        np.testing.assert_array_equal(spoilt, batch)
+        np.testing.assert_array_equal(corrupted, batch)
         np.testing.assert_allclose(target, batch / 255, rtol=1e-6)
 
 
 def test_weights_of_images_are_those_of_all_their_pixels() -> None:
     weights = np.arange(32, dtype=np.float32)
     batches = tf.data.Dataset.from_tensor_slices((IMAGES, np.zeros(32), weights)).batch(8)
-    spoilt = spoil(batches, PretrainingConfig(), seed=0)
-    for number, (_, target, each) in enumerate(spoilt.as_numpy_iterator()):
+    corrupted = corrupt(batches, PretrainingConfig(), seed=0)
+    for number, (_, target, each) in enumerate(corrupted.as_numpy_iterator()):
         np.testing.assert_array_equal(each[:, 0, 0], weights[8 * number : 8 * number + 8])
         assert np.broadcast_shapes(each.shape, target.shape[:3]) == target.shape[:3]
 
 
 def test_share_of_squares_is_hidden_behind_the_mean_color() -> None:
-    spoilt = np.concatenate([s for s, _ in _spoilt(IMAGES, noise=0.0, hidden=0.3)])
-    changed = (spoilt != IMAGES).any(axis=-1)
+    corrupted = np.concatenate([s for s, _ in _corrupted(IMAGES, noise=0.0, hidden=0.3)])
+    changed = (corrupted != IMAGES).any(axis=-1)
     squares = changed.reshape(32, 8, 4, 8, 4).mean(axis=(2, 4))
     # A square is hidden or not, as a whole, but for pixels that are the mean themselves.
     assert ((squares < 0.01) | (squares > 0.9)).all()
     # 2,048 squares: the standard deviation of their share is 0.010.
     assert abs((squares > 0.9).mean() - 0.3) < 0.04
     mean = IMAGES.astype(np.float64).mean(axis=(1, 2), keepdims=True)
-    covered = np.where(changed[..., None], spoilt - mean, 0)
+    covered = np.where(changed[..., None], corrupted - mean, 0)
     assert np.abs(covered).max() < 1e-3
 
 
 def test_noise_is_normal_and_of_the_strength_asked_for() -> None:
-    spoilt = np.concatenate([s for s, _ in _spoilt(IMAGES, noise=0.1, hidden=0.0)])
-    noise = (spoilt - IMAGES).ravel() / 255
+    corrupted = np.concatenate([s for s, _ in _corrupted(IMAGES, noise=0.1, hidden=0.0)])
+    noise = (corrupted - IMAGES).ravel() / 255
     assert abs(noise.mean()) < 0.002
     assert noise.std() == pytest.approx(0.1, rel=0.02)
     assert (np.abs(noise) < 0.1).mean() == pytest.approx(0.6827, abs=0.01)
 
 
 def test_draws_depend_on_seed_and_number_alone() -> None:
-    whole = _spoilt(IMAGES)
-    later = _spoilt(IMAGES[16:], first=2)
+    whole = _corrupted(IMAGES)
+    later = _corrupted(IMAGES[16:], first=2)
     for (one, _), (other, _) in zip(whole[2:], later, strict=True):
         np.testing.assert_array_equal(one, other)
-    first, second = (s for s, _ in _spoilt(np.concatenate([IMAGES[:8], IMAGES[:8]])))
+    first, second = (s for s, _ in _corrupted(np.concatenate([IMAGES[:8], IMAGES[:8]])))
     assert (first != second).any()
-    assert (_spoilt(IMAGES, seed=1)[0][0] != whole[0][0]).any()
+    assert (_corrupted(IMAGES, seed=1)[0][0] != whole[0][0]).any()

@@ -14,7 +14,7 @@ from zoo.errors import UnknownNameError
 
 @pytest.mark.parametrize("name", PRESETS)
 def test_preset_completes_and_spells_everything_out(name: str) -> None:
-    recipe = Recipe.preset(name).completed()
+    recipe = Recipe.from_preset(name).resolve()
     for path in setting_paths(Recipe):
         value: Any = recipe
         for key in path.split("."):
@@ -26,14 +26,14 @@ def test_preset_completes_and_spells_everything_out(name: str) -> None:
 @pytest.mark.parametrize("name", HEADS)
 def test_head_preset_fits_every_kind_of_image(name: str) -> None:
     for kind in PRESETS:
-        recipe = Recipe.preset(kind, head=name).completed()
+        recipe = Recipe.from_preset(kind, head=name).resolve()
         dumped = recipe.model_dump(mode="json")
         for section, settings in HEADS[name].settings.items():
             assert settings.items() <= dumped[section].items()
 
 
 def test_head_of_the_notes_is_what_they_recommend() -> None:
-    recipe = Recipe.preset("digits", head="classic").completed()
+    recipe = Recipe.from_preset("digits", head="classic").resolve()
     assert recipe.head.initializer.startswith("he_")
     assert recipe.head.activation == "elu"
     assert recipe.head.hidden
@@ -46,4 +46,4 @@ def test_head_of_the_notes_is_what_they_recommend() -> None:
 
 def test_unknown_head_names_the_nearest() -> None:
     with pytest.raises(UnknownNameError, match=r"Unknown head 'modem'\. Did you mean 'modern'"):
-        Recipe.preset(head="modem")
+        Recipe.from_preset(head="modem")

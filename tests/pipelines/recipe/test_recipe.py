@@ -13,6 +13,7 @@ from hypothesis import given, reject
 
 from pipelines.recipe.overrides import parse_overrides, setting_paths
 from pipelines.recipe.recipe import Recipe
+from pipelines.recipe.resolved import ResolvedRecipe
 from pipelines.training.phases import build_phases
 from pipelines.training.train import train
 from tests.support.recipe_strategies import recipes
@@ -22,10 +23,10 @@ from zoo.errors import RecipeError, TrainingError, UnknownNameError
 from zoo.heads.head import build_head
 
 
-def _completed(layer: Any) -> Recipe:
-    """The recipe of generated settings; those that contradict each other are not of interest."""
+def _resolved(layer: Any) -> ResolvedRecipe:
+    """The recipe of generated settings; those that exclude each other are rejected."""
     try:
-        return Recipe.from_settings(layer).completed()
+        return Recipe.from_settings(layer).resolve()
     except RecipeError:
         reject()
 
@@ -46,19 +47,20 @@ def test_every_setting_is_drawn() -> None:
 
 @given(recipes)
 def test_recipe_survives_toml(tmp_path_factory: pytest.TempPathFactory, layer: Any) -> None:
-    recipe = _completed(layer)
+    recipe = _resolved(layer)
     file = tmp_path_factory.getbasetemp() / "recipe.toml"
     file.write_text(recipe.to_toml(), encoding="utf-8")
     again = Recipe.from_toml(file)
-    assert again == recipe
+    assert again.to_settings() == recipe.to_settings()
     assert list(again.tasks) == list(recipe.tasks), "in their order"
-    assert again.completed() == recipe
+    assert again.resolve() == recipe
+    assert ResolvedRecipe.from_toml(file) == recipe
     assert again.to_toml() == recipe.to_toml()
 
 
 @given(recipes)
 def test_recipe_that_is_accepted_can_be_trained_by(layer: Any) -> None:
-    recipe = _completed(layer)
+    recipe = _resolved(layer)
     head = keras.Input((2, 2, 3))
     model = keras.Model(head, build_head(head, recipe.head, 3))
     images = np.random.default_rng(0).normal(size=(4, 2, 2, 3)).astype(np.float32)
@@ -80,7 +82,7 @@ def test_recipe_that_is_accepted_can_be_trained_by(layer: Any) -> None:
 def test_recipe_that_is_accepted_trains(
     tmp_path_factory: pytest.TempPathFactory, layer: Any
 ) -> None:
-    recipe = _completed(layer)
+    recipe = _resolved(layer)
     small = {
         "data": {"source": "", "exclude": [], "val_fraction": 0.05, "train_per_class": 3},
         "backbone": {"name": "micro_resnet_s", "frozen": True},
@@ -143,7 +145,10 @@ def test_recipe_cannot_be_changed() -> None:
             "fine_tune={blocks=4, gradual=5}",
             r"fine_tune contradicts itself: .*at least 16, not 10",
         ),
-        ("optimizer.accumulation_steps=0", r"optimizer\.accumulate does not fit.* or equal to 1"),
+        (
+            "optimizer.accumulation_steps=0",
+            r"optimizer\.accumulation_steps does not fit.* or equal to 1",
+        ),
         ("input.size=4000", r"input\.size does not fit; expected less than or equal to 1024"),
     ],
 )
@@ -181,7 +186,7 @@ def test_unknown_name_names_the_nearest(layer: Any, kind: type[Exception], messa
                 "backbone": {"name": "resnet50.imagenet"},
                 "input": {"normalization": "standardize"},
             },
-            r"resnet50\.imagenet was trained with 'caffe' and is kept as it is; expected",
+            r"resnet50\.imagenet was trained with 'caffe' and is frozen; expected",
         ),
         (
             {"backbone": {"name": "efficientnet_b0"}, "input": {"normalization": "center"}},
@@ -189,11 +194,11 @@ def test_unknown_name_names_the_nearest(layer: Any, kind: type[Exception], messa
         ),
         (
             {"optimizer": {"name": "lion"}, "penalty": {"name": "l1"}},
-            r"lion takes steps that do not grow with the gradient.*--set penalty\.name=l2",
+            r"lion's steps do not grow with the gradient.*--set penalty\.name=l2",
         ),
         (
             {"input": {"batch_size": 1}, "head": {"hidden": [8]}},
-            r"batch normalization takes .* --set head\.batch_norm=false",
+            r"batch normalization subtracts .* --set head\.batch_norm=false",
         ),
         (
             {"input": {"batch_size": 1}, "tasks": {"a": {"hidden": [8]}}},
@@ -211,12 +216,12 @@ def test_unknown_name_names_the_nearest(layer: Any, kind: type[Exception], messa
 )
 def test_settings_that_contradict_each_other_are_refused(layer: Any, message: str) -> None:
     with pytest.raises(RecipeError, match=message):
-        Recipe.from_settings(layer).completed()
+        Recipe.from_settings(layer).resolve()
 
 
 def test_one_image_a_step_suits_a_head_without_batch_normalization() -> None:
     for head in ({"hidden": []}, {"hidden": [8], "batch_norm": False}):
-        Recipe.from_settings({"input": {"batch_size": 1}, "head": head}).completed()
+        Recipe.from_settings({"input": {"batch_size": 1}, "head": head}).resolve()
 
 
 def test_later_settings_win_and_keep_what_they_do_not_name() -> None:
@@ -228,11 +233,13 @@ def test_later_settings_win_and_keep_what_they_do_not_name() -> None:
 
 
 def test_another_backbone_decides_anew_what_is_frozen_and_its_size() -> None:
-    recipe = Recipe.preset("textures", backbone="vgg16.imagenet").completed()
+    recipe = Recipe.from_preset("textures", backbone="vgg16.imagenet").resolve()
     assert recipe.backbone.frozen is True
     assert recipe.input.size == 224
-    given = Recipe.preset("textures", backbone="vgg16.imagenet", input={"size": 96})
-    assert given.completed().input.size == 96
+    given = Recipe.from_preset(
+        "textures", backbone="vgg16.imagenet", settings={"input": {"size": 96}}
+    )
+    assert given.resolve().input.size == 96
 
 
 def test_normalization_may_be_chosen_where_the_backbone_learns_it() -> None:
@@ -241,11 +248,11 @@ def test_normalization_may_be_chosen_where_the_backbone_learns_it() -> None:
             recipe = Recipe.from_settings(
                 {"backbone": {"name": name, "frozen": frozen}, "input": {"normalization": chosen}}
             )
-            assert recipe.completed().input.normalization == chosen
+            assert recipe.resolve().input.normalization == chosen
     same = {"backbone": {"name": "resnet50.imagenet"}, "input": {"normalization": "caffe"}}
-    assert Recipe.from_settings(same).completed().input.normalization == "caffe"
+    assert Recipe.from_settings(same).resolve().input.normalization == "caffe"
 
 
 def test_frozen_auto_keeps_pretrained_weights_and_trains_random_ones() -> None:
-    assert Recipe.preset(backbone="vgg16.imagenet").completed().backbone.frozen is True
-    assert Recipe.preset(backbone="vgg16").completed().backbone.frozen is False
+    assert Recipe.from_preset(backbone="vgg16.imagenet").resolve().backbone.frozen is True
+    assert Recipe.from_preset(backbone="vgg16").resolve().backbone.frozen is False

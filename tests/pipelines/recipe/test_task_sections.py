@@ -19,7 +19,7 @@ def _tasks(**tasks: Any) -> Recipe:
 
 
 def test_task_is_asked_of_the_column_of_its_name_and_trained_by_its_usual_loss() -> None:
-    recipe = _tasks(tint={}, tags={"kind": "multi_label", "column": "litter"}).completed()
+    recipe = _tasks(tint={}, tags={"kind": "multi_label", "column": "litter"}).resolve()
     assert recipe.asked_tasks == (
         Task("tint", "single_label", "tint"),
         Task("tags", "multi_label", "litter"),
@@ -69,15 +69,15 @@ def test_best_epoch_of_several_tasks_is_that_of_the_lowest_loss() -> None:
         ({"tasks": {"a": {}}, "train": {"label_smoothing": 0.1}}, r"set tasks\.a\.label_smoothing"),
         ({"tasks": {"a": {}}, "train": {"class_weights": "balanced"}}, r"set tasks\.a\.class_weig"),
         ({"tasks": {"a": {"kind": "regression"}}, "train": {"oversample": "balanced"}},
-         r"no task is of classes; expected .* single_label; received a: regression"),
-        ({"tasks": {"a": {}}, "stopping": {"monitor": "val_accuracy"}}, "no one accuracy to watch"),
+         r"no task has any; expected .* single_label; received a: regression"),
+        ({"tasks": {"a": {}}, "stopping": {"monitor": "val_accuracy"}}, "no single accuracy"),
     ],
 )  # fmt: skip
 def test_tasks_that_cannot_work_are_refused_in_one_line(
     settings: dict[str, Any], message: str
 ) -> None:
     with pytest.raises((RecipeError, UnknownNameError), match=message) as caught:
-        Recipe.from_settings(settings).completed()
+        Recipe.from_settings(settings).resolve()
     assert "\n" not in str(caught.value)
 
 

@@ -13,7 +13,7 @@ from pipelines.cli.main import run_command
 from pipelines.evaluation.evaluate import evaluate
 from pipelines.recipe.recipe import Recipe
 from pipelines.runtime.devices import prepare_devices
-from pipelines.search.trial_trainer import TrialTrainer, divide
+from pipelines.search.trial_trainer import TrialTrainer, divide_into_folds
 from pipelines.search.tune import tune
 from pipelines.serving.run import Run
 from pipelines.sources.dataset import open_source
@@ -75,7 +75,7 @@ def test_best_trial_is_what_train_makes_of_its_recipe(searched: Run, tmp_path: P
     assert recipe.train.epochs == 2
     assert searched.metrics["val"]["accuracy"] == pytest.approx(best["score"])
     assert searched.metrics["val"]["loss"] == pytest.approx(best["loss"], rel=1e-3)
-    again = train("", Recipe.from_toml(searched.recipe_file), out=tmp_path / "again")
+    again = train(None, Recipe.from_toml(searched.recipe_file), out=tmp_path / "again")
     pairs = zip(searched.load_model().get_weights(), again.load_model().get_weights(), strict=True)
     for ours, theirs in pairs:
         np.testing.assert_array_equal(ours, theirs)
@@ -92,7 +92,7 @@ def test_finished_search_is_left_as_it_is(
     searched: Run, capsys: pytest.CaptureFixture[str]
 ) -> None:
     before = searched.search
-    assert tune("", out=searched.path, resume=True).search == before
+    assert tune(None, out=searched.path, resume=True).search == before
     assert "finished already" in capsys.readouterr().err
 
 
@@ -109,7 +109,7 @@ def test_search_is_not_gone_on_with_as_another(
     changes: dict[str, Any], message: str, searched: Run
 ) -> None:
     with pytest.raises(RunError, match=f"belongs to another search.*{message}"):
-        tune("", out=searched.path, resume=True, **changes)
+        tune(None, out=searched.path, resume=True, **changes)
 
 
 def test_search_is_not_gone_on_with_on_other_images(searched: Run, tmp_path: Path) -> None:
@@ -120,9 +120,9 @@ def test_search_is_not_gone_on_with_on_other_images(searched: Run, tmp_path: Pat
 
 def test_taken_directory_is_refused(searched: Run, tiny_run: Run) -> None:
     with pytest.raises(RunError, match=r"already holds a search.*--resume"):
-        tune("", recipe_of(), out=searched.path)
+        tune(None, recipe_of(), out=searched.path)
     with pytest.raises(RunError, match="holds no search"):
-        tune("", recipe_of(), out=tiny_run.path, resume=True)
+        tune(None, recipe_of(), out=tiny_run.path, resume=True)
 
 
 def test_failed_trials_are_named_and_never_win(
@@ -241,7 +241,7 @@ def test_fold_scores_are_those_of_the_folds_alone(tiny_folder: Path, tmp_path: P
     source = open_source(str(tiny_folder), recipe.data, seed=0)
     devices = prepare_devices(recipe.device)
     alone = []
-    for fold in divide(source, 3, recipe.seed):
+    for fold in divide_into_folds(source, 3, recipe.seed):
         assert len(fold.train) + len(fold.val) == 36
         trainer = TrialTrainer(
             recipe, ["optimizer.name"], fold, devices, folds=0, scratch=tmp_path / "alone"

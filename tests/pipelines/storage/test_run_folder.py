@@ -67,7 +67,7 @@ def test_damaged_checkpoint_is_named_and_kept(kind: str, run: Run) -> None:
     _damage(run.checkpoint_file, kind)
     before = run.checkpoint_file.read_bytes()
     with pytest.raises(RunError, match=r"last\.npz is damaged") as caught:
-        train("", out=run.path, resume=True)
+        train(None, out=run.path, resume=True)
     assert "\n" not in str(caught.value)
     assert run.checkpoint_file.read_bytes() == before
 

@@ -71,7 +71,7 @@ def test_killed_run_resumes_to_the_very_same_weights(
 ) -> None:
     recipe = tmp_path / "recipe.toml"
     settings = {"data": {"source": str(tiny_folder)}}
-    recipe.write_text(_recipe(**settings).completed().to_toml(), encoding="utf-8")
+    recipe.write_text(_recipe(**settings).resolve().to_toml(), encoding="utf-8")
     _train_apart(recipe, tmp_path / "whole", devices=devices)
     _train_apart(recipe, tmp_path / "killed", die_after=1, devices=devices)
     _train_apart(recipe, tmp_path / "killed", devices=devices)

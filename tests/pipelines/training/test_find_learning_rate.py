@@ -48,7 +48,7 @@ def test_rate_is_printed_and_the_curve_drawn(
 
 def test_finished_run_is_left_as_it_is(tiny_run: Run, tmp_path: Path) -> None:
     before = {p: p.stat().st_mtime_ns for p in tiny_run.path.rglob("*")}
-    find_learning_rate("", tiny_run.recipe, out=tmp_path / "found")
+    find_learning_rate(None, tiny_run.recipe, out=tmp_path / "found")
     assert {p: p.stat().st_mtime_ns for p in tiny_run.path.rglob("*")} == before
 
 

@@ -4,8 +4,6 @@ from __future__ import annotations
 
 from typing import Any
 
-import pytest
-
 from pipelines.recipe.recipe import Recipe
 from pipelines.training.phases import Phase, build_phases
 
@@ -20,7 +18,7 @@ def _phases(frozen: bool = True, **fine_tune: Any) -> list[Phase]:
             "fine_tune": {"learning_rate": 0.01, **fine_tune},
         }
     )
-    return build_phases(recipe.completed())
+    return build_phases(recipe.resolve())
 
 
 def test_head_alone() -> None:
@@ -43,8 +41,3 @@ def test_blocks_one_after_the_other() -> None:
     ]
     assert _phases(blocks=1, epochs=7, gradual=2)[1:] == [Phase("fine_tune", 4, 11, 1, 0.01)]
     assert _phases(blocks=0, gradual=2) == _phases()
-
-
-def test_recipe_has_to_be_completed_first() -> None:
-    with pytest.raises(ValueError, match="completed first"):
-        build_phases(Recipe())

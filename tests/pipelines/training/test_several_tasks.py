@@ -111,7 +111,7 @@ def test_run_tells_what_its_outputs_mean(run: Run, data: Path) -> None:
 
 
 def test_same_recipe_gives_the_same_weights(run: Run, tmp_path: Path) -> None:
-    again = train("", Recipe.from_toml(run.recipe_file), out=tmp_path / "again")
+    again = train(None, Recipe.from_toml(run.recipe_file), out=tmp_path / "again")
     ours, theirs = (r.load_model().get_weights() for r in (run, again))
     assert all(np.array_equal(a, b) for a, b in zip(ours, theirs, strict=True))
 
@@ -288,12 +288,12 @@ def test_another_column_is_another_recipe_and_other_data(
         text.replace(str(data), str(moved / "table.csv")), encoding="utf-8"
     )
     with pytest.raises(RunError, match=r"are not those .* was started with"):
-        train("", out=copy, resume=True)
+        train(None, out=copy, resume=True)
     recipe = Recipe.from_toml(run.recipe_file)
     other = recipe.tasks["light"].model_copy(update={"weight": 2.0})
     tasks = {**recipe.tasks, "light": other}
     with pytest.raises(RunError, match=r"tasks\.light\.weight = 2\.0, not 0\.5"):
-        train("", recipe.model_copy(update={"tasks": tasks}), out=run.path, resume=True)
+        train(None, recipe.model_copy(update={"tasks": tasks}), out=run.path, resume=True)
 
 
 def test_pretraining_refuses_tasks(tmp_path: Path) -> None:

@@ -75,7 +75,7 @@ def test_history_has_a_row_an_epoch(tiny_run: Run) -> None:
 
 
 def test_recipe_of_a_run_repeats_it_exactly(tiny_run: Run, tmp_path: Path) -> None:
-    again = train("", Recipe.from_toml(tiny_run.recipe_file), out=tmp_path / "again")
+    again = train(None, Recipe.from_toml(tiny_run.recipe_file), out=tmp_path / "again")
     assert _same(again, tiny_run)
     assert again.metrics["val"] == tiny_run.metrics["val"]
 
@@ -179,20 +179,20 @@ def test_directory_that_is_taken_is_left_alone(tiny_run: Run, tmp_path: Path) ->
     before = {p: p.stat().st_mtime_ns for p in tiny_run.path.rglob("*")}
     recipe = tiny_run.recipe
     with pytest.raises(RunError, match=r"already holds a run.*add --resume"):
-        train("", recipe, out=tiny_run.path)
+        train(None, recipe, out=tiny_run.path)
     head = recipe.head.model_copy(update={"dropout": 0.1})
     changed = recipe.model_copy(update={"head": head})
     with pytest.raises(RunError, match=r"another recipe.*received head\.dropout = 0\.1, not 0\.5;"):
-        train("", changed, out=tiny_run.path, resume=True)
+        train(None, changed, out=tiny_run.path, resume=True)
     assert {p: p.stat().st_mtime_ns for p in tiny_run.path.rglob("*")} == before
     (tmp_path / "thesis.tex").write_text("years of work")
     with pytest.raises(RunError, match=r"exists and is no run; expected a new directory"):
-        train("", recipe, out=tmp_path)
+        train(None, recipe, out=tmp_path)
 
 
 def test_resuming_a_finished_run_returns_it(tiny_run: Run) -> None:
     before = tiny_run.model_file.stat().st_mtime_ns
-    assert train("", tiny_run.recipe, out=tiny_run.path, resume=True).metrics == tiny_run.metrics
+    assert train(None, tiny_run.recipe, out=tiny_run.path, resume=True).metrics == tiny_run.metrics
     assert tiny_run.model_file.stat().st_mtime_ns == before
 
 
@@ -208,12 +208,12 @@ from pipelines.serving.run import Run
 from pipelines.storage.run_folder import RunFolder
 from pipelines.training.train import train
 save = RunFolder.save_checkpoint
-def save_and_die(self, state, arrays):
-    save(self, state, arrays)
-    if state["epoch"] + 1 == int(sys.argv[3]):
+def save_and_die(self, checkpoint):
+    save(self, checkpoint)
+    if checkpoint.epoch + 1 == int(sys.argv[3]):
         os.kill(os.getpid(), signal.SIGKILL)
 RunFolder.save_checkpoint = save_and_die
-train("", Recipe.from_toml(Path(sys.argv[1])), out=sys.argv[2], resume=True)
+train(None, Recipe.from_toml(Path(sys.argv[1])), out=sys.argv[2], resume=True)
 """
 
 
@@ -234,7 +234,7 @@ def test_killed_run_resumes_to_the_very_same_weights(tiny_run: Run, tmp_path: Pa
         Run.open(out)
     # As a kill within a write leaves it.
     (out / "checkpoint" / ".last.0123abcd.npz").write_bytes(b"half of one")
-    resumed = train("", tiny_run.recipe, out=out, resume=True)
+    resumed = train(None, tiny_run.recipe, out=out, resume=True)
     assert _same(resumed, tiny_run)
     assert not list((out / "checkpoint").glob(".*"))
     ours, whole = (_history(run) for run in (resumed, tiny_run))
@@ -251,7 +251,7 @@ def test_killed_run_on_two_devices_resumes_to_the_very_same_weights(
     # A network in training, so that its batch normalization moves on both devices.
     settings = {"backbone": {"frozen": False}, "data": {"source": str(tiny_folder)}}
     recipe = tmp_path / "recipe.toml"
-    recipe.write_text(_recipe(**settings).completed().to_toml(), encoding="utf-8")
+    recipe.write_text(_recipe(**settings).resolve().to_toml(), encoding="utf-8")
     _train_apart(recipe, tmp_path / "whole", devices=2)
     _train_apart(recipe, tmp_path / "killed", die_after=2, devices=2)
     _train_apart(recipe, tmp_path / "killed", devices=2)
@@ -263,7 +263,7 @@ def test_resume_needs_no_setting_told_again(tiny_run: Run, tmp_path: Path) -> No
     shutil.copytree(tiny_run.path, out)
     (out / "metrics.json").unlink()
     # A model without figures is no finished run: it is finished, from the checkpoint.
-    again = train("", out=out, resume=True)
+    again = train(None, out=out, resume=True)
     assert again.metrics["val"] == tiny_run.metrics["val"]
     assert _same(again, tiny_run)
 

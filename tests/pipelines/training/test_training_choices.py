@@ -19,8 +19,9 @@ from pipelines.recipe.recipe import Recipe
 from pipelines.runtime.devices import prepare_devices
 from pipelines.serving.run import Run
 from pipelines.sources.dataset import open_source
+from pipelines.storage.run_folder import RunFolder
 from pipelines.training.train import train
-from pipelines.training.trainer import Fitting
+from pipelines.training.trainer import Trainer
 from tests.support.tiny import TINY
 from zoo.errors import RecipeError
 
@@ -38,10 +39,10 @@ def _history(run: Run) -> list[dict[str, str]]:
         return list(csv.DictReader(file))
 
 
-def _job(recipe: Recipe, folder: Path, out: Path) -> Fitting:
-    recipe = recipe.completed()
+def _job(recipe: Recipe, folder: Path, out: Path) -> Trainer:
+    recipe = recipe.resolve()
     source = open_source(str(folder), recipe.data, seed=recipe.seed)
-    return Fitting(Run(out), recipe, source, prepare_devices(recipe.device))
+    return Trainer(recipe, source, prepare_devices(recipe.device), folder=RunFolder(out))
 
 
 def test_gradient_descent_follows_the_gradient_of_the_whole_training_set(
@@ -54,14 +55,14 @@ def test_gradient_descent_follows_the_gradient_of_the_whole_training_set(
         train={"epochs": 1},
     )
     job = _job(recipe, tiny_folder, tmp_path / "run")
-    kernel, bias = job.classifier.get_layer("logits").get_weights()
+    kernel, bias = job.model.classifier.get_layer("logits").get_weights()
     trained, trained_bias = job.fit().get_layer("logits").get_weights()
 
     # Softmax regression by hand, on the features of the 30 training images; 4 batches of 8.
-    examples = job.source.train
+    examples = job.model.source.train
     preprocessing = job.recipe.input.preprocessing
     images = build_image_dataset(examples, preprocessing, 30)
-    pooled = keras.Model(job.classifier.input, job.classifier.get_layer("pool").output)
+    pooled = keras.Model(job.model.classifier.input, job.model.classifier.get_layer("pool").output)
     features = pooled.predict_on_batch(next(iter(images)).numpy().astype(np.float32))
     logits = features @ kernel + bias
     shares = np.exp(logits - logits.max(axis=1, keepdims=True))
@@ -86,7 +87,7 @@ def test_accumulated_batches_are_a_larger_batch(tiny_folder: Path, tmp_path: Pat
 def test_accumulation_beyond_the_last_batch_is_refused_before_anything_is_written(
     tiny_folder: Path, tmp_path: Path
 ) -> None:
-    with pytest.raises(RecipeError, match=r"12 batches are all there are before training ends"):
+    with pytest.raises(RecipeError, match=r"a phase of 12 batches ends before its first step"):
         train(tiny_folder, _recipe(optimizer={"accumulation_steps": 13}), out=tmp_path / "run")
     assert not (tmp_path / "run").exists()
 
@@ -145,14 +146,14 @@ def test_lower_blocks_change_less(
     recipe = _recipe(train={"epochs": 1}, fine_tune=fine_tune, optimizer={"name": "adam"})
     job = _job(recipe, tiny_folder, tmp_path / "run")
     names = ("stage3_res2", "stage3_res1", "stage3_conv")
-    backbone = job.classifier.get_layer("micro_resnet_s")
+    backbone = job.model.classifier.get_layer("micro_resnet_s")
 
     def kernels() -> list[np.ndarray]:
         return [backbone.get_layer(name).get_weights()[0] for name in names]
 
     before = kernels()
     # What the second phase did is looked at, whether or not it was for the better.
-    monkeypatch.setattr(job.epochs.stopping, "restore_best", lambda model: None)
+    monkeypatch.setattr(job.loop.stopping, "restore_best", lambda model: None)
     job.fit()
     moved = [np.abs(a - b).mean() for a, b in zip(kernels(), before, strict=True)]
     # Adam takes steps of about its rate, which falls tenfold from block to block.
@@ -196,14 +197,15 @@ from pathlib import Path
 from pipelines.recipe.recipe import Recipe
 from pipelines.serving.run import Run
 from pipelines.storage.run_folder import RunFolder
+from pipelines.storage.run_folder import RunFolder
 from pipelines.training.train import train
 save = RunFolder.save_checkpoint
-def save_and_die(self, state, arrays):
-    save(self, state, arrays)
-    if state["epoch"] + 1 == int(sys.argv[3]):
+def save_and_die(self, checkpoint):
+    save(self, checkpoint)
+    if checkpoint.epoch + 1 == int(sys.argv[3]):
         os.kill(os.getpid(), signal.SIGKILL)
 RunFolder.save_checkpoint = save_and_die
-train("", Recipe.from_toml(Path(sys.argv[1])), out=sys.argv[2], resume=True)
+train(None, Recipe.from_toml(Path(sys.argv[1])), out=sys.argv[2], resume=True)
 """
 
 
@@ -239,7 +241,7 @@ def test_killed_run_takes_up_every_state(whole: Run, epochs: int, tmp_path: Path
         env={**os.environ, "PYTHONPATH": os.pathsep.join(sys.path)},
     )
     assert died.returncode == -signal.SIGKILL, died.stderr.decode()
-    resumed = train("", whole.recipe, out=tmp_path / "run", resume=True)
+    resumed = train(None, whole.recipe, out=tmp_path / "run", resume=True)
     for one, other in zip(
         resumed.load_model().get_weights(), whole.load_model().get_weights(), strict=True
     ):

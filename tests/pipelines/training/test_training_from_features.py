@@ -86,7 +86,7 @@ def test_second_run_finds_its_features_and_repeats_the_first(
     assert first.recipe.features.use is True
     assert first.recipe.features.engine == "keras", "what was chosen is in the recipe"
     assert 0 < first.metrics["timing"]["extract_s"] < first.metrics["timing"]["wall_s"]
-    again = train("", Recipe.from_toml(first.recipe_file), out=tmp_path / "again")
+    again = train(None, Recipe.from_toml(first.recipe_file), out=tmp_path / "again")
     assert "computing features" not in capsys.readouterr().err
     for a, b in zip(
         first.load_model().get_weights(), again.load_model().get_weights(), strict=True
@@ -139,13 +139,13 @@ def test_trained_backbone_has_no_features(tiny_folder: Path, tmp_path: Path) -> 
 )
 def test_features_that_cannot_be_had_are_refused(layer: dict[str, Any], message: str) -> None:
     with pytest.raises(RecipeError, match=message):
-        Recipe.from_settings(TINY, layer).completed()
+        Recipe.from_settings(TINY, layer).resolve()
 
 
 def test_policy_that_blends_images_is_trained_with_images() -> None:
-    recipe = Recipe.from_settings(TINY, {"augment": {"policy": "mixup(0.2)"}}).completed()
+    recipe = Recipe.from_settings(TINY, {"augment": {"policy": "mixup(0.2)"}}).resolve()
     assert recipe.features.use is False
-    assert Recipe.from_settings(TINY).completed().features.use is True
+    assert Recipe.from_settings(TINY).resolve().features.use is True
 
 
 def test_head_that_answers_otherwise_than_the_whole_model_is_refused() -> None:

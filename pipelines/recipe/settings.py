@@ -1,0 +1,159 @@
+"""The sections that every recipe has, written and resolved ones alike, and their TOML form."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Annotated, Any, Self
+
+import tomlkit
+from pydantic import Field, ValidationError, model_validator
+
+from pipelines.augment.policies import AugmentConfig
+from pipelines.features.config import FeatureConfig
+from pipelines.input_pipeline.config import InputConfig
+from pipelines.recipe.overrides import merge_settings, read_settings, setting_paths
+from pipelines.recipe.pretraining import PretrainingConfig
+from pipelines.recipe.sections import BackboneConfig, FineTuneConfig, RecipeData, TrainConfig
+from pipelines.recipe.task_sections import TaskConfig, TaskName, asked
+from pipelines.runtime.devices import DeviceConfig
+from tuning.early_stopping import StoppingConfig
+from tuning.optimization.optimizers import OptimizerConfig
+from tuning.optimization.penalties import PenaltyConfig
+from tuning.optimization.schedules import ScheduleConfig
+from zoo.config import Config, first_problem
+from zoo.errors import RecipeError
+from zoo.heads.head import HeadConfig
+from zoo.table import unknown_name
+from zoo.tasks import LABEL, Task
+
+
+class RecipeSettings(Config):
+    """Every setting of a run.
+
+    Args:
+        seed: Seed of the split, the initial weights, the order, augmentation and dropout.
+        data: Which images, and their splits.
+        input: How images reach the network.
+        augment: How training images vary.
+        backbone: The network below the head.
+        features: Whether the features of a frozen backbone are computed once and kept.
+        head: The layers trained first, on top of the backbone.
+        optimizer: The optimizer and its learning rate.
+        schedule: How the learning rate changes.
+        penalty: L1 and L2 penalties on kernels.
+        train: Epochs, loss and class balance of the first phase.
+        tasks: What is learned, by name, where that is more than one class an image; see
+            `pipelines.recipe.task_sections`.
+        stopping: Early stopping.
+        fine_tune: The optional second phase, with the backbone's top blocks.
+        pretraining: How `zoo pretrain` trains a backbone.
+        device: Precision, determinism and compiler.
+    """
+
+    seed: Annotated[int, Field(ge=0, lt=2**31)] = 0
+    data: RecipeData = RecipeData()
+    input: InputConfig = InputConfig()
+    augment: AugmentConfig = AugmentConfig()
+    backbone: BackboneConfig = BackboneConfig()
+    features: FeatureConfig = FeatureConfig()
+    head: HeadConfig = HeadConfig()
+    optimizer: OptimizerConfig = OptimizerConfig()
+    schedule: ScheduleConfig = ScheduleConfig()
+    penalty: PenaltyConfig = PenaltyConfig()
+    train: TrainConfig = TrainConfig()
+    tasks: Mapping[TaskName, TaskConfig] = {}
+    stopping: StoppingConfig = StoppingConfig()
+    fine_tune: FineTuneConfig = FineTuneConfig()
+    pretraining: PretrainingConfig = PretrainingConfig()
+    device: DeviceConfig = DeviceConfig()
+
+    @model_validator(mode="before")
+    @classmethod
+    def _monitor_loss_of_tasks(cls, values: Any) -> Any:
+        # Several tasks have no single accuracy to monitor; a monitor that is given stays.
+        if isinstance(values, dict) and values.get("tasks"):
+            given = values.get("stopping", {})
+            if isinstance(given, Mapping) and "monitor" not in given:
+                return {**values, "stopping": {**given, "monitor": "val_loss"}}
+        return values
+
+    @property
+    def asked_tasks(self) -> tuple[Task, ...]:
+        """The tasks to read from data, without their classes."""
+        return asked(self.tasks)
+
+    @property
+    def all_tasks(self) -> Mapping[str, TaskConfig]:
+        """What is learned, by name: the sections, or the one task of a plain classifier."""
+        if self.tasks:
+            return self.tasks
+        return {
+            LABEL: TaskConfig(
+                column=LABEL,
+                loss=self.train.loss,
+                label_smoothing=self.train.label_smoothing,
+                focal_gamma=self.train.focal_gamma,
+                class_weights=self.train.class_weights,
+            )
+        }
+
+    @classmethod
+    def from_settings(cls, *layers: Mapping[str, Any]) -> Self:
+        """Builds a recipe from nested mappings; later ones override earlier ones.
+
+        Raises:
+            RecipeError: A key does not exist, or a value is out of range.
+        """
+        merged: dict[str, Any] = {}
+        for layer in layers:
+            merge_settings(merged, layer)
+        try:
+            return cls.model_validate(merged)
+        except ValidationError as error:
+            raise _recipe_error(error) from None
+
+    @classmethod
+    def from_toml(cls, path: Path) -> Self:
+        """Reads a recipe file.
+
+        Raises:
+            RecipeError: The file is absent, not TOML, or not a recipe.
+            UnknownNameError: It names a row that no table has.
+        """
+        settings = read_settings(path)
+        try:
+            return cls.from_settings(settings)
+        except RecipeError as error:
+            raise RecipeError(f"{path}: {error}") from None
+
+    def to_settings(self) -> dict[str, Any]:
+        """Returns every setting as nested JSON values; those without a value are left out."""
+        return self.model_dump(mode="json", exclude_none=True)
+
+    def to_toml(self) -> str:
+        """Returns the recipe as TOML, every setting written out."""
+        return tomlkit.dumps(self.to_settings())
+
+
+def _recipe_error(error: ValidationError) -> RecipeError:
+    paths = list(setting_paths(RecipeSettings))
+    problem = first_problem(error)
+    if problem.path[0] == "tasks":
+        task = ".".join(problem.path[:2])
+        paths = [task, *setting_paths(TaskConfig, f"{task}.")]
+    # A union appends the names of its branches to the path of the setting.
+    prefixes = [".".join(problem.path[:end]) for end in range(len(problem.path), 0, -1)]
+    path = next((prefix for prefix in prefixes if prefix in paths), prefixes[0])
+    if problem.is_unknown_key:
+        return RecipeError(str(unknown_name("recipe key", prefixes[0], paths)))
+    if isinstance(problem.cause, RecipeError):
+        return RecipeError(f"{path}: {problem.cause}")
+    if problem.cause is not None:
+        return RecipeError(f"{path} contradicts itself: {problem.cause}")
+    return RecipeError(
+        f"{path} does not fit",
+        expected=" or ".join(problem.expected_at(path)),
+        received=problem.received,
+        mend=f"set it by --set {path}=VALUE or in the recipe",
+    )

@@ -1,0 +1,99 @@
+"""Checkpoint: where a job stood after its last finished epoch, as one file."""
+
+from __future__ import annotations
+
+import json
+import zipfile
+import zlib
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from zoo.errors import RunError
+from zoo.files import replacing
+
+History = list[dict[str, Any]]
+"""A row an epoch: `epoch` from 1, `phase`, losses and metrics, `learning_rate`, `wall_s`."""
+
+
+@dataclass(frozen=True)
+class Checkpoint:
+    """Everything the next epoch depends on.
+
+    Args:
+        epoch: The last finished epoch, from 0 through the whole job.
+        history: The rows of all finished epochs.
+        data_digest: `Source.digest` of the images.
+        phase: Position of the phase among the job's phases.
+        stopping: State of early stopping, JSON values.
+        plateau: State of the schedule `reduce_on_plateau`, JSON values.
+        current: Variables of the model and its optimizer, in order.
+        best: The best weights so far, in order; empty before the first validation.
+        named: Arrays by name, of jobs that train no Keras model.
+    """
+
+    epoch: int
+    history: History
+    data_digest: str
+    phase: int = 0
+    stopping: Mapping[str, Any] = field(default_factory=dict)
+    plateau: Mapping[str, Any] = field(default_factory=dict)
+    current: Sequence[npt.NDArray[Any]] = ()
+    best: Sequence[npt.NDArray[Any]] = ()
+    named: Mapping[str, npt.NDArray[Any]] = field(default_factory=dict)
+
+    def save(self, file: Path) -> None:
+        """Writes the checkpoint as one .npz file, in place of an earlier one."""
+        state = {
+            "epoch": self.epoch,
+            "history": self.history,
+            "data_digest": self.data_digest,
+            "phase": self.phase,
+            "stopping": self.stopping,
+            "plateau": self.plateau,
+        }
+        arrays: dict[str, Any] = {f"current_{i}": a for i, a in enumerate(self.current)}
+        arrays |= {f"best_{i}": array for i, array in enumerate(self.best)}
+        arrays |= {f"named/{name}": array for name, array in self.named.items()}
+        packed = np.frombuffer(json.dumps(state).encode(), np.uint8)
+        with replacing(file) as temporary:
+            np.savez(temporary, state=packed, **arrays)
+
+    @classmethod
+    def load(cls, file: Path) -> Checkpoint | None:
+        """Reads a checkpoint; None where there is no file.
+
+        Raises:
+            RunError: The file is damaged.
+        """
+        if not file.exists():
+            return None
+        try:
+            # Opened here, since NumPy leaves a file open that it cannot read.
+            with file.open("rb") as opened, np.load(opened, allow_pickle=False) as archive:
+                arrays = {name: archive[name] for name in archive.files}
+            state = json.loads(arrays.pop("state").tobytes())
+            current, best = _numbered(arrays, "current"), _numbered(arrays, "best")
+            named = {
+                name.removeprefix("named/"): array
+                for name, array in arrays.items()
+                if name.startswith("named/")
+            }
+            return cls(**state, current=current, best=best, named=named)
+        except (
+            OSError, EOFError, ValueError, KeyError, TypeError, zipfile.BadZipFile, zlib.error
+        ) as error:  # fmt: skip
+            raise RunError(
+                f"{file} is damaged",
+                received=str(error)[:120],
+                mend="choose another --out and start again",
+            ) from error
+
+
+def _numbered(arrays: Mapping[str, npt.NDArray[Any]], prefix: str) -> list[npt.NDArray[Any]]:
+    count = sum(name.startswith(f"{prefix}_") for name in arrays)
+    return [arrays[f"{prefix}_{i}"] for i in range(count)]
