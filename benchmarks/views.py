@@ -130,10 +130,10 @@ def compare(
             if not result.exists():
                 shutil.rmtree(out / name, ignore_errors=True)
                 recipe = recipe_for(setting, way, seed, views=views, epochs=epochs)
-                metrics = train(setting.data, recipe, out=out / name).metrics
-                shutil.rmtree(out / name)
-                accuracy, timing = metrics["val"]["accuracy"], metrics["timing"]
+                run = train(setting.data, recipe, out=out / name)
+                accuracy, timing = run.metrics["val"]["accuracy"], run.timing
                 write_json(result, {"accuracy": accuracy, "timing": timing})
+                shutil.rmtree(out / name)
             figures = json.loads(result.read_text(encoding="utf-8"))
             rows.append({"set": setting.name, "way": way, "seed": seed, **figures})
             print(f"{name}: {figures['accuracy']:.4f}", flush=True)

@@ -31,8 +31,8 @@ def write_backbone(run: RunFolder, network: Any, top: Any = None, **figures: Any
         preprocessing=recipe.input.preprocessing,
         data=Path(recipe.data.source).name,
         recipe=recipe.model_copy(update={"data": data}).to_toml(),
-        train_s=run.metrics["timing"]["fit_s"],
-        device=run.metrics["device"],
+        train_s=run.timing["fit_s"],
+        device=run.record["device"],
         **figures,
     )
     file = run.pretrained_file

@@ -14,6 +14,7 @@ from pipelines.recipe.resolved import ResolvedRecipe
 from pipelines.runtime.output_paths import check_destination
 from pipelines.sources.source import Source
 from pipelines.storage.checkpoint import Checkpoint
+from pipelines.storage.split_metrics import SplitMetrics, Timing
 from zoo.errors import RunError
 from zoo.files import replacing, write_json, write_text
 from zoo.tasks import Task, classification
@@ -172,17 +173,43 @@ class RunFolder:
     @property
     def finished(self) -> bool:
         """Whether there is nothing left to do."""
-        return self.model_file.is_file() and bool(self.metrics)
+        return self.model_file.is_file() and bool(self.record)
 
     @property
-    def metrics(self) -> dict[str, Any]:
-        """What metrics.json holds; empty while the run is not finished.
+    def record(self) -> dict[str, Any]:
+        """Content of metrics.json; empty while the run is not finished.
 
         Raises:
             RunError: The file is damaged.
         """
         file = self.path / "metrics.json"
         return _read_json(file, dict) if file.exists() else {}
+
+    @property
+    def metrics(self) -> dict[str, SplitMetrics]:
+        """Metrics by split, `train`, `val` and `test`; empty while the run is not finished."""
+        record = self.record
+        return {split: record[split] for split in ("train", "val", "test") if split in record}
+
+    @property
+    def timing(self) -> Timing:
+        """Seconds that the job took; empty while the run is not finished."""
+        return self.record.get("timing", {})
+
+    @property
+    def device(self) -> str | None:
+        """Description of the devices it was trained on; None while it is not finished."""
+        return self.record.get("device")
+
+    @property
+    def images(self) -> dict[str, int]:
+        """Number of images by split, and of those skipped; empty while it is not finished."""
+        return self.record.get("images", {})
+
+    @property
+    def head_weights(self) -> dict[str, Any]:
+        """Norms and zeros of the head's kernels, as `tuning.optimization.penalties` computes."""
+        return self.record.get("head", {})
 
     @property
     def search(self) -> dict[str, Any]:

@@ -64,7 +64,7 @@ def test_penalties_clipping_and_accumulation_work_on_jax(tiny_folder: Path, tmp_
     )
     assert done.returncode == 0, done.stderr
     run = Run.open(tmp_path / "run")
-    assert run.metrics["head"]["num_zeros"] > 0
+    assert run.head_weights["num_zeros"] > 0
     measured = evaluate(run, tiny_folder)["val"]
     assert measured["loss"] == pytest.approx(run.metrics["val"]["loss"], rel=1e-4)
 

@@ -202,7 +202,7 @@ def test_train_skips_what_cannot_be_decoded_and_names_it(
     assert "hidden" not in captured.err
     assert captured.out.startswith("val: accuracy ")
     assert captured.out.endswith(f"run: {tmp_path / 'run'}\n")
-    assert Run.open(tmp_path / "run").metrics["images"]["skipped"] == 1
+    assert Run.open(tmp_path / "run").images["skipped"] == 1
 
 
 def test_evaluate_prints_figures_for_people_and_as_json(

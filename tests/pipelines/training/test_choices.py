@@ -108,7 +108,7 @@ def test_recipe_trains_saves_reloads_and_answers_the_same(layer: Any, tmp_path: 
     run = train("digits", recipe, out=tmp_path / "run")
     assert run.recipe.penalty == recipe.penalty.resolve()
     _check_reloaded(run)
-    figures = run.metrics["head"]
+    figures = run.head_weights
     assert figures["num_weights"] == sum(part["num_weights"] for part in figures["layers"].values())
     assert list(figures["layers"]) == ["hidden1", "hidden2", "logits"]
 

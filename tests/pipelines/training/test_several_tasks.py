@@ -271,7 +271,7 @@ def test_blocks_are_unfrozen_for_several_tasks_too(run: Run, data: Path, tmp_pat
     with (tuned.path / "history.csv").open(newline="") as file:
         assert [row["phase"] for row in csv.DictReader(file)] == ["head", "fine_tune"]
     layers = {"hidden1", "color_hidden1", "color_logits", "tags_logits", "light_logits"}
-    assert set(tuned.metrics["head"]["layers"]) == layers
+    assert set(tuned.head_weights["layers"]) == layers
 
 
 def test_another_column_is_another_recipe_and_other_data(

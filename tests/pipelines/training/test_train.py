@@ -58,10 +58,11 @@ def test_run_holds_what_the_contract_names(tiny_run: Run) -> None:
     assert expected <= files
     assert not [name for name in files if name.startswith(".")], "no temporary is left"
     metrics = tiny_run.metrics
-    assert {"train", "val", "timing", "images"} <= set(metrics)
+    assert list(metrics) == ["train", "val"]
     assert {"accuracy", "loss", "macro_f1"} <= set(metrics["val"])
-    assert {"wall_s", "fit_s"} <= set(metrics["timing"])
-    assert metrics["images"] == {"train": 30, "val": 6, "skipped": 0}
+    assert {"wall_s", "fit_s"} <= set(tiny_run.timing)
+    assert tiny_run.images == {"train": 30, "val": 6, "skipped": 0}
+    assert tiny_run.device == "CPU, float32"
     assert tiny_run.class_names == ("blue", "green", "red")
     assert metrics["val"]["accuracy"] > 0.6, "three colors are not hard to tell apart"
     assert any((tiny_run.path / "logs").rglob("events.out.tfevents*"))
@@ -241,7 +242,7 @@ def test_killed_run_resumes_to_the_very_same_weights(tiny_run: Run, tmp_path: Pa
     for row in (*ours, *whole):
         del row["wall_s"]
     assert ours == whole
-    assert resumed.metrics["timing"]["wall_s"] > resumed.metrics["timing"]["fit_s"]
+    assert resumed.timing["wall_s"] > resumed.timing["fit_s"]
 
 
 @pytest.mark.slow

@@ -95,7 +95,7 @@ def test_accumulation_beyond_the_last_batch_is_refused_before_anything_is_writte
 def test_l1_leaves_zeros_and_says_how_many(tiny_folder: Path, tmp_path: Path) -> None:
     penalty = {"name": "l1", "l1": 0.02}
     run = train(tiny_folder, _recipe(penalty=penalty), out=tmp_path / "sparse")
-    model, figures = run.load_model(), run.metrics["head"]
+    model, figures = run.load_model(), run.head_weights
     kernels = [model.get_layer(name).get_weights()[0] for name in ("hidden1", "logits")]
     num_zeros = sum(int((kernel == 0).sum()) for kernel in kernels)
     assert num_zeros > 10
@@ -106,8 +106,8 @@ def test_l1_leaves_zeros_and_says_how_many(tiny_folder: Path, tmp_path: Path) ->
 
 
 def test_run_without_l1_has_no_zeros(tiny_run: Run) -> None:
-    assert tiny_run.metrics["head"]["num_zeros"] == 0
-    assert tiny_run.metrics["head"]["l2_norm"] > 0
+    assert tiny_run.head_weights["num_zeros"] == 0
+    assert tiny_run.head_weights["l2_norm"] > 0
 
 
 def test_epochs_between_validations_are_trained_and_not_compared(

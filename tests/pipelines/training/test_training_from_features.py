@@ -85,7 +85,7 @@ def test_second_run_finds_its_features_and_repeats_the_first(
     assert "computing features" in capsys.readouterr().err
     assert first.recipe.features.use is True
     assert first.recipe.features.engine == "keras", "what was chosen is in the recipe"
-    assert 0 < first.metrics["timing"]["extract_s"] < first.metrics["timing"]["wall_s"]
+    assert 0 < first.timing["extract_s"] < first.timing["wall_s"]
     again = train(None, Recipe.from_toml(first.recipe_file), out=tmp_path / "again")
     assert "computing features" not in capsys.readouterr().err
     for a, b in zip(
@@ -121,7 +121,7 @@ def test_image_takes_its_views_in_turn_and_in_an_order_of_its_own() -> None:
 def test_trained_backbone_has_no_features(tiny_folder: Path, tmp_path: Path) -> None:
     run = _train(tiny_folder, tmp_path / "run", backbone={"frozen": False}, train={"epochs": 1})
     assert run.recipe.features.use is False
-    assert run.metrics["timing"]["extract_s"] == 0
+    assert run.timing["extract_s"] == 0
 
 
 @pytest.mark.parametrize(

@@ -1,0 +1,100 @@
+"""Types of the metrics of a split, as `evaluate` returns them and metrics.json keeps them."""
+
+from __future__ import annotations
+
+from typing import TypedDict
+
+
+class ClassMetrics(TypedDict, total=False):
+    """Metrics of one class, or of one label of a task with several.
+
+    Args:
+        precision: 0 to 1.
+        recall: 0 to 1.
+        recall_interval: Its 95 % interval, low and high (Wilson).
+        f1: Harmonic mean of precision and recall.
+        average_precision: Area under the precision-recall curve, of a label; None if no
+            image has it.
+        support: Number of images of the class.
+    """
+
+    precision: float
+    recall: float
+    recall_interval: list[float]
+    f1: float
+    average_precision: float | None
+    support: int
+
+
+class TaskMetrics(TypedDict, total=False):
+    """Metrics of one task on one split; which there are depends on the kind of task.
+
+    Args:
+        num_images: Number of images.
+        loss: Cross-entropy in nats, the mean over the images.
+        accuracy: Fraction of images classified correctly.
+        accuracy_interval: Its 95 % interval, low and high (Wilson).
+        top5: Fraction of images whose class is among the five most probable.
+        top5_interval: Its 95 % interval.
+        macro_f1: Mean F1 over the classes, or over the labels that occur.
+        ece: Expected calibration error, 0 to 1.
+        per_class: Metrics by class.
+        confusion_matrix: Number of images by true class (rows) and predicted class.
+        exact_match: Fraction of images with every label correct.
+        exact_match_interval: Its 95 % interval.
+        micro_f1: F1 over all labels of all images.
+        mean_average_precision: Mean over the labels that occur; None if none does.
+        per_label: Metrics by label.
+        mae: Mean absolute error, in the number's unit.
+        rmse: Root mean squared error, in the number's unit.
+        r2: Coefficient of determination; None if all true numbers are equal.
+        restoration_error: Root mean squared error of restored pixels, as a fraction of
+            their range; of pretraining without labels.
+    """
+
+    num_images: int
+    loss: float
+    accuracy: float
+    accuracy_interval: list[float]
+    top5: float
+    top5_interval: list[float]
+    macro_f1: float | None
+    ece: float
+    per_class: dict[str, ClassMetrics]
+    confusion_matrix: list[list[int]]
+    exact_match: float
+    exact_match_interval: list[float]
+    micro_f1: float
+    mean_average_precision: float | None
+    per_label: dict[str, ClassMetrics]
+    mae: float
+    rmse: float
+    r2: float | None
+    restoration_error: float
+
+
+class SplitMetrics(TaskMetrics, total=False):
+    """Metrics of one split.
+
+    Args:
+        tasks: Metrics by named task; without named tasks the split holds those of its
+            classes itself.
+    """
+
+    tasks: dict[str, TaskMetrics]
+
+
+class Timing(TypedDict, total=False):
+    """Seconds that a job took, interrupted runs of it included.
+
+    Args:
+        wall_s: All of it.
+        read_s: Reading and checking the images.
+        extract_s: Computing features.
+        fit_s: Training.
+    """
+
+    wall_s: float
+    read_s: float
+    extract_s: float
+    fit_s: float
