@@ -1,1 +1,1 @@
-"""Features of frozen backbones: computed once, kept on disk, read as arrays or tf.data."""
+"""Features of frozen backbones: extraction, storage on disk, arrays and tf.data datasets."""

@@ -1,4 +1,4 @@
-"""FeatureConfig: whether a head is trained from features, and how those are computed."""
+"""The section `features` of a recipe: training a head from features of a frozen backbone."""
 
 from __future__ import annotations
 
@@ -14,16 +14,16 @@ class FeatureConfig(Config):
     """Features of a frozen backbone, computed once and kept on disk.
 
     Args:
-        use: Whether a head on a frozen backbone is trained from features; `auto` does
-            so wherever the backbone is frozen and the policy blends no images. Without,
-            every image goes through the backbone in every epoch, freshly augmented.
-        views: Augmented views kept of each training image, beside the plain one. An
-            epoch takes one of an image's views, all in turn. 0, or a policy that
-            changes nothing, keeps the plain one alone.
-        engine: What runs the backbone, a row of ENGINES; `auto` is the one that is
-            fastest in a short trial. Each is held to Keras' own answers.
-        cache_gib: Space on disk, in GiB, that features of all jobs may take; the
-            longest unused are removed. A job keeps what it needs itself.
+        use: Whether the head is trained from features; `auto` does so if the backbone is
+            frozen and the policy blends no images. Otherwise every epoch augments every
+            image anew and runs it through the backbone.
+        views: Augmented views of each training image, in addition to the plain one. An
+            epoch shows one view of an image, and successive epochs go through all of
+            them. With 0, or an empty policy, only the plain view is kept.
+        engine: Inference engine for the backbone, a row of ENGINES; `auto` takes the
+            fastest in a short trial. Every engine's features are checked against Keras.
+        cache_gib: Disk space for the features of all jobs, in GiB; the least recently
+            used are removed first, but never those of the running job.
     """
 
     use: bool | Literal["auto"] = "auto"

@@ -1,4 +1,4 @@
-"""Extraction: every view of every image through the frozen backbone, once."""
+"""Feature extraction: runs the frozen backbone once on every view of every image."""
 
 from __future__ import annotations
 
@@ -31,24 +31,31 @@ from zoo.preprocessing import Preprocessing
 logger = logging.getLogger(__name__)
 
 _FORMAT = 1
-"""Raised when the same settings begin to mean other features."""
+"""Part of every key; incremented when the same settings yield different features."""
 
 _SHARD_IMAGES = 512
-"""Images a shard: how much an interruption costs at most."""
+"""Images per shard: an interruption loses at most one shard of each view."""
 
 _SAMPLE_IMAGES = 16
+"""Images on which engines are compared and timed."""
+
 _PROGRESS_S = 10.0
 
 
 class Extractor:
-    """Computes features that are not there yet, and finds those that are.
+    """Returns features from the store, after computing those that it lacks.
 
     Args:
         network: The frozen backbone.
-        preprocessing: What an image goes through before it.
-        augment: How augmented views vary.
-        seed: Of the augmented views.
-        config: Engine and space on disk.
+        preprocessing: How images are fitted to the network's input size.
+        augment: Augmentation policy of the augmented views.
+        seed: Seed of the augmented views.
+        config: Inference engine and disk space.
+
+    Attributes:
+        engine_name: The engine that runs the network; empty before one is chosen.
+        extract_s: Seconds spent in `extract`.
+        num_computed: Views computed rather than found in the store.
     """
 
     def __init__(
@@ -62,9 +69,8 @@ class Extractor:
     ) -> None:
         self.network, self.preprocessing, self.augment = network, preprocessing, augment
         self.seed, self.config = seed, config
-        folder = cache_folder() / "features"
-        self.store = FeatureStore(folder, config.cache_gib * 2**30)
-        self.networks = cache_folder() / "networks"
+        self.store = FeatureStore(cache_folder() / "features", config.cache_gib * 2**30)
+        self.network_folder = cache_folder() / "networks"
         self.engine_name = "" if config.engine == "auto" else config.engine
         self.extract_s = 0.0
         self.num_computed = 0
@@ -76,17 +82,18 @@ class Extractor:
         """Returns the features of images, in the plain view and in augmented ones.
 
         Args:
-            examples: Scanned, so that their digests are known.
-            num_views: How many augmented views of each image, beside the plain one.
+            examples: Scanned, with `digests`.
+            num_views: Augmented views per image, in addition to the plain one.
 
         Raises:
-            DataError: An image is no longer what it was when it was scanned.
-            EngineError: The engine asked for cannot run the network.
+            DataError: An image file changed after it was scanned.
+            EngineError: The engine cannot run the network, or disagrees with Keras.
+            RecipeError: The engine is not installed.
         """
         started = time.perf_counter()
         views = range(num_views + 1)
         if num_views and self._axes is None and self.augment.needs_color_axes:
-            # Augmented views are those of training images, which this is fitted on.
+            # Only the training split is augmented, so the axes are fitted to it.
             self._axes = fit_color_axes(examples)
         if not self.engine_name:
             self.engine_name, self._engine = choose_engine(
@@ -94,25 +101,27 @@ class Extractor:
                 self.network,
                 lambda: self._sample(examples),
                 len(examples) * len(views),
-                self.networks,
+                self.network_folder,
             )
         for view in views:
             if view not in self._folders:
                 self._folders[view] = self.store.open(self._key(view), self.network.num_features)
         missing = self._missing(examples, views)
         if missing:
-            count = sum(len(lacking) * len(images) for lacking, images in missing.items())
+            count = sum(len(missing_views) * len(images) for missing_views, images in missing)
             logger.info(f"computing features: {count} views by {self.engine_name}")
-            for lacking, images in missing.items():
-                self._compute(examples.take(images), lacking)
+            for missing_views, images in missing:
+                self._compute(examples.take(images), missing_views)
             self.num_computed += count
             if self.store.evict(self._folders.values()):
-                logger.info(f"removed old features: all take at most {self.config.cache_gib:g} GiB")
-        found = FeatureArray([self._folders[view] for view in views], examples.digests)
+                limit = f"{self.config.cache_gib:g} GiB"
+                logger.info(f"removed old features to keep the store within {limit}")
+        features = FeatureArray([self._folders[view] for view in views], examples.digests)
         self.extract_s += time.perf_counter() - started
-        return found
+        return features
 
     def _key(self, view: int) -> dict[str, Any]:
+        """Returns all that the features of a view depend on except the images."""
         key: dict[str, Any] = {
             "format": _FORMAT,
             "network": self.network.digest,
@@ -128,46 +137,57 @@ class Extractor:
 
     def _missing(
         self, examples: Examples, views: Sequence[int]
-    ) -> dict[tuple[int, ...], list[int]]:
-        """Which views lack which images; an image that occurs twice is computed once."""
-        first = {digest: i for i, digest in reversed(list(enumerate(examples.digests)))}
+    ) -> list[tuple[tuple[int, ...], list[int]]]:
+        """Returns pairs of views and the indices of the images that lack exactly these views."""
+        # Of images with the same bytes, the first stands for all.
+        first_index = {digest: i for i, digest in reversed(list(enumerate(examples.digests)))}
         missing: dict[tuple[int, ...], list[int]] = {}
-        for digest, index in sorted(first.items(), key=lambda item: item[1]):
-            lacking = tuple(view for view in views if digest not in self._folders[view])
-            if lacking:
-                missing.setdefault(lacking, []).append(index)
-        return missing
+        for digest, index in sorted(first_index.items(), key=lambda item: item[1]):
+            missing_views = tuple(view for view in views if digest not in self._folders[view])
+            if missing_views:
+                missing.setdefault(missing_views, []).append(index)
+        return list(missing.items())
 
     def _compute(self, examples: Examples, views: tuple[int, ...]) -> None:
-        """Computes views of images, and writes a shard of each view for every few hundred."""
+        """Computes views of images; writes a shard per view for every `_SHARD_IMAGES` images."""
         engine = self._open_engine(examples)
         dataset = self._dataset(examples, views, engine.batch_size)
-        total, started, said = len(examples) * len(views), time.perf_counter(), time.perf_counter()
+        total, started = len(examples) * len(views), time.perf_counter()
+        logged = started
         shape = (len(STORED_POOLINGS), self.network.num_features)
-        shard = np.empty((_SHARD_IMAGES * len(views), *shape), np.float32)
-        done = written = held = 0
+        # float32 [views of the shard's images, 2, F], in the order of the dataset.
+        buffer = np.empty((_SHARD_IMAGES * len(views), *shape), np.float32)
+        num_done = num_written = num_buffered = 0
         for rows in _run(engine, dataset.as_numpy_iterator()):
-            done += len(rows)
+            num_done += len(rows)
             while len(rows):
-                images = min(_SHARD_IMAGES, len(examples) - written)
-                taken = min(len(rows), images * len(views) - held)
-                shard[held : held + taken] = rows[:taken]
-                rows, held = rows[taken:], held + taken
-                if held == images * len(views):
-                    part = examples.take(range(written, written + images))
-                    self._write(part, views, shard[:held])
-                    written, held = written + images, 0
-            if (now := time.perf_counter()) - said > _PROGRESS_S:
-                said, rate = now, done / (now - started)
+                shard_images = min(_SHARD_IMAGES, len(examples) - num_written)
+                shard_rows = shard_images * len(views)
+                taken = min(len(rows), shard_rows - num_buffered)
+                buffer[num_buffered : num_buffered + taken] = rows[:taken]
+                rows, num_buffered = rows[taken:], num_buffered + taken
+                if num_buffered == shard_rows:
+                    shard = examples.take(range(num_written, num_written + shard_images))
+                    self._write(shard, views, buffer[:shard_rows])
+                    num_written, num_buffered = num_written + shard_images, 0
+            if (now := time.perf_counter()) - logged > _PROGRESS_S:
+                logged, rate = now, num_done / (now - started)
+                left_s = (total - num_done) / rate
                 logger.info(
-                    f"features: {done} of {total}, {rate:.0f}/s, {(total - done) / rate:.0f} s left"
+                    f"features: {num_done} of {total} views, {rate:.0f}/s, {left_s:.0f} s left"
                 )
 
     def _write(
         self, examples: Examples, views: tuple[int, ...], rows: npt.NDArray[np.float32]
     ) -> None:
+        """Writes a shard of each view, after checking that the files are still the scanned ones.
+
+        Args:
+            examples: The n images of the shard.
+            views: V views.
+            rows: float32 [n × V, 2, F], all views of the first image first.
+        """
         for index, digest in enumerate(examples.digests):
-            # What is kept under a digest has to be of the bytes it is the digest of.
             if hashlib.sha256(examples.read(index)).hexdigest() != digest:
                 raise DataError(
                     f"{examples.names[index]} changed while the job ran",
@@ -175,12 +195,12 @@ class Extractor:
                     mend="start again",
                 )
         by_view = rows.reshape(len(examples), len(views), *rows.shape[1:])
-        for place, view in enumerate(views):
-            self._folders[view].write(examples.digests, by_view[:, place])
+        for column, view in enumerate(views):
+            self._folders[view].write(examples.digests, by_view[:, column])
 
     def _dataset(self, examples: Examples, views: Sequence[int], batch_size: int) -> Any:
-        # An image's own number, so that its views stay its views in other company.
-        numbers = [int(digest[:15], 16) for digest in examples.digests]
+        # Keys made of the file's digest, so that an image has the same views in any split.
+        image_keys = [int(digest[:15], 16) for digest in examples.digests]
         return build_views_dataset(
             examples,
             self.preprocessing,
@@ -188,40 +208,40 @@ class Extractor:
             seed=self.seed,
             views=views,
             batch_size=batch_size,
-            image_keys=np.array(numbers, np.int64),
+            image_keys=np.array(image_keys, np.int64),
             axes=self._axes,
         )
 
     def _sample(self, examples: Examples) -> npt.NDArray[np.uint8]:
-        some = examples.take(range(min(len(examples), _SAMPLE_IMAGES)))
-        (images,) = self._dataset(some, [0], _SAMPLE_IMAGES).as_numpy_iterator()
+        sample = examples.take(range(min(len(examples), _SAMPLE_IMAGES)))
+        (images,) = self._dataset(sample, [0], _SAMPLE_IMAGES).as_numpy_iterator()
         return np.asarray(images)
 
     def _open_engine(self, examples: Examples) -> Engine:
         if self._engine is None:
             row, sample = ENGINES[self.engine_name], self._sample(examples)
-            self._engine = open_engine(row, self.network, sample, self.networks)
+            self._engine = open_engine(row, self.network, sample, self.network_folder)
         return self._engine
 
 
 def _run(
     engine: Engine, batches: Iterator[npt.NDArray[np.uint8]]
 ) -> Iterator[npt.NDArray[np.float32]]:
-    """Runs batches in as many threads as the engine likes; yields their features in order."""
+    """Runs batches in `engine.num_callers` threads; yields their features in order."""
 
     def call(images: npt.NDArray[np.uint8]) -> npt.NDArray[np.float32]:
         return engine(pad_batch(images, engine.batch_size))[: len(images)]
 
-    running: deque[Future[npt.NDArray[np.float32]]] = deque()
+    pending: deque[Future[npt.NDArray[np.float32]]] = deque()
     with ThreadPoolExecutor(engine.num_callers) as pool:
         try:
             for images in batches:
-                running.append(pool.submit(call, images))
-                # One waits for each that runs, so that no thread ever does.
-                if len(running) >= 2 * engine.num_callers:
-                    yield running.popleft().result()
-            while running:
-                yield running.popleft().result()
+                pending.append(pool.submit(call, images))
+                # One more batch is queued per thread, so that no thread is idle.
+                if len(pending) >= 2 * engine.num_callers:
+                    yield pending.popleft().result()
+            while pending:
+                yield pending.popleft().result()
         finally:
-            for future in running:
+            for future in pending:
                 future.cancel()

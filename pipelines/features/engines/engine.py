@@ -1,4 +1,4 @@
-"""Engine: what runs a frozen network on images as fast as this machine can."""
+"""Inference engine: the interface, a table row, and batches of the size an engine takes."""
 
 from __future__ import annotations
 
@@ -18,29 +18,29 @@ if TYPE_CHECKING:
 
 
 class Engine(Protocol):
-    """A network made ready to be run, from as many threads at once as `num_callers` says."""
+    """A frozen backbone ready for inference; `num_callers` threads may call it at once."""
 
     @property
     def batch_size(self) -> int:
-        """How many images it takes at a time."""
+        """Images per call."""
 
     @property
     def num_callers(self) -> int:
-        """How many threads should call it at once."""
+        """Number of threads that call it at once for the highest throughput."""
 
     def __call__(self, images: npt.NDArray[np.uint8]) -> npt.NDArray[np.float32]:
-        """Maps images uint8 [batch_size, S, S, 3] to pooled features float32 [batch_size, 2, F]."""
+        """Maps uint8 [batch_size, S, S, 3] images to float32 [batch_size, 2, F] features."""
 
 
 @dataclass(frozen=True)
 class EngineRow:
-    """One way to run a network.
+    """A row of ENGINES.
 
     Args:
         name: The key in ENGINES.
-        summary: When it is the fastest.
-        open: Makes a network ready; may write into a folder what takes long to make.
-        packages: What has to be installed, by the names they are imported by.
+        summary: Where the engine is fastest.
+        open: Prepares a network for inference; keeps converted networks in the folder.
+        packages: Import names of the packages it needs.
         extra: The extra of this project that installs them.
     """
 
@@ -52,14 +52,14 @@ class EngineRow:
 
     @property
     def installed(self) -> bool:
-        """Whether its packages are there."""
+        """Whether all its packages are installed."""
         return all(importlib.util.find_spec(package) for package in self.packages)
 
     def check_installed(self) -> None:
-        """Checks that its packages are there.
+        """Checks that all its packages are installed.
 
         Raises:
-            RecipeError: One is missing.
+            RecipeError: A package is missing.
         """
         if not self.installed:
             raise RecipeError(
@@ -70,15 +70,14 @@ class EngineRow:
 
 
 def cache_sized_batch(size: int) -> int:
-    """Returns how many images of a size a core should take at a time.
+    """Returns the batch size at which a layer's output stays in the cache of one core.
 
-    Few: what one layer writes for two photographs of 224 px still is in the core's
-    cache when the next layer reads it. Seen here, one thread of ONNX Runtime on
-    MobileNetV2: 234 images/s in twos, 147 in batches of 32. Of small images it takes
-    more to be worth the call.
+    At 224 px that is two images: the next layer reads its input from the cache. Measured
+    with one thread of ONNX Runtime on MobileNetV2: 234 images/s in batches of 2, 147 in
+    batches of 32. Smaller images need larger batches to amortize the call.
 
     Args:
-        size: Height and width in pixels.
+        size: Height and width of the images, in pixels.
 
     Example:
         >>> cache_sized_batch(224), cache_sized_batch(32), cache_sized_batch(600)
@@ -88,14 +87,14 @@ def cache_sized_batch(size: int) -> int:
 
 
 def pad_batch(images: Any, batch_size: int) -> Any:
-    """Returns a batch filled up to its full size with copies of its last image.
+    """Pads a batch with copies of its last image; returns uint8 [batch_size, S, S, 3].
 
-    Kernels may differ by the size of a batch, and with them the last bits of a
-    feature; an image's features should not depend on how many were left over.
+    An engine may choose its kernels by batch size, and they differ in the last bits; with
+    padding, an image's features do not depend on the size of the last batch.
 
     Args:
         images: uint8 [b, S, S, 3], 1 ≤ b ≤ `batch_size`.
-        batch_size: Images in a full batch.
+        batch_size: Images per full batch.
     """
     import numpy as np
 

@@ -1,4 +1,4 @@
-"""Keras itself: on every machine, in every precision, and the one to run on a GPU."""
+"""Keras as the inference engine: always available, in every precision, and on GPUs."""
 
 from __future__ import annotations
 
@@ -14,13 +14,13 @@ if TYPE_CHECKING:
 
 
 class KerasEngine:
-    """The model as it is, in its backend's own graph.
+    """Runs the model in its backend: a TensorFlow graph, or `predict_on_batch` elsewhere.
 
     Args:
-        network: What to run.
+        network: The network to run.
     """
 
-    num_callers = 1  # it takes all cores by itself
+    num_callers = 1  # one call uses all cores
 
     def __init__(self, network: FeatureNetwork) -> None:
         import keras
@@ -41,7 +41,7 @@ class KerasEngine:
             )
 
     def __call__(self, images: npt.NDArray[np.uint8]) -> npt.NDArray[np.float32]:
-        """Runs a batch."""
+        """Runs one batch."""
         import numpy as np
 
         if self._graph is None:
@@ -53,4 +53,4 @@ def _open(network: FeatureNetwork, folder: Path) -> Engine:
     return KerasEngine(network)
 
 
-ROWS = (EngineRow("keras", "always there; the fastest on a GPU", _open),)
+ROWS = (EngineRow("keras", "always available; fastest on a GPU", _open),)

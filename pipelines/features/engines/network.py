@@ -1,4 +1,4 @@
-"""Network: a frozen backbone with its normalization and pooling, and what identifies it."""
+"""Feature network: a frozen backbone with normalization and pooling, and its digest."""
 
 from __future__ import annotations
 
@@ -13,23 +13,23 @@ from zoo.errors import EngineError
 from zoo.files import replacing
 
 STORED_POOLINGS = ("avg", "max")
-"""What is kept of a feature map, in this order: its mean and its maximum."""
+"""Poolings of the feature map that are stored, in this order: its mean and its maximum."""
 
-# The newest that ONNX Runtime, OpenVINO and tf2onnx all know.
+# The newest that ONNX Runtime, OpenVINO and tf2onnx all support.
 _OPSET = 18
 
 
 @dataclass(frozen=True)
 class FeatureNetwork:
-    """What features are computed by.
+    """The network that computes features.
 
     Args:
-        model: A `keras.Model` from uint8 [B, S, S, 3] to float32 [B, 2, F]: of every
-            channel of the backbone's output, its mean and its maximum.
+        model: A `keras.Model` from uint8 [B, S, S, 3] to float32 [B, 2, F]: mean and
+            maximum of every channel of the backbone's output.
         size: S, in pixels.
-        digest: SHA-256, hexadecimal, of all that its answers depend on: weights,
-            layers, size and precision.
-        precision: The Keras dtype policy it computes in.
+        digest: Hexadecimal SHA-256 of all that the features depend on: weights, layers,
+            size and precision.
+        precision: The Keras dtype policy of its computation.
     """
 
     model: Any
@@ -39,17 +39,17 @@ class FeatureNetwork:
 
     @property
     def num_features(self) -> int:
-        """F, the channels of the backbone's output."""
+        """F, channels of the backbone's output."""
         return int(self.model.output_shape[-1])
 
     def onnx_file(self, folder: Path) -> Path:
-        """Returns the network as an ONNX file, which is written if it is not there.
+        """Returns the network's ONNX file, and writes it first if the folder lacks it.
 
         Args:
-            folder: Where to keep it.
+            folder: The folder of converted networks.
 
         Raises:
-            EngineError: It cannot be converted.
+            EngineError: tf2onnx cannot convert the network.
         """
         path = folder / f"{self.digest}.onnx"
         if not path.exists():
@@ -57,7 +57,7 @@ class FeatureNetwork:
                 try:
                     _write_onnx(self, temporary)
                 except Exception as error:
-                    # tf2onnx raises whatever a layer it does not know leads to.
+                    # tf2onnx raises errors of any type for a layer that it does not know.
                     raise EngineError(
                         "the backbone cannot be converted to ONNX",
                         received=f"{type(error).__name__}: {str(error)[:120]}",
@@ -67,11 +67,11 @@ class FeatureNetwork:
 
 
 def build_feature_network(classifier: Any) -> FeatureNetwork:
-    """Cuts the frozen part out of a classifier.
+    """Builds the feature network of a classifier: everything below its head.
 
     Args:
-        classifier: As `zoo.models.classifier.build_classifier` made it; its weights are
-            shared, and their values at this moment are what the digest is of.
+        classifier: From `zoo.models.classifier.build_classifier`. The network shares its
+            weights, and the digest covers their present values.
     """
     import keras
 
@@ -79,7 +79,7 @@ def build_feature_network(classifier: Any) -> FeatureNetwork:
     trunk = keras.Model(classifier.input, boundary, name="trunk")
     size = int(classifier.input_shape[1])
     images = keras.Input((size, size, 3), dtype="uint8", name="images")
-    # float32 whatever the policy: a mean of halves would lose what the head is to see.
+    # In float32 under every dtype policy: a mean in half precision would lose digits.
     maps = keras.ops.cast(trunk(keras.ops.cast(images, "float32"), training=False), "float32")
     pooled = [keras.ops.mean(maps, axis=(1, 2)), keras.ops.max(maps, axis=(1, 2))]
     model = keras.Model(images, keras.ops.stack(pooled, axis=1), name="features")
@@ -91,12 +91,12 @@ def _digest_of(trunk: Any, size: int, precision: str) -> str:
     import keras
 
     digest = hashlib.sha256(f"{size} {precision} {STORED_POOLINGS}".encode())
-    for step in trunk.operations:
-        # A backbone is known by its name and weights; its layers count their names up
-        # from one model of a process to the next.
-        known = isinstance(step, keras.Model)
-        config = {"name": step.name} if known else _config_of(step)
-        digest.update(json.dumps([type(step).__name__, config], sort_keys=True).encode())
+    for operation in trunk.operations:
+        # A nested backbone is identified by its name and weights: the names of its layers
+        # are numbered through the process, so its config is not reproducible.
+        is_backbone = isinstance(operation, keras.Model)
+        config = {"name": operation.name} if is_backbone else _config_of(operation)
+        digest.update(json.dumps([type(operation).__name__, config], sort_keys=True).encode())
     for weight in trunk.weights:
         value = keras.ops.convert_to_numpy(weight)
         digest.update(f"{value.shape} {value.dtype}\n".encode())
@@ -104,8 +104,8 @@ def _digest_of(trunk: Any, size: int, precision: str) -> str:
     return digest.hexdigest()
 
 
-def _config_of(step: Any) -> dict[str, str]:
-    config = step.get_config() if hasattr(step, "get_config") else {}
+def _config_of(operation: Any) -> dict[str, str]:
+    config = operation.get_config() if hasattr(operation, "get_config") else {}
     return {key: str(value) for key, value in config.items() if key not in ("name", "dtype")}
 
 
@@ -120,8 +120,8 @@ def _write_onnx(network: FeatureNetwork, path: Path) -> None:
         lambda images: network.model(images, training=False), input_signature=signature
     )
     model, _ = tf2onnx.convert.from_function(function, signature, opset=_OPSET)
-    # Keras keeps a normalization's mean as a tensor, not a variable; tf2onnx makes inputs
-    # of such, which are constants all the same.
+    # Keras keeps the mean of a Normalization layer as a tensor, not a variable, and tf2onnx
+    # makes a graph input of it. Turn these inputs into initializers.
     captures = function.get_concrete_function().graph.captures
     values = {inner.name: value for value, inner in captures if value.dtype != tf.resource}
     inputs = list(model.graph.input)

@@ -1,5 +1,6 @@
-"""ONNX Runtime: folds batch normalization into convolutions and blocks for the cache.
+"""ONNX Runtime as the inference engine, one single-threaded call per core.
 
+It folds batch normalization into convolutions and tiles their loops for the cache.
 https://onnxruntime.ai
 """
 
@@ -18,14 +19,14 @@ if TYPE_CHECKING:
 
 
 class OnnxRuntimeEngine:
-    """A session of one thread, called by as many threads as there are cores.
+    """A single-threaded session that one thread per core calls.
 
-    One image after the other on every core keeps a layer's output in that core's
-    cache; one large batch on all cores would not.
+    A small batch on each core keeps a layer's output in that core's cache; one large batch
+    spread over all cores does not fit.
 
     Args:
-        file: The network as ONNX.
-        size: Height and width of its images, in pixels.
+        file: The network in ONNX format.
+        size: Height and width of the input, in pixels.
     """
 
     def __init__(self, file: Path, size: int) -> None:
@@ -41,7 +42,7 @@ class OnnxRuntimeEngine:
         self.num_callers = num_cores()
 
     def __call__(self, images: npt.NDArray[np.uint8]) -> npt.NDArray[np.float32]:
-        """Runs a batch."""
+        """Runs one batch."""
         features: npt.NDArray[np.float32] = self.session.run(None, {"images": images})[0]
         return features
 
@@ -53,7 +54,7 @@ def _open(network: FeatureNetwork, folder: Path) -> Engine:
 ROWS = (
     EngineRow(
         "onnxruntime",
-        "mostly the fastest on a CPU",
+        "usually fastest on a CPU",
         _open,
         packages=("onnxruntime", "tf2onnx", "onnx"),
         extra="onnx",

@@ -1,7 +1,7 @@
-"""OpenVINO: Intel's compiler for CPUs, held to single precision.
+"""OpenVINO, Intel's compiler, as the inference engine, in single precision.
 
-https://docs.openvino.ai. Left to itself it computes in bfloat16 where a CPU can: seen
-here, features of MobileNetV2 1.4 % off.
+By default OpenVINO computes in bfloat16 on CPUs that support it, which put features of
+MobileNetV2 off by 1.4 %; the engine asks for float32. https://docs.openvino.ai
 """
 
 from __future__ import annotations
@@ -20,11 +20,11 @@ if TYPE_CHECKING:
 
 
 class OpenVinoEngine:
-    """A compiled network with a stream for each core.
+    """A compiled network with one inference stream per core.
 
     Args:
-        file: The network as ONNX.
-        size: Height and width of its images, in pixels.
+        file: The network in ONNX format.
+        size: Height and width of the input, in pixels.
     """
 
     def __init__(self, file: Path, size: int) -> None:
@@ -44,11 +44,11 @@ class OpenVinoEngine:
         self._requests = threading.local()
 
     def __call__(self, images: npt.NDArray[np.uint8]) -> npt.NDArray[np.float32]:
-        """Runs a batch."""
+        """Runs one batch."""
         if not hasattr(self._requests, "own"):
-            # A request serves one thread at a time.
+            # An inference request serves one thread at a time.
             self._requests.own = self.compiled.create_infer_request()
-        # A copy: the request writes its next answer to the same place.
+        # A copy, because the request reuses its output buffer.
         features: npt.NDArray[np.float32] = self._requests.own.infer([images])[0].copy()
         return features
 
@@ -60,7 +60,7 @@ def _open(network: FeatureNetwork, folder: Path) -> Engine:
 ROWS = (
     EngineRow(
         "openvino",
-        "sometimes the fastest on a CPU of Intel",
+        "sometimes fastest on an Intel CPU",
         _open,
         packages=("openvino", "tf2onnx", "onnx"),
         extra="openvino",

@@ -1,4 +1,4 @@
-"""Extraction: what the backbone makes of every view, computed once and never in vain."""
+"""Feature extraction: the backbone's output for every view, computed once and resumed."""
 
 from __future__ import annotations
 
@@ -68,13 +68,13 @@ def _extracted(
 
 @pytest.mark.train
 @pytest.mark.parametrize("engine", [*ENGINES, "auto"])
-def test_features_are_the_backbones_answers_to_the_rendered_views(
+def test_features_are_the_backbones_output_for_the_rendered_views(
     engine: str, network: FeatureNetwork, images: Examples
 ) -> None:
     extractor = _extractor(network, config=FeatureConfig(engine=engine))
     found = extractor.extract(images, VIEWS)
     assert (len(found), found.num_views) == (COUNT, VIEWS + 1)
-    numbers = np.array([int(digest[:15], 16) for digest in images.digests])
+    image_keys = np.array([int(digest[:15], 16) for digest in images.digests])
     rendered = np.concatenate(
         list(
             build_views_dataset(
@@ -83,18 +83,18 @@ def test_features_are_the_backbones_answers_to_the_rendered_views(
                 AugmentConfig(),
                 seed=0,
                 views=range(VIEWS + 1),
-                image_keys=numbers,
+                image_keys=image_keys,
                 batch_size=16,
             ).as_numpy_iterator()
         )
     )
     expected = network.model.predict(rendered, verbose=0).reshape(COUNT, VIEWS + 1, 2, -1)
     for view in range(VIEWS + 1):
-        for place, pooling in enumerate(("avg", "max")):
+        for column, pooling in enumerate(("avg", "max")):
             received = found.read(pooling, views=view)
-            scale = np.abs(expected[:, :, place]).max()
+            scale = np.abs(expected[:, :, column]).max()
             np.testing.assert_allclose(
-                received, expected[:, view, place], rtol=0, atol=1e-4 * scale
+                received, expected[:, view, column], rtol=0, atol=1e-4 * scale
             )
 
 
@@ -143,7 +143,7 @@ PLAIN, AUGMENTED = COUNT, COUNT * VIEWS
         (lambda _: {"config": FeatureConfig(engine="keras", cache_gib=1.0)}, 0),
     ],
 )
-def test_key_holds_what_features_depend_on_and_nothing_else(
+def test_key_covers_what_features_depend_on_and_nothing_else(
     change: Callable[[FeatureNetwork], dict[str, Any]],
     computed: int,
     network: FeatureNetwork,
@@ -155,24 +155,22 @@ def test_key_holds_what_features_depend_on_and_nothing_else(
 
 
 @pytest.mark.train
-def test_key_holds_the_axes_that_colors_vary_along(
-    network: FeatureNetwork, images: Examples
-) -> None:
+def test_key_covers_the_color_axes(network: FeatureNetwork, images: Examples) -> None:
     augment = AugmentConfig(policy="pca_noise")
     assert _extracted(network, images, augment=augment) == PLAIN + AUGMENTED
     assert _extracted(network, images, augment=augment) == 0
-    # Of some of the images they are others, and so are these images' views.
+    # Fitted to some of the images, the axes differ, and so do the views.
     some = images.take(range(COUNT // 2))
     assert _extracted(network, some, augment=augment) == len(some) * VIEWS
 
 
-def test_images_are_known_by_their_bytes(
+def test_images_are_identified_by_their_bytes(
     network: FeatureNetwork, images: Examples, tmp_path: Path
 ) -> None:
     _extracted(network, images)
     backwards = images.take(range(COUNT)[::-1])
     assert _extracted(network, backwards) == 0
-    # Other names, and some images more, in front.
+    # The same files under other names, and some new ones before them.
     folder = write_images(tmp_path / "more", 2, seed=7)
     for index in range(COUNT):
         (folder / "red" / f"zz{index:02d}.jpg").write_bytes(images.read(index))
@@ -185,11 +183,11 @@ def test_images_are_known_by_their_bytes(
     before = _extractor(network).extract(images, VIEWS)
     for index, digest in enumerate(more.digests):
         if digest in images.digests:
-            was = images.digests.index(digest)
+            old_index = images.digests.index(digest)
             for view in range(VIEWS + 1):
                 np.testing.assert_array_equal(
                     found.read("avg", np.array([index]), view),
-                    before.read("avg", np.array([was]), view),
+                    before.read("avg", np.array([old_index]), view),
                 )
 
 
@@ -202,7 +200,7 @@ def test_image_that_occurs_twice_is_computed_once(
     np.testing.assert_array_equal(*found.read("max", np.array([0, 3]), 1))
 
 
-def test_shards_of_several_sizes_hold_every_image(
+def test_shards_of_any_size_hold_every_image(
     network: FeatureNetwork, images: Examples, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     whole = _extractor(network).extract(images, VIEWS)
@@ -216,7 +214,9 @@ def test_shards_of_several_sizes_hold_every_image(
             )
 
 
-def test_image_that_changes_meanwhile_is_not_kept(network: FeatureNetwork, tmp_path: Path) -> None:
+def test_image_that_changed_since_its_scan_is_refused(
+    network: FeatureNetwork, tmp_path: Path
+) -> None:
     folder = write_images(tmp_path / "data", 3)
     examples = open_source(str(folder)).train
     changed = (examples.files or ())[0]
@@ -226,7 +226,7 @@ def test_image_that_changes_meanwhile_is_not_kept(network: FeatureNetwork, tmp_p
     assert not list(Path(os.environ["ZOO_CACHE"]).rglob("features/*/*.npy"))
 
 
-def test_features_of_other_jobs_make_room(
+def test_features_of_other_jobs_are_evicted(
     network: FeatureNetwork, images: Examples, capsys: pytest.CaptureFixture[str]
 ) -> None:
     _extracted(network, images)
@@ -234,7 +234,7 @@ def test_features_of_other_jobs_make_room(
     other = Preprocessing(size=32, fit="stretch")
     _extracted(network, images, config=tight, preprocessing=other)
     assert "removed old features" in capsys.readouterr().err
-    assert _extracted(network, images, preprocessing=other) == 0, "a job keeps its own"
+    assert _extracted(network, images, preprocessing=other) == 0, "a job keeps its own features"
     assert _extracted(network, images) == PLAIN + AUGMENTED
 
 
@@ -255,7 +255,7 @@ extract_in_a_process(sys.argv[1])
 
 
 def extract_in_a_process(folder: str) -> None:
-    """What the test below kills; the weights are the same in every process."""
+    """Extracts features in the process that the test below kills; weights are seeded."""
     import keras
 
     keras.utils.set_random_seed(0)
@@ -263,7 +263,7 @@ def extract_in_a_process(folder: str) -> None:
     _extracted(build_feature_network(classifier), open_source(folder).train)
 
 
-def test_killed_extraction_goes_on_where_it_was(tiny_folder: Path) -> None:
+def test_killed_extraction_resumes_after_its_last_shard(tiny_folder: Path) -> None:
     import keras
 
     done = subprocess.run(
@@ -275,6 +275,6 @@ def test_killed_extraction_goes_on_where_it_was(tiny_folder: Path) -> None:
     keras.utils.set_random_seed(0)
     classifier = build_classifier("micro_resnet_s", 3, size=32, head=HeadConfig(), frozen=True)
     examples = open_source(str(tiny_folder)).train
-    # Three whole groups of four images in three views would be nine shards.
+    # Each shard holds one view of four images.
     assert _extracted(build_feature_network(classifier), examples) == 3 * COUNT - 8 * 4
     assert _extracted(build_feature_network(classifier), examples) == 0

@@ -1,4 +1,4 @@
-"""Store: shards that are whole or not there, found by what images hold."""
+"""Feature store: shards are complete or absent, and found by the digest of an image."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ def _rows(count: int, seed: int = 0) -> np.ndarray:
     return np.random.default_rng(seed).normal(size=(count, 2, 5)).astype(np.float32)
 
 
-def test_what_was_written_is_found_again(tmp_path: Path) -> None:
+def test_written_features_are_read_back(tmp_path: Path) -> None:
     store = FeatureStore(tmp_path, 1e9)
     images, rows = _digests(*"abcdef"), _rows(6)
     folder = store.open(KEY, 5)
@@ -43,7 +43,7 @@ def test_what_was_written_is_found_again(tmp_path: Path) -> None:
     assert isinstance(again.shards[0].base, np.memmap)
 
 
-def test_reading_from_disk_is_reading_from_memory(
+def test_array_reads_the_same_from_disk_and_from_memory(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     store = FeatureStore(tmp_path, 1e9)
@@ -64,7 +64,7 @@ def test_reading_from_disk_is_reading_from_memory(
     np.testing.assert_array_equal(held.read("avg", chosen, 2)[0], folders[2].shards[2][0, 0])
 
 
-def test_another_key_is_another_space(tmp_path: Path) -> None:
+def test_each_key_has_a_folder_of_its_own(tmp_path: Path) -> None:
     store = FeatureStore(tmp_path, 1e9)
     store.open(KEY, 5).write(_digests("a"), _rows(1))
     assert _digests("a")[0] not in store.open({**KEY, "view": 1}, 5)
@@ -72,7 +72,7 @@ def test_another_key_is_another_space(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("damage", ["cut", "garbage", "empty", "other shape"])
-def test_damaged_shard_is_forgotten(tmp_path: Path, damage: str) -> None:
+def test_damaged_shard_is_removed(tmp_path: Path, damage: str) -> None:
     store = FeatureStore(tmp_path, 1e9)
     folder = store.open(KEY, 5)
     folder.write(_digests("a", "b"), _rows(2))
@@ -89,33 +89,35 @@ def test_damaged_shard_is_forgotten(tmp_path: Path, damage: str) -> None:
     assert not shard.exists()
 
 
-def test_half_a_shard_of_a_killed_job_is_no_shard(tmp_path: Path) -> None:
+def test_partial_shard_of_a_killed_job_is_ignored_and_removed_later(tmp_path: Path) -> None:
     store = FeatureStore(tmp_path, 1e9)
     folder = store.open(KEY, 5).path
-    half = folder / ".name.0123abcd.npy"
-    half.write_bytes(b"half of one")
+    partial = folder / ".name.0123abcd.npy"
+    partial.write_bytes(b"half of one")
     assert not store.open(KEY, 5).shards
     store.evict([])
-    assert half.exists(), "another job may be writing it at this moment"
-    os.utime(half, (1, 1))
+    assert partial.exists(), "another job may still be writing it"
+    os.utime(partial, (1, 1))
     store.evict([])
-    assert not half.exists()
+    assert not partial.exists()
 
 
-def test_the_longest_unused_go_first_and_a_jobs_own_stay(tmp_path: Path) -> None:
+def test_eviction_removes_the_least_recently_used_and_spares_protected_folders(
+    tmp_path: Path,
+) -> None:
     store = FeatureStore(tmp_path, 1e9)
     folders = [store.open({"view": view}, 5) for view in range(4)]
     for view, folder in enumerate(folders):
         folder.write(_digests("a"), _rows(1))
         (file,) = folder.path.glob("*.npy")
-        os.utime(file, (100 - view, 100 - view))  # the last is the oldest
+        os.utime(file, (100 - view, 100 - view))  # the last one is the oldest
     size = file.stat().st_size
-    store.open({"view": 2}, 5)  # a use of it
+    store.open({"view": 2}, 5)  # marks it as used
     store.limit_bytes = 2 * size
     assert store.evict([folders[3]]) == 2 * size
-    there = [bool(list(folder.path.glob("*.npy"))) for folder in folders]
-    assert there == [False, False, True, True]
-    assert [folder.path.exists() for folder in folders] == there
+    remaining = [bool(list(folder.path.glob("*.npy"))) for folder in folders]
+    assert remaining == [False, False, True, True]
+    assert [folder.path.exists() for folder in folders] == remaining
     store.limit_bytes = 0
     store.evict([folders[3]])
     assert [folder.path.exists() for folder in folders] == [False, False, False, True]

@@ -129,7 +129,7 @@ def test_trained_backbone_has_no_features(tiny_folder: Path, tmp_path: Path) -> 
     [
         (
             {"backbone": {"frozen": False}, "features": {"use": True}},
-            r"features are those of a frozen backbone, and this one is trained throughout",
+            r"features need a frozen backbone, and this one trains from the start",
         ),
         (
             {"augment": {"policy": "mixup(0.2)"}, "features": {"use": True}},

@@ -1,4 +1,4 @@
-"""Engines: each answers as Keras does, and one that does not is refused."""
+"""Inference engines: each computes the features of Keras, or is refused."""
 
 from __future__ import annotations
 
@@ -19,8 +19,8 @@ from zoo.heads.head import HeadConfig
 from zoo.models.classifier import build_classifier
 from zoo.table import Table
 
-# A family of layers each: plain, concatenating, depthwise with its preprocessing inside,
-# layer-normalized.
+# One backbone per kind of layers: inverted residuals, preprocessing inside the model,
+# concatenations, separable convolutions.
 # Without ConvNeXt: Keras compiles its depthwise convolutions, which tf2onnx cannot convert.
 FAMILIES = ["mobilenet_v2", "efficientnet_b0", "densenet121", "nasnet_mobile"]
 
@@ -67,7 +67,7 @@ def _check(name: str, network: FeatureNetwork, folder: Path) -> None:
 
 
 @pytest.mark.parametrize("name", ENGINES)
-def test_engine_computes_what_the_backbone_does(
+def test_engine_computes_the_features_of_the_backbone(
     name: str, network: FeatureNetwork, folder: Path
 ) -> None:
     _check(name, network, folder)
@@ -81,7 +81,7 @@ def test_engine_runs_each_family(name: str, backbone: str, folder: Path) -> None
 
 
 @pytest.mark.parametrize("name", ENGINES)
-def test_features_do_not_depend_on_company_or_thread(
+def test_features_do_not_depend_on_batch_or_thread(
     name: str, network: FeatureNetwork, folder: Path
 ) -> None:
     engine = open_engine(ENGINES[name], network, _images(8, 32), folder)
@@ -97,14 +97,16 @@ def test_features_do_not_depend_on_company_or_thread(
     np.testing.assert_array_equal(few, alone[:1])
 
 
-def test_digest_is_of_weights_size_and_normalization(network: FeatureNetwork) -> None:
+def test_digest_depends_on_weights_size_and_normalization_alone(network: FeatureNetwork) -> None:
     classifier = build_classifier(
         "micro_resnet_s", 5, size=32, head=HeadConfig(hidden=(4,)), frozen=True
     )
     classifier.get_layer("micro_resnet_s").set_weights(
         network.model.get_layer("trunk").get_layer("micro_resnet_s").get_weights()
     )
-    assert build_feature_network(classifier).digest == network.digest, "the head is no part of it"
+    assert build_feature_network(classifier).digest == network.digest, (
+        "the digest leaves the head out"
+    )
     weight = classifier.get_layer("micro_resnet_s").weights[-1]
     weight.assign(weight * 1.001)
     assert build_feature_network(classifier).digest != network.digest
@@ -116,7 +118,7 @@ def test_digest_is_of_weights_size_and_normalization(network: FeatureNetwork) ->
 
 
 class _Off:
-    """An engine that is wrong by a share of the largest feature."""
+    """An engine whose error is a fraction of the largest feature."""
 
     def __init__(self, network: FeatureNetwork, error: float) -> None:
         self.network, self.error = network, error
@@ -131,17 +133,17 @@ def _table(*rows: EngineRow) -> Table[EngineRow]:
     return Table("engine", [ENGINES["keras"], *rows])
 
 
-def test_engine_that_answers_otherwise_is_refused(network: FeatureNetwork, folder: Path) -> None:
+def test_engine_whose_features_differ_is_refused(network: FeatureNetwork, folder: Path) -> None:
     for error, refused in ((0.5e-4, False), (3e-4, True), (float("nan"), True)):
         row = EngineRow("off", "wrong", lambda n, _, e=error: _Off(n, e))
         if refused:
-            with pytest.raises(EngineError, match=r"off does not compute what Keras computes"):
+            with pytest.raises(EngineError, match=r"features from off differ from those of Keras"):
                 open_engine(row, network, _images(8, 32), folder)
         else:
             open_engine(row, network, _images(8, 32), folder)
 
 
-def test_engine_that_fails_says_how_to_go_on(network: FeatureNetwork, folder: Path) -> None:
+def test_error_of_failing_engine_names_the_remedy(network: FeatureNetwork, folder: Path) -> None:
     def fail(network: FeatureNetwork, folder: Path) -> Any:
         raise RuntimeError("no such kernel")
 
@@ -152,15 +154,15 @@ def test_engine_that_fails_says_how_to_go_on(network: FeatureNetwork, folder: Pa
         open_engine(absent, network, _images(8, 32), folder)
 
 
-def test_auto_leaves_out_what_is_refused_and_keeps_its_choice(
+def test_auto_skips_a_refused_engine_and_stores_its_choice(
     network: FeatureNetwork, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: Any
 ) -> None:
-    monkeypatch.setattr(choosing, "WORTHWHILE_S", 0.0)
+    monkeypatch.setattr(choosing, "TRIAL_THRESHOLD_S", 0.0)
     engines = _table(EngineRow("off", "wrong", lambda n, _: _Off(n, 1.0)))
-    asked = []
+    calls = []
 
     def sample() -> np.ndarray:
-        asked.append(1)
+        calls.append(1)
         return _images(8, 32)
 
     name, engine = choose_engine(engines, network, sample, 100, tmp_path)
@@ -168,13 +170,13 @@ def test_auto_leaves_out_what_is_refused_and_keeps_its_choice(
     assert engine is not None
     assert "engine off is not used" in capsys.readouterr().err
     assert choose_engine(engines, network, sample, 10_000, tmp_path) == ("keras", None)
-    assert len(asked) == 1, "what a trial chose is not tried again"
+    assert len(calls) == 1, "a stored choice is made without another trial"
 
 
-def test_auto_takes_the_fastest(
+def test_auto_chooses_the_fastest(
     network: FeatureNetwork, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(choosing, "WORTHWHILE_S", 0.0)
+    monkeypatch.setattr(choosing, "TRIAL_THRESHOLD_S", 0.0)
     answers = {}
 
     class Remembering(_Off):
@@ -189,7 +191,7 @@ def test_auto_takes_the_fastest(
     assert name == "quick"
 
 
-def test_little_to_do_is_done_by_keras_and_more_is_tried(
+def test_small_job_runs_in_keras_and_a_larger_one_tries_other_engines(
     network: FeatureNetwork, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     engines = _table(EngineRow("off", "wrong", lambda n, _: _Off(n, 0.0)))
@@ -197,12 +199,12 @@ def test_little_to_do_is_done_by_keras_and_more_is_tried(
     assert name == "keras"
     assert engine is not None
     assert choose_engine(engines, network, lambda: _images(8, 32), 10, tmp_path)[1] is None
-    monkeypatch.setattr(choosing, "WORTHWHILE_S", 0.0)
+    monkeypatch.setattr(choosing, "TRIAL_THRESHOLD_S", 0.0)
     tried, _ = choose_engine(engines, network, lambda: _images(8, 32), 11, tmp_path)
     assert tried in engines
 
 
-def test_engine_is_tried_only_while_the_fastest_so_far_needs_long(
+def test_engine_is_tried_only_while_the_fastest_exceeds_the_threshold(
     network: FeatureNetwork, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     opened = []
@@ -223,7 +225,7 @@ def test_engine_is_tried_only_while_the_fastest_so_far_needs_long(
         return choose_engine(engines, network, lambda: _images(8, 32), num_images, tmp_path)[0]
 
     assert choose(100) == "quick"
-    assert opened == ["quick"], "at 100 images/s a second is left, at most"
+    assert opened == ["quick"], "at 100 images/s one second of work is left"
     assert choose(90) == "quick"
     assert opened == ["quick"]
     assert choose(1000) == "quicker"
@@ -232,7 +234,7 @@ def test_engine_is_tried_only_while_the_fastest_so_far_needs_long(
     assert len(opened) == 3
 
 
-def test_cache_sized_batch_is_about_as_many_pixels() -> None:
+def test_cache_sized_batch_holds_a_constant_number_of_pixels() -> None:
     for size in (8, 32, 64, 128, 224, 331, 1024):
         batch = cache_sized_batch(size)
         assert 1 <= batch <= 64
