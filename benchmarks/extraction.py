@@ -1,25 +1,24 @@
-"""Extraction beside TensorFlow's graph: from JPEG files to features on disk, in paired runs.
+"""Benchmark of feature extraction, from JPEG files to features on disk, beside plain Keras.
 
-Each engine of this project (Keras' own TensorFlow graph, ONNX Runtime, OpenVINO) has the
-same files to decode, fit and run through a frozen backbone, and writes the same shards.
-Rounds go through all engines in turn, so that what else the machine does falls on each
-alike; a round's files differ from the last one's by a byte behind the image, so that
-nothing is found in the store. Beside them runs what a Keras user would write, plain Keras:
-`image_dataset_from_directory`, `predict`, `numpy.save`. The pixels of 224 px photographs go
-through
+Each engine of this project (Keras' TensorFlow graph, ONNX Runtime, OpenVINO) decodes and
+resizes the same files, runs a frozen backbone and writes the same shards. Plain Keras is
+what a user would write: `image_dataset_from_directory`, `predict`, `numpy.save`. Every
+round runs all of them in turn, so that other load on the machine affects each alike, and
+ratios are computed within rounds. A round's files differ from those of the last by a few
+bytes behind the image, so that the feature store holds none of them. The backbones are
 
-    squeezenet1_1.imagenet    0.26 billion multiply-adds an image
-    mobilenet_v2              0.30, with random weights, which take as long
+    squeezenet1_1.imagenet    0.26 billion multiply-adds an image of 224 px
+    mobilenet_v2              0.30 billion; random weights, which take as long
 
-and beside the rates stand those of the parts: reading, decoding and fitting alone, and
-the engine alone, from memory. What share of the machine is used is said in terms of
-sgemm (OpenBLAS, all processors, measured in every round): the network's
-multiply-adds × 2 × images/s, by what a product of large matrices reaches. Where OpenBLAS
-takes an older kernel than the processor could run, both are measured and the faster counts.
+The rates of two parts are measured too: reading, decoding and resizing alone, and each
+engine alone, from memory. Utilization is relative to sgemm (OpenBLAS on all processors,
+measured in every round): multiply-adds × 2 × images/s, divided by the rate of a product
+of large matrices. If OpenBLAS chooses an older kernel than the processor supports, both
+kernels are measured and the faster one counts.
 
-    ZOO_WEIGHTS=FOLDER python benchmarks/extraction.py --photos PHOTOS --out runs/extraction
+    ZOO_WEIGHTS=FOLDER python -m benchmarks.extraction --photos PHOTOS --out runs/extraction
 
-A network that is measured is not measured again. Writes OUT/extraction.json,
+A backbone with a result in OUT is not measured again. Writes OUT/extraction.json,
 OUT/extraction.md and OUT/extraction.png.
 """
 
@@ -30,7 +29,6 @@ import itertools
 import json
 import math
 import os
-import statistics
 import subprocess
 import sys
 import tempfile
@@ -41,6 +39,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import numpy as np
 import typer
 
+from benchmarks.extraction_report import plot, table
 from pipelines.augment.policies import AugmentConfig
 from pipelines.features.config import FeatureConfig
 from pipelines.features.engines.catalog import ENGINES
@@ -50,16 +49,15 @@ from pipelines.features.extraction import Extractor
 from pipelines.input_pipeline.datasets import build_views_dataset
 from pipelines.runtime.devices import quiet_start
 from pipelines.sources.source import Examples
-from zoo.files import replacing, write_json, write_text
+from zoo.files import write_json, write_text
 from zoo.preprocessing import Preprocessing
 
 if TYPE_CHECKING:
     import numpy.typing as npt
 
 NETWORKS = ("squeezenet1_1.imagenet", "mobilenet_v2")
-PEER = "keras"
 KERNELS = ("", "SkylakeX")
-"""Values of OPENBLAS_CORETYPE: its own choice, and AVX-512, which it overlooks on some."""
+"""Values of OPENBLAS_CORETYPE: OpenBLAS' choice, and AVX-512, which it does not always use."""
 
 _SGEMM = """
 import time
@@ -75,58 +73,58 @@ print(2 * {n}**3 / best / 1e9)
 
 
 def measure_sgemm(size: int = 2048, repeats: int = 6) -> dict[str, float]:
-    """Returns GFLOP/s of a product of square matrices in float32, by OpenBLAS' kernel.
+    """Returns GFLOP/s of a float32 product of square matrices, by OpenBLAS kernel.
 
-    A kernel that this processor cannot run ends its process and is left out.
+    A kernel that the processor does not support ends its process and is skipped.
 
     Args:
-        size: Rows and columns.
-        repeats: Of which the fastest counts.
+        size: Rows and columns of the matrices.
+        repeats: Number of products, of which the fastest counts.
     """
-    script, found = _SGEMM.format(n=size, repeats=repeats), {}
+    script, rates = _SGEMM.format(n=size, repeats=repeats), {}
     for kernel in KERNELS:
         environment = {**os.environ, **({"OPENBLAS_CORETYPE": kernel} if kernel else {})}
         done = subprocess.run(
             [sys.executable, "-c", script], env=environment, capture_output=True, text=True
         )
         if done.returncode == 0:
-            found[kernel or "own choice"] = float(done.stdout)
-    return found
+            rates[kernel or "own choice"] = float(done.stdout)
+    return rates
 
 
-def multiply_adds(model: Any) -> int:
-    """Counts the multiplications of convolutions and dense layers for one image.
+def count_multiply_adds(model: Any) -> int:
+    """Counts the multiply-adds of convolutions and dense layers for one image.
 
     Args:
-        model: A `keras.Model`, models inside of it included.
+        model: A `keras.Model`; nested models are counted too.
     """
     total = 0
     for layer in model.layers:
         if hasattr(layer, "layers"):
-            total += multiply_adds(layer)
+            total += count_multiply_adds(layer)
         elif (kernel := getattr(layer, "kernel", None)) is not None:
             total += math.prod(layer.output.shape[1:-1]) * math.prod(kernel.shape)
     return total
 
 
 def read_photos(folder: Path, count: int) -> list[bytes]:
-    """Returns the bytes of the JPEG files below a folder, in turn until there are `count`.
+    """Reads `count` JPEG files in a folder and its subfolders, repeating them if necessary.
 
     Raises:
-        typer.BadParameter: There are none.
+        typer.BadParameter: There is no JPEG file.
     """
     files = sorted(folder.rglob("*.jpg"))
     if not files:
-        raise typer.BadParameter(f"no .jpg below {folder}", param_hint="--photos")
+        raise typer.BadParameter(f"no .jpg file in {folder}", param_hint="--photos")
     return [path.read_bytes() for path in itertools.islice(itertools.cycle(files), count)]
 
 
 def write_round(photos: list[bytes], folder: Path, number: int) -> Examples:
-    """Writes a round's files, all with digests of their own, and returns them."""
+    """Writes the files of a round, each with a unique digest."""
     folder.mkdir(parents=True)
     files, digests = [], []
     for index, photo in enumerate(photos):
-        content = photo + f"{number} {index}".encode()  # decoders end where the image does
+        content = photo + f"{number} {index}".encode()  # decoders ignore bytes after the image
         digests.append(hashlib.sha256(content).hexdigest())
         files.append(folder / f"{index:05d}.jpg")
         files[-1].write_bytes(content)
@@ -138,8 +136,8 @@ def write_round(photos: list[bytes], folder: Path, number: int) -> Examples:
     )
 
 
-def rate_of_reading(examples: Examples, preprocessing: Preprocessing, views: int) -> float:
-    """Returns views/s of what comes before an engine, alone."""
+def measure_reading(examples: Examples, preprocessing: Preprocessing, views: int) -> float:
+    """Returns views/s of reading, decoding and resizing alone."""
     dataset = build_views_dataset(
         examples, preprocessing, AugmentConfig(), seed=0, views=range(views + 1), batch_size=32
     )
@@ -148,8 +146,8 @@ def rate_of_reading(examples: Examples, preprocessing: Preprocessing, views: int
     return count / (time.perf_counter() - started)
 
 
-def build_plain(backbone: str, size: int) -> Any:
-    """Builds what plain Keras predicts with: the backbone and the mean over its map."""
+def build_pooled_model(backbone: str, size: int) -> Any:
+    """Builds the model of plain Keras: a backbone and global average pooling."""
     import keras
 
     from zoo.models.classifier import build_features
@@ -158,8 +156,8 @@ def build_plain(backbone: str, size: int) -> Any:
     return keras.Model(images, keras.layers.GlobalAveragePooling2D()(features))
 
 
-def rate_of_plain(model: Any, folder: Path, file: Path) -> float:
-    """Returns images/s of plain Keras, from the JPEG files of a folder to a file of features."""
+def measure_plain_keras(model: Any, folder: Path, file: Path) -> float:
+    """Returns images/s of plain Keras, from the JPEG files of a folder to a feature file."""
     import keras
 
     started = time.perf_counter()
@@ -176,17 +174,17 @@ def rate_of_plain(model: Any, folder: Path, file: Path) -> float:
     return len(features) / (time.perf_counter() - started)
 
 
-def extract(extractor: Extractor, examples: Examples, views: int) -> float:
-    """Extracts features; returns views/s, from JPEG files to features on disk.
+def measure_extraction(extractor: Extractor, examples: Examples, views: int) -> float:
+    """Returns views/s of an extractor, from JPEG files to features on disk.
 
     Raises:
-        RuntimeError: Some were there already, so that nothing was measured.
+        RuntimeError: The feature store already held some of the features.
     """
     started, before = time.perf_counter(), extractor.num_computed
     extractor.extract(examples, views)
     rate = (extractor.num_computed - before) / (time.perf_counter() - started)
     if extractor.num_computed - before != len(examples) * (views + 1):
-        raise RuntimeError("features were found that should have been computed")
+        raise RuntimeError("the feature store already held features of this round")
     return rate
 
 
@@ -196,16 +194,17 @@ def measure(
     """Measures all engines in turn, round by round.
 
     Args:
-        backbone: What is run.
-        photos: The bytes of JPEG files.
+        backbone: The backbone to run, a name of `zoo list backbones`.
+        photos: The contents of JPEG files.
         size: Height and width of a view, in pixels.
-        views: Augmented views of each image, beside the plain one.
-        rounds: How often each engine has its turn.
-        seconds: How long an engine alone is measured in a round.
+        views: Augmented views of each image, besides the plain one.
+        rounds: Number of rounds.
+        seconds: Duration of each measurement of an engine alone.
 
     Returns:
-        By round: each engine's views/s from files to disk, and alone; those of reading
-        alone; images/s of plain Keras; and GFLOP/s of sgemm by kernel.
+        For each round, views/s of each engine from files to disk and alone, views/s of
+        reading alone, images/s of plain Keras, and GFLOP/s of sgemm by kernel; also the
+        multiply-adds of the network and the settings.
     """
     from zoo.heads.head import HeadConfig
     from zoo.models.classifier import build_classifier
@@ -213,8 +212,8 @@ def measure(
     classifier = build_classifier(backbone, 2, size=size, head=HeadConfig(), frozen=True)
     network, preprocessing = build_feature_network(classifier), Preprocessing(size=size)
     names = [row.name for row in ENGINES.values() if row.installed]
-    found: dict[str, Any] = {
-        "multiply_adds": multiply_adds(network.model),
+    results: dict[str, Any] = {
+        "multiply_adds": count_multiply_adds(network.model),
         "images": len(photos),
         "views": views + 1,
         "size": size,
@@ -229,9 +228,9 @@ def measure(
         extractors = {name: _extractor(network, preprocessing, name) for name in names}
         few = write_round(photos[:4], Path(folder) / "few", -1)
         for extractor in extractors.values():
-            extract(extractor, few, views)  # converts, compiles and traces
-        plain, saved = build_plain(backbone, size), Path(folder) / "plain.npy"
-        rate_of_plain(plain, Path(folder) / "few", saved)
+            measure_extraction(extractor, few, views)  # converts, compiles and traces
+        plain, saved = build_pooled_model(backbone, size), Path(folder) / "plain.npy"
+        measure_plain_keras(plain, Path(folder) / "few", saved)
         sample = _sample(few, preprocessing)
         alone = {
             name: open_engine(ENGINES[name], network, sample, Path(folder) / "cache" / "networks")
@@ -240,20 +239,20 @@ def measure(
         for number in range(rounds):
             files = Path(folder) / f"round{number}"
             examples = write_round(photos, files, number)
-            found["sgemm"].append(measure_sgemm())
-            found["reading"].append(rate_of_reading(examples, preprocessing, views))
-            found["plain Keras"].append(rate_of_plain(plain, files, saved))
+            results["sgemm"].append(measure_sgemm())
+            results["reading"].append(measure_reading(examples, preprocessing, views))
+            results["plain Keras"].append(measure_plain_keras(plain, files, saved))
             for name in names:
-                rates = found["engines"][name]
-                rates["files to disk"].append(extract(extractors[name], examples, views))
+                rates = results["engines"][name]
+                rates["files to disk"].append(measure_extraction(extractors[name], examples, views))
                 rates["alone"].append(measure_rate(alone[name], sample, seconds))
-            said = ", ".join(
+            text = ", ".join(
                 f"{name} {rates['files to disk'][-1]:.0f} ({rates['alone'][-1]:.0f} alone)"
-                for name, rates in found["engines"].items()
+                for name, rates in results["engines"].items()
             )
-            said += f", plain Keras {found['plain Keras'][-1]:.0f}"
-            print(f"{backbone}, round {number + 1}: {said}", flush=True)
-    return found
+            text += f", plain Keras {results['plain Keras'][-1]:.0f}"
+            print(f"{backbone}, round {number + 1}: {text}", flush=True)
+    return results
 
 
 def _extractor(network: FeatureNetwork, preprocessing: Preprocessing, engine: str) -> Extractor:
@@ -269,120 +268,30 @@ def _sample(examples: Examples, preprocessing: Preprocessing) -> npt.NDArray[np.
     return np.asarray(images)
 
 
-def ratios(found: dict[str, Any], engine: str, peer: str = PEER) -> list[float]:
-    """Returns how many times as fast as another an engine is, from files to disk.
-
-    Args:
-        found: As `measure` returned it.
-        engine: Which one.
-        peer: The engine on TensorFlow's graph, another, or `plain Keras`.
-
-    Returns:
-        A ratio for each round.
-    """
-    own = found["engines"][engine]["files to disk"]
-    others = found.get(peer) or found["engines"][peer]["files to disk"]
-    return [a / b for a, b in zip(own, others, strict=True)]
-
-
-def share_of_peak(found: dict[str, Any], engine: str, what: str) -> float:
-    """Returns the median share of sgemm's rate that an engine's multiply-adds reach.
-
-    Args:
-        found: As `measure` returned it.
-        engine: Which one.
-        what: `files to disk` or `alone`.
-    """
-    flops = 2 * found["multiply_adds"] / 1e9
-    pairs = zip(found["engines"][engine][what], found["sgemm"], strict=True)
-    return statistics.median(flops * rate / max(peak.values()) for rate, peak in pairs)
-
-
-def table(results: dict[str, Any]) -> str:
-    """Returns the results as a Markdown table: medians, and the range of the ratios."""
-    lines = [
-        "| views/s | files to disk | × plain Keras | × engine keras | engine alone "
-        "| reading alone | share of sgemm, to disk | share, alone |",
-        "|---|" + "---:|" * 7,
-    ]
-    for backbone, found in results.items():
-        reading = statistics.median(found["reading"])
-        for engine, rates in found["engines"].items():
-            times = [_range(ratios(found, engine, peer)) for peer in ("plain Keras", PEER)]
-            to_disk, alone = (statistics.median(rates[what]) for what in ("files to disk", "alone"))
-            shares = [share_of_peak(found, engine, what) for what in ("files to disk", "alone")]
-            lines.append(
-                f"| {backbone}, {engine} | {to_disk:.0f} "
-                f"| {times[0]} | {times[1]} "
-                f"| {alone:.0f} | {reading:.0f} | {shares[0]:.0%} | {shares[1]:.0%} |"
-            )
-    lines.append("")
-    for backbone, found in results.items():
-        peaks = {
-            kernel: statistics.median(peak[kernel] for peak in found["sgemm"])
-            for kernel in found["sgemm"][0]
-        }
-        said = ", ".join(f"{rate:.0f} ({kernel})" for kernel, rate in peaks.items())
-        lines.append(
-            f"{backbone}: {found['images']} files, {found['views']} views each, "
-            f"{found['multiply_adds'] / 1e6:.0f} million multiply-adds at {found['size']} px, "
-            f"{found['processors']} processors, sgemm {said} GFLOP/s, plain Keras "
-            f"{statistics.median(found['plain Keras']):.0f} images/s.  "
-        )
-    return "\n".join(lines) + "\n"
-
-
-def _range(values: list[float]) -> str:
-    return f"{statistics.median(values):.2f} ({min(values):.2f} to {max(values):.2f})"
-
-
-def plot(results: dict[str, Any], path: Path) -> None:
-    """Draws views a second of each engine, from files to disk and alone."""
-    from matplotlib.figure import Figure
-
-    figure = Figure(figsize=(4 * len(results), 3.4), layout="constrained")
-    axes = figure.subplots(1, len(results), squeeze=False)[0]
-    for axis, (backbone, found) in zip(axes, results.items(), strict=True):
-        names, places = list(found["engines"]), np.arange(len(found["engines"]))
-        for offset, what, color in ((-0.2, "files to disk", "#0b6e4f"), (0.2, "alone", "#b0b7bf")):
-            rates = [statistics.median(found["engines"][name][what]) for name in names]
-            bars = axis.bar(places + offset, rates, 0.38, label=what, color=color)
-            words = [f"{rate:.0f}" for rate in rates]
-            if what != "alone":
-                times = [statistics.median(ratios(found, name, "plain Keras")) for name in names]
-                words = [f"{word}\n×{time:.2f}" for word, time in zip(words, times, strict=True)]
-            axis.bar_label(bars, words, fontsize=8, padding=2)
-        reading = statistics.median(found["reading"])
-        axis.axhline(reading, color="#7d8894", linestyle=":", label="reading alone")
-        axis.set(title=backbone, xticks=places, xticklabels=names)
-        axis.margins(y=0.2)
-        axis.spines[["top", "right"]].set_visible(False)
-    axes[0].set_ylabel(f"views a second, {os.cpu_count()} processors")
-    axes[-1].legend(frameon=False, fontsize=8)
-    with replacing(path) as temporary:
-        figure.savefig(temporary, dpi=150, format="png")
-
-
 def main(
-    photos: Annotated[Path, typer.Option(help="A folder with JPEG files, at any depth.")],
-    out: Annotated[Path, typer.Option(help="Where the results go.")] = Path("runs/extraction"),
-    backbones: Annotated[str, typer.Option(help="Which, with commas between.")] = ",".join(
+    photos: Annotated[Path, typer.Option(help="Folder with JPEG files, at any depth.")],
+    out: Annotated[Path, typer.Option(help="Folder of the results.")] = Path("runs/extraction"),
+    backbones: Annotated[str, typer.Option(help="Backbones, separated by commas.")] = ",".join(
         NETWORKS
     ),
-    count: Annotated[int, typer.Option(help="Files a round; photos come round again.")] = 1200,
-    views: Annotated[int, typer.Option(help="Augmented views, beside the plain one.")] = 0,
+    count: Annotated[
+        int, typer.Option(help="Files a round; photos repeat if there are fewer.")
+    ] = 1200,
+    views: Annotated[
+        int, typer.Option(help="Augmented views of each image, besides the plain one.")
+    ] = 0,
     size: Annotated[int, typer.Option(help="Height and width of a view, in pixels.")] = 224,
-    rounds: Annotated[int, typer.Option(help="How often each engine has its turn.")] = 5,
-    seconds: Annotated[float, typer.Option(help="How long an engine alone is measured.")] = 1.0,
+    rounds: Annotated[int, typer.Option(help="Number of rounds.")] = 5,
+    seconds: Annotated[float, typer.Option(help="Seconds to measure an engine alone.")] = 1.0,
 ) -> None:
-    """Measures what is not there yet, and writes the table and the plot."""
+    """Measures the backbones without results, and writes the table and the plot."""
     with quiet_start():
         import tensorflow  # noqa: F401
     results = {}
     for backbone in backbones.split(","):
         file = out / f"{backbone}-{size}px-{views + 1}.json"
         if not file.exists():
-            found = measure(
+            measured = measure(
                 backbone,
                 read_photos(photos, count),
                 size=size,
@@ -390,7 +299,7 @@ def main(
                 rounds=rounds,
                 seconds=seconds,
             )
-            write_json(file, found)
+            write_json(file, measured)
         results[backbone] = json.loads(file.read_text(encoding="utf-8"))
     write_json(out / "extraction.json", results)
     write_text(out / "extraction.md", table(results))

@@ -1,18 +1,18 @@
-"""What is done about rare classes, and what that does: recall of the rare and of the common.
+"""Benchmark of class-imbalance methods: recall of rare and of common classes.
 
-`textures` with 160 training images of seven classes and 10 of the other three (waves,
-weave, zigzag); validation and test have as many of each. The head of the preset on the
-frozen features of a pretrained backbone, five ways:
+`textures` with 160 training images in each of seven classes and 10 in each of the other
+three (waves, weave, zigzag); validation and test are balanced. The preset's head learns on
+the frozen features of a pretrained backbone, five ways:
 
     plain          cross-entropy
     weights        train.class_weights = "balanced"
     focal          train.loss = "focal"
     focal+weights  both
-    oversample     train.oversample = "balanced", for as many steps as the others take
+    oversample     train.oversample = "balanced", for as many steps as the others
 
     python benchmarks/imbalance.py --out runs/imbalance
 
-Runs that are finished are not repeated. Writes OUT/imbalance.json and OUT/imbalance.md.
+Finished runs are not repeated. Writes OUT/imbalance.json and OUT/imbalance.md.
 """
 
 from __future__ import annotations
@@ -30,7 +30,7 @@ from pipelines.training.train import train
 from zoo.files import write_json, write_text
 
 RARE = ("waves", "weave", "zigzag")
-# Of the classes whose images have numbers that end in 7, 8 and 9, those from 100 on.
+# The images from number 100 on of the three classes whose numbers end in 7, 8 and 9.
 EXCLUDED = ("textures/train/0[1-9]??[789]", "textures/train/00[1-9]?[789]")
 WAYS: dict[str, dict[str, Any]] = {
     "plain": {},
@@ -43,10 +43,10 @@ COMMON, BATCH = 160, 64
 
 
 def recipe_for(way: str, epochs: int, seed: int, backbone: str) -> Recipe:
-    """Returns how one network is trained."""
+    """Returns the recipe of one network."""
     images = 7 * COMMON + 3 * 10
-    # An epoch of oversampling shows as many images of every class.
-    share = images / (10 * COMMON) if way == "oversample" else 1.0
+    # An epoch of oversampling shows COMMON images of every class, so it is longer.
+    epoch_ratio = images / (10 * COMMON) if way == "oversample" else 1.0
     return Recipe.from_preset(
         "textures",
         backbone=backbone,
@@ -57,13 +57,13 @@ def recipe_for(way: str, epochs: int, seed: int, backbone: str) -> Recipe:
             "optimizer": {"name": "adam", "learning_rate": 0.003},
             "schedule": {"name": "cosine", "warmup": 0.0},
             "stopping": {"patience": 0},
-            "train": {"epochs": max(1, round(epochs * share)), **WAYS[way]},
+            "train": {"epochs": max(1, round(epochs * epoch_ratio)), **WAYS[way]},
         },
     )
 
 
-def figures_of(metrics: dict[str, Any]) -> dict[str, float]:
-    """Returns the mean recall of the rare classes, of the common ones, and macro-F1."""
+def compute_figures(metrics: dict[str, Any]) -> dict[str, float]:
+    """Returns the mean recall of the rare classes, that of the common ones, and macro-F1."""
     recalls = {name: each["recall"] for name, each in metrics["test"]["per_class"].items()}
     return {
         "rare": statistics.mean(recalls[name] for name in RARE),
@@ -73,7 +73,7 @@ def figures_of(metrics: dict[str, Any]) -> dict[str, float]:
 
 
 def table_of(rows: list[dict[str, Any]]) -> str:
-    """Returns the Markdown table: mean, and the range over the seeds."""
+    """Returns a Markdown table of means, with the range over the seeds."""
     lines = ["| | recall, rare | recall, common | macro-F1 |", "|---" * 4 + "|"]
     for way in WAYS:
         texts = []
@@ -85,12 +85,12 @@ def table_of(rows: list[dict[str, Any]]) -> str:
 
 
 def main(
-    out: Annotated[Path, typer.Option(help="Where runs and results go.")],
-    seeds: Annotated[int, typer.Option(help="How many seeds.")] = 5,
+    out: Annotated[Path, typer.Option(help="Folder of runs and results.")],
+    seeds: Annotated[int, typer.Option(help="Number of seeds.")] = 5,
     epochs: Annotated[int, typer.Option(help="Epochs of every network.")] = 16,
     backbone: str = "micro_resnet_s.cifar10",
 ) -> None:
-    """Trains what is not there yet, and writes the table."""
+    """Trains the networks without results, and writes the table."""
     out.mkdir(parents=True, exist_ok=True)
     rows = []
     for seed in range(seeds):
@@ -100,7 +100,7 @@ def main(
             if not result.exists():
                 shutil.rmtree(out / name, ignore_errors=True)
                 run = train("textures", recipe_for(way, epochs, seed, backbone), out=out / name)
-                write_json(result, figures_of(run.metrics))
+                write_json(result, compute_figures(run.metrics))
                 shutil.rmtree(out / name)
             rows.append({"way": way, "seed": seed, **json.loads(result.read_text("utf-8"))})
             print(rows[-1], flush=True)

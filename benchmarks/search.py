@@ -1,24 +1,23 @@
-"""A search for a head, from the shell's prompt to the best recipe, beside KerasTuner.
+"""Benchmark of head search: wall time from the prompt to the best recipe, beside KerasTuner.
 
-Photographs (hymenoptera: 244 to train on, 153 to validate), a frozen SqueezeNet at
-224 px, trials of ten epochs, mirrored and rotated images, the same space drawn with the
-same seed:
+Hymenoptera photographs (244 training, 153 validation), a frozen SqueezeNet at 224 px,
+trials of ten epochs, flipped and rotated images, the same search space and seed:
 
-    this project    `zoo tune`, in a process of its own, with empty caches: features are
-                    extracted, trials trained together, the best recipe retrained,
-                    measured and drawn
-    warm            the same again, the features of the first run found in the cache;
-                    what it takes more than `python -c "import tensorflow"`
-    peer            `search_peer.py`, in a process of its own: the Keras transfer-learning
-                    guide inside keras_tuner.RandomSearch, which ends with the best settings
+    this project    `zoo tune` in its own process with empty caches: extracts features,
+                    trains the trials together, retrains, evaluates and reports the best
+                    recipe
+    warm            the same with the cached features of the first run; the table shows
+                    the time beyond that of `python -c "import tensorflow"`
+    peer            `search_peer.py` in its own process: the Keras transfer-learning guide
+                    inside keras_tuner.RandomSearch, which ends with the best settings
 
-for 5, 20 and 100 trials. Of the peer a few trials are really run; what more would have
-taken is extrapolated from its mean time a trial, and the table says so. Best validation
-accuracies are compared over all trials of this project, and over as many as the peer ran.
+at 5, 20 and 100 trials. The peer runs a few trials only; longer searches are extrapolated
+from its mean time a trial, and the table marks them. The best validation accuracy is
+taken over all trials of this project, and over as many as the peer ran.
 
     ZOO_WEIGHTS=FOLDER python benchmarks/search.py --hymenoptera PHOTOS --out runs/search
 
-What is measured is kept, run by run, and not measured again. Writes OUT/search.json,
+A finished measurement is not repeated. Writes OUT/search.json,
 OUT/search.md and OUT/search.png.
 """
 
@@ -42,19 +41,19 @@ from zoo.files import placing_folder, replacing, write_json, write_text
 ZOO = (sys.executable, "-c", "from pipelines.cli.main import main; main()")
 PEER = (sys.executable, str(Path(__file__).with_name("search_peer.py")))
 POLICY = "flip_lr(0.5)|rotate(36)"
-"""What the guide's two layers do: RandomRotation(0.1) turns by a tenth of a circle."""
+"""The guide's two augmentation layers: RandomRotation(0.1) rotates by up to 36°."""
 
 
 def run(command: Sequence[str], log: Path, environment: Mapping[str, str] | None = None) -> float:
-    """Runs a command to its end; returns the seconds from its start, as a shell would see.
+    """Runs a command and returns its wall time in seconds, including its start.
 
     Args:
         command: The program and its arguments.
-        log: Where its output goes.
-        environment: Variables to set.
+        log: The file for its output.
+        environment: Environment variables to set.
 
     Raises:
-        RuntimeError: It failed.
+        RuntimeError: The command failed.
     """
     log.parent.mkdir(parents=True, exist_ok=True)
     with log.open("wb") as output:
@@ -64,20 +63,20 @@ def run(command: Sequence[str], log: Path, environment: Mapping[str, str] | None
         )
         seconds = time.perf_counter() - started
     if done.returncode:
-        said = log.read_text(encoding="utf-8", errors="replace")[-2000:]
-        raise RuntimeError(f"{command[0]} failed with {done.returncode}; {log} ends:\n{said}")
+        tail = log.read_text(encoding="utf-8", errors="replace")[-2000:]
+        raise RuntimeError(f"{command[0]} failed with {done.returncode}; {log} ends:\n{tail}")
     return seconds
 
 
 def tune(
     photos: Path, out: Path, cache: Path, *, backbone: str, size: int, trials: int, epochs: int
 ) -> dict[str, Any]:
-    """Runs `zoo tune` once; returns its seconds and the scores of its trials, in order."""
+    """Runs `zoo tune` once; returns its wall time and the scores of its trials, in order."""
     shutil.rmtree(out, ignore_errors=True)
     settings = {
         "input.size": size,
         "augment.policy": POLICY,
-        "stopping.patience": 0,  # the peer's trials are not cut short either
+        "stopping.patience": 0,  # the peer does not stop trials early either
     }
     command = [*ZOO, "tune", str(photos), "--out", str(out), "--backbone", backbone]
     command += ["--trials", str(trials), "--epochs", str(epochs), "--tuner", "random"]
@@ -97,11 +96,11 @@ def tune(
 def measure_own(
     photos: Path, out: Path, *, backbone: str, size: int, trials: int, epochs: int
 ) -> dict[str, Any]:
-    """Measures `zoo tune` with empty caches, again with the features there, and TensorFlow's start.
+    """Measures `zoo tune` with empty caches and with cached features, and TensorFlow's import.
 
     Returns:
-        `cold` and `warm` as `tune` returns them, and `import_s`, the seconds of
-        `python -c "import tensorflow"`.
+        `cold` and `warm`, the results of `tune`, and `import_s`, the wall time of
+        `python -c "import tensorflow"` in seconds.
     """
     import_s = run([sys.executable, "-c", "import tensorflow"], out / "import.log")
     cache = out / "cache"
@@ -118,7 +117,7 @@ def measure_own(
 
 
 def write_backbone(name: str, size: int, file: Path) -> None:
-    """Writes a backbone with its normalization as the model that the peer stands on."""
+    """Saves a backbone with its normalization as the Keras model that the peer loads."""
     script = (
         "import sys, keras; from zoo.models.classifier import build_features; "
         "keras.Model(*build_features(sys.argv[1], int(sys.argv[2]), frozen=True)).save(sys.argv[3])"
@@ -131,7 +130,7 @@ def write_backbone(name: str, size: int, file: Path) -> None:
 def measure_peer(
     photos: Path, out: Path, *, backbone: str, size: int, trials: int, epochs: int
 ) -> dict[str, Any]:
-    """Measures the peer: its seconds in all, and of each trial its seconds and accuracy."""
+    """Measures the peer: its wall time, and the seconds and accuracy of each trial."""
     model, result = out / "backbone" / "backbone.keras", out / "result.json"
     if not model.exists():
         shutil.rmtree(model.parent, ignore_errors=True)
@@ -142,33 +141,33 @@ def measure_peer(
     return {"seconds": seconds, **json.loads(result.read_text(encoding="utf-8"))}
 
 
-def kept(file: Path, measure: Callable[[], dict[str, Any]]) -> dict[str, Any]:
-    """Returns what was measured before, or measures it and keeps it."""
+def load_or_measure(file: Path, measure: Callable[[], dict[str, Any]]) -> dict[str, Any]:
+    """Returns the stored result of an earlier measurement, or measures and stores it."""
     if not file.exists():
         write_json(file, measure())
-    found: dict[str, Any] = json.loads(file.read_text(encoding="utf-8"))
-    return found
+    result: dict[str, Any] = json.loads(file.read_text(encoding="utf-8"))
+    return result
 
 
-def peer_seconds(peer: Mapping[str, Any], trials: int) -> float:
-    """Returns what a number of trials takes the peer: its start, and as often a mean trial."""
+def extrapolate_peer(peer: Mapping[str, Any], trials: int) -> float:
+    """Returns the peer's seconds for a number of trials, extrapolated by its mean trial."""
     each = [trial["seconds"] for trial in peer["trials"]]
     return peer["seconds"] + (trials - len(each)) * statistics.mean(each)
 
 
 def best(scores: Sequence[float | None]) -> float:
-    """Returns the best score of trials; those that failed have none."""
+    """Returns the best score; a failed trial has None."""
     return max(score for score in scores if score is not None)
 
 
-def times(result: Mapping[str, Any], trials: int) -> list[float]:
-    """Returns how many times as long as this project the peer takes, round by round."""
+def compute_speedups(result: Mapping[str, Any], trials: int) -> list[float]:
+    """Returns this project's speedup over the peer in each round."""
     rounds = result["own"][str(trials)]
-    return [peer_seconds(result["peer"], trials) / each["cold"]["seconds"] for each in rounds]
+    return [extrapolate_peer(result["peer"], trials) / each["cold"]["seconds"] for each in rounds]
 
 
 def table(result: Mapping[str, Any]) -> str:
-    """Returns the results as Markdown: a table by trials, and what the figures mean."""
+    """Returns Markdown: a table by number of trials, and an explanation of its figures."""
     peer = result["peer"]
     each = [trial["seconds"] for trial in peer["trials"]]
     ran = len(each)
@@ -183,13 +182,13 @@ def table(result: Mapping[str, Any]) -> str:
         cold = [one["cold"]["seconds"] for one in rounds]
         warm = [one["warm"]["seconds"] for one in rounds]
         more = [one["warm"]["seconds"] - one["import_s"] for one in rounds]
-        ratios = times(result, int(count))
-        said = "" if int(count) == ran else ", extrapolated"
+        ratios = compute_speedups(result, int(count))
+        mark = "" if int(count) == ran else ", extrapolated"
         scores = rounds[0]["cold"]["scores"]
         lines.append(
             f"| {count} | {statistics.median(cold):.1f} ({min(cold):.1f} to {max(cold):.1f}) "
             f"| {statistics.median(warm):.1f} | {statistics.median(more):.1f} "
-            f"| {peer_seconds(peer, int(count)):,.0f}{said} "
+            f"| {extrapolate_peer(peer, int(count)):,.0f}{mark} "
             f"| {statistics.median(ratios):.0f} ({min(ratios):.0f} to {max(ratios):.0f}) "
             f"| {best(scores):.4f} | {best(scores[:ran]):.4f} | {peer_best:.4f} |"
         )
@@ -205,7 +204,7 @@ def table(result: Mapping[str, Any]) -> str:
 
 
 def plot(result: Mapping[str, Any], path: Path) -> None:
-    """Draws seconds against trials, on logarithmic scales, and best accuracies so far."""
+    """Draws seconds against trials on logarithmic scales, and best accuracies so far."""
     import numpy as np
     from matplotlib.figure import Figure
 
@@ -223,17 +222,19 @@ def plot(result: Mapping[str, Any], path: Path) -> None:
     reach = np.unique([ran, *counts])
     left.plot(
         reach,
-        [peer_seconds(peer, n) for n in reach],
+        [extrapolate_peer(peer, n) for n in reach],
         linestyle="--",
         color="#7d8894",
         label="Keras guide in KerasTuner, extrapolated",
     )
     left.plot([ran], [peer["seconds"]], "s", color="#7d8894", label=f"measured, {ran} trials")
     for count in counts:
-        ratio = statistics.median(times(result, count))
-        place = (count, peer_seconds(peer, count))
+        ratio = statistics.median(compute_speedups(result, count))
+        place = (count, extrapolate_peer(peer, count))
         left.annotate(f"×{ratio:.0f}", place, (0, 5), textcoords="offset points", ha="center")
-    left.set(xscale="log", yscale="log", xlabel="trials", ylabel="seconds, from the prompt")
+    left.set(
+        xscale="log", yscale="log", xlabel="trials", ylabel="wall time from the prompt, seconds"
+    )
     left.set_xticks(counts, [str(count) for count in counts])
     left.minorticks_off()
     left.margins(y=0.15)
@@ -265,26 +266,28 @@ def plot(result: Mapping[str, Any], path: Path) -> None:
 
 def main(
     hymenoptera: Annotated[
-        Path, typer.Option(help="A folder with train/ and val/, a folder a class in each.")
+        Path, typer.Option(help="Folder with train/ and val/, one folder for each class.")
     ],
-    out: Annotated[Path, typer.Option(help="Where runs and results go.")] = Path("runs/search"),
-    backbone: Annotated[str, typer.Option(help="The frozen one.")] = "squeezenet1_1.imagenet",
+    out: Annotated[Path, typer.Option(help="Folder of runs and results.")] = Path("runs/search"),
+    backbone: Annotated[str, typer.Option(help="The frozen backbone.")] = "squeezenet1_1.imagenet",
     size: Annotated[int, typer.Option(help="Height and width of an image, in pixels.")] = 224,
-    counts: Annotated[str, typer.Option(help="Numbers of trials.")] = "5,20,100",
+    counts: Annotated[
+        str, typer.Option(help="Numbers of trials, separated by commas.")
+    ] = "5,20,100",
     epochs: Annotated[int, typer.Option(help="Epochs of a trial.")] = 10,
-    peer_trials: Annotated[int, typer.Option(help="Trials that the peer really runs.")] = 3,
-    rounds: Annotated[int, typer.Option(help="How often this project is measured.")] = 3,
+    peer_trials: Annotated[int, typer.Option(help="Trials that the peer runs.")] = 3,
+    rounds: Annotated[int, typer.Option(help="Number of rounds of this project.")] = 3,
 ) -> None:
-    """Measures what is not there yet, and writes the table and the plot."""
+    """Runs the measurements without results, and writes the table and the plot."""
     out.mkdir(parents=True, exist_ok=True)
     photos, out = hymenoptera.resolve(), out.resolve()
     common: dict[str, Any] = {"backbone": backbone, "size": size, "epochs": epochs}
-    run([sys.executable, "-c", "import tensorflow"], out / "import.log")  # from the disk, once
+    run([sys.executable, "-c", "import tensorflow"], out / "import.log")  # warms the disk cache
     own: dict[str, list[dict[str, Any]]] = {count: [] for count in counts.split(",")}
     for number in range(rounds):
         for count in own:
             folder = out / f"own-{count}-{number}"
-            found = kept(
+            found = load_or_measure(
                 folder.with_suffix(".json"),
                 lambda f=folder, n=count: measure_own(photos, f, trials=int(n), **common),
             )
@@ -294,7 +297,7 @@ def main(
                 f"there {found['warm']['seconds']:.1f} s, import {found['import_s']:.1f} s",
                 flush=True,
             )
-    peer = kept(
+    peer = load_or_measure(
         out / f"peer-{peer_trials}.json",
         lambda: measure_peer(photos, out / "peer", trials=peer_trials, **common),
     )

@@ -1,15 +1,15 @@
-"""The peer of `benchmarks/search.py`: the Keras transfer-learning guide inside KerasTuner.
+"""Peer of `benchmarks/search.py`: the Keras transfer-learning guide inside KerasTuner.
 
-A frozen backbone called in inference mode, augmentation by Keras' layers, a head of
-Keras' layers; `keras_tuner.RandomSearch` builds and fits it anew in every trial. As in
-the guide at https://keras.io/guides/transfer_learning, but where that is kind to it: the
-decoded images are kept in memory, the layers run in tf.data beside the training, and
-there are two of them. The space is this project's own, drawn with the same seed, so that
-both search the same heads.
+A frozen backbone in inference mode, augmentation by Keras' layers and a head of Keras'
+layers, which `keras_tuner.RandomSearch` builds and fits in every trial. It follows
+https://keras.io/guides/transfer_learning, with changes in the guide's favor: decoded
+images stay in memory, and two augmentation layers run in tf.data beside the training.
+The search space is this project's own, drawn with the same seed, so that both search the
+same heads.
 
     python benchmarks/search_peer.py FOLDER BACKBONE.keras --out RESULT.json
 
-FOLDER has train/ and val/ with a folder a class; BACKBONE.keras maps float32
+FOLDER has train/ and val/ with one folder for each class; BACKBONE.keras maps float32
 [B, S, S, 3] in 0 to 255 to a feature map.
 """
 
@@ -61,7 +61,7 @@ def read_images(folder: Path, size: int) -> tuple[Any, Any, int]:
 
 
 def build_optimizer(values: Mapping[str, Any], num_steps: int, per_epoch: int) -> Any:
-    """Builds an optimizer with its schedule from settings of a recipe."""
+    """Builds an optimizer with its learning-rate schedule from recipe settings."""
     import keras
 
     rate, name = values["optimizer.learning_rate"], values["optimizer.name"]
@@ -81,7 +81,7 @@ def build_optimizer(values: Mapping[str, Any], num_steps: int, per_epoch: int) -
 def build_model(
     values: Mapping[str, Any], backbone: Path, num_classes: int, num_steps: int, per_epoch: int
 ) -> Any:
-    """Builds and compiles the guide's model from settings of a recipe."""
+    """Builds and compiles the guide's model from recipe settings."""
     import keras
     from keras import layers
 
@@ -109,14 +109,14 @@ def build_model(
 
 
 def main(
-    folder: Annotated[Path, typer.Argument(help="A folder with train/ and val/.")],
-    backbone: Annotated[Path, typer.Argument(help="A Keras model, images to a feature map.")],
+    folder: Annotated[Path, typer.Argument(help="Folder with train/ and val/.")],
+    backbone: Annotated[Path, typer.Argument(help="Keras model from images to a feature map.")],
     out: Annotated[Path, typer.Option(help="The JSON file to write.")],
     trials: int = 3,
     epochs: int = 10,
     seed: int = 0,
 ) -> None:
-    """Searches; writes each trial's seconds, settings and best validation accuracy."""
+    """Searches, and writes each trial's seconds, settings and best validation accuracy."""
     import keras
     import keras_tuner
 
@@ -130,8 +130,8 @@ def main(
         values = space.decode(hp.values)
         return build_model(values, backbone, num_classes, epochs * per_epoch, per_epoch)
 
-    class Timed(keras_tuner.RandomSearch):
-        """Notes how long each trial takes."""
+    class TimedRandomSearch(keras_tuner.RandomSearch):
+        """Random search that records the duration of each trial."""
 
         def run_trial(self, trial: Any, *args: Any, **options: Any) -> Any:
             """Runs a trial."""
@@ -147,11 +147,11 @@ def main(
             return results
 
     with tempfile.TemporaryDirectory() as project:
-        tuner = Timed(
+        tuner = TimedRandomSearch(
             build,
             "val_accuracy",
             max_trials=trials,
-            # As this project asks it, so that the trials are the same.
+            # The seed that this project gives its tuner, for the same trials.
             seed=seed + 1,
             hyperparameters=space.build_hyperparameters(),
             tune_new_entries=False,

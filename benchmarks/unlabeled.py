@@ -1,17 +1,17 @@
-"""What pretraining without labels is worth: few labels, and many images that have none.
+"""Benchmark of pretraining without labels: few labeled images beside many unlabeled ones.
 
-The same network learns `digits` by 5 and by 20 labels a class, from random weights and
-from what it learned of all training images without their labels:
+A network learns `digits` from 5 and from 20 labels a class, once from random weights and
+once from weights pretrained on all training images without their labels:
 
-    rbm          deep_belief_network at 16 px, by stacked Boltzmann machines
-    autoencoder  micro_resnet_s at 32 px, by restoring corrupted images
+    rbm          deep_belief_network at 16 px, stacked restricted Boltzmann machines
+    autoencoder  micro_resnet_s at 32 px, restoring corrupted images
 
-Both ways take as many steps by the same recipe, and their last weights count. Three in
-ten images are the test images, drawn by the seed; no pretraining sees them.
+Both starts use the same recipe and number of steps, and the last weights count. The test
+images are 30 % of the data, drawn by the seed; pretraining never sees them.
 
     python benchmarks/unlabeled.py --out runs/unlabeled
 
-Runs that are finished are not repeated. Writes OUT/unlabeled.json and OUT/unlabeled.md.
+Finished runs are not repeated. Writes OUT/unlabeled.json and OUT/unlabeled.md.
 """
 
 from __future__ import annotations
@@ -45,7 +45,7 @@ NETWORKS: dict[str, dict[str, Any]] = {
     "autoencoder": {
         "backbone": "micro_resnet_s",
         "input": {"size": 32},
-        # As benchmarks/transfer.py trains from scratch.
+        # The optimizer of benchmarks/transfer.py for training from scratch.
         "optimizer": {
             "name": "nesterov",
             "learning_rate": 0.025,
@@ -57,14 +57,14 @@ NETWORKS: dict[str, dict[str, Any]] = {
 
 
 def pretraining_recipe(method: str, seed: int) -> Recipe:
-    """Returns how a network is pretrained: the method's preset, on training images."""
+    """Returns the recipe of pretraining: the method's preset, on the training images."""
     backbone = NETWORKS[method]["backbone"]
     preset = Recipe.from_preset(METHODS[method].preset, backbone=backbone, settings={"seed": seed})
     return preset.override({f"data.{name}": share for name, share in SPLIT.items()})
 
 
 def recipe_for(method: str, backbone: str, labels: int, seed: int, *, steps: int) -> Recipe:
-    """Returns how a network is trained by labels, from random weights or a file's."""
+    """Returns the recipe of training with labels, from random or pretrained weights."""
     epochs = max(1, round(steps * BATCH / (labels * 10)))
     network = NETWORKS[method]
     recipe = Recipe.from_preset(
@@ -85,7 +85,7 @@ def recipe_for(method: str, backbone: str, labels: int, seed: int, *, steps: int
 
 
 def table_of(rows: list[dict[str, Any]]) -> str:
-    """Returns the Markdown table: mean test accuracy, and the range over the seeds."""
+    """Returns a Markdown table of mean test accuracies, with the range over the seeds."""
     lines = [
         "| | labels a class | random weights | pretrained without labels |",
         "|---|---:|---|---|",
@@ -107,8 +107,8 @@ def table_of(rows: list[dict[str, Any]]) -> str:
     return "\n".join(lines) + "\n"
 
 
-def accuracy_of(out: Path, method: str, labels: int, start: str, seed: int, steps: int) -> float:
-    """Returns a network's test accuracy, trained if that has not been done."""
+def load_or_train(out: Path, method: str, labels: int, start: str, seed: int, steps: int) -> float:
+    """Returns a network's test accuracy from an earlier run, or trains it."""
     name = f"{method}-{seed}-{labels}-{start}"
     result = out / f"{name}.json"
     if not result.exists():
@@ -125,16 +125,16 @@ def accuracy_of(out: Path, method: str, labels: int, start: str, seed: int, step
 
 
 def main(
-    out: Annotated[Path, typer.Option(help="Where runs and results go.")],
-    seeds: Annotated[int, typer.Option(help="How many seeds.")] = 3,
-    steps: Annotated[int, typer.Option(help="Optimizer steps of training by labels.")] = 600,
+    out: Annotated[Path, typer.Option(help="Folder of runs and results.")],
+    seeds: Annotated[int, typer.Option(help="Number of seeds.")] = 3,
+    steps: Annotated[int, typer.Option(help="Optimizer steps of training with labels.")] = 600,
 ) -> None:
-    """Trains what is not there yet, and writes the table."""
+    """Trains the networks without results, and writes the table."""
     out.mkdir(parents=True, exist_ok=True)
     rows = []
     for method, seed, labels, start in product(NETWORKS, range(seeds), LABELS, STARTS):
         row = {"method": method, "labels": labels, "start": start, "seed": seed}
-        accuracy = accuracy_of(out, **row, steps=steps)
+        accuracy = load_or_train(out, **row, steps=steps)
         rows.append({**row, "accuracy": accuracy})
         print(f"{method}-{seed}-{labels}-{start}: {accuracy:.4f}", flush=True)
     write_json(out / "unlabeled.json", {"steps": steps, "rows": rows})

@@ -1,21 +1,22 @@
-"""Features of K augmented views beside fresh augmentation in every epoch: validation accuracy.
+"""Benchmark of stored features of K augmented views beside fresh augmentation.
 
-A linear head on a frozen backbone, trained with the augmentation that suits the set,
-three ways, alike in everything else and with the same seeds:
+A linear head on a frozen backbone learns with each data set's own augmentation policy,
+three ways that share every other setting and the seeds:
 
-    fresh       features.use = false: every image augmented anew and sent through the
-                backbone in every epoch
-    K views     features.use = true, features.views = 4: what the backbone makes of four
-                augmented views of each image, computed once
-    plain only  features.use = true, features.views = 0: no augmentation at all
+    fresh       features.use = false: augments every image and runs the backbone in every
+                epoch
+    K views     features.use = true, features.views = 4: computes the features of four
+                augmented views of each image once
+    plain only  features.use = true, features.views = 0: no augmentation
 
-on `textures` and `digits` with micro_resnet_m.cifar10 at its own size and, where the
-folder is given, on hymenoptera with squeezenet1_1.imagenet at 112 px. An epoch of K views
-shows each image once, in one of its views, so all three take the same steps.
+The data sets are `textures` and `digits` with micro_resnet_m.cifar10 at its native size
+and, if its folder is given, hymenoptera with squeezenet1_1.imagenet at 112 px. An epoch
+of K views shows each image once, in one of its views, so all three ways take the same
+number of steps. The result is validation accuracy.
 
     ZOO_WEIGHTS=FOLDER python benchmarks/views.py --out runs/views --hymenoptera PHOTOS
 
-Runs that are finished are not repeated. Writes OUT/views.json, OUT/views.md and
+Finished runs are not repeated. Writes OUT/views.json, OUT/views.md and
 OUT/views.png.
 """
 
@@ -42,13 +43,13 @@ FRESH, VIEWS, PLAIN = WAYS = ("fresh", "K views", "plain only")
 
 @dataclass(frozen=True)
 class Setting:
-    """One set of the comparison.
+    """One data set of the comparison.
 
     Args:
-        name: What the table calls it.
-        data: DATA of the command line.
-        backbone: The frozen one.
-        size: Height and width the network sees, in pixels; 0 takes the backbone's own.
+        name: The name in the table.
+        data: DATA as on the command line.
+        backbone: The frozen backbone.
+        size: Input height and width, in pixels; 0 uses the backbone's native size.
     """
 
     name: str
@@ -58,13 +59,13 @@ class Setting:
 
 
 def recipe_for(setting: Setting, way: str, seed: int, *, views: int, epochs: int) -> Recipe:
-    """Returns how one head is trained."""
+    """Returns the recipe of one head."""
     return Recipe.from_preset(
         preset_of(setting.data),
         backbone=setting.backbone,
         settings={
             "seed": seed,
-            # Images enough for a difference of 0.01 to be seen, few enough for a minute.
+            # Enough images to show a difference of 0.01, and few enough for a minute.
             "data": {"val_fraction": 0.3},
             "input": {"size": setting.size},
             "features": {"use": way != FRESH, "views": views if way == VIEWS else 0},
@@ -75,13 +76,13 @@ def recipe_for(setting: Setting, way: str, seed: int, *, views: int, epochs: int
 
 
 def accuracies(rows: list[dict[str, Any]], name: str, way: str) -> list[float]:
-    """Returns the validation accuracies of a set by seed."""
+    """Returns the validation accuracies of one data set and way, ordered by seed."""
     chosen = [row for row in rows if (row["set"], row["way"]) == (name, way)]
     return [row["accuracy"] for row in sorted(chosen, key=lambda row: row["seed"])]
 
 
 def table(rows: list[dict[str, Any]]) -> str:
-    """Returns the Markdown table: mean and range over the seeds, and paired differences."""
+    """Returns a Markdown table: mean and range over the seeds, and paired differences."""
     lines = [
         "| validation accuracy | " + " | ".join(WAYS) + " | K views − fresh | plain only − fresh |",
         "|---|" + "---:|" * (len(WAYS) + 2),
@@ -97,7 +98,7 @@ def table(rows: list[dict[str, Any]]) -> str:
 
 
 def plot(rows: list[dict[str, Any]], path: Path) -> None:
-    """Draws every seed's accuracy, a panel for each set, lines between the same seeds."""
+    """Draws the accuracies, a panel for each data set and a line for each seed."""
     from matplotlib.figure import Figure
 
     names = list(dict.fromkeys(row["set"] for row in rows))
@@ -121,7 +122,7 @@ def plot(rows: list[dict[str, Any]], path: Path) -> None:
 def compare(
     settings: Sequence[Setting], out: Path, *, seeds: int, epochs: int, views: int
 ) -> list[dict[str, Any]]:
-    """Trains what is not there yet; returns what every run reached, a row each."""
+    """Trains the heads without results; returns one row for each run."""
     rows = []
     for setting in settings:
         for seed, way in itertools.product(range(seeds), WAYS):
@@ -141,21 +142,21 @@ def compare(
 
 
 def main(
-    out: Annotated[Path, typer.Option(help="Where runs and results go.")],
+    out: Annotated[Path, typer.Option(help="Folder of runs and results.")],
     hymenoptera: Annotated[
-        Path | None, typer.Option(help="The folder of hymenoptera, with train/ and val/.")
+        Path | None, typer.Option(help="Folder of hymenoptera, with train/ and val/.")
     ] = None,
-    sets: Annotated[str, typer.Option(help="Which others, with a comma between.")] = (
+    sets: Annotated[str, typer.Option(help="Other data sets, separated by commas.")] = (
         "textures,digits"
     ),
-    seeds: Annotated[int, typer.Option(help="How many seeds.")] = 5,
+    seeds: Annotated[int, typer.Option(help="Number of seeds.")] = 5,
     epochs: Annotated[int, typer.Option(help="Epochs of every head.")] = 20,
-    views: Annotated[int, typer.Option(help="K.")] = 4,
-    backbone: Annotated[str, typer.Option(help="Of the sets that are not photographs.")] = (
+    views: Annotated[int, typer.Option(help="K, augmented views of each image.")] = 4,
+    backbone: Annotated[str, typer.Option(help="Backbone of these other data sets.")] = (
         "micro_resnet_m.cifar10"
     ),
 ) -> None:
-    """Trains what is not there yet, and writes the table and the plot."""
+    """Trains the networks without results, and writes the table and the plot."""
     settings = [Setting(name, name, backbone) for name in sets.split(",") if name]
     if hymenoptera is not None:
         setting = Setting("hymenoptera", str(hymenoptera), "squeezenet1_1.imagenet", 112)

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from benchmarks import extraction
+from benchmarks import extraction, extraction_report
 from pipelines.features.engines.network import build_feature_network
 from zoo.heads.head import HeadConfig
 from zoo.models.classifier import build_classifier
@@ -19,7 +19,7 @@ def test_multiply_adds_are_those_of_the_paper() -> None:
         build_classifier("mobilenet_v2", 2, size=224, head=HeadConfig(), frozen=True)
     )
     classes = 1280 * 1000  # the paper counts the ImageNet classifier, too
-    counted = extraction.multiply_adds(network.model) + classes
+    counted = extraction.count_multiply_adds(network.model) + classes
     assert counted == pytest.approx(300e6, rel=0.01)  # Sandler et al., 2018, table 4
 
 
@@ -59,8 +59,10 @@ def test_every_engine_is_measured_once_from_files_to_disk(
         assert len(rates["files to disk"]) == len(rates["alone"]) == 1
         (rate,), (peak,) = rates["alone"], found["sgemm"]
         expected = 2 * found["multiply_adds"] * rate / (1e9 * max(peak.values()))
-        assert extraction.share_of_peak(found, engine, "alone") == pytest.approx(expected)
-    assert extraction.ratios(found, "keras") == [1]
+        assert extraction_report.compute_utilization(found, engine, "alone") == pytest.approx(
+            expected
+        )
+    assert extraction_report.compute_speedups(found, "keras") == [1]
     assert found["plain Keras"][0] > 0
     assert (tmp_path / "extraction.png").stat().st_size > 1000
     measure()
@@ -83,7 +85,7 @@ def test_table_reports_speedups() -> None:
         "sgemm": [{"own choice": 100.0, "SkylakeX": 200.0}] * 3,
         "engines": engines,
     }
-    lines = extraction.table({"net": found}).splitlines()
+    lines = extraction_report.table({"net": found}).splitlines()
     keras, onnx = "2.00 (2.00 to 3.00) | 1.00 (1.00 to 1.00)", "5.00 (4.00 to 9.00) | 2.50"
     assert lines[2] == f"| net, keras | 20 | {keras} | 50 | 80 | 10% | 25% |"
     assert lines[3] == f"| net, onnxruntime | 50 | {onnx} (2.00 to 3.00) | 100 | 80 | 25% | 50% |"

@@ -39,9 +39,9 @@ def _result() -> dict[str, Any]:
 
 def test_peer_is_extrapolated_from_its_mean_trial() -> None:
     peer = _result()["peer"]
-    assert search.peer_seconds(peer, 2) == 250
-    assert search.peer_seconds(peer, 100) == 250 + 98 * 100
-    assert search.times(_result(), 4) == [450 / 12, 450 / 24]
+    assert search.extrapolate_peer(peer, 2) == 250
+    assert search.extrapolate_peer(peer, 100) == 250 + 98 * 100
+    assert search.compute_speedups(_result(), 4) == [450 / 12, 450 / 24]
 
 
 def test_table_marks_extrapolated_figures() -> None:

@@ -56,7 +56,7 @@ def test_transfer_reports_mean_and_range_over_seeds(tmp_path: Path) -> None:
 
 def test_imbalance_reports_every_way() -> None:
     recalls = {name: {"recall": 0.2} for name in imbalance.RARE} | {"rings": {"recall": 0.8}}
-    figures = imbalance.figures_of({"test": {"per_class": recalls, "macro_f1": 0.6}})
+    figures = imbalance.compute_figures({"test": {"per_class": recalls, "macro_f1": 0.6}})
     assert figures["common"] == 0.8
     rows = [{"way": way, "seed": 0, **figures} for way in imbalance.WAYS]
     table = imbalance.table_of(rows)
