@@ -1,4 +1,4 @@
-"""Evaluate: new images as they are, a run's own as it was trained, and nothing left unsaid."""
+"""Evaluation: new images, the images of a run in their splits, and pretrained files."""
 
 from __future__ import annotations
 
@@ -50,7 +50,7 @@ def _copy(run: Run, to: Path, source: Path) -> Run:
     return Run.open(to)
 
 
-def test_new_images_are_one_split_and_nothing_was_trained_on_them(
+def test_new_images_are_one_split_without_a_warning(
     tiny_run: Run, fresh: Path, capsys: Say
 ) -> None:
     measured = evaluate(tiny_run, fresh)
@@ -105,7 +105,7 @@ def _train_and_test(folder: Path) -> None:
     ],
     ids=lambda value: getattr(value, "__name__", ""),
 )
-def test_what_could_not_be_trained_on_can_be_measured_on(
+def test_data_that_cannot_be_trained_on_can_be_evaluated_on(
     change: Callable[[Path], None],
     counts: dict[str, int],
     support: list[int],
@@ -152,7 +152,7 @@ def test_classes_the_model_does_not_know_are_named(
         evaluate(tiny_run, data)
 
 
-def test_what_is_left_out_and_what_looks_odd_is_said(
+def test_skipped_images_and_outliers_are_logged(
     tiny_run: Run, fresh: Path, tmp_path: Path, capsys: Say
 ) -> None:
     data = shutil.copytree(fresh, tmp_path / "data")

@@ -37,7 +37,7 @@ def test_csv_with_splits_and_other_columns(tmp_path: Path) -> None:
     assert source.val.names == ("2.jpg",)
 
 
-def test_csv_row_said_twice_counts_once(tmp_path: Path) -> None:
+def test_csv_repeated_row_counts_once(tmp_path: Path) -> None:
     source = open_source(table(tmp_path, "path,label\n" + ROWS + "./3.jpg,b\n"))
     assert describe(source) == ["skipped 3.jpg: listed again on line 10"]
 
@@ -66,17 +66,17 @@ def test_csv_row_said_twice_counts_once(tmp_path: Path) -> None:
         (f'path,label\n{ROWS}9.jpg,"a\nb"\n', r"The name of class 'a\\nb' .*labels\.txt"),
     ],
 )
-def test_csv_that_is_wrong(tmp_path: Path, text: str, message: str) -> None:
+def test_invalid_csv_is_refused(tmp_path: Path, text: str, message: str) -> None:
     with pytest.raises(DataError, match=message):
         open_source(table(tmp_path, text))
 
 
-def test_csv_in_another_encoding(tmp_path: Path) -> None:
+def test_csv_in_another_encoding_is_refused(tmp_path: Path) -> None:
     with pytest.raises(DataError, match="is not in UTF-8; received byte 0xe9"):
         open_source(table(tmp_path, "path,label\n0.jpg,é\n", "latin-1"))
 
 
-def test_csv_that_is_not_there(tmp_path: Path) -> None:
+def test_missing_csv_is_refused(tmp_path: Path) -> None:
     with pytest.raises(DataError, match=r"Cannot read the table .*: No such file"):
         open_source(str(tmp_path / "none.csv"))
     with pytest.raises(DataError, match=r"There is no table 'a\\x00\.csv'; .* a NUL"):

@@ -1,4 +1,4 @@
-"""Dividing: stratified, complete, seeded, and blind to the order of a listing."""
+"""Splits: stratified, complete, seeded, and independent of the order of the images."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ def examples_of(labels: Sequence[int]) -> Examples:
     seed=st.integers(0, 2**31),
     shuffle=st.randoms(use_true_random=False),
 )
-def test_split_is_stratified_complete_and_blind_to_order(
+def test_split_is_stratified_complete_and_independent_of_order(
     counts: list[int], val: float, test: float, seed: int, shuffle: random.Random
 ) -> None:
     whole = examples_of([label for label, count in enumerate(counts) for _ in range(count)])
@@ -65,14 +65,14 @@ def test_split_depends_on_the_seed_and_stays_when_a_class_is_added() -> None:
     assert [n for n in with_c if not n.startswith("2/")] == list(first)
 
 
-def test_split_names_the_class_that_is_too_small() -> None:
+def test_split_names_a_class_that_is_too_small() -> None:
     with pytest.raises(
         DataError, match=r"Class 'b' has too few .*one each for train, val; received 1"
     ):
         split_examples(examples_of([0, 0, 0, 1]), ("a", "b"), val_fraction=0.2)
 
 
-def test_fewer_of_each_class_are_among_more_and_blind_to_order() -> None:
+def test_limit_per_class_is_nested_and_independent_of_order() -> None:
     whole = examples_of([0] * 30 + [1] * 12 + [2] * 4)
     ten = limit_per_class(whole, 10, seed=3)
     assert np.bincount(ten.labels).tolist() == [10, 10, 4]
@@ -100,7 +100,7 @@ def names(splits: dict[str, Examples]) -> dict[str, tuple[str, ...]]:
     seed=st.integers(0, 9),
     with_validation=st.booleans(),
 )
-def test_assignment_by_digest_repeats_a_division(
+def test_assignment_by_digest_repeats_a_split(
     labels: list[int], seed: int, with_validation: bool
 ) -> None:
     whole = scanned(examples_of([label for label in labels for _ in range(4)]))

@@ -1,4 +1,4 @@
-"""Targets: what a column means to a task, and the line that says where it means nothing."""
+"""Targets of tasks from the columns of a data set, and columns that do not fit their task."""
 
 from __future__ import annotations
 
@@ -91,7 +91,7 @@ def test_classes_of_a_folder_are_a_column_called_label(tmp_path: Path) -> None:
         _open(str(tmp_path), SIZE)
 
 
-def test_textures_say_what_was_drawn() -> None:
+def test_textures_have_columns_for_what_was_drawn() -> None:
     tasks = [
         Task("texture", "single_label"),
         Task("tint", "single_label", "tint"),
@@ -133,7 +133,7 @@ def test_column_that_does_not_fit_its_task_is_refused(
     assert "\n" not in str(caught.value)
 
 
-def test_rows_that_differ_in_what_no_task_asks_for_count_once(tmp_path: Path) -> None:
+def test_rows_that_differ_in_unused_columns_count_once(tmp_path: Path) -> None:
     source = _open(table(tmp_path, [*ROWS, "0.jpg,blue,zzz,99"]), COLOR)
     assert describe(source) == ["skipped 0.jpg: listed again on line 14"]
 
@@ -147,7 +147,7 @@ def test_rows_that_differ_in_what_no_task_asks_for_count_once(tmp_path: Path) ->
         (["0.jpg,a,x,1,train", "2.jpg,a,y,1,val"], COLOR, SingleClassError),
     ],
 )
-def test_what_training_never_sees_is_named(
+def test_class_without_training_images_is_named(
     tmp_path: Path, rows: list[str], task: Task, error: type[Exception]
 ) -> None:
     with pytest.raises(error, match="column"):
@@ -161,7 +161,7 @@ def test_class_whose_images_do_not_decode_is_named(tmp_path: Path) -> None:
         open_source(data, DataConfig(max_undecodable=0.5), tasks=[COLOR])
 
 
-def test_rare_labels_reach_every_part(tmp_path: Path) -> None:
+def test_rare_labels_are_in_every_split(tmp_path: Path) -> None:
     # Three of twelve are rare, and each of them is common as well.
     rows = [f"{n}.jpg,a,{'common|rare' if n < 3 else 'common'},1" for n in range(12)]
     for seed in range(5):
@@ -172,7 +172,7 @@ def test_rare_labels_reach_every_part(tmp_path: Path) -> None:
             assert count_classes(examples, source.tasks[0])[1] == 1
 
 
-def test_images_are_divided_by_the_first_task_of_single_labels(tmp_path: Path) -> None:
+def test_split_is_stratified_by_the_first_single_label_task(tmp_path: Path) -> None:
     source = _open(table(tmp_path, ROWS), SIZE, TAGS, COLOR)
     assert source.class_names == ("blue", "red")
     assert Counter(source.val.targets["color"].tolist()) == {0: 1, 1: 2}
@@ -194,7 +194,7 @@ def test_model_keeps_its_classes_on_new_images(tmp_path: Path) -> None:
         open_evaluation_set(data, DataConfig(), known)
 
 
-def test_audit_looks_at_the_tasks(tmp_path: Path) -> None:
+def test_audit_validates_the_tasks(tmp_path: Path) -> None:
     found = audit(table(tmp_path, ROWS), tasks=[COLOR, SIZE])
     assert found.counts == {"blue": {"all": 4}, "red": {"all": 8}}
     assert found.blocking == ()

@@ -1,4 +1,4 @@
-"""The embedded textures: the same everywhere, balanced, and no task for a linear classifier."""
+"""Embedded textures: reproducible, balanced, and not separable by a linear classifier."""
 
 from __future__ import annotations
 
@@ -57,7 +57,7 @@ def test_images_are_all_different(images: npt.NDArray[np.uint8]) -> None:
     assert len({image.tobytes() for image in images}) == 2000
 
 
-def test_raw_pixels_do_not_tell_the_classes(images: npt.NDArray[np.uint8]) -> None:
+def test_raw_pixels_do_not_separate_the_classes(images: npt.NDArray[np.uint8]) -> None:
     from sklearn.exceptions import ConvergenceWarning
     from sklearn.linear_model import LogisticRegression
 
@@ -85,7 +85,7 @@ def test_source_has_the_official_splits_each_balanced(source: Source) -> None:
     assert not source.outliers
 
 
-def test_source_holds_what_draw_draws(source: Source) -> None:
+def test_source_has_the_images_that_draw_returns(source: Source) -> None:
     import tensorflow as tf
 
     for split, start in (("train", 0), ("val", 1600), ("test", 1800)):
@@ -101,7 +101,7 @@ def test_source_is_also_a_tfds_data_set(source: Source) -> None:
     assert source.train.encoded == tfds.train.encoded
 
 
-def test_preparing_twice_at_once_leaves_one_whole_copy(
+def test_concurrent_preparation_leaves_one_complete_copy(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     import random

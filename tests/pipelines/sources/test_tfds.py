@@ -83,7 +83,7 @@ def test_tfds_pixels_that_are_not_encoded_become_png(tfds_folder: Path) -> None:
     assert {name: len(part) for name, part in source.splits.items()} == {"train": 8, "val": 2}
 
 
-def test_tfds_without_images_says_what_it_has(tfds_folder: Path) -> None:
+def test_tfds_without_images_is_refused_with_its_features(tfds_folder: Path) -> None:
     import tensorflow_datasets as tfds
 
     define("letters", lambda: {"text": tfds.features.Text()}, lambda i: {"text": "a"}, train=3)
@@ -92,7 +92,7 @@ def test_tfds_without_images_says_what_it_has(tfds_folder: Path) -> None:
     assert not tfds_folder.exists()
 
 
-def test_tfds_without_train(tfds_folder: Path) -> None:
+def test_tfds_without_train_is_refused(tfds_folder: Path) -> None:
     define("exam", labeled, lambda i: {"image": np.asarray(photo(i)), "label": i % 2}, test=4)
     with pytest.raises(DataError, match="has no split called train; received test"):
         open_source("tfds:exam")
@@ -106,12 +106,14 @@ def test_tfds_without_train(tfds_folder: Path) -> None:
         ("tfds:cifar10_1:v5", "configuration of TFDS's cifar10_1 'v5'. .*v4"),
     ],
 )
-def test_tfds_unknown_name(tfds_folder: Path, data: str, message: str) -> None:
+def test_unknown_tfds_name_is_refused(tfds_folder: Path, data: str, message: str) -> None:
     with pytest.raises(UnknownNameError, match=message):
         open_source(data)
 
 
-def test_own_set_that_cannot_be_written(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_cache_that_cannot_be_written_is_refused(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     (tmp_path / "file").write_text("in the way")
     monkeypatch.setenv("ZOO_CACHE", str(tmp_path / "file"))
     with pytest.raises(DataError, match=r"Cannot prepare 'textures' .*set ZOO_CACHE"):
@@ -120,7 +122,7 @@ def test_own_set_that_cannot_be_written(tmp_path: Path, monkeypatch: pytest.Monk
         open_source("tfds:textures:large")
 
 
-def test_tfds_without_a_name() -> None:
+def test_tfds_without_a_name_is_refused() -> None:
     with pytest.raises(DataError, match="No data set is named; expected tfds:NAME"):
         open_source("tfds:")
 
