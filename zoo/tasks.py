@@ -104,7 +104,7 @@ class Task:
             task = cls(**{**values, "class_names": tuple(values["class_names"])})
             TASK_KINDS[task.kind]
         except (KeyError, TypeError) as error:
-            raise ValueError(f"these are no values of a task: {error}") from None
+            raise ValueError(f"not the values of a task: {error}") from None
         return task
 
 

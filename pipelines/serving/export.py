@@ -48,7 +48,7 @@ def export(run: RunFolder | str | Path, to: str | Path, *, data: str = "") -> Pa
         import tensorflow  # noqa: F401
     source = _open_images(run, data, to)
     model = run.load_model()
-    answers = compute_predictions(model, recipe, source.val, run.tasks)
+    predictions = compute_predictions(model, recipe, source.val, run.tasks)
     logger.info(f"writing and proving {to} on {len(source.val)} validation images")
     with _as_files(source.val) as images:
         version = export_savedmodel(
@@ -57,7 +57,7 @@ def export(run: RunFolder | str | Path, to: str | Path, *, data: str = "") -> Pa
             run.tasks,
             to,
             images=images,
-            answers=answers,
+            predictions=predictions,
         )
     logger.info(f"a fresh process answers all {len(source.val)} within {TOLERANCE:g} of the run")
     return version

@@ -1,1 +1,1 @@
-"""Export to SavedModel, and the gate it has to pass."""
+"""Export to SavedModel, checked in a fresh process."""

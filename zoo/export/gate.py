@@ -1,7 +1,7 @@
-"""The export gate's other side: answers images by a SavedModel and TensorFlow alone.
+"""Export check in a fresh process: predictions of a SavedModel, with TensorFlow and NumPy alone.
 
-Run as a file, never imported: `python -I gate.py MODEL IMAGES ANSWERS`,
-where IMAGES is a JSON list of image files, and ANSWERS the .npz to write.
+Run as a file, never imported: `python -I gate.py MODEL IMAGES PREDICTIONS`, where IMAGES is
+a JSON list of image files and PREDICTIONS the .npz to write.
 """
 
 import json
@@ -12,48 +12,55 @@ from typing import Any
 import numpy as np
 import tensorflow as tf
 
-BATCH = 32
-DECODED = 32
+BATCH_SIZE = 32
+MAX_DECODED = 32
 
 
-def main(model: str, images: str, answers: str) -> None:
-    """Writes `SIGNATURE/OUTPUT` for both signatures and every output, and `asked`.
+def main(model: str, images: str, predictions: str) -> None:
+    """Writes the outputs of both signatures as `SIGNATURE/OUTPUT`, and `decoded_indices`.
 
-    `serving_bytes` answers every image, `serving_default` those at the indices
-    `asked`, int64 [min(N, 32)], taken evenly.
+    `serving_bytes` predicts every image; `serving_default` predicts those at
+    `decoded_indices`, int64 [min(N, 32)], evenly spaced.
     """
     loaded = tf.saved_model.load(model)
-    by_bytes = loaded.signatures["serving_bytes"]
-    by_pixels = loaded.signatures["serving_default"]
+    predict_bytes = loaded.signatures["serving_bytes"]
+    predict_pixels = loaded.signatures["serving_default"]
     files = [Path(file) for file in json.loads(Path(images).read_text(encoding="utf-8"))]
-    asked = np.unique(np.linspace(0, len(files) - 1, min(len(files), DECODED)).astype(np.int64))
-    rows = {
+    num_decoded = min(len(files), MAX_DECODED)
+    decoded_indices = np.unique(np.linspace(0, len(files) - 1, num_decoded).astype(np.int64))
+    batches = {
         "serving_bytes": [
-            by_bytes(
-                image_bytes=tf.constant([f.read_bytes() for f in files[start : start + BATCH]])
+            predict_bytes(
+                image_bytes=tf.constant([f.read_bytes() for f in files[start : start + BATCH_SIZE]])
             )
-            for start in range(0, len(files), BATCH)
+            for start in range(0, len(files), BATCH_SIZE)
         ],
-        "serving_default": [by_pixels(images=decode(files[i])[tf.newaxis]) for i in asked],
+        "serving_default": [
+            predict_pixels(images=decode(files[i])[tf.newaxis]) for i in decoded_indices
+        ],
     }
     if {"zoo", "tuning", "pipelines"} & set(sys.modules):
         raise SystemExit("the gate must not import the project it checks")
     arrays: dict[str, Any] = {
-        f"{signature}/{name}": np.concatenate([answer[name].numpy() for answer in found])
-        for signature, found in rows.items()
-        for name in found[0]
+        f"{signature}/{name}": np.concatenate([outputs[name].numpy() for outputs in of_signature])
+        for signature, of_signature in batches.items()
+        for name in of_signature[0]
     }
-    # As text, since NumPy keeps an array of Python's bytes by pickling it.
+    # As str: NumPy saves an array of Python's bytes by pickling it.
     texts: dict[str, Any] = {
-        k: np.array([[t.decode() for t in row] for row in v])
-        for k, v in arrays.items()
-        if v.dtype == object
+        name: np.array([[text.decode() for text in row] for row in array])
+        for name, array in arrays.items()
+        if array.dtype == object
     }
-    np.savez(answers, asked=asked, **arrays | texts)
+    np.savez(predictions, decoded_indices=decoded_indices, **arrays | texts)
 
 
 def decode(file: Path) -> tf.Tensor:
-    """Decodes a file as a client would who wants the answer of training's decoder."""
+    """Decodes a file as a client has to, to get the pixels that training decoded.
+
+    Returns:
+        uint8 [H, W, 3].
+    """
     content = file.read_bytes()
     if tf.io.is_jpeg(content):
         return tf.io.decode_jpeg(content, channels=3, dct_method="INTEGER_ACCURATE")

@@ -1,9 +1,8 @@
-"""Export: a SavedModel that takes files, and the gate it has to pass.
+"""Export to SavedModel, with a check in a fresh process.
 
-The gate is a fresh process that imports TensorFlow and NumPy and nothing of
-this project. It loads what was written, answers the images it is given through
-both signatures, and only if its answers are the classifier's own does the
-export count.
+`gate.py` runs in a process that imports TensorFlow and NumPy, but nothing of this project.
+It loads the SavedModel and predicts the given images by both signatures; an export counts
+only if these predictions are the run's own.
 """
 
 from __future__ import annotations
@@ -22,7 +21,7 @@ import numpy as np
 import numpy.typing as npt
 
 from zoo.errors import ExportError, RunError
-from zoo.export.signatures import compare, output_names, serve
+from zoo.export.signatures import build_outputs, compare_outputs, output_names
 from zoo.files import placing_folder, write_json
 from zoo.preprocessing import Preprocessing
 from zoo.tasks import Task, wrap
@@ -31,43 +30,42 @@ _GATE = Path(__file__).with_name("gate.py")
 
 
 def export_savedmodel(
-    classifier: Any,
+    model: Any,
     preprocessing: Preprocessing,
     tasks: Sequence[Task],
     to: Path,
     *,
     images: Sequence[Path],
-    answers: Mapping[str, npt.NDArray[np.float32]],
+    predictions: Mapping[str, npt.NDArray[np.float32]],
 ) -> Path:
-    """Writes `to`/VERSION and proves it, or leaves nothing behind.
+    """Writes `to`/VERSION and checks it; a failed export leaves nothing behind.
 
     Args:
-        classifier: From float32 [B, S, S, 3] in 0 to 255 to probabilities, or to a
-            dictionary of answers to named tasks.
-        preprocessing: The transform in front of it.
-        tasks: What it predicts; `zoo.tasks.classification` for a plain classifier.
+        model: A `keras.Model` from float32 [B, S, S, 3] in 0 to 255 to what `tasks` say.
+        preprocessing: Turns files and decoded images into the model's input.
+        tasks: What the model predicts; `zoo.tasks.classification` for a plain classifier.
         to: The model's folder; the version is the highest number in it plus one.
-        images: Image files to prove it with.
-        answers: The classifier's own for them, float32 [N, K] by task.
+        images: N image files to check the export with.
+        predictions: The model's own predictions for them, float32 [N, K] by task.
 
     Returns:
         The version's folder.
 
     Raises:
         RunError: `to` or a version in it is a file.
-        ExportError: A class name does not fit a line of labels.txt, the fresh
-            process failed, or an answer of its is not the classifier's.
+        ExportError: A class name does not fit a line of labels.txt, the fresh process
+            failed, or its predictions differ from `predictions`.
     """
     version = next_version(to)
-    made = [folder for folder in (to, *to.parents) if not folder.exists()]
+    new_folders = [folder for folder in (to, *to.parents) if not folder.exists()]
     try:
         with placing_folder(version) as folder:
-            write_savedmodel(classifier, preprocessing, tasks, folder)
-            check_savedmodel(folder, images, answers, tasks)
+            write_savedmodel(model, preprocessing, tasks, folder)
+            check_savedmodel(folder, images, predictions, tasks)
     finally:
-        # Of a failed export nothing stays; what holds something, as after a good one, does.
+        # Removes the new folders after a failure; rmdir refuses those of a finished export.
         with contextlib.suppress(OSError):
-            for folder in made:
+            for folder in new_folders:
                 folder.rmdir()
     return version
 
@@ -75,10 +73,10 @@ def export_savedmodel(
 def next_version(to: Path) -> Path:
     """Returns the folder for the next version: the highest number in `to` plus one.
 
-    A gap is left as it is: TensorFlow Serving serves the highest.
+    Gaps stay: TensorFlow Serving serves the highest version.
 
     Raises:
-        RunError: `to` is no folder, or one of its versions is a file.
+        RunError: `to` or one of its versions is a file.
     """
     if not os.path.lexists(to):
         return to / "1"
@@ -86,7 +84,7 @@ def next_version(to: Path) -> Path:
         raise RunError(
             f"{to} is a file", expected="a folder to write into", mend="choose another --to"
         )
-    # Not isdigit, which takes a superscript for a digit where int() does not.
+    # isdigit accepts superscripts, which int() refuses.
     versions = [path for path in to.iterdir() if path.name.isdecimal()]
     for path in versions:
         if not path.is_dir():
@@ -99,24 +97,23 @@ def next_version(to: Path) -> Path:
 
 
 def write_savedmodel(
-    classifier: Any, preprocessing: Preprocessing, tasks: Sequence[Task], folder: Path
+    model: Any, preprocessing: Preprocessing, tasks: Sequence[Task], folder: Path
 ) -> None:
-    """Writes a SavedModel with two signatures, unproven.
+    """Writes a SavedModel with two signatures, without checking it.
 
-    `serving_default`: `images` uint8 [B, H, W, 3], any H and W; `serving_bytes`:
-    `image_bytes` string [B]. Both answer `probabilities` float32 [B, C],
-    `top_labels` string [B, k] and `top_scores` float32 [B, k]; B may be 0.
-    assets/labels.txt holds the class names as they are, one a line.
+    `serving_default` takes `images` uint8 [B, H, W, 3], any H and W; `serving_bytes` takes
+    `image_bytes` string [B]. B may be 0. The outputs of both, for a plain classifier, are
+    `probabilities` float32 [B, C], `top_labels` string [B, k] and `top_scores` float32
+    [B, k]; assets/labels.txt lists the class names, one a line.
 
-    Of named tasks each has outputs of its own, called after it (`tint_probabilities`,
-    `tint_top_labels`, `tint_top_scores`; `angle_value` float32 [B]), and
-    assets/tasks.json says what they mean.
+    Each of several tasks has outputs that begin with its name (`tint_probabilities`,
+    `tint_top_labels`, `tint_top_scores`; `angle_value` float32 [B]); assets/tasks.json
+    describes them.
 
     Args:
-        classifier: From float32 [B, S, S, 3] in 0 to 255 to probabilities, or to a
-            dictionary of answers to named tasks.
-        preprocessing: The transform in front of it.
-        tasks: What it is asked.
+        model: A `keras.Model` from float32 [B, S, S, 3] in 0 to 255 to what `tasks` say.
+        preprocessing: Turns files and decoded images into the model's input.
+        tasks: What the model predicts.
         folder: An empty folder to write into.
 
     Raises:
@@ -126,28 +123,28 @@ def write_savedmodel(
     import tensorflow as tf
 
     plain = tasks[0].bare
-    lines = _lines_of(tasks[0].class_names) if plain else b""
+    labels = _encode_labels(tasks[0].class_names) if plain else b""
     pixels = tf.TensorSpec((preprocessing.size, preprocessing.size, 3), tf.uint8)
 
-    def answers(images: Any) -> dict[str, Any]:
-        # Some of oneDNN's kernels refuse an empty batch, so that it gets one black image.
+    def predict(images: Any) -> dict[str, Any]:
+        # Some of oneDNN's kernels refuse an empty batch: pad it with a black image.
         count = tf.shape(images)[0]
-        spare = tf.zeros(tf.stack([tf.cast(count == 0, tf.int32), *pixels.shape]), tf.uint8)
-        batch = tf.cast(tf.concat([images, spare], 0), tf.float32)
-        answered = wrap(tasks, classifier(batch, training=False))
-        served: dict[str, Any] = {}
+        padding = tf.zeros(tf.stack([tf.cast(count == 0, tf.int32), *pixels.shape]), tf.uint8)
+        batch = tf.cast(tf.concat([images, padding], 0), tf.float32)
+        predictions = wrap(tasks, model(batch, training=False))
+        outputs: dict[str, Any] = {}
         for task in tasks:
-            served |= serve(task, answered[task.name][:count])
-        return served
+            outputs |= build_outputs(task, predictions[task.name][:count])
+        return outputs
 
     def serve_images(images: Any) -> dict[str, Any]:
-        return answers(tf.map_fn(preprocessing.fit_image, images, fn_output_signature=pixels))
+        return predict(tf.map_fn(preprocessing.fit_image, images, fn_output_signature=pixels))
 
     def serve_bytes(image_bytes: Any) -> dict[str, Any]:
-        return answers(tf.map_fn(preprocessing, image_bytes, fn_output_signature=pixels))
+        return predict(tf.map_fn(preprocessing, image_bytes, fn_output_signature=pixels))
 
     archive = keras.export.ExportArchive()
-    archive.track(classifier)
+    archive.track(model)
     archive.add_endpoint(
         "serving_default",
         serve_images,
@@ -159,13 +156,17 @@ def write_savedmodel(
     archive.write_out(str(folder), verbose=False)
     (folder / "assets").mkdir(exist_ok=True)
     if plain:
-        (folder / "assets" / "labels.txt").write_bytes(lines)
+        (folder / "assets" / "labels.txt").write_bytes(labels)
     else:
         write_json(folder / "assets" / "tasks.json", [task.to_json() for task in tasks])
 
 
-def _lines_of(class_names: Sequence[str]) -> bytes:
-    """Returns the names as they are, one a line, in UTF-8."""
+def _encode_labels(class_names: Sequence[str]) -> bytes:
+    """Returns the names one a line, in UTF-8.
+
+    Raises:
+        ExportError: A name holds a line break or is not valid Unicode.
+    """
     for name in class_names:
         if "\n" in name or "\r" in name:
             raise ExportError(
@@ -186,33 +187,32 @@ def _lines_of(class_names: Sequence[str]) -> bytes:
 def check_savedmodel(
     folder: Path,
     images: Sequence[Path],
-    answers: Mapping[str, npt.NDArray[np.float32]],
+    predictions: Mapping[str, npt.NDArray[np.float32]],
     tasks: Sequence[Task],
 ) -> float:
-    """Compares a SavedModel's answers, given in a fresh process, with the expected ones.
+    """Compares a SavedModel's predictions in a fresh process with the expected ones.
 
-    `serving_bytes` is asked about every image. `serving_default` gets decoded
-    images of one size at a time, here therefore one by one, which is slow: it is
-    asked about 32 of them at most, taken evenly.
+    `serving_bytes` predicts every image. A batch of `serving_default` has images of one
+    size, so it predicts them one by one, which is slow: at most 32, evenly spaced.
 
     Args:
-        folder: Where saved_model.pb lies.
+        folder: The folder of saved_model.pb.
         images: N image files.
-        answers: What it should answer, float32 [N, K] by task.
-        tasks: What it is asked, and what the outputs mean.
+        predictions: The expected predictions, float32 [N, K] by task.
+        tasks: What the model predicts.
 
     Returns:
-        The largest difference of two answers; see `zoo.export.signatures.compare`.
+        The largest difference; see `zoo.export.signatures.compare_outputs`.
 
     Raises:
-        ExportError: It is above 1e-5, a label is not that of its score, or the
+        ExportError: A difference is above 1e-5, a label is not that of its score, or the
             process failed.
     """
     with tempfile.TemporaryDirectory() as name:
         scratch = Path(name)
-        listing, written = scratch / "images.json", scratch / "answers.npz"
+        listing, written = scratch / "images.json", scratch / "predictions.npz"
         listing.write_text(json.dumps([str(path.resolve()) for path in images]), encoding="utf-8")
-        # -I: neither the working folder nor PYTHONPATH, so nothing of ours is at hand.
+        # -I ignores the working folder and PYTHONPATH, so this project cannot be imported.
         done = subprocess.run(
             [sys.executable, "-I", str(_GATE), str(folder), str(listing), str(written)],
             capture_output=True,
@@ -221,23 +221,25 @@ def check_savedmodel(
             env={**os.environ, "TF_CPP_MIN_LOG_LEVEL": "3"},
         )
         if done.returncode != 0:
-            lines = done.stderr.strip().splitlines() or ["it said nothing"]
+            lines = done.stderr.strip().splitlines() or [f"exit status {done.returncode}"]
             raise ExportError(
-                "the exported model does not load and answer in a fresh process",
+                "the exported model does not load and predict in a fresh process",
                 received=lines[-1],
             )
         with np.load(written) as file:
-            served = {name: file[name] for name in file.files}
-    asked = served.pop("asked")
-    parts = {"serving_bytes": np.arange(len(images)), "serving_default": asked}
+            arrays = {name: file[name] for name in file.files}
+    indices_of = {
+        "serving_bytes": np.arange(len(images)),
+        "serving_default": arrays.pop("decoded_indices"),
+    }
     return max(
-        compare(
+        compare_outputs(
             signature,
             task,
-            {name: served[f"{signature}/{name}"] for name in output_names(task)},
-            answers[task.name][indices],
+            {name: arrays[f"{signature}/{name}"] for name in output_names(task)},
+            predictions[task.name][indices],
             [images[i] for i in indices],
         )
-        for signature, indices in parts.items()
+        for signature, indices in indices_of.items()
         for task in tasks
     )

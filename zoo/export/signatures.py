@@ -1,4 +1,4 @@
-"""Answers: what an exported model says of each task, and how that is held to its run."""
+"""Output names and values of SavedModel signatures, and their comparison with the run."""
 
 from __future__ import annotations
 
@@ -13,11 +13,14 @@ from zoo.errors import ExportError
 from zoo.tasks import Task
 
 TOLERANCE = 1e-5
+"""Largest difference between a prediction of an export and of its run."""
+
 TOP_K = 5
+"""Number of classes in `top_labels` and `top_scores`, at most."""
 
 
 def output_names(task: Task) -> tuple[str, ...]:
-    """Returns what the outputs of an exported model for a task are called.
+    """Returns the names of an exported model's outputs for a task.
 
     Example:
         >>> output_names(Task("tint", "single_label"))
@@ -30,79 +33,80 @@ def output_names(task: Task) -> tuple[str, ...]:
     return (task.output, f"{task.prefix}top_labels", f"{task.prefix}top_scores")
 
 
-def serve(task: Task, answer: Any) -> dict[str, Any]:
-    """Returns the outputs of an exported model for a task, in the graph.
+def build_outputs(task: Task, predictions: Any) -> dict[str, Any]:
+    """Builds an exported model's outputs for a task, in the graph.
 
     Args:
-        task: What was asked.
-        answer: float32 [B, K], as the model gave it.
+        task: What was predicted.
+        predictions: float32 [B, K], from the Keras model.
 
     Returns:
-        By `output_names`: float32 [B, C] probabilities, and of single labels also
-        string [B, k] and float32 [B, k], the likeliest; or float32 [B] numbers.
+        By `output_names`: probabilities, float32 [B, C], and for a single-label task the k
+        most probable classes, string [B, k], with their probabilities, float32 [B, k]; or
+        numbers, float32 [B].
     """
     import tensorflow as tf
 
     if task.kind == "regression":
-        return {task.output: answer[:, 0]}
+        return {task.output: predictions[:, 0]}
     if task.kind == "multi_label":
-        return {task.output: answer}
-    scores, indices = tf.math.top_k(answer, min(TOP_K, len(task.class_names)))
+        return {task.output: predictions}
+    top_scores, indices = tf.math.top_k(predictions, min(TOP_K, len(task.class_names)))
     top_labels = tf.gather(tf.constant(list(task.class_names)), indices)
-    return dict(zip(output_names(task), (answer, top_labels, scores), strict=True))
+    return dict(zip(output_names(task), (predictions, top_labels, top_scores), strict=True))
 
 
-def compare(
+def compare_outputs(
     signature: str,
     task: Task,
-    served: Mapping[str, npt.NDArray[Any]],
+    outputs: Mapping[str, npt.NDArray[Any]],
     expected: npt.NDArray[np.float32],
     images: Sequence[Path],
 ) -> float:
-    """Returns how far a signature's answers are from a run's own, at most 1e-5.
+    """Compares a signature's outputs for a task with the run's own predictions.
 
     Args:
-        signature: What was asked; for the message.
-        task: Which of its tasks.
-        served: The outputs by `output_names`.
-        expected: float32 [N, K], the run's own answers.
-        images: N files.
+        signature: The signature's name, for the message.
+        task: What was predicted.
+        outputs: The signature's, by `output_names`.
+        expected: The run's own predictions, float32 [N, K].
+        images: N files, for the message.
 
     Returns:
-        The largest difference of two probabilities; of numbers, as a share of their
-        deviation and size.
+        The largest difference, at most 1e-5: of two probabilities; of two numbers, divided
+        by the task's standard deviation plus the number's size.
 
     Raises:
-        ExportError: It is above 1e-5, or a label is not that of its score.
+        ExportError: A difference is above 1e-5, or a label is not that of its score.
     """
     by = f"by {signature}" + ("" if task.bare else f", task {task.name!r}")
-    answered = served[task.output].reshape(len(served[task.output]), -1)
-    if answered.shape != expected.shape or not np.isfinite(answered).all():
+    predictions = outputs[task.output].reshape(len(outputs[task.output]), -1)
+    if predictions.shape != expected.shape or not np.isfinite(predictions).all():
         raise ExportError(
-            f"the exported model ({by}) answers in another shape or with no numbers",
+            f"the exported model ({by}) predicts another shape or values that are not finite",
             expected=f"{task.output} {expected.shape}",
-            received=f"{answered.shape}",
+            received=f"{predictions.shape}",
         )
-    apart = np.abs(answered - expected)
-    what = "probabilities"
+    differences = np.abs(predictions - expected)
+    values = "probabilities"
     if task.kind == "regression":
-        # A number of any unit; its last digit, too, is a share of its size.
-        apart, what = apart / (task.std + np.abs(expected)), "numbers"
-    rows = apart.max(axis=1)
+        # A number has any unit, and its rounding error grows with its size.
+        differences, values = differences / (task.std + np.abs(expected)), "numbers"
+    by_image = differences.max(axis=1)
     if task.kind == "single_label":
-        _, top_labels, top_scores = (served[name] for name in output_names(task))
-        top = -np.sort(-expected, axis=1)[:, : top_scores.shape[1]]
-        rows = np.maximum(rows, np.abs(top_scores - top).max(axis=1))
-    if rows.max() > TOLERANCE:
-        worst = images[int(rows.argmax())]
+        _, top_labels, top_scores = (outputs[name] for name in output_names(task))
+        expected_scores = -np.sort(-expected, axis=1)[:, : top_scores.shape[1]]
+        by_image = np.maximum(by_image, np.abs(top_scores - expected_scores).max(axis=1))
+    if by_image.max() > TOLERANCE:
+        worst = images[int(by_image.argmax())]
         raise ExportError(
-            "the exported model does not answer as its run does; nothing was exported",
-            expected=f"the same {what} within {TOLERANCE:g}",
-            received=f"{rows.max():.2g} apart {by}, most for {worst}",
+            "the exported model predicts otherwise than its run; nothing was exported",
+            expected=f"the same {values} within {TOLERANCE:g}",
+            received=f"{by_image.max():.2g} apart {by}, most for {worst}",
         )
     if task.kind == "single_label":
-        _compare_labels(by, task, answered, top_labels, images)
-    return float(rows.max())
+        _compare_labels(by, task, predictions, top_labels, images)
+    return float(by_image.max())
 
 
 def _compare_labels(
@@ -112,14 +116,14 @@ def _compare_labels(
     top_labels: npt.NDArray[Any],
     images: Sequence[Path],
 ) -> None:
-    # By its own probabilities: two that differ by less than the tolerance may change places.
+    # By the export's own probabilities: within the tolerance, two classes may swap ranks.
     order = np.argsort(-probabilities, axis=1, kind="stable")[:, : top_labels.shape[1]]
-    right = np.array(task.class_names)[order]
-    wrong = np.argwhere(top_labels != right)
+    expected = np.array(task.class_names)[order]
+    wrong = np.argwhere(top_labels != expected)
     if len(wrong):
         row, column = wrong[0]
         raise ExportError(
-            f"the exported model ({by}) names another class than its probabilities say",
-            expected=f"{str(right[row, column])!r} for {images[row]}",
+            f"the exported model ({by}) names another class than that of its probability",
+            expected=f"{str(expected[row, column])!r} for {images[row]}",
             received=repr(str(top_labels[row, column])),
         )

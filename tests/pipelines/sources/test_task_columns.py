@@ -72,7 +72,7 @@ def test_task_survives_json() -> None:
     ):
         assert Task.from_json(task.to_json()) == task
     for values in ({}, {"name": "a", "kind": "no", "class_names": []}, {"class_names": 3}):
-        with pytest.raises(ValueError, match="no values of a task"):
+        with pytest.raises(ValueError, match="not the values of a task"):
             Task.from_json(values)
 
 

@@ -223,11 +223,11 @@ def test_gate_holds_every_task_to_the_run(
     files = [data.with_name(f"{number:02d}.png") for number in range(4)]
     model, transform = run.load_model(), run.recipe.input.preprocessing
     batch = np.stack([transform(file.read_bytes()) for file in files]).astype(np.float32)
-    answers = {name: value.copy() for name, value in model.predict_on_batch(batch).items()}
-    answers[task][2] += change
+    predictions = {name: value.copy() for name, value in model.predict_on_batch(batch).items()}
+    predictions[task][2] += change
     with pytest.raises(ExportError, match=message):
         export_savedmodel(
-            model, transform, run.tasks, tmp_path / "x", images=files, answers=answers
+            model, transform, run.tasks, tmp_path / "x", images=files, predictions=predictions
         )
     assert not (tmp_path / "x").exists()
 
@@ -241,7 +241,7 @@ def test_damaged_tasks_are_refused_in_one_line(
     for values, message in [
         ([*told[:1], told[1] | {"class_names": ["bar"]}], "does not fit its model; expected 2 cl"),
         ([told[0] | {"name": "other"}], "expected an output other_probabilities; received color_"),
-        ([told[0] | {"kind": "riddle"}], "cannot be read: these are no values of a task"),
+        ([told[0] | {"kind": "riddle"}], "cannot be read: not the values of a task"),
     ]:
         (model / "assets" / "tasks.json").write_text(json.dumps(values), encoding="utf-8")
         with pytest.raises(RunError, match=message):
@@ -249,7 +249,7 @@ def test_damaged_tasks_are_refused_in_one_line(
     copy = shutil.copytree(run.path, tmp_path / "run")
     for values, message in [
         (told[:2], "do not belong together; expected color_probabilities of 3, tags_prob"),
-        ([told[0], {"name": 3}], "damaged: these are no values of a task"),
+        ([told[0], {"name": 3}], "damaged: not the values of a task"),
         ([], "do not belong together"),
     ]:
         (copy / "labels.json").write_text(json.dumps(values), encoding="utf-8")

@@ -1,4 +1,4 @@
-"""Export: what is written answers as the classifier does, or is not written at all."""
+"""Export: what is written predictions as the classifier does, or is not written at all."""
 
 from __future__ import annotations
 
@@ -57,7 +57,7 @@ def images(tmp_path_factory: pytest.TempPathFactory) -> list[Path]:
 
 
 @pytest.fixture(scope="module")
-def answers(classifier: Any, images: list[Path]) -> np.ndarray:
+def predictions(classifier: Any, images: list[Path]) -> np.ndarray:
     batch = np.stack([TRANSFORM(file.read_bytes()) for file in images])
     return np.asarray(classifier.predict(batch, verbose=0))
 
@@ -66,12 +66,12 @@ def answers(classifier: Any, images: list[Path]) -> np.ndarray:
 def exported(
     classifier: Any,
     images: list[Path],
-    answers: np.ndarray,
+    predictions: np.ndarray,
     tmp_path_factory: pytest.TempPathFactory,
 ) -> Path:
     to = tmp_path_factory.mktemp("saved_models") / "insects"
     return export_savedmodel(
-        classifier, TRANSFORM, TASKS, to, images=images, answers={"label": answers}
+        classifier, TRANSFORM, TASKS, to, images=images, predictions={"label": predictions}
     )
 
 
@@ -104,21 +104,21 @@ def test_signatures_are_those_of_the_contract(exported: Path) -> None:
         }
 
 
-def test_both_signatures_answer_as_the_classifier(
-    exported: Path, images: list[Path], answers: np.ndarray
+def test_both_signatures_predict_as_the_classifier(
+    exported: Path, images: list[Path], predictions: np.ndarray
 ) -> None:
     model = tf.saved_model.load(str(exported))
-    for file, expected in zip(images[:8], answers, strict=False):
+    for file, expected in zip(images[:8], predictions, strict=False):
         by_bytes = model.signatures["serving_bytes"](image_bytes=tf.constant([file.read_bytes()]))
         pixels = decode(file.read_bytes())
         by_pixels = model.signatures["serving_default"](images=pixels[tf.newaxis])
-        for answer in (by_bytes, by_pixels):
-            np.testing.assert_allclose(answer["probabilities"][0], expected, atol=1e-5)
+        for outputs in (by_bytes, by_pixels):
+            np.testing.assert_allclose(outputs["probabilities"][0], expected, atol=1e-5)
             order = np.argsort(-expected)[:5]
-            assert [label.decode() for label in answer["top_labels"][0].numpy()] == [
+            assert [label.decode() for label in outputs["top_labels"][0].numpy()] == [
                 NAMES[i] for i in order
             ]
-            np.testing.assert_allclose(answer["top_scores"][0], expected[order], atol=1e-5)
+            np.testing.assert_allclose(outputs["top_scores"][0], expected[order], atol=1e-5)
 
 
 @pytest.mark.slow
@@ -130,15 +130,15 @@ def test_activation_of_this_project_is_exported_to_a_process_without_it(
     head = HeadConfig(hidden=(8,), activation=name)
     model = build_classifier("micro_resnet_s", len(NAMES), size=32, head=head, frozen=True)
     batch = np.stack([TRANSFORM(file.read_bytes()) for file in images[:4]])
-    answers = np.asarray(model.predict(batch, verbose=0))
-    # A fresh process that has TensorFlow alone answers the same, or it raises.
+    predictions = np.asarray(model.predict(batch, verbose=0))
+    # Raises unless a fresh process with TensorFlow alone predicts the same.
     export_savedmodel(
-        model, TRANSFORM, TASKS, tmp_path, images=images[:4], answers={"label": answers}
+        model, TRANSFORM, TASKS, tmp_path, images=images[:4], predictions={"label": predictions}
     )
 
 
 def test_second_export_is_the_next_version(
-    classifier: Any, images: list[Path], answers: np.ndarray, exported: Path
+    classifier: Any, images: list[Path], predictions: np.ndarray, exported: Path
 ) -> None:
     again = export_savedmodel(
         classifier,
@@ -146,16 +146,16 @@ def test_second_export_is_the_next_version(
         TASKS,
         exported.parent,
         images=images[:3],
-        answers={"label": answers[:3]},
+        predictions={"label": predictions[:3]},
     )
     assert again == exported.parent / "2"
     assert exported.is_dir()
 
 
-def test_export_that_answers_otherwise_fails_and_leaves_nothing(
-    classifier: Any, images: list[Path], answers: np.ndarray, tmp_path: Path
+def test_export_that_predicts_otherwise_fails_and_leaves_nothing(
+    classifier: Any, images: list[Path], predictions: np.ndarray, tmp_path: Path
 ) -> None:
-    wrong = answers[:3].copy()
+    wrong = predictions[:3].copy()
     wrong[1, 2] += 2e-5
     with pytest.raises(
         ExportError, match=r"within 1e-05; received 2e-05 apart by serving_bytes, most for .*1\.png"
@@ -166,24 +166,24 @@ def test_export_that_answers_otherwise_fails_and_leaves_nothing(
             TASKS,
             tmp_path / "models" / "insects" / "x",
             images=images[:3],
-            answers={"label": wrong},
+            predictions={"label": wrong},
         )
     assert not list(tmp_path.iterdir()), "the folders above it are gone as well"
 
 
 def test_export_with_another_transform_is_caught(
-    classifier: Any, images: list[Path], answers: np.ndarray, tmp_path: Path
+    classifier: Any, images: list[Path], predictions: np.ndarray, tmp_path: Path
 ) -> None:
     # The commonest fault of a served model: it resizes as training did not.
     other = TRANSFORM.model_copy(update={"interpolation": "bilinear"})
-    with pytest.raises(ExportError, match="does not answer as its run does; nothing was exported"):
+    with pytest.raises(ExportError, match="predicts otherwise than its run; nothing was exported"):
         export_savedmodel(
             classifier,
             other,
             TASKS,
             tmp_path / "x",
             images=images[:3],
-            answers={"label": answers[:3]},
+            predictions={"label": predictions[:3]},
         )
     assert not list(tmp_path.iterdir())
 
@@ -206,7 +206,7 @@ def _serve(folder: Path, classifier: Any, images_by: Any, bytes_by: Any) -> Path
         (
             NAMES[::-1],
             0,
-            r"names another class than its probabilities say; expected '.*' for .*0\.jpg; received",
+            r"names another class than that of its probability; expected '.*' for .*0\.jpg; received",
         ),
         (
             NAMES,
@@ -214,20 +214,20 @@ def _serve(folder: Path, classifier: Any, images_by: Any, bytes_by: Any) -> Path
             r"within 1e-05; received .* apart by serving_default, most for .*\.(jpg|png|bmp|gif)",
         ),
     ],
-    ids=["labels in another order", "decoded images answered otherwise"],
+    ids=["labels in another order", "decoded images predicted otherwise"],
 )
-def test_gate_asks_both_signatures_for_probabilities_and_labels(
+def test_gate_checks_probabilities_and_labels_of_both_signatures(
     labels: list[str],
     shift: int,
     message: str,
     classifier: Any,
     images: list[Path],
-    answers: np.ndarray,
+    predictions: np.ndarray,
     tmp_path: Path,
 ) -> None:
     spec = tf.TensorSpec((32, 32, 3), tf.uint8)
 
-    def answer(batch: Any) -> dict[str, Any]:
+    def predict(batch: Any) -> dict[str, Any]:
         probabilities = classifier(tf.cast(batch, tf.float32), training=False)
         scores, indices = tf.math.top_k(probabilities, 5)
         top_labels = tf.gather(tf.constant(labels), indices)
@@ -236,23 +236,23 @@ def test_gate_asks_both_signatures_for_probabilities_and_labels(
     folder = _serve(
         tmp_path / "model",
         classifier,
-        lambda images: answer(
+        lambda images: predict(
             tf.map_fn(TRANSFORM.fit_image, images // 2 + shift, fn_output_signature=spec)
             if shift
             else tf.map_fn(TRANSFORM.fit_image, images, fn_output_signature=spec)
         ),
-        lambda image_bytes: answer(tf.map_fn(TRANSFORM, image_bytes, fn_output_signature=spec)),
+        lambda image_bytes: predict(tf.map_fn(TRANSFORM, image_bytes, fn_output_signature=spec)),
     )
     with pytest.raises(ExportError, match=message):
-        check_savedmodel(folder, images[:3], {"label": answers[:3]}, TASKS)
+        check_savedmodel(folder, images[:3], {"label": predictions[:3]}, TASKS)
 
 
-def test_empty_batch_has_empty_answers(exported: Path) -> None:
+def test_empty_batch_has_empty_predictions(exported: Path) -> None:
     signatures = tf.saved_model.load(str(exported)).signatures
     by_bytes = signatures["serving_bytes"](image_bytes=tf.constant([], tf.string))
     by_pixels = signatures["serving_default"](images=tf.zeros((0, 40, 50, 3), tf.uint8))
-    for answer in (by_bytes, by_pixels):
-        shapes = {name: tuple(value.shape) for name, value in answer.items()}
+    for outputs in (by_bytes, by_pixels):
+        shapes = {name: tuple(value.shape) for name, value in outputs.items()}
         assert shapes == {"probabilities": (0, 7), "top_labels": (0, 5), "top_scores": (0, 5)}
 
 
@@ -285,11 +285,11 @@ def test_next_version_is_the_highest_plus_one(tmp_path: Path) -> None:
 
 
 def test_model_that_does_not_load_is_an_error_in_one_line(
-    images: list[Path], answers: np.ndarray, tmp_path: Path
+    images: list[Path], predictions: np.ndarray, tmp_path: Path
 ) -> None:
     (tmp_path / "saved_model.pb").write_bytes(b"not a model")
-    with pytest.raises(ExportError, match="does not load and answer in a fresh process") as caught:
-        check_savedmodel(tmp_path, images[:1], {"label": answers[:1]}, TASKS)
+    with pytest.raises(ExportError, match="does not load and predict in a fresh process") as caught:
+        check_savedmodel(tmp_path, images[:1], {"label": predictions[:1]}, TASKS)
     assert "\n" not in str(caught.value)
 
 
