@@ -27,7 +27,7 @@ from pipelines.training.model import compile_model
 from tuning.optimization.optimizers import build_rules
 from zoo.errors import RecipeError
 from zoo.models.autoencoder import build_autoencoder, fit_batch_norm_statistics
-from zoo.models.classifier import backbone_of
+from zoo.models.blocks import backbone_of
 
 _MIN_STATISTICS_BATCH = 64
 """Images a batch, at least, when batch normalization's statistics are computed again."""

@@ -14,7 +14,7 @@ from pipelines.recipe.resolved import ResolvedRecipe
 from pipelines.sources.source import Source
 from pipelines.training.feeds import FeatureFeed
 from zoo.errors import EngineError
-from zoo.models.classifier import build_probability_model
+from zoo.models.trainable import build_probability_model
 from zoo.tasks import wrap
 
 # A feature may be 1e-4 of the largest off, and a head of many layers makes that more.

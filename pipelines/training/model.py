@@ -14,16 +14,10 @@ from pipelines.training.data_statistics import fit_normalization, fit_stem
 from tuning.optimization.optimizers import build_optimizer
 from tuning.optimization.schedules import build_schedule
 from zoo.heads.head import initialize_head
-from zoo.models.classifier import (
-    backbone_of,
-    build_classifier,
-    build_head_model,
-    build_logits_model,
-    check_blocks,
-    depth_of,
-    unfreeze_top,
-)
+from zoo.models.blocks import backbone_of, check_blocks, depth_of, unfreeze_top
+from zoo.models.classifier import build_classifier
 from zoo.models.multi_task import build_multi_task
+from zoo.models.trainable import build_head_model, build_logits_model
 from zoo.preprocessing import Normalization
 
 

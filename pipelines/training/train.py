@@ -22,7 +22,7 @@ from pipelines.training.prepare import claim_run, open_images
 from pipelines.training.trainer import Trainer
 from tuning.optimization.penalties import summarize_kernels
 from zoo.errors import RecipeError
-from zoo.models.classifier import head_kernels
+from zoo.models.blocks import head_kernels
 
 logger = logging.getLogger(__name__)
 

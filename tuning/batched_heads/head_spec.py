@@ -16,7 +16,7 @@ from tuning.optimization.penalties import PenaltyConfig
 from tuning.optimization.schedules import ScheduleConfig
 from zoo.config import Config
 from zoo.heads.head import HeadConfig, build_head, initialize_head
-from zoo.models.classifier import build_head_model
+from zoo.models.trainable import build_head_model
 
 
 class HeadSpec(Config):

@@ -1,7 +1,7 @@
-"""Autoencoder: a backbone, and a decoder that restores the image from its features.
+"""Autoencoder: a backbone, and a decoder that reconstructs the image from its features.
 
 images float32 [B, S, S, 3] in 0 to 255
-→ normalization → backbone → decoder → restored images float32 [B, S, S, 3], 0 to 1
+→ normalization → backbone → decoder → images float32 [B, S, S, 3] in 0 to 1
 """
 
 from __future__ import annotations
@@ -12,8 +12,8 @@ from typing import Any
 from zoo.models.classifier import build_features
 from zoo.private_api import nested_layers
 
-# The decoder halves its filters from map to map, down to these.
-_FEWEST_FILTERS = 32
+# The decoder halves its filters from stage to stage, down to this many.
+_MIN_FILTERS = 32
 
 
 def build_autoencoder(backbone: str, size: int) -> Any:
@@ -24,13 +24,13 @@ def build_autoencoder(backbone: str, size: int) -> Any:
         size: Height and width of the images, in pixels.
 
     Returns:
-        A `keras.Model` from float32 [B, S, S, 3] in 0 to 255 to float32 [B, S, S, 3],
-        restored in 0 to 1 (and a little beyond); its layer of the architecture's name
-        is the backbone.
+        A `keras.Model` from float32 [B, S, S, 3] in 0 to 255 to float32 [B, S, S, 3] in 0
+        to 1, which it may overshoot a little. The layer named after the architecture is the
+        backbone.
 
     Raises:
         RecipeError: `size` is too small for the backbone.
-        WeightsError: Its file is not to be had or not the right one.
+        WeightsError: Its file cannot be found or is the wrong one.
     """
     import keras
 
@@ -39,13 +39,13 @@ def build_autoencoder(backbone: str, size: int) -> Any:
 
 
 def _decode(features: Any, size: int) -> Any:
-    """Doubles a feature map until it is as large as the image, then makes pixels of it."""
+    """Upsamples features [B, h, w, F] by doubling to an image [B, S, S, 3]."""
     from keras import layers
 
     x, side, filters, stage = features, features.shape[1], features.shape[-1], 0
     while side < size:
         stage += 1
-        side, filters = min(2 * side, size), max(filters // 2, _FEWEST_FILTERS)
+        side, filters = min(2 * side, size), max(filters // 2, _MIN_FILTERS)
         name = f"decoder{stage}"
         x = layers.Resizing(side, side, interpolation="nearest", name=f"{name}_size")(x)
         x = layers.Conv2D(filters, 3, padding="same", use_bias=False, name=f"{name}_conv")(x)
@@ -55,11 +55,12 @@ def _decode(features: Any, size: int) -> Any:
 
 
 def fit_batch_norm_statistics(model: Any, batches: Iterable[Any]) -> None:
-    """Gives batch normalization the statistics of images it was not trained on.
+    """Sets the moving statistics of batch normalization to those of the given images.
 
     Args:
-        model: A Keras model. All else in it stays as it is.
-        batches: Its inputs; large ones, since each is normalized by itself on the way.
+        model: A Keras model; its other weights stay as they are.
+        batches: Inputs of the model. Large batches are more accurate, since each is
+            normalized by its own statistics.
     """
     import keras
     import numpy as np
@@ -71,7 +72,7 @@ def fit_batch_norm_statistics(model: Any, batches: Iterable[Any]) -> None:
     ]
     momenta = [layer.momentum for layer in layers]
     for layer in layers:
-        layer.momentum = 0.0  # the statistics of a batch alone
+        layer.momentum = 0.0  # moving statistics become those of the last batch
     sums: list[Any] = [0.0] * len(layers)
     count = 0
     for batch in batches:

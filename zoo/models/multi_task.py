@@ -1,10 +1,11 @@
-"""Several tasks on one trunk: a Keras model that answers with a dictionary.
+"""Multi-task model: several heads on shared layers, as one Keras model.
 
-    images float32 [B, S, S, 3] → normalization → backbone → shared layers of the head
-      → for each task: hidden layers of its own → logits [B, K] → its answer [B, K]
+    images float32 [B, S, S, 3] in 0 to 255
+      → normalization → backbone → shared hidden layers
+      → for each task: its own hidden layers → logits [B, K] → predictions [B, K]
 
-Caruana, 1997, https://doi.org/10.1023/A:1007379606734: what one task learns helps the
-others, most where labels are few. It is made of Keras' own layers alone.
+Tasks that share layers regularize each other, most where labels are few (Caruana, 1997,
+https://doi.org/10.1023/A:1007379606734). The model consists of Keras' own layers.
 """
 
 from __future__ import annotations
@@ -29,29 +30,29 @@ def build_multi_task(
     truncate_blocks: int = 0,
     normalization: Normalization | None = None,
 ) -> Any:
-    """Builds a model of several tasks.
+    """Builds a multi-task model.
 
     Args:
         backbone: An architecture (random weights) or `architecture.tag`.
         size: Height and width of the images, in pixels.
-        head: The layers between the backbone and the tasks, which share them.
-        tasks: Named, with their classes; a number's mean and deviation are built in.
-        frozen: Whether the backbone's weights are kept; see `build_logits_model`.
-        hidden: Units of the hidden layers a task has of its own, by its name; they
-            are built as the head's are.
-        truncate_blocks: How many of the backbone's blocks to leave out, from the top.
-        normalization: Of the pixels, instead of the backbone's own.
+        head: The hidden layers that the tasks share.
+        tasks: Named tasks with their classes. The model scales the prediction of a number
+            by the task's mean and standard deviation.
+        frozen: Whether the backbone's weights stay as they are; see `build_logits_model`.
+        hidden: Units of a task's own hidden layers, by task; `head` says how to build them.
+        truncate_blocks: Number of the backbone's blocks to leave out, from the top.
+        normalization: Replaces the backbone's own normalization of pixels.
 
     Returns:
         A `keras.Model` from images float32 [B, S, S, 3] in 0 to 255 to a dictionary by
-        the tasks' names: float32 [B, C] probabilities, of single labels summing to 1,
-        or float32 [B, 1], the number in its own unit.
+        task: probabilities, float32 [B, C], which sum to 1 for single labels; or a number
+        in its own unit, float32 [B, 1].
 
     Raises:
         UnknownNameError: No such backbone.
-        RecipeError: `size` is too small for it.
-        WeightsError: Its weight file is not to be had or not the right one.
-        FetchError: Its download broke off.
+        RecipeError: `size` is too small for it, or it has too few blocks to leave out.
+        WeightsError: Its weight file cannot be found or is the wrong one.
+        FetchError: The download of its weights broke off.
     """
     import keras
     from keras import layers
@@ -59,25 +60,32 @@ def build_multi_task(
     images, features = build_features(
         backbone, size, frozen=frozen, truncate_blocks=truncate_blocks, normalization=normalization
     )
-    trunk = build_hidden_layers(features, head)
-    answers = {}
+    shared = build_hidden_layers(features, head)
+    predictions = {}
     for task in tasks:
-        x = trunk
+        x = shared
         for number, units in enumerate((hidden or {}).get(task.name, ()), start=1):
             x = build_hidden_layer(x, units, head, f"{task.name}_hidden{number}")
         if task.kind == "regression":
-            x = _steady(x, task)
+            x = _standardize(x, task)
         logits = layers.Dense(task.num_outputs, name=f"{task.name}_logits", dtype="float32")(x)
-        answers[task.name] = _answer(task)(logits)
-    return keras.Model(images, answers, name="multi_task")
+        predictions[task.name] = _build_output_layer(task)(logits)
+    return keras.Model(images, predictions, name="multi_task")
 
 
-def _steady(x: Any, task: Task) -> Any:
-    """Brings what a number is computed from to mean 0 and total variance 1.
+def _standardize(x: Any, task: Task) -> Any:
+    """Scales the features of a regression to mean 0 and total variance 1.
 
-    The gradient of a squared error grows with the error, unlike that of the losses of
-    classes. On the raw features of a frozen backbone it makes every usual learning rate
-    too large: its curvature is 2 · E‖x‖², some hundreds. So it is at most 2.
+    The gradient of a squared error grows with the error, unlike that of a cross-entropy. On
+    the raw features of a frozen backbone its curvature is 2 · E‖x‖², some hundreds, which
+    makes every usual learning rate too large. On scaled features it is at most 2.
+
+    Args:
+        x: A Keras tensor [B, F].
+        task: The regression task.
+
+    Returns:
+        A Keras tensor [B, F].
     """
     from keras import layers
 
@@ -87,7 +95,8 @@ def _steady(x: Any, task: Task) -> Any:
     return layers.Rescaling(x.shape[-1] ** -0.5, name=f"{task.name}_scale")(x)
 
 
-def _answer(task: Task) -> Any:
+def _build_output_layer(task: Task) -> Any:
+    """Returns the Keras layer from a task's logits to its predictions."""
     from keras import layers
 
     if task.kind == "single_label":

@@ -1,4 +1,4 @@
-"""Pretrained classifiers: a network of this project with the top it was trained with."""
+"""Load a pretrained classifier: a backbone with the top layer it was trained with."""
 
 from __future__ import annotations
 
@@ -12,16 +12,20 @@ from zoo.weights.archive import Card, assign_weights, read_archive
 
 
 def load_pretrained(path: Path) -> tuple[Any, Card]:
-    """Builds the classifier a file holds, top included.
+    """Loads the classifier of a file that `zoo pretrain` wrote.
+
+    Returns:
+        The classifier, a `keras.Model`, and the card of the file.
 
     Raises:
-        WeightsError: It is no such file, or was trained without labels.
+        WeightsError: The file is damaged or of another kind, or holds a backbone that was
+            trained without labels.
     """
     card, arrays = read_archive(path)
     if not card.class_names:
         raise WeightsError(
-            f"{path} was trained without labels, so it answers nothing",
-            expected="a network with a top",
+            f"{path} was trained without labels, so it predicts no classes",
+            expected="a network with a top layer",
             mend=f"train one on it: zoo train DATA --backbone {path} --out RUN",
         )
     classifier = build_classifier(

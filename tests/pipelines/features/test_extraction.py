@@ -24,7 +24,8 @@ from pipelines.sources.source import Examples
 from tests.support.tiny import write_images
 from zoo.errors import DataError
 from zoo.heads.head import HeadConfig
-from zoo.models.classifier import backbone_of, build_classifier
+from zoo.models.blocks import backbone_of
+from zoo.models.classifier import build_classifier
 from zoo.preprocessing import Preprocessing
 
 COUNT, VIEWS = 30, 2

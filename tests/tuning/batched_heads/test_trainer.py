@@ -25,7 +25,7 @@ from zoo.errors import TrainingError
 from zoo.heads.activations import ACTIVATIONS
 from zoo.heads.head import HeadConfig, build_head, initialize_head
 from zoo.heads.initializers import INITIALIZERS
-from zoo.models.classifier import build_head_model
+from zoo.models.trainable import build_head_model
 
 pytestmark = pytest.mark.train
 

@@ -206,7 +206,7 @@ def _serve(folder: Path, classifier: Any, images_by: Any, bytes_by: Any) -> Path
         (
             NAMES[::-1],
             0,
-            r"names another class than that of its probability; expected '.*' for .*0\.jpg; received",
+            r"names another class than that of its probability; expected '.*' for .*0\.jpg",
         ),
         (
             NAMES,

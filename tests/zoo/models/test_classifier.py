@@ -15,14 +15,9 @@ from zoo.backbones.base import blocks_of
 from zoo.backbones.catalog import resolve
 from zoo.errors import RecipeError, UnknownNameError
 from zoo.heads.head import HeadConfig
-from zoo.models.classifier import (
-    backbone_of,
-    build_classifier,
-    build_logits_model,
-    depth_of,
-    head_kernels,
-    unfreeze_top,
-)
+from zoo.models.blocks import backbone_of, depth_of, head_kernels, unfreeze_top
+from zoo.models.classifier import build_classifier
+from zoo.models.trainable import build_logits_model
 
 # The plain one, one with batch normalization, one that also drops paths at random.
 BACKBONES = ["squeezenet1_1", "micro_resnet_s", "efficientnet_b0"]

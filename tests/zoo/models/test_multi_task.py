@@ -12,8 +12,9 @@ import numpy as np
 import pytest
 
 from zoo.heads.head import HeadConfig
-from zoo.models.classifier import backbone_of, build_logits_model, unfreeze_top
+from zoo.models.blocks import backbone_of, unfreeze_top
 from zoo.models.multi_task import build_multi_task
+from zoo.models.trainable import build_logits_model
 from zoo.tasks import Task
 
 TASKS = (
