@@ -1,15 +1,15 @@
-"""Augmentation beside its peers: images a second on all processors, in paired runs.
+"""Augmentation throughput beside Keras layers and Albumentations, in paired rounds.
 
 The same operations at the same strengths, from uint8 images to float32 batches:
 
-    this project      one resampling and one pass, inside of tf.data
-    Keras layers      batched, inside of tf.data, its maps parallel
-    Albumentations    2.0.8, a process for each processor, batches in shared memory
+    this project      one resampling pass, inside tf.data
+    Keras layers      preprocessing layers on batches, inside tf.data, with parallel maps
+    Albumentations    2.0.8, one process per processor, batches in shared memory
 
-on images in memory, 224 px in batches of 32 and 32 px in batches of 128; and at 224 px
-from JPEG files of 500 × 375, decoded, cropped to the middle square and scaled. Rounds
-go through all three in turn, so that what else the machine does falls on each alike;
-ratios are taken within a round, and the median of rounds is reported.
+Scenarios: images in memory at 224 px in batches of 32 and at 32 px in batches of 128; and
+JPEG files of 500 × 375 at 224 px, decoded, center-cropped to a square and scaled. Each
+round measures all three in turn, so that other load on the machine affects all alike.
+Ratios are taken within a round; the median over rounds is reported.
 
     pip install -r constraints.txt   # has the peer; or: pip install ".[cpu,bench]"
     python benchmarks/augment.py --out runs/augment
@@ -35,36 +35,38 @@ import numpy as np
 import typer
 
 ROTATION, SHIFT, BRIGHTNESS, SIGMA = 15.0, 0.1, 0.2, 0.05
-ERASE_P, ERASE_LEAST, ERASE_MOST = 0.5, 0.02, 0.4
+ERASE_P, ERASE_MIN_AREA, ERASE_MAX_AREA = 0.5, 0.02, 0.4
 POLICY = (
     f"flip_lr(0.5)|shift({SHIFT})|rotate({ROTATION})|brightness({BRIGHTNESS})"
-    f"|gaussian_noise({SIGMA}, min_sigma={SIGMA})|erase({ERASE_P}, area={ERASE_MOST}, fill=black)"
+    f"|gaussian_noise({SIGMA}, min_sigma={SIGMA})"
+    f"|erase({ERASE_P}, area={ERASE_MAX_AREA}, fill=black)"
 )
-PEERS = ("this project", "Keras layers", "Albumentations")
+NAMES = ("this project", "Keras layers", "Albumentations")
 NUM_IMAGES = 512
 WARM_UP_S = 0.5
-PHOTO = (375, 500)
+PHOTO_SHAPE = (375, 500)
+"""Height and width of the JPEG files, in pixels."""
 
 
 @dataclass(frozen=True)
-class Setting:
-    """What is measured.
+class Scenario:
+    """One row of the results.
 
     Args:
-        name: What the table calls it.
-        size: Height and width of a view, in pixels.
-        batch: Images a batch.
-        files: JPEG files to read; empty takes images of the views' size from memory.
+        name: Label in the table and the plot.
+        size: Side of a view, in pixels.
+        batch_size: Images per batch.
+        files: JPEG files to read; empty uses images in memory of the view's size.
     """
 
     name: str
     size: int
-    batch: int
+    batch_size: int
     files: tuple[str, ...] = ()
 
 
-def draw_images(count: int, height: int, width: int) -> np.ndarray:
-    """Draws images with detail of several sizes, uint8 [count, height, width, 3]."""
+def build_images(count: int, height: int, width: int) -> np.ndarray:
+    """Builds images with detail at several scales, uint8 [count, height, width, 3]."""
     import cv2
 
     rng = np.random.default_rng(0)
@@ -78,18 +80,18 @@ def draw_images(count: int, height: int, width: int) -> np.ndarray:
 
 
 def write_photos(folder: Path, count: int) -> tuple[str, ...]:
-    """Writes JPEG files and returns their paths."""
+    """Writes JPEG files of such images and returns their paths."""
     import cv2
 
     paths = []
-    for number, image in enumerate(draw_images(count, *PHOTO)):
+    for number, image in enumerate(build_images(count, *PHOTO_SHAPE)):
         paths.append(str(folder / f"{number:04d}.jpg"))
         cv2.imwrite(paths[-1], image, [cv2.IMWRITE_JPEG_QUALITY, 90])
     return tuple(paths)
 
 
-def this_project(setting: Setting, images: np.ndarray) -> Iterator[Any]:
-    """Yields this project's batches, float32 [B, S, S, 3], as training gets them."""
+def this_project(scenario: Scenario, images: np.ndarray) -> Iterator[Any]:
+    """Yields this project's training batches, float32 [B, S, S, 3] in 0 to 255."""
     import tensorflow as tf
 
     from pipelines.augment.policies import AugmentConfig
@@ -100,9 +102,9 @@ def this_project(setting: Setting, images: np.ndarray) -> Iterator[Any]:
     from pipelines.sources.source import Examples
     from zoo.tasks import classification
 
-    count = len(setting.files) or len(images)
+    count = len(scenario.files) or len(images)
     decoded = None
-    if not setting.files:
+    if not scenario.files:
         pixels = images[0].size
         shapes = np.tile(images.shape[1:3], (count, 1))
         decoded = DecodedImages(images.reshape(-1), pixels * np.arange(count), shapes)
@@ -110,12 +112,12 @@ def this_project(setting: Setting, images: np.ndarray) -> Iterator[Any]:
         names=tuple(map(str, range(count))),
         labels=np.arange(count) % 10,
         targets={"label": np.arange(count) % 10},
-        files=tuple(map(Path, setting.files)) or None,
+        files=tuple(map(Path, scenario.files)) or None,
     )
     stream = build_train_stream(
         examples,
-        build_order(examples.labels, setting.batch, seed=0),
-        InputConfig(size=setting.size, batch_size=setting.batch, cache_mib=0),
+        build_order(examples.labels, scenario.batch_size, seed=0),
+        InputConfig(size=scenario.size, batch_size=scenario.batch_size, cache_mib=0),
         AugmentConfig(policy=POLICY),
         tasks=classification("0123456789"),
         decoded=decoded,
@@ -126,8 +128,8 @@ def this_project(setting: Setting, images: np.ndarray) -> Iterator[Any]:
     yield from floats.prefetch(tf.data.AUTOTUNE)
 
 
-def keras_layers(setting: Setting, images: np.ndarray) -> Iterator[Any]:
-    """Yields batches of Keras' preprocessing layers in tf.data."""
+def keras_layers(scenario: Scenario, images: np.ndarray) -> Iterator[Any]:
+    """Yields batches from Keras preprocessing layers in tf.data, float32 [B, S, S, 3] in 0 to 1."""
     import tensorflow as tf
     from keras import layers
 
@@ -137,48 +139,48 @@ def keras_layers(setting: Setting, images: np.ndarray) -> Iterator[Any]:
         layers.RandomRotation(ROTATION / 360, fill_mode="reflect"),
         layers.RandomBrightness(BRIGHTNESS, value_range=(0, 1)),
         layers.GaussianNoise(SIGMA),
-        # A pair, since a number is the upper end of a range of probabilities; the scale is
-        # that of each side.
+        # A pair, since a scalar is the upper end of a range of probabilities; `scale` is per
+        # side, hence the roots.
         layers.RandomErasing(
             factor=(ERASE_P, ERASE_P),
-            scale=(ERASE_LEAST**0.5, ERASE_MOST**0.5),
+            scale=(ERASE_MIN_AREA**0.5, ERASE_MAX_AREA**0.5),
             fill_value=0.0,
             value_range=(0, 1),
         ),
     ]
 
     def augment(batch: Any) -> Any:
-        # From 0 to 1, since the noise layer takes no larger deviation.
+        # Values in 0 to 1, since the noise layer accepts no standard deviation above 1.
         batch = tf.cast(batch, tf.float32) / 255
         for layer in pipeline:
             batch = layer(batch, training=True)
-        return tf.ensure_shape(batch, (None, setting.size, setting.size, 3))
+        return tf.ensure_shape(batch, (None, scenario.size, scenario.size, 3))
 
-    def read(path: Any) -> Any:
+    def read_center_square(path: Any) -> Any:
         image = tf.io.decode_jpeg(tf.io.read_file(path), channels=3)
         side = tf.reduce_min(tf.shape(image)[:2])
-        middle = tf.image.resize_with_crop_or_pad(image, side, side)
-        return tf.image.resize(middle, (setting.size, setting.size))
+        square = tf.image.resize_with_crop_or_pad(image, side, side)
+        return tf.image.resize(square, (scenario.size, scenario.size))
 
-    if setting.files:
-        sources = tf.data.Dataset.from_tensor_slices(list(setting.files)).shuffle(NUM_IMAGES)
-        sources = sources.repeat().map(read, num_parallel_calls=tf.data.AUTOTUNE)
+    if scenario.files:
+        sources = tf.data.Dataset.from_tensor_slices(list(scenario.files)).shuffle(NUM_IMAGES)
+        sources = sources.repeat().map(read_center_square, num_parallel_calls=tf.data.AUTOTUNE)
     else:
         sources = tf.data.Dataset.from_tensor_slices(images).shuffle(NUM_IMAGES).repeat()
-    batches = sources.batch(setting.batch, drop_remainder=True)
+    batches = sources.batch(scenario.batch_size, drop_remainder=True)
     yield from batches.map(augment, num_parallel_calls=tf.data.AUTOTUNE).prefetch(tf.data.AUTOTUNE)
 
 
-def albumentations(setting: Setting, images: np.ndarray) -> Iterator[np.ndarray]:
-    """Yields batches of Albumentations, made by a process for each processor.
+def albumentations(scenario: Scenario, images: np.ndarray) -> Iterator[np.ndarray]:
+    """Yields batches from Albumentations, float32 [B, S, S, 3] in 0 to 255.
 
-    Images and batches lie in shared memory, so that none is copied between processes;
-    each process has two batches under way.
+    One process per processor fills batches. Images and batches are in shared memory, so
+    that nothing is copied between processes; each process has two batches in flight.
     """
     context = multiprocessing.get_context("spawn")
     workers = os.cpu_count() or 1
     slots = 2 * workers
-    shape = (slots, setting.batch, setting.size, setting.size, 3)
+    shape = (slots, scenario.batch_size, scenario.size, scenario.size, 3)
     inputs = SharedMemory(create=True, size=max(images.nbytes, 1))
     outputs = SharedMemory(create=True, size=4 * int(np.prod(shape)))
     np.ndarray(images.shape, np.uint8, inputs.buf)[:] = images
@@ -186,7 +188,9 @@ def albumentations(setting: Setting, images: np.ndarray) -> Iterator[np.ndarray]
     free, ready = context.Queue(), context.Queue()
     names = (inputs.name, images.shape, outputs.name, shape)
     processes = [
-        context.Process(target=_albumentations_worker, args=(setting, names, seed, free, ready))
+        context.Process(
+            target=_run_albumentations_worker, args=(scenario, names, seed, free, ready)
+        )
         for seed in range(workers)
     ]
     for process in processes:
@@ -208,8 +212,8 @@ def albumentations(setting: Setting, images: np.ndarray) -> Iterator[np.ndarray]
             memory.unlink()
 
 
-def _albumentations_worker(
-    setting: Setting, names: tuple[Any, ...], seed: int, free: Any, ready: Any
+def _run_albumentations_worker(
+    scenario: Scenario, names: tuple[Any, ...], seed: int, free: Any, ready: Any
 ) -> None:
     import albumentations as A
     import cv2
@@ -219,10 +223,10 @@ def _albumentations_worker(
     inputs, outputs = SharedMemory(input_name), SharedMemory(output_name)
     images: Any = np.ndarray(input_shape, np.uint8, inputs.buf)
     batches: Any = np.ndarray(shape, np.float32, outputs.buf)
-    fit = [A.SmallestMaxSize(setting.size), A.CenterCrop(setting.size, setting.size)]
+    fit = [A.SmallestMaxSize(scenario.size), A.CenterCrop(scenario.size, scenario.size)]
     augment = A.Compose(
         [
-            *(fit if setting.files else []),
+            *(fit if scenario.files else []),
             A.HorizontalFlip(p=0.5),
             A.Affine(
                 translate_percent={"x": (-SHIFT, SHIFT), "y": (-SHIFT, SHIFT)},
@@ -232,7 +236,7 @@ def _albumentations_worker(
             ),
             A.RandomBrightnessContrast(BRIGHTNESS, 0, brightness_by_max=True, p=1),
             A.GaussNoise(std_range=(SIGMA, SIGMA), p=1),
-            A.Erasing(scale=(ERASE_LEAST, ERASE_MOST), fill=0, p=ERASE_P),
+            A.Erasing(scale=(ERASE_MIN_AREA, ERASE_MAX_AREA), fill=0, p=ERASE_P),
         ],
         seed=seed,
     )
@@ -240,8 +244,8 @@ def _albumentations_worker(
     while True:
         slot = free.get()
         for view in batches[slot]:
-            if setting.files:
-                path = setting.files[rng.integers(len(setting.files))]
+            if scenario.files:
+                path = scenario.files[rng.integers(len(scenario.files))]
                 image = cv2.imread(path, cv2.IMREAD_COLOR_RGB)
             else:
                 image = images[rng.integers(len(images))]
@@ -249,45 +253,45 @@ def _albumentations_worker(
         ready.put(slot)
 
 
-MAKERS: dict[str, Callable[[Setting, np.ndarray], Iterator[Any]]] = dict(
-    zip(PEERS, (this_project, keras_layers, albumentations), strict=True)
+PIPELINES: dict[str, Callable[[Scenario, np.ndarray], Iterator[Any]]] = dict(
+    zip(NAMES, (this_project, keras_layers, albumentations), strict=True)
 )
 
 
-def measure(setting: Setting, rounds: int, seconds: float) -> dict[str, Any]:
-    """Measures all three in turn, round by round.
+def measure(scenario: Scenario, rounds: int, seconds: float) -> dict[str, Any]:
+    """Measures all pipelines in turn, round by round.
 
     Args:
-        setting: What is rendered.
-        rounds: How often each has its turn.
-        seconds: How long a turn lasts.
+        scenario: The images to render.
+        rounds: Number of rounds.
+        seconds: Duration of one measurement.
 
     Returns:
-        For each peer its images a second by round, and the mean and standard deviation
-        of its pixels, by which one sees that all three do as much.
+        For each pipeline `rates`, images/s by round, and `mean` and `std` of its pixels in
+        0 to 255, which show that the pipelines do comparable work.
     """
-    images = draw_images(0 if setting.files else NUM_IMAGES, setting.size, setting.size)
-    streams = {name: make(setting, images) for name, make in MAKERS.items()}
-    found: dict[str, Any] = {}
+    images = build_images(0 if scenario.files else NUM_IMAGES, scenario.size, scenario.size)
+    streams = {name: build(scenario, images) for name, build in PIPELINES.items()}
+    result: dict[str, Any] = {}
     for name, stream in streams.items():
         pixels = np.concatenate([np.asarray(next(stream)) for _ in range(8)])
         pixels = pixels * 255 if pixels.max() < 2 else pixels
-        found[name] = {"mean": float(pixels.mean()), "std": float(pixels.std()), "rates": []}
+        result[name] = {"mean": float(pixels.mean()), "std": float(pixels.std()), "rates": []}
     for number in range(rounds):
         for name, stream in streams.items():
-            _settle()
-            # What was made while the others had their turn does not count.
-            _draw_for(stream, WARM_UP_S)
-            batches, elapsed = _draw_for(stream, seconds)
-            found[name]["rates"].append(batches * setting.batch / elapsed)
-        rates = ", ".join(f"{name} {found[name]['rates'][-1]:,.0f}" for name in PEERS)
-        print(f"{setting.name}, round {number + 1}: {rates}", flush=True)
+            _wait_until_idle()
+            # Discards the batches buffered while the other pipelines were measured.
+            _take_batches(stream, WARM_UP_S)
+            batches, elapsed_s = _take_batches(stream, seconds)
+            result[name]["rates"].append(batches * scenario.batch_size / elapsed_s)
+        rates = ", ".join(f"{name} {result[name]['rates'][-1]:,.0f}" for name in NAMES)
+        print(f"{scenario.name}, round {number + 1}: {rates}", flush=True)
     streams["Albumentations"].close()  # type: ignore[attr-defined]
-    return found
+    return result
 
 
-def _settle() -> None:
-    """Waits until the pipelines of this process have filled their buffers and rest."""
+def _wait_until_idle() -> None:
+    """Waits until the pipelines of this process have filled their buffers."""
     for _ in range(100):
         before = time.process_time()
         time.sleep(0.1)
@@ -295,8 +299,8 @@ def _settle() -> None:
             return
 
 
-def _draw_for(stream: Iterator[Any], seconds: float) -> tuple[int, float]:
-    """Takes batches for a while; returns how many, and the seconds it took."""
+def _take_batches(stream: Iterator[Any], seconds: float) -> tuple[int, float]:
+    """Takes batches until the time is up; returns their number and the elapsed seconds."""
     started, count = time.perf_counter(), 0
     while (now := time.perf_counter()) - started < seconds:
         next(stream)
@@ -304,48 +308,50 @@ def _draw_for(stream: Iterator[Any], seconds: float) -> tuple[int, float]:
     return count, now - started
 
 
-def ratios(found: dict[str, Any], peer: str) -> list[float]:
-    """Returns how many times as fast as a peer this project is, round by round."""
-    pairs = zip(found[PEERS[0]]["rates"], found[peer]["rates"], strict=True)
+def compute_speedups(result: dict[str, Any], peer: str) -> list[float]:
+    """Computes this project's rate divided by the peer's, round by round."""
+    pairs = zip(result[NAMES[0]]["rates"], result[peer]["rates"], strict=True)
     return [own / other for own, other in pairs]
 
 
-def table(results: dict[str, Any]) -> str:
-    """Returns the results as a Markdown table: medians, and the range of the ratios."""
+def format_table(results: dict[str, Any]) -> str:
+    """Formats a Markdown table: median rates, and medians and ranges of the speedups."""
     lines = [
-        "| images/s | " + " | ".join(PEERS) + " | × Keras layers | × Albumentations |",
+        "| images/s | " + " | ".join(NAMES) + " | × Keras layers | × Albumentations |",
         "|---|" + "---:|" * 5,
     ]
-    for setting, found in results.items():
-        rates = [f"{statistics.median(found[name]['rates']):,.0f}" for name in PEERS]
-        for peer in PEERS[1:]:
-            times = ratios(found, peer)
-            median, low, high = statistics.median(times), min(times), max(times)
+    for scenario, result in results.items():
+        rates = [f"{statistics.median(result[name]['rates']):,.0f}" for name in NAMES]
+        for peer in NAMES[1:]:
+            speedups = compute_speedups(result, peer)
+            median, low, high = statistics.median(speedups), min(speedups), max(speedups)
             rates.append(f"{median:.1f} ({low:.1f} to {high:.1f})")
-        lines.append(f"| {setting} | " + " | ".join(rates) + " |")
+        lines.append(f"| {scenario} | " + " | ".join(rates) + " |")
     return "\n".join(lines) + "\n"
 
 
 def plot(results: dict[str, Any], path: Path) -> None:
-    """Draws images a second, on a logarithmic scale, with the ratios."""
+    """Plots images/s on a logarithmic scale, with the speedups."""
     from matplotlib.figure import Figure
 
     figure = Figure(figsize=(8, 3.6), layout="constrained")
     axis = figure.subplots()
-    places = np.arange(len(results))
+    positions = np.arange(len(results))
     colors = ("#0b6e4f", "#b0b7bf", "#7d8894")
-    for offset, name, color in zip((-0.27, 0, 0.27), PEERS, colors, strict=True):
-        rates = [statistics.median(found[name]["rates"]) for found in results.values()]
-        bars = axis.bar(places + offset, rates, 0.25, label=name, color=color)
-        words = [f"{rate:,.0f}" for rate in rates]
-        if name != PEERS[0]:
-            times = [statistics.median(ratios(found, name)) for found in results.values()]
-            words = [f"{word}\n(1/{time:.1f})" for word, time in zip(words, times, strict=True)]
-        axis.bar_label(bars, words, fontsize=8, padding=2)
+    for offset, name, color in zip((-0.27, 0, 0.27), NAMES, colors, strict=True):
+        rates = [statistics.median(result[name]["rates"]) for result in results.values()]
+        bars = axis.bar(positions + offset, rates, 0.25, label=name, color=color)
+        labels = [f"{rate:,.0f}" for rate in rates]
+        if name != NAMES[0]:
+            speedups = [
+                statistics.median(compute_speedups(result, name)) for result in results.values()
+            ]
+            labels = [f"{label}\n(1/{x:.1f})" for label, x in zip(labels, speedups, strict=True)]
+        axis.bar_label(bars, labels, fontsize=8, padding=2)
     axis.set_yscale("log")
     axis.set_ylim(10, axis.get_ylim()[1] * 3)
-    axis.set_xticks(places, list(results))
-    axis.set_ylabel("images a second")
+    axis.set_xticks(positions, list(results))
+    axis.set_ylabel("images/s")
     axis.set_title(f"{POLICY}, {os.cpu_count()} processors", fontsize=7.5, loc="left")
     axis.spines[["top", "right"]].set_visible(False)
     axis.legend(frameon=False, ncols=3, loc="upper left", fontsize=8)
@@ -353,30 +359,30 @@ def plot(results: dict[str, Any], path: Path) -> None:
 
 
 def main(
-    out: Annotated[Path, typer.Option(help="Where the results go.")] = Path("runs/augment"),
-    rounds: Annotated[int, typer.Option(help="How often each has its turn.")] = 7,
-    seconds: Annotated[float, typer.Option(help="How long a turn lasts.")] = 3.0,
+    out: Annotated[Path, typer.Option(help="Folder for the results.")] = Path("runs/augment"),
+    rounds: Annotated[int, typer.Option(help="Number of rounds.")] = 7,
+    seconds: Annotated[float, typer.Option(help="Seconds per measurement.")] = 3.0,
     photos: Annotated[
-        Path | None, typer.Option(help="A folder with JPEG files to read instead of drawn ones.")
+        Path | None, typer.Option(help="Folder of JPEG files; generated ones if left out.")
     ] = None,
 ) -> None:
-    """Measures all settings and writes the table and the plot."""
+    """Measures all scenarios; writes the results, the table and the plot."""
     with tempfile.TemporaryDirectory() as folder:
         if photos:
             files = tuple(str(path) for path in sorted(photos.rglob("*.jpg")))
         else:
             files = write_photos(Path(folder), 128)
-        settings = [
-            Setting("224 px, batch 32", 224, 32),
-            Setting("32 px, batch 128", 32, 128),
-            Setting("JPEG files, 224 px, batch 32", 224, 32, files),
+        scenarios = [
+            Scenario("224 px, batch 32", 224, 32),
+            Scenario("32 px, batch 128", 32, 128),
+            Scenario("JPEG files, 224 px, batch 32", 224, 32, files),
         ]
-        results = {setting.name: measure(setting, rounds, seconds) for setting in settings}
+        results = {scenario.name: measure(scenario, rounds, seconds) for scenario in scenarios}
     out.mkdir(parents=True, exist_ok=True)
     (out / "augment.json").write_text(json.dumps(results, indent=2) + "\n")
-    (out / "augment.md").write_text(table(results))
+    (out / "augment.md").write_text(format_table(results))
     plot(results, out / "augment.png")
-    print(table(results), end="")
+    print(format_table(results), end="")
 
 
 if __name__ == "__main__":

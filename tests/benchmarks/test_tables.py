@@ -19,18 +19,18 @@ def test_augment_reports_the_median_of_ratios_within_rounds(tmp_path: Path) -> N
         "Albumentations": [50.0, 100.0, 100.0],
     }
     found = {name: {"mean": 0.0, "std": 0.0, "rates": each} for name, each in rates.items()}
-    line = augment.table({"32 px": found}).splitlines()[2]
+    line = augment.format_table({"32 px": found}).splitlines()[2]
     assert line == "| 32 px | 200 | 10 | 100 | 20.0 (10.0 to 30.0) | 2.0 (2.0 to 3.0) |"
     augment.plot({"32 px": found}, tmp_path / "augment.png")
     assert (tmp_path / "augment.png").stat().st_size > 1000
 
 
 def test_augment_measures_this_project_beside_keras_layers() -> None:
-    setting = augment.Setting("16 px", 16, 8)
-    images = augment.draw_images(augment.NUM_IMAGES, 16, 16)
+    scenario = augment.Scenario("16 px", 16, 8)
+    images = augment.build_images(augment.NUM_IMAGES, 16, 16)
     keras.utils.set_random_seed(0)
-    own = np.stack(list(islice(augment.this_project(setting, images), 32)))
-    peer = np.stack(list(islice(augment.keras_layers(setting, images), 32)))
+    own = np.stack(list(islice(augment.this_project(scenario, images), 32)))
+    peer = np.stack(list(islice(augment.keras_layers(scenario, images), 32)))
     assert own.shape == peer.shape == (32, 8, 16, 16, 3)
     # This project's values are 0 to 255, Keras' 0 to 1. The mean of a batch varies by 0.05, and
     # Keras erases slightly larger areas.
