@@ -47,7 +47,7 @@ from pipelines.features.engines.choice import measure_rate, open_engine
 from pipelines.features.engines.network import FeatureNetwork, build_feature_network
 from pipelines.features.extraction import Extractor
 from pipelines.input_pipeline.datasets import build_views_dataset
-from pipelines.runtime.devices import quiet_start
+from pipelines.runtime.stderr import suppress_stderr
 from pipelines.sources.source import Examples
 from zoo.files import write_json, write_text
 from zoo.preprocessing import Preprocessing
@@ -285,7 +285,7 @@ def main(
     seconds: Annotated[float, typer.Option(help="Seconds to measure an engine alone.")] = 1.0,
 ) -> None:
     """Measures the backbones without results, and writes the table and the plot."""
-    with quiet_start():
+    with suppress_stderr():
         import tensorflow  # noqa: F401
     results = {}
     for backbone in backbones.split(","):

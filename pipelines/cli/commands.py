@@ -75,10 +75,10 @@ def audit(data: Data, recipe: RecipeFile = None, set_: Set = None, as_json: Json
     """Say what is wrong with a data set; changes nothing. Exits with 1 if anything is."""
     from pipelines.cli.printing import print_json
     from pipelines.inspection.audit import audit as audit_data
-    from pipelines.runtime.devices import quiet_start
+    from pipelines.runtime.stderr import suppress_stderr
 
     settings = _recipe(data, recipe, "", set_)
-    with quiet_start():
+    with suppress_stderr():
         import tensorflow  # noqa: F401
     found = audit_data(data, settings.data, settings.asked_tasks)
     if as_json:

@@ -13,7 +13,7 @@ from pipelines.evaluation.pictures import check_picture, draw_predictions
 from pipelines.evaluation.predictions import compute_predictions
 from pipelines.recipe.recipe import Recipe
 from pipelines.recipe.resolved import ResolvedRecipe
-from pipelines.runtime.devices import quiet_start
+from pipelines.runtime.stderr import suppress_stderr
 from pipelines.sources.describe import describe
 from pipelines.sources.evaluation_set import EvaluationSet, open_evaluation_set
 from pipelines.sources.source import Examples
@@ -136,14 +136,14 @@ def _open(
     """Returns a model, the recipe it was trained by, what it is asked, and its run."""
     if isinstance(model, RunFolder) or os.path.isfile(Path(model) / "recipe.toml"):
         run = model if isinstance(model, RunFolder) else RunFolder.open(model)
-        with quiet_start():
+        with suppress_stderr():
             return run.load_model(), run.recipe, run.tasks, run
     name = str(model)
     if name.endswith(".npz") or (name in WEIGHTS and WEIGHTS[name].file.endswith(".npz")):
         _, weights = resolve(name)
         if weights is None:
             raise ValueError("A .npz file resolves to its weights.")
-        with quiet_start():
+        with suppress_stderr():
             network, card = load_pretrained(fetch(weights))
         recipe = Recipe.from_settings(tomllib.loads(card.recipe)).resolve()
         return network, recipe, classification(card.class_names), None

@@ -12,7 +12,7 @@ from pipelines.input_pipeline.config import InputConfig
 from pipelines.input_pipeline.datasets import build_eval_dataset, build_train_stream
 from pipelines.input_pipeline.order import build_order
 from pipelines.input_pipeline.tf_data import map_graph
-from pipelines.runtime.devices import quiet_start
+from pipelines.runtime.stderr import suppress_stderr
 from pipelines.sources.config import DataConfig
 from pipelines.sources.dataset import open_source
 from pipelines.sources.source import Examples, Source
@@ -187,6 +187,6 @@ def open_data(
     config = DataConfig(
         val_fraction=val_fraction, test_fraction=test_fraction, exclude=tuple(exclude)
     )
-    with quiet_start():
+    with suppress_stderr():
         import tensorflow  # noqa: F401
     return ImageData(open_source(str(data), config, seed=seed), preprocessing, seed)

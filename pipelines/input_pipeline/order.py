@@ -230,20 +230,3 @@ def permute_indices(indices: Any, last: Any, seed: int, keys: Any) -> Any:
     padding = tf.fill(tf.shape(keys), tf.constant(498247692, tf.int64))
     seeds = tf.stack([padding, tf.fill(tf.shape(keys), tf.constant(seed, tf.int64)), keys], 1)
     return tf.raw_ops.RandomIndexShuffle(index=indices, seed=seeds, max_index=last, rounds=4)
-
-
-def num_places(labels: npt.NDArray[np.int64], oversample: Oversample) -> int:
-    """Returns the samples per pass."""
-    return build_order(labels, 1, seed=0, oversample=oversample).num_samples
-
-
-def steps_per_epoch(num_images: int, batch_size: int, num_replicas: int = 1) -> int:
-    """Returns the fewest batches that hold a pass.
-
-    Args:
-        num_images: Samples per pass.
-        batch_size: Images per batch.
-        num_replicas: Devices that share a batch.
-    """
-    labels = np.zeros(num_images, np.int64)
-    return build_order(labels, batch_size, seed=0, num_replicas=num_replicas).steps_per_epoch

@@ -16,7 +16,8 @@ from pipelines.input_pipeline.datasets import build_image_dataset
 from pipelines.pretraining.model_card import write_backbone
 from pipelines.recipe.recipe import Recipe
 from pipelines.recipe.resolved import ResolvedRecipe
-from pipelines.runtime.devices import Devices, prepare_devices, quiet_start
+from pipelines.runtime.devices import Devices, prepare_devices
+from pipelines.runtime.stderr import suppress_stderr
 from pipelines.sources.source import Examples, Source
 from pipelines.storage.run_folder import RunFolder
 from pipelines.training.prepare import claim_run, open_images
@@ -67,7 +68,7 @@ def pretrain_unlabeled(
     if folder.pretrained_file.is_file():
         logger.info(f"{folder.path} is finished already")
         return folder.pretrained_file
-    with quiet_start():
+    with suppress_stderr():
         devices = prepare_devices(resolved.device)
     source = open_images(resolved, labeled=False)
     logger.info(f"pretraining on {devices.description}")

@@ -1,12 +1,9 @@
-"""Devices: what the machine has, and the precision, compiler and strategy that suit it."""
+"""Devices of the machine, and the precision, compiler and distribution strategy for them."""
 
 from __future__ import annotations
 
 import contextlib
 import os
-import sys
-import tempfile
-from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any, Literal
 
@@ -17,16 +14,17 @@ from zoo.private_api import nested_layers
 
 
 class DeviceConfig(Config):
-    """How the machine's devices are used.
+    """The section `device` of a recipe: precision, determinism and compilation.
 
     Args:
-        precision: `auto` is float32 on a CPU, mixed_float16 on a GPU with
-            tensor cores (compute capability 7.0) and mixed_bfloat16 from 8.0.
-        deterministic: Whether the same recipe has to give the same weights to the last
-            bit. Keras 3 does not compile by XLA where TensorFlow is held to that.
-        xla: Whether steps are compiled; `auto` does so on one GPU unless the run
-            has to be repeatable. On a CPU convolutions compiled by XLA are slower,
-            and under several devices Keras cannot.
+        precision: Keras dtype policy. `auto` is float32 on a CPU; on GPUs mixed_bfloat16
+            from compute capability 8.0, mixed_float16 from 7.0 (tensor cores), and
+            float32 below.
+        deterministic: Whether the same recipe must give bit-identical weights. Keras 3
+            refuses XLA together with TensorFlow's deterministic ops.
+        xla: Whether XLA compiles the training step. `auto` compiles on one GPU unless
+            `deterministic`. On CPUs XLA's convolutions are slower; across several
+            devices Keras cannot compile.
     """
 
     precision: Literal["auto", "float32", "mixed_float16", "mixed_bfloat16"] = "auto"
@@ -34,7 +32,7 @@ class DeviceConfig(Config):
     xla: bool | Literal["auto"] = "auto"
 
     @model_validator(mode="after")
-    def _xla_is_not_repeatable(self) -> DeviceConfig:
+    def _xla_excludes_determinism(self) -> DeviceConfig:
         if self.xla is True and self.deterministic:
             raise ValueError("xla = true needs deterministic = false: Keras refuses both at once")
         return self
@@ -42,14 +40,14 @@ class DeviceConfig(Config):
 
 @dataclass(frozen=True)
 class Devices:
-    """What training runs on.
+    """The devices that training runs on.
 
     Args:
-        description: In a few words, for people.
-        num_replicas: Copies of the model that train side by side.
-        precision: The Keras dtype policy.
-        jit_compile: Whether Keras compiles steps by XLA.
-        deterministic: Whether TensorFlow is held to the same kernels in the same order.
+        description: A summary to log, such as `2 × GPU, mixed_bfloat16`.
+        num_replicas: Copies of the model, one per device.
+        precision: Keras dtype policy.
+        jit_compile: Whether Keras compiles the training step with XLA.
+        deterministic: Whether TensorFlow uses deterministic ops only.
         strategy: A `tf.distribute.Strategy`, or None on one device.
     """
 
@@ -61,14 +59,14 @@ class Devices:
     strategy: Any = None
 
     def scope(self) -> contextlib.AbstractContextManager[Any]:
-        """The context in which models and optimizers are made."""
+        """Returns the context in which models and optimizers must be created."""
         return self.strategy.scope() if self.strategy else contextlib.nullcontext()
 
     def make_deterministic(self, seed: int) -> None:
-        """Seeds what Keras draws from; has TensorFlow run the same kernels in the same order.
+        """Seeds Python, NumPy and Keras; enables deterministic ops if `deterministic`.
 
         Args:
-            seed: Of the run.
+            seed: The recipe's seed.
         """
         import keras
 
@@ -79,71 +77,40 @@ class Devices:
             tf.config.experimental.enable_op_determinism()
 
     def synchronize_batch_norm(self, model: Any) -> None:
-        """Has batch normalization take its statistics over all devices.
+        """Makes batch normalization compute its statistics across all devices.
 
-        Otherwise each keeps moving statistics of its own, of which one device's would be
-        saved: a resumed run would then go on from others than it had.
+        Otherwise each device has its own moving statistics, a checkpoint holds those of one
+        device, and a resumed run differs from an uninterrupted one.
 
         Args:
-            model: A Keras model, in this scope.
+            model: A Keras model created in `scope`.
         """
         for layer in nested_layers(model):
             if self.num_replicas > 1 and hasattr(layer, "synchronized"):
                 layer.synchronized = True
 
 
-@contextlib.contextmanager
-def quiet_start() -> Iterator[None]:
-    """Holds back what TensorFlow's libraries print while they load.
-
-    They write to the file descriptor before their log level is read. What they
-    said is shown after all if the body raises.
-    """
-    os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
-    sys.stderr.flush()
-    try:
-        kept = os.dup(2)
-    except OSError:  # closed by whoever started us; then nobody listens
-        yield
-        return
-    with tempfile.TemporaryFile() as held:
-        os.dup2(held.fileno(), 2)
-        try:
-            yield
-        except BaseException:
-            os.dup2(kept, 2)
-            held.seek(0)
-            os.write(2, held.read())
-            raise
-        finally:
-            os.dup2(kept, 2)
-            os.close(kept)
-
-
 def prepare_devices(config: DeviceConfig) -> Devices:
-    """Looks at the machine and makes it ready to train.
+    """Detects the machine's devices and configures TensorFlow and Keras for them.
 
-    GPU memory grows as it is needed. On more than one visible GPU (or logical
-    CPU device) training is mirrored. Sets Keras' dtype policy for the process.
+    Lets GPU memory grow on demand, sets Keras' dtype policy for the process, and mirrors
+    training across several visible GPUs (or logical CPU devices).
 
     Args:
-        config: What the recipe says.
-
-    Returns:
-        What training should use.
+        config: The section `device` of the recipe.
     """
     import keras
     import tensorflow as tf
 
     gpus = tf.config.list_physical_devices("GPU")
     for gpu in gpus:
-        # Only before the first use; later calls in the same process find it set.
+        # Raises once the GPU is in use; then an earlier call has already set it.
         with contextlib.suppress(RuntimeError):
             tf.config.experimental.set_memory_growth(gpu, True)
     logical = tf.config.list_logical_devices("GPU" if gpus else "CPU")
     precision = _auto_precision(gpus) if config.precision == "auto" else config.precision
     keras.mixed_precision.set_dtype_policy(precision)
-    # Keras' own distribution of a tf.data input exists for TensorFlow alone.
+    # Keras trains under a tf.distribute strategy with the TensorFlow backend alone.
     mirrored = len(logical) > 1 and keras.backend.backend() == "tensorflow"
     strategy = tf.distribute.MirroredStrategy([d.name for d in logical]) if mirrored else None
     kind = "GPU" if gpus else "CPU"
@@ -173,7 +140,7 @@ def _auto_precision(gpus: list[Any]) -> str:
 
 
 def num_cores() -> int:
-    """Returns how many cores this process may use."""
+    """Returns the number of CPU cores that this process may use."""
     if hasattr(os, "sched_getaffinity"):
         return len(os.sched_getaffinity(0))
     return os.cpu_count() or 1

@@ -12,7 +12,8 @@ from pydantic import ValidationError
 from pipelines.recipe.overrides import read_settings
 from pipelines.recipe.recipe import Recipe
 from pipelines.recipe.settings import RecipeSettings
-from pipelines.runtime.devices import Devices, prepare_devices, quiet_start
+from pipelines.runtime.devices import Devices, prepare_devices
+from pipelines.runtime.stderr import suppress_stderr
 from pipelines.search.plan import SearchPlan
 from pipelines.search.trial_trainer import TrialTrainer
 from pipelines.sources.source import Source
@@ -80,7 +81,7 @@ class SearchJob:
         plan = _changed(before, space=space, **settings)
         checked = plan.build_space(base)
         resolved = base.resolve()
-        with quiet_start():
+        with suppress_stderr():
             devices = prepare_devices(resolved.device)
         return cls(plan, base, checked, open_images(resolved), devices)
 

@@ -9,8 +9,8 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from pipelines.evaluation.predictions import compute_predictions
-from pipelines.runtime.devices import quiet_start
 from pipelines.runtime.output_paths import check_destination
+from pipelines.runtime.stderr import suppress_stderr
 from pipelines.sources.dataset import open_source
 from pipelines.sources.source import Examples, Source
 from pipelines.storage.run_folder import RunFolder
@@ -44,7 +44,7 @@ def export(run: RunFolder | str | Path, to: str | Path, *, data: str = "") -> Pa
     to = Path(to)
     _check_to(to)
     recipe = run.recipe
-    with quiet_start():
+    with suppress_stderr():
         import tensorflow  # noqa: F401
     source = _open_images(run, data, to)
     model = run.load_model()

@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from pipelines.runtime.devices import quiet_start
+from pipelines.runtime.stderr import suppress_stderr
 from pipelines.storage.run_folder import RunFolder
 from zoo.errors import DataError, RunError
 from zoo.tasks import Task, classification, wrap
@@ -107,7 +107,7 @@ def predict(model: str | Path, images: Sequence[str | Path], *, top: int = 5) ->
         # Unlike Path.is_file it raises nothing, however long the name is.
         if not os.path.isfile(path):
             raise DataError(f"{path} is no file", expected="a JPEG, PNG, GIF, BMP or WebP image")
-    with quiet_start():
+    with suppress_stderr():
         import tensorflow  # noqa: F401
     ask, tasks = _open(Path(model))
     predictions: dict[int, Prediction] = {}

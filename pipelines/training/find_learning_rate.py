@@ -10,8 +10,9 @@ from pathlib import Path
 
 from pipelines.recipe.recipe import Recipe
 from pipelines.recipe.settings import RecipeSettings
-from pipelines.runtime.devices import prepare_devices, quiet_start
+from pipelines.runtime.devices import prepare_devices
 from pipelines.runtime.output_paths import check_destination
+from pipelines.runtime.stderr import suppress_stderr
 from pipelines.storage.run_folder import FOUND_PICTURE, FOUND_TABLE
 from pipelines.training.prepare import open_images
 from pipelines.training.trainer import Trainer
@@ -51,7 +52,7 @@ def find_learning_rate(
     resolved = Recipe.of(recipe or Recipe.for_data(data)).for_source(data).resolve()
     constant = resolved.schedule.model_copy(update={"name": "constant", "milestones": ()})
     resolved = resolved.model_copy(update={"schedule": constant})
-    with quiet_start():
+    with suppress_stderr():
         devices = prepare_devices(resolved.device)
     source = open_images(resolved)
     logger.info(f"trying learning rates on {devices.description}")

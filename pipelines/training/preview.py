@@ -20,7 +20,7 @@ from pipelines.augment.shorthand import format_policy
 from pipelines.evaluation.pictures import check_picture
 from pipelines.recipe.recipe import Recipe
 from pipelines.recipe.settings import RecipeSettings
-from pipelines.runtime.devices import quiet_start
+from pipelines.runtime.stderr import suppress_stderr
 from pipelines.sources.source import Examples
 from pipelines.training.prepare import open_images
 from zoo.files import replacing
@@ -75,7 +75,7 @@ def preview(
     path = Path(picture)
     check_picture(path, "--preview")
     resolved = Recipe.of(recipe or Recipe.for_data(data)).for_source(data).resolve()
-    with quiet_start():
+    with suppress_stderr():
         import tensorflow  # noqa: F401
     source = open_images(resolved)
     augment = resolved.augment

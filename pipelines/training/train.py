@@ -13,7 +13,8 @@ from pipelines.recipe.pretraining import METHODS
 from pipelines.recipe.recipe import Recipe
 from pipelines.recipe.resolved import ResolvedRecipe
 from pipelines.recipe.settings import RecipeSettings
-from pipelines.runtime.devices import Devices, prepare_devices, quiet_start
+from pipelines.runtime.devices import Devices, prepare_devices
+from pipelines.runtime.stderr import suppress_stderr
 from pipelines.serving.run import Run
 from pipelines.sources.source import Source, join_examples
 from pipelines.storage.run_folder import RunFolder
@@ -81,7 +82,7 @@ def train(
     if folder.finished:
         logger.info(f"{folder.path} is finished already")
         return Run(folder.path)
-    with quiet_start():
+    with suppress_stderr():
         devices = prepare_devices(resolved.device)
     source = open_images(resolved)
     logger.info(f"augmentation {resolved.augment}")

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from pipelines.runtime.devices import quiet_start
+from pipelines.runtime.stderr import suppress_stderr
 from zoo.errors import EngineError
 from zoo.files import replacing
 
@@ -53,7 +53,7 @@ class FeatureNetwork:
         """
         path = folder / f"{self.digest}.onnx"
         if not path.exists():
-            with replacing(path) as temporary, quiet_start():
+            with replacing(path) as temporary, suppress_stderr():
                 try:
                     _write_onnx(self, temporary)
                 except Exception as error:
