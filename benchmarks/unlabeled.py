@@ -116,7 +116,8 @@ def load_or_train(out: Path, method: str, labels: int, start: str, seed: int, st
         backbone = NETWORKS[method]["backbone"]
         if start == "pretrained":
             before = pretraining_recipe(method, seed)
-            backbone = str(pretrain(DATA, before, out=out / f"{method}-{seed}", resume=True))
+            pretrained = pretrain(DATA, before, out=out / f"{method}-{seed}", resume=True)
+            backbone = str(pretrained.pretrained_file)
         recipe = recipe_for(method, backbone, labels, seed, steps=steps)
         run = train(DATA, recipe, out=out / name)
         write_json(result, {"accuracy": run.metrics["test"]["accuracy"]})

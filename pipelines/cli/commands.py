@@ -1,16 +1,18 @@
-"""The commands of `zoo`: a thin layer over the functions of this package.
+"""The commands of `zoo`, each a thin layer over the function of its name.
 
-TensorFlow is imported inside the commands that need it, so that `--help` and
-`list` answer at once.
+A command imports what it needs when it runs, so that `--help` and `list` answer at once.
 """
 
 from __future__ import annotations
 
 import sys
 from pathlib import Path
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
+
+if TYPE_CHECKING:
+    from pipelines.recipe.recipe import Recipe
 
 app = typer.Typer(
     name="zoo",
@@ -23,63 +25,71 @@ app = typer.Typer(
     context_settings={"help_option_names": ["-h", "--help"]},
 )
 
-Data = Annotated[
-    str,
-    typer.Argument(
-        metavar="DATA",
-        help="A folder of class folders, a .csv, tfds:NAME[:CONFIG], textures or digits.",
-        show_default=False,
-    ),
-]
+DATA_HELP = (
+    "A folder of class folders, a .csv file, tfds:NAME[:CONFIG], or an embedded set: textures, "
+    "digits."
+)
+
+Data = Annotated[str, typer.Argument(metavar="DATA", help=DATA_HELP, show_default=False)]
 OptionalData = Annotated[
-    str,
+    str | None,
     typer.Argument(
         metavar="[DATA]",
-        help="A folder of class folders, a .csv, tfds:NAME[:CONFIG], textures or digits; "
-        "left out, the recipe's.",
+        help=f"{DATA_HELP[:-1]}; by default the recipe's data.source.",
         show_default=False,
     ),
 ]
-Out = Annotated[Path, typer.Option("--out", metavar="RUN", help="The directory to write.")]
-RunFolder = Annotated[Path, typer.Argument(metavar="RUN", help="A directory `zoo train` wrote.")]
+Out = Annotated[Path, typer.Option("--out", metavar="RUN", help="The run folder to write.")]
 Json = Annotated[bool, typer.Option("--json", help="Print one JSON object.")]
 RecipeFile = Annotated[
-    Path | None, typer.Option("--recipe", metavar="FILE.toml", help="A recipe to start from.")
+    Path | None,
+    typer.Option(
+        "--recipe", metavar="FILE.toml", help="A recipe file, instead of the preset for DATA."
+    ),
 ]
 Backbone = Annotated[
-    str, typer.Option("--backbone", metavar="NAME", help="See `zoo list backbones`.")
+    str | None,
+    typer.Option(
+        "--backbone",
+        metavar="NAME",
+        help="A row of `zoo list weights` or `zoo list backbones`, or a pretrained.npz file.",
+    ),
 ]
 Set = Annotated[
     list[str] | None,
-    typer.Option("--set", metavar="PATH=VALUE", help="A setting, such as head.dropout=0.3."),
+    typer.Option(
+        "--set",
+        metavar="PATH=VALUE",
+        help="Override a recipe setting, such as head.dropout=0.3; may be repeated.",
+    ),
 ]
-Resume = Annotated[bool, typer.Option("--resume", help="Go on where it stopped.")]
+Resume = Annotated[bool, typer.Option("--resume", help="Resume the interrupted job in RUN.")]
 
 
 @app.command("list")
 def list_table(
-    table: Annotated[str, typer.Argument(help="Which table; left out, which there are.")] = "",
+    table: Annotated[
+        str | None,
+        typer.Argument(help="The table to show; by default the names of all tables."),
+    ] = None,
     as_json: Json = False,
 ) -> None:
-    """Show what there is to choose from."""
+    """Show a table of choices: backbones, weights, augmentations, optimizers and more."""
     from pipelines.cli.printing import print_table, print_tables
 
-    if table:
-        print_table(table, as_json=as_json)
-    else:
+    if table is None:
         print_tables(as_json=as_json)
+    else:
+        print_table(table, as_json=as_json)
 
 
 @app.command()
 def audit(data: Data, recipe: RecipeFile = None, set_: Set = None, as_json: Json = False) -> None:
-    """Say what is wrong with a data set; changes nothing. Exits with 1 if anything is."""
+    """Report problems of a data set, without changing it; exit with 1 if there are any."""
     from pipelines.cli.printing import print_json
     from pipelines.inspection.audit import audit as audit_data
-    from pipelines.runtime.stderr import suppress_stderr
 
-    settings = _recipe(data, recipe, "", set_)
-    with suppress_stderr():
-        import tensorflow  # noqa: F401
+    settings = _build_recipe(data, recipe, assignments=set_)
     found = audit_data(data, settings.data, settings.asked_tasks)
     if as_json:
         print_json(found.to_json())
@@ -93,96 +103,111 @@ def audit(data: Data, recipe: RecipeFile = None, set_: Set = None, as_json: Json
 def augment(
     data: Data,
     preview: Annotated[
-        Path, typer.Option("--preview", metavar="FILE.png", help="The picture to draw.")
+        Path, typer.Option("--preview", metavar="FILE.png", help="The picture to write.")
     ],
     recipe: RecipeFile = None,
     set_: Set = None,
 ) -> None:
-    """Draw what augmentation makes of a data set's images; see `zoo list policies`."""
+    """Draw images of a data set as the recipe's policy augments them."""
     from pipelines.training.preview import preview as draw_preview
 
-    print(draw_preview(data, _recipe(data, recipe, "", set_), picture=preview))
+    print(draw_preview(data, _build_recipe(data, recipe, assignments=set_), picture=preview))
 
 
 @app.command()
 def train(
     out: Out,
-    data: OptionalData = "",
+    data: OptionalData = None,
     recipe: RecipeFile = None,
-    backbone: Backbone = "",
+    backbone: Backbone = None,
     head: Annotated[
-        str, typer.Option("--head", metavar="NAME", help="linear, classic or modern.")
-    ] = "",
+        str | None, typer.Option("--head", metavar="NAME", help="A row of `zoo list heads`.")
+    ] = None,
     set_: Set = None,
     resume: Resume = False,
     find_lr: Annotated[
         bool,
-        typer.Option("--find-lr", help="Only find a learning rate: print and draw it, in RUN."),
+        typer.Option("--find-lr", help="Find a learning rate only: print it, draw it in RUN."),
     ] = False,
 ) -> None:
     """Train a classifier on a data set."""
     from pipelines.cli.printing import print_run
-    from pipelines.training.find_learning_rate import find_learning_rate
+
+    settings = _build_recipe(
+        data, recipe or _started(out, resume), backbone=backbone, head=head, assignments=set_
+    )
+    if find_lr:
+        from pipelines.training.find_learning_rate import find_learning_rate
+
+        curve = find_learning_rate(data, settings, out=out)
+        print(f"optimizer.learning_rate={curve.suggestion:.2g}")
+        return
     from pipelines.training.train import train as train_run
 
-    settings = _recipe(data, recipe or _started(out, resume), backbone, set_, head=head)
-    if find_lr:
-        print(
-            f"optimizer.learning_rate={find_learning_rate(data, settings, out=out).suggestion:.2g}"
-        )
-        return
-    run = train_run(data, settings, out=out, resume=resume)
-    print_run(run)
+    print_run(train_run(data, settings, out=out, resume=resume))
 
 
 @app.command()
 def tune(
     out: Out,
-    data: OptionalData = "",
+    data: OptionalData = None,
     trials: Annotated[
-        int | None, typer.Option("--trials", min=1, help="How many, at most.  [default: 100]")
+        int | None,
+        typer.Option("--trials", min=1, help="Number of trials, at most.  [default: 100]"),
     ] = None,
     epochs: Annotated[
-        int | None, typer.Option("--epochs", min=1, help="Of a trial; left out, the recipe's.")
+        int | None,
+        typer.Option("--epochs", min=1, help="Epochs of a trial; by default the recipe's."),
     ] = None,
     tuner: Annotated[
-        str | None, typer.Option("--tuner", help="See `zoo list tuners`.  [default: random]")
+        str | None, typer.Option("--tuner", help="A row of `zoo list tuners`.  [default: random]")
     ] = None,
     folds: Annotated[
         int | None,
-        typer.Option("--folds", metavar="K", help="Score by the mean over K stratified folds."),
+        typer.Option(
+            "--folds",
+            metavar="K",
+            help="Score by the mean over K stratified folds; by default by the validation split.",
+        ),
     ] = None,
     space: Annotated[
-        Path | None, typer.Option("--space", metavar="FILE.toml", help="What is searched.")
+        Path | None,
+        typer.Option(
+            "--space", metavar="FILE.toml", help="The search space; by default a head's settings."
+        ),
     ] = None,
     recipe: RecipeFile = None,
-    backbone: Backbone = "",
+    backbone: Backbone = None,
     set_: Set = None,
     retrain_on_val: Annotated[
-        bool, typer.Option("--retrain-on-val", help="Train the best on validation images too.")
+        bool,
+        typer.Option("--retrain-on-val", help="Train the best recipe on validation images too."),
     ] = False,
     workers: Annotated[
         int,
-        typer.Option("--workers", metavar="N", min=0, help="Train trials in N more processes."),
+        typer.Option(
+            "--workers", metavar="N", min=0, help="Train trials in N processes of this machine."
+        ),
     ] = 0,
     resume: Resume = False,
     as_json: Json = False,
 ) -> None:
-    """Search settings of a head, and train the best.
+    """Search hyperparameters of the head, and train the best trial's recipe.
 
-    On several machines give this command to each, with KerasTuner's variables
-    KERASTUNER_TUNER_ID (`chief` on one, other names on the others), KERASTUNER_ORACLE_IP
-    and KERASTUNER_ORACLE_PORT (where the chief listens). Whoever reaches that port can
-    take trials and tell results: there is no password, so keep it inside a network you trust.
+    To use several machines, run this command on each with KerasTuner's variables:
+    KERASTUNER_TUNER_ID (`chief` on one machine, another name on each other one),
+    KERASTUNER_ORACLE_IP and KERASTUNER_ORACLE_PORT (the chief's address). The port has no
+    password: whoever reaches it can take trials and report results, so keep it inside a
+    trusted network.
     """
     from pipelines.cli.printing import print_json, print_run, print_search
     from pipelines.search.roles import role
     from pipelines.search.tune import tune as tune_run
     from pipelines.search.work import work
 
-    begun = out / "search" / "recipe.toml"
-    known = begun if resume and begun.is_file() else None
-    start = _recipe(data, recipe or known, backbone, set_)
+    base = _build_recipe(
+        data, recipe or _started(out / "search", resume), backbone=backbone, assignments=set_
+    )
     settings: dict[str, Any] = {
         "trials": trials,
         "epochs": epochs,
@@ -192,12 +217,12 @@ def tune(
         "retrain_on_val": retrain_on_val or None,
     }
     if (me := role()) and not me.is_chief:
-        count = work(me, data, start, out=out, resume=resume, **settings)
+        count = work(me, data, base, out=out, resume=resume, **settings)
         print(f"{me.name}: {count} trials")
         return
-    run = tune_run(data, start, out=out, workers=workers, resume=resume, **settings)
+    run = tune_run(data, base, out=out, workers=workers, resume=resume, **settings)
     if as_json:
-        print_json({**run.search, "metrics": run.metrics, "run": str(run.path)})
+        print_json({**run.search, "metrics": run.record, "run": str(run.path)})
         return
     print_search(run.search)
     print_run(run)
@@ -206,51 +231,59 @@ def tune(
 @app.command()
 def pretrain(
     out: Out,
-    data: OptionalData = "",
+    data: OptionalData = None,
     method: Annotated[
-        str,
-        typer.Option("--method", help="supervised, autoencoder or rbm; left out, the recipe's."),
-    ] = "",
+        str | None,
+        typer.Option(
+            "--method",
+            metavar="NAME",
+            help="A row of `zoo list pretraining_methods`; by default the recipe's.",
+        ),
+    ] = None,
     recipe: RecipeFile = None,
-    backbone: Backbone = "",
+    backbone: Backbone = None,
     set_: Set = None,
     resume: Resume = False,
 ) -> None:
-    """Train a backbone from scratch, for others to start from."""
+    """Train a backbone from random weights, for other runs to start from."""
     from pipelines.pretraining.pretrain import pretrain as pretrain_backbone
     from pipelines.recipe.pretraining import METHODS
 
-    file = recipe or _started(out, resume)
-    settings = _recipe(
+    settings = _build_recipe(
         data,
-        file,
-        backbone,
-        [*([f"pretraining.method={METHODS[method].name}"] if method else []), *(set_ or [])],
+        recipe or _started(out, resume),
         preset=METHODS[method or "supervised"].preset,
+        backbone=backbone,
+        assignments=set_,
     )
-    print(pretrain_backbone(data, settings, out=out, resume=resume))
+    run = pretrain_backbone(data, settings, out=out, method=method, resume=resume)
+    print(run.pretrained_file)
 
 
 @app.command()
 def evaluate(
     model: Annotated[
-        str, typer.Argument(metavar="MODEL", help="A run, or a network by name or file.")
+        str,
+        typer.Argument(
+            metavar="MODEL", help="A run, or a pretrained network with a top, by name or file."
+        ),
     ],
     data: Data,
     as_json: Json = False,
     split: Annotated[
-        str, typer.Option("--split", help="train, val, test or all; left out, each there is.")
-    ] = "",
+        str | None,
+        typer.Option("--split", help="train, val, test or all; by default every split there is."),
+    ] = None,
     picture: Annotated[
         Path | None,
-        typer.Option("--picture", metavar="FILE.png", help="Draw images with their answers."),
+        typer.Option("--picture", metavar="FILE.png", help="Draw images with their predictions."),
     ] = None,
 ) -> None:
     """Measure a model on labeled images."""
     from pipelines.cli.printing import print_evaluation, print_json
     from pipelines.evaluation.evaluate import evaluate as evaluate_model
 
-    measured = evaluate_model(model, data, split=split, picture=picture or "")
+    measured = evaluate_model(model, data, split=split, picture=picture)
     if as_json:
         print_json(measured)
     else:
@@ -260,11 +293,16 @@ def evaluate(
 @app.command()
 def predict(
     model: Annotated[Path, typer.Argument(metavar="MODEL", help="A run or a SavedModel.")],
-    images: Annotated[list[str], typer.Argument(metavar="IMAGE...", help="Image files.")],
-    top: Annotated[int, typer.Option("--top", min=1, help="How many classes to name.")] = 5,
+    images: Annotated[
+        list[str],
+        typer.Argument(metavar="IMAGE|FOLDER...", help="Image files, folders or glob patterns."),
+    ],
+    top: Annotated[
+        int, typer.Option("--top", metavar="K", min=1, help="Classes to show for each image.")
+    ] = 5,
     as_json: Json = False,
 ) -> None:
-    """Classify images."""
+    """Classify images; exit with 1 if a file cannot be decoded."""
     from pipelines.cli.printing import print_json
     from pipelines.serving.predict import predict as predict_images
 
@@ -282,42 +320,47 @@ def predict(
 
 @app.command()
 def export(
-    run: RunFolder,
+    run: Annotated[Path, typer.Argument(metavar="RUN", help="A run of `zoo train`.")],
     to: Annotated[
-        Path, typer.Option("--to", metavar="saved_models/NAME", help="The model's folder.")
+        Path,
+        typer.Option(
+            "--to", metavar="saved_models/NAME", help="The model's folder, for a new version."
+        ),
     ],
     data: Annotated[
-        str, typer.Option("--data", metavar="DATA", help="Where the run's images are now.")
-    ] = "",
+        str | None,
+        typer.Option("--data", metavar="DATA", help="The run's images, if they have moved."),
+    ] = None,
 ) -> None:
-    """Write a run as a SavedModel and prove it in a fresh process."""
+    """Write a run as a SavedModel, and prove it in a fresh process."""
     from pipelines.serving.export import export as export_run
 
     print(export_run(run, to, data=data))
 
 
-def _started(out: Path, resume: bool) -> Path | None:
-    """Returns the recipe file of the run to resume; it need not be given again."""
-    file = out / "recipe.toml"
+def _started(folder: Path, resume: bool) -> Path | None:
+    """Returns the recipe file of the job to resume: the user need not give it again."""
+    file = folder / "recipe.toml"
     return file if resume and file.is_file() else None
 
 
-def _recipe(
-    data: str,
+def _build_recipe(
+    data: str | None,
     file: Path | None,
-    backbone: str,
-    assignments: list[str] | None,
+    *,
     preset: str | None = None,
-    head: str = "",
-) -> Any:
+    backbone: str | None = None,
+    head: str | None = None,
+    assignments: list[str] | None = None,
+) -> Recipe:
     from pipelines.recipe.overrides import parse_overrides
     from pipelines.recipe.recipe import Recipe
 
     return Recipe.for_data(
-        data or None,
+        data,
         file=file,
         preset=preset,
-        backbone=backbone or None,
-        head=head or None,
+        backbone=backbone,
+        head=head,
         settings=parse_overrides(assignments or []),
     )

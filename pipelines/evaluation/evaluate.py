@@ -18,6 +18,7 @@ from pipelines.sources.describe import describe
 from pipelines.sources.evaluation_set import EvaluationSet, open_evaluation_set
 from pipelines.sources.source import Examples
 from pipelines.storage.run_folder import RunFolder
+from pipelines.storage.split_metrics import SplitMetrics
 from zoo.backbones.catalog import WEIGHTS, resolve
 from zoo.errors import DataError
 from zoo.models.pretrained import load_pretrained
@@ -30,8 +31,12 @@ SPLITS = ("train", "val", "test")
 
 
 def evaluate(
-    model: RunFolder | str | Path, data: str | Path, *, split: str = "", picture: str | Path = ""
-) -> dict[str, Any]:
+    model: RunFolder | str | Path,
+    data: str | Path,
+    *,
+    split: str | None = None,
+    picture: str | Path | None = None,
+) -> dict[str, SplitMetrics]:
     """Evaluates a model on labeled images.
 
     New images are one split, `all`, unless they lie in splits of their own; any
@@ -48,8 +53,8 @@ def evaluate(
             (`micro_resnet_m.cifar10`) or by the file `zoo pretrain` wrote.
         data: DATA as the command line takes it.
         split: `train`, `val` or `test`; `all` takes every image as one split;
-            empty measures each split there is.
-        picture: Where to draw images with their answers, a PNG; empty draws none.
+            None measures each split there is.
+        picture: Where to draw images with their predictions, a PNG; None draws none.
 
     Returns:
         `pipelines.evaluation.metrics.compute_metrics`'s figures for every split there is, by
@@ -61,7 +66,7 @@ def evaluate(
             does not know, or there is no such split.
         InputError: `picture` cannot be written.
     """
-    if split not in ("", "all", *SPLITS):
+    if split not in (None, "all", *SPLITS):
         raise DataError(
             f"there is no split {split!r}", expected=", ".join(("all", *SPLITS)), received=split
         )
@@ -86,7 +91,7 @@ def evaluate(
 
 
 def _choose(
-    found: EvaluationSet, recipe: ResolvedRecipe, run: RunFolder | None, split: str
+    found: EvaluationSet, recipe: ResolvedRecipe, run: RunFolder | None, split: str | None
 ) -> dict[str, Examples]:
     """Returns the splits to measure, by name.
 

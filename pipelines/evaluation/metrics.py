@@ -10,12 +10,13 @@ import numpy.typing as npt
 
 from pipelines.evaluation.classification import compute_classification_metrics, wilson_interval
 from pipelines.sources.source import Examples
+from pipelines.storage.split_metrics import SplitMetrics
 from zoo.tasks import Task
 
 
 def compute_metrics(
     examples: Examples, predictions: Mapping[str, npt.NDArray[np.float32]], tasks: Sequence[Task]
-) -> dict[str, Any]:
+) -> SplitMetrics:
     """Computes the metrics of a model's predictions on one split.
 
     Args:
@@ -27,7 +28,7 @@ def compute_metrics(
         JSON values: of a plain classifier, what `compute_classification_metrics` returns;
         of several tasks, `num_images` and the metrics by task under `tasks`.
     """
-    metrics = {
+    metrics: dict[str, Any] = {
         task.name: _compute_task_metrics(task, examples.targets[task.name], predictions[task.name])
         for task in tasks
     }

@@ -5,10 +5,11 @@ from __future__ import annotations
 from collections import Counter, defaultdict
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import asdict, dataclass
-from pathlib import PurePosixPath
+from pathlib import Path, PurePosixPath
 from statistics import median
 from typing import Any
 
+from pipelines.runtime.devices import quiet_start
 from pipelines.sources.catalogue import kind_of
 from pipelines.sources.config import DataConfig
 from pipelines.sources.folder import IMAGE_EXTENSIONS
@@ -121,7 +122,7 @@ class Audit:
 
 
 def audit(
-    data: str, config: DataConfig | None = None, tasks: Sequence[Task] = (CLASSIFICATION,)
+    data: str | Path, config: DataConfig | None = None, tasks: Sequence[Task] = (CLASSIFICATION,)
 ) -> Audit:
     """Finds problems in a data set; changes nothing.
 
@@ -137,7 +138,9 @@ def audit(
     Raises:
         DataError: The data set has no images or cannot be listed.
     """
-    config = config or DataConfig()
+    data, config = str(data), config or DataConfig()
+    with quiet_start():
+        import tensorflow  # noqa: F401
     listing = kind_of(data).list_images(data, tasks)
     scanned = scan_dataset(data, listing, tasks, config, collect_errors=True)
     images = scanned.decodable

@@ -11,6 +11,7 @@ from pipelines.pretraining.supervised import pretrain_supervised
 from pipelines.recipe.pretraining import METHODS
 from pipelines.recipe.recipe import Recipe
 from pipelines.recipe.settings import RecipeSettings
+from pipelines.serving.run import Run
 from zoo.errors import RecipeError
 
 
@@ -21,7 +22,7 @@ def pretrain(
     out: str | Path,
     method: str | None = None,
     resume: bool = False,
-) -> Path:
+) -> Run:
     """Trains a whole backbone and writes a file that other runs can start from.
 
     The run folder gets `pretrained.npz`, for `--backbone FILE`, and `card.md` beside the
@@ -38,7 +39,7 @@ def pretrain(
             have had without the interruption, bit for bit.
 
     Returns:
-        The file written, `pretrained.npz`.
+        The run; `run.pretrained_file` is the file written. Without labels it has no model.
 
     Raises:
         RecipeError: The recipe freezes or truncates the backbone, chooses another
@@ -70,7 +71,8 @@ def pretrain(
             f"input.normalization = {recipe.input.normalization!r}",
             mend="start from the preset: leave --recipe out",
         )
-    return _JOBS[row.name](data, recipe, Path(out), resume=resume)
+    _JOBS[row.name](data, recipe, Path(out), resume=resume)
+    return Run(Path(out))
 
 
 _JOBS: Mapping[str, Callable[..., Path]] = {

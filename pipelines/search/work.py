@@ -19,7 +19,7 @@ logger = logging.getLogger(__name__)
 
 def work(
     role: Role,
-    data: str | Path,
+    data: str | Path | None,
     recipe: Recipe | None = None,
     *,
     out: str | Path,
@@ -30,7 +30,7 @@ def work(
 
     Args:
         role: What this process calls itself, and where the chief listens.
-        data: DATA as the command line takes it, on this machine; empty takes the recipe's.
+        data: DATA as the command line takes it, on this machine; None takes the recipe's.
         recipe: What trials change settings of, as `pipelines.search.tune.tune` takes it.
         out: The run's directory, if it is the chief's and can be read here.
         resume: Take what is not given from the search in it.

@@ -21,14 +21,14 @@ from zoo.export.signatures import TOLERANCE
 logger = logging.getLogger(__name__)
 
 
-def export(run: RunFolder | str | Path, to: str | Path, *, data: str = "") -> Path:
+def export(run: RunFolder | str | Path, to: str | Path, *, data: str | Path | None = None) -> Path:
     """Writes a run's model as `to`/VERSION and proves it on the validation files.
 
     Args:
         run: A finished run.
         to: The model's folder, such as `saved_models/photos`; earlier versions in
             it stay.
-        data: Where the images are now, if not where the run read them.
+        data: Where the images are now; None looks where the run read them.
 
     Returns:
         The folder written.
@@ -76,12 +76,12 @@ def _check_to(to: Path) -> None:
     check_destination(next_version(to), "--to")
 
 
-def _open_images(run: RunFolder, data: str, to: Path) -> Source:
+def _open_images(run: RunFolder, data: str | Path | None, to: Path) -> Source:
     """Reads the images a run was validated on, and checks that they are those."""
     recipe = run.recipe
     try:
         source = open_source(
-            data or recipe.data.source, recipe.data, seed=recipe.seed, tasks=recipe.asked_tasks
+            str(data or recipe.data.source), recipe.data, seed=recipe.seed, tasks=recipe.asked_tasks
         )
     except InputError as error:
         if data:

@@ -42,10 +42,10 @@ class Run(RunFolder):
         """Classifies images; see `pipelines.serving.predict.predict`."""
         return predict(self.path, images, top=top)
 
-    def evaluate(self, data: str | Path, *, split: str = "") -> dict[str, SplitMetrics]:
+    def evaluate(self, data: str | Path, *, split: str | None = None) -> dict[str, SplitMetrics]:
         """Measures the model on labeled images; see `pipelines.evaluation.evaluate.evaluate`."""
         return evaluate(self, data, split=split)
 
-    def export(self, to: str | Path, *, data: str = "") -> Path:
+    def export(self, to: str | Path, *, data: str | Path | None = None) -> Path:
         """Writes a SavedModel and proves it; see `pipelines.serving.export.export`."""
         return export(self, to, data=data)

@@ -35,7 +35,7 @@ SETTINGS: dict[str, Any] = {
 @pytest.fixture(scope="module")
 def pretrained(tiny_folder: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     out = tmp_path_factory.mktemp("runs") / "pretrained"
-    return pretrain(tiny_folder, Recipe.from_settings(SETTINGS), out=out)
+    return pretrain(tiny_folder, Recipe.from_settings(SETTINGS), out=out).pretrained_file
 
 
 def test_card_says_where_it_comes_from_and_names_no_path(pretrained: Path) -> None:

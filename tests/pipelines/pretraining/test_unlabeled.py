@@ -73,7 +73,8 @@ def data(method: str, heap: Path) -> str:
 
 @pytest.fixture(scope="module")
 def pretrained(method: str, data: str, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    return pretrain(data, _recipe(method), out=tmp_path_factory.mktemp("runs") / method)
+    run = pretrain(data, _recipe(method), out=tmp_path_factory.mktemp("runs") / method)
+    return run.pretrained_file
 
 
 def _pixels(data: str | Path, recipe: Recipe, split: str) -> Any:
@@ -129,7 +130,8 @@ def test_run_and_file_say_that_they_answer_nothing(pretrained: Path, tiny_folder
 
 def test_finished_run_is_left_as_it_is(method: str, pretrained: Path, data: str) -> None:
     before = {path: path.stat().st_mtime_ns for path in pretrained.parent.iterdir()}
-    assert pretrain(data, _recipe(method), out=pretrained.parent, resume=True) == pretrained
+    again = pretrain(data, _recipe(method), out=pretrained.parent, resume=True)
+    assert again.pretrained_file == pretrained
     assert {path: path.stat().st_mtime_ns for path in pretrained.parent.iterdir()} == before
     with pytest.raises(RunError, match="already holds a run"):
         pretrain(data, _recipe(method), out=pretrained.parent)
@@ -155,22 +157,21 @@ def test_interrupted_run_ends_with_the_very_same_weights(
             pretrain(data, _recipe(method), out=out)
     assert not (out / "pretrained.npz").exists()
     resumed = pretrain(data, _recipe(method), out=out, resume=True)
-    with np.load(resumed) as ours, np.load(pretrained) as whole:
+    with np.load(resumed.pretrained_file) as ours, np.load(pretrained) as whole:
         for name in set(whole.files) - {"card"}:
             np.testing.assert_array_equal(ours[name], whole[name])
-    ours_run, whole_run = Run(out), Run(pretrained.parent)
-    assert ours_run.metrics["val"] == whole_run.metrics["val"]
+    assert resumed.metrics["val"] == Run(pretrained.parent).metrics["val"]
 
 
 def test_boltzmann_layers_are_those_of_the_network(tmp_path: Path, heap: Path) -> None:
-    file = pretrain(heap, _recipe("rbm", {"train": {"epochs": 1}}), out=tmp_path / "run")
-    with np.load(file) as arrays:
-        pixels = _pixels(heap, Run(tmp_path / "run").recipe, "val")
+    run = pretrain(heap, _recipe("rbm", {"train": {"epochs": 1}}), out=tmp_path / "run")
+    with np.load(run.pretrained_file) as arrays:
+        pixels = _pixels(heap, run.recipe, "val")
         hidden = pixels.reshape(len(pixels), -1).astype(np.float64)
         for number in (1, 2, 3):
             kernel, bias = arrays[f"hidden{number}/kernel"], arrays[f"hidden{number}/bias"]
             hidden = 1 / (1 + np.exp(-(hidden @ kernel.astype(np.float64) + bias)))
-    network = build_backbone(str(file), 8)
+    network = build_backbone(str(run.pretrained_file), 8)
     features = network.predict(pixels * 255, verbose=0)
     assert features.shape[1:] == (1, 1, 512)
     np.testing.assert_allclose(features[:, 0, 0], hidden, atol=1e-5)
