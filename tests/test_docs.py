@@ -148,7 +148,7 @@ def test_walk_finds_functions_methods_and_classes() -> None:
         "zoo.preprocessing.Preprocessing.compute_box",
         "zoo.errors.ZooError",
         "tuning.early_stopping.EarlyStopping",
-        "pipelines.recipe.recipe.Recipe.preset",
+        "pipelines.recipe.recipe.Recipe.from_preset",
         "pipelines.input_pipeline.datasets.build_train_stream",
         "pipelines.sources.source.Examples",
     } <= names
