@@ -9,7 +9,7 @@ from pathlib import Path, PurePosixPath
 from statistics import median
 from typing import Any
 
-from pipelines.runtime.devices import quiet_start
+from pipelines.runtime.stderr import suppress_stderr
 from pipelines.sources.catalogue import kind_of
 from pipelines.sources.config import DataConfig
 from pipelines.sources.folder import IMAGE_EXTENSIONS
@@ -139,7 +139,7 @@ def audit(
         DataError: The data set has no images or cannot be listed.
     """
     data, config = str(data), config or DataConfig()
-    with quiet_start():
+    with suppress_stderr():
         import tensorflow  # noqa: F401
     listing = kind_of(data).list_images(data, tasks)
     scanned = scan_dataset(data, listing, tasks, config, collect_errors=True)
