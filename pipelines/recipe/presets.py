@@ -1,4 +1,4 @@
-"""Presets: recipes that suit a kind of image, and heads with what has proven to train them."""
+"""Presets: recipes for kinds of images, and heads with the settings that train them well."""
 
 from __future__ import annotations
 
@@ -11,12 +11,12 @@ from zoo.table import Table
 
 @dataclass(frozen=True)
 class HeadPreset:
-    """One preset.
+    """A head, with the settings that train it well.
 
     Args:
         name: The key in HEADS.
         summary: What it is, and when to use it.
-        settings: Sections of a recipe, and the settings in them that it decides.
+        settings: Sections of a recipe, with the settings the preset decides.
     """
 
     name: str
@@ -29,12 +29,12 @@ HEADS: Table[HeadPreset] = Table(
     [
         HeadPreset(
             "linear",
-            "softmax regression on pooled features: few images, or a backbone that fits well",
+            "softmax regression on pooled features: for few images, or a well-suited backbone",
             {"head": {"hidden": []}},
         ),
         HeadPreset(
             "classic",
-            "what the notes recommend: He, ELU, batch norm, dropout, Nesterov, no schedule",
+            "He initialization, ELU, batch norm, dropout, Nesterov momentum, constant rate",
             {
                 "head": {
                     "hidden": [256],
@@ -51,7 +51,7 @@ HEADS: Table[HeadPreset] = Table(
         ),
         HeadPreset(
             "modern",
-            "what is usual today: both poolings, GELU, AdamW, cosine with warm-up, label smoothing",
+            "both poolings, GELU, AdamW, cosine schedule with warm-up, label smoothing",
             {
                 "head": {
                     "pooling": "concatenated",
@@ -71,10 +71,10 @@ HEADS: Table[HeadPreset] = Table(
     ],
 )
 
-# The field's recipe for small images: Nesterov at a high rate that rises and falls, label
-# smoothing, averaged weights, flips, shifts of four pixels and cutout of eight (DeVries
-# and Taylor, 2017, https://arxiv.org/abs/1708.04552). Without the cutout and with shifts
-# of three pixels a network answered 95 % of its training images right and 88.5 % of others.
+# A common recipe for CIFAR-sized images: Nesterov momentum at a high rate with warm-up and
+# cosine decay, label smoothing, averaged weights, flips, shifts of four pixels and cutout of
+# eight (DeVries and Taylor, 2017, https://arxiv.org/abs/1708.04552). Without cutout and with
+# shifts of three pixels a network overfitted: 95 % training, 88.5 % test accuracy.
 _FROM_SCRATCH = {
     "data": {"val_fraction": 0.02},
     "input": {"size": 32, "batch_size": 256},
@@ -100,16 +100,16 @@ _FROM_SCRATCH = {
 }
 
 PRESETS: Mapping[str, Mapping[str, Any]] = {
-    # Photographs: a pretrained backbone, mirrored and moderately cropped.
+    # Photographs: a pretrained backbone, flips and moderate crops.
     "photo": {},
-    # Written signs: neither flipped nor cropped, or a 6 is no longer a 6.
+    # Handwriting: no flips and hardly any crops, which would turn a 6 into another sign.
     "digits": {
         "backbone": {"name": "micro_resnet_m.cifar10"},
         "augment": {"policy": "digits"},
         "input": {"size": 32},
         "head": {"hidden": [256]},
     },
-    # Small pictures of surfaces.
+    # Small images of surfaces.
     "textures": {
         "backbone": {"name": "micro_resnet_m.cifar10"},
         "augment": {"policy": "textures"},
@@ -118,9 +118,9 @@ PRESETS: Mapping[str, Mapping[str, Any]] = {
         "schedule": {"name": "cosine"},
         "train": {"epochs": 40},
     },
-    # A whole small network from random weights, for `zoo pretrain`.
+    # A small network from random weights, for `zoo pretrain`.
     "pretrain": _FROM_SCRATCH,
-    # The same network, restoring images instead of naming them.
+    # The same network as an autoencoder.
     "pretrain_autoencoder": {
         "data": {"val_fraction": 0.05},
         "input": {"size": 32, "batch_size": 128},
@@ -132,8 +132,8 @@ PRESETS: Mapping[str, Mapping[str, Any]] = {
         "stopping": {"monitor": "val_loss", "patience": 0},
         "pretraining": {"method": "autoencoder"},
     },
-    # Plain gradient steps on batches as they are, after Hinton, 2012,
-    # https://doi.org/10.1007/978-3-642-35289-8_32; epochs are those of each layer.
+    # Plain gradient steps without augmentation (Hinton, 2012,
+    # https://doi.org/10.1007/978-3-642-35289-8_32); `train.epochs` are those of each layer.
     "pretrain_rbm": {
         "data": {"val_fraction": 0.05},
         "input": {"size": 16, "batch_size": 32},

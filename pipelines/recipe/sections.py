@@ -1,4 +1,4 @@
-"""Sections of a recipe: the images, the backbone, the first phase and the second."""
+"""Sections of a recipe: `data`, `backbone`, `train` and `fine_tune`."""
 
 from __future__ import annotations
 
@@ -17,24 +17,24 @@ class RecipeData(DataConfig):
     """Which images, and how they are split.
 
     Args:
-        source: DATA as the command line takes it; a relative path is relative to
-            the working folder of the run.
+        source: DATA as the command line takes it; a relative path is relative to the
+            working folder.
     """
 
     source: str = ""
 
 
 class BackboneConfig(Config):
-    """What the head stands on.
+    """The network below the head.
 
     Args:
-        name: An architecture (random weights), `architecture.tag`, or the path of a
-            file that `zoo pretrain` wrote.
-        frozen: Whether its weights are kept while the head trains; `auto` keeps
-            pretrained ones and trains random ones.
-        truncate_blocks: How many of its blocks are left out, from the top. What is low in a
-            network is general: where the images are unlike those it was trained on, the
-            features of a lower block are often the better ones.
+        name: An architecture (random weights), `architecture.tag`, or the path of a file
+            that `zoo pretrain` wrote.
+        frozen: Whether the weights stay fixed while the head trains; `auto` freezes
+            pretrained weights and trains random ones.
+        truncate_blocks: Blocks to remove from the top. Lower layers are more general
+            (Yosinski et al., 2014, https://arxiv.org/abs/1411.1792): for images unlike
+            those of pretraining, their features are often better.
     """
 
     name: str = "mobilenet_v2.imagenet"
@@ -49,22 +49,23 @@ class BackboneConfig(Config):
 
 
 class TrainConfig(Config):
-    """How long, and on what loss.
+    """Epochs, loss and class balance of the first phase.
 
     Args:
-        epochs: At most this many.
+        epochs: Epochs, at most.
         loss: A row of LOSSES for classes: `cross_entropy` or `focal`.
-        label_smoothing: Share of the target spread over all classes, 0 to below
-            1; Szegedy et al., 2016.
-        focal_gamma: How far the focal loss takes weight from what is answered well
-            already; 0 is cross-entropy.
-        class_weights: `balanced` lets every class count the same in the loss,
-            by N / (C × N_class).
-        oversample: `balanced` shows as many images of every class in an epoch as the
-            commonest has: rare ones come round several times, augmented anew.
-        with_validation: Whether validation images are trained on like the others, once
-            everything has been chosen by them. Nothing is validated then: training goes
-            to its last epoch, whose weights are kept.
+        label_smoothing: Fraction of the target that is spread over all classes, 0 to below
+            1 (Szegedy et al., 2016, https://arxiv.org/abs/1512.00567).
+        focal_gamma: Focusing parameter of the focal loss, which lowers the weight of
+            well-classified images; 0 is cross-entropy (Lin et al., 2017,
+            https://arxiv.org/abs/1708.02002).
+        class_weights: `balanced` weights a class by N / (C × N_class), so that every class
+            contributes the same to the loss.
+        oversample: `balanced` repeats images of rare classes, augmented anew, until an
+            epoch has as many images of every class as of the most frequent one.
+        with_validation: Whether validation images are used for training, after all choices
+            were made by them. Nothing is validated then, and the last epoch's weights are
+            kept.
     """
 
     epochs: Annotated[int, Field(ge=1)] = 30
@@ -86,26 +87,24 @@ class TrainConfig(Config):
     def _balances_once(self) -> TrainConfig:
         if self.class_weights == self.oversample == "balanced":
             raise ValueError(
-                "class_weights and oversample both make up for rare classes, which then count "
-                "too much; expected one of them to be none"
+                "class_weights and oversample both compensate for rare classes, which would count "
+                "twice; expected one of them to be none"
             )
         return self
 
 
 class FineTuneConfig(Config):
-    """The optional second phase: the head and the backbone's top blocks together.
+    """The optional second phase: the head and the backbone's top blocks train together.
 
     Args:
-        blocks: How many blocks to unfreeze, from the top; 0 leaves it out.
-        epochs: At most this many more.
-        learning_rate: The head's, far below that of the first phase, since the weights
-            are good already.
-        block_decay: The learning rate of each block over that of what is above it,
-            above 0; 1 gives all the same. What is low in a network is general and
-            should change least; Howard and Ruder, 2018, divide by 2.6.
-        gradual: Epochs between one block and the next to be unfrozen, from the top;
-            each is a phase of its own, and the last goes on to the end. 0 unfreezes
-            all at once.
+        blocks: Blocks to unfreeze, counted from the top; 0 skips the phase.
+        epochs: Epochs of the phase, at most.
+        learning_rate: Learning rate of the head, far below that of the first phase.
+        block_decay: Ratio of a block's learning rate to that of the block above it, above
+            0; 1 gives all blocks the same. Lower blocks are more general and should change
+            least; Howard and Ruder, 2018, https://arxiv.org/abs/1801.06146, divide by 2.6.
+        gradual: Epochs between unfreezing one block and the next, from the top; each block
+            begins a phase. 0 unfreezes all blocks at once.
     """
 
     blocks: Annotated[int, Field(ge=0)] = 0

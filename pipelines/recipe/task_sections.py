@@ -1,4 +1,4 @@
-"""Tasks of a recipe: a head, a loss and a weight each, on one shared trunk."""
+"""The sections `tasks` of a recipe: several heads, each with a loss, on one backbone."""
 
 from __future__ import annotations
 
@@ -18,36 +18,36 @@ from zoo.tasks import CLASSIFICATION, TASK_KINDS, Task
 
 
 def _fits(name: str) -> str:
-    # Keras calls the figures of validation so, and those of a task begin with its name.
+    # Keras prefixes validation metrics by val_ and a task's metrics by its name.
     if name == "val" or name.startswith("val_"):
-        expected = "a name that does not begin with val, as figures of validation do"
+        expected = "a name that does not begin with val, the prefix of validation metrics"
         raise PydanticCustomError("task_name", expected)
     if not re.fullmatch(r"[a-z][a-z0-9_]{0,63}", name):
-        expected = "a name of small letters, digits and _, a letter first and 64 in all at most"
+        expected = "up to 64 lower-case letters, digits and _, the first a letter"
         raise PydanticCustomError("task_name", expected)
     return name
 
 
 TaskName = Annotated[str, AfterValidator(_fits)]
-"""What a task may be called: the outputs of an exported model are named after it."""
+"""A task's name, after which the outputs of an exported model are named."""
 
 
 class TaskConfig(Config):
-    """One of several things that a model learns about an image.
+    """One of several tasks that a model learns.
 
     Args:
-        kind: A row of TASK_KINDS: `single_label`, `multi_label` (labels with a `|`
-            between them, `red|round`, perhaps none) or `regression`.
-        column: Where the data have the right answers; empty takes the task's name.
-            The class of a folder, or of TensorFlow Datasets, is the column `label`.
-        weight: What its loss counts in the sum of all, above 0. A number's is that of
-            the standardized number, so that guessing the mean costs about 1.
-        loss: A row of LOSSES that suits the kind; empty takes its usual one.
+        kind: A row of TASK_KINDS: `single_label`, `multi_label` (labels separated by `|`,
+            such as `red|round`, possibly none) or `regression`.
+        column: The column with the targets; empty takes the task's name. Class folders
+            and TensorFlow Datasets have the column `label`.
+        weight: Weight of the task's loss in the sum of all losses, above 0. A regression
+            loss is that of the standardized number: predicting the mean costs about 1.
+        loss: A row of LOSSES that suits the kind; empty takes the kind's default.
         label_smoothing: As `train.label_smoothing`, for classes and labels.
         focal_gamma: As `train.focal_gamma`.
         class_weights: As `train.class_weights`, for single labels.
-        hidden: Units of each hidden layer of its own, on top of those of `[head]`,
-            which all tasks share, and built like them.
+        hidden: Units of each hidden layer of this task alone, on top of the layers of
+            `[head]`, which all tasks share, and configured like them.
     """
 
     kind: str = "single_label"
@@ -73,21 +73,20 @@ class TaskConfig(Config):
                 f"{self.kind}: {able}"
             )
         if self.label_smoothing and not TASK_KINDS[self.kind].has_classes:
-            raise ValueError("label_smoothing is for classes and labels; a number has none")
+            raise ValueError("label_smoothing is for classes and labels, not for regression")
         if self.class_weights != "none" and self.kind != "single_label":
             raise ValueError(
-                f"class_weights are for single labels; a {self.kind} task has no classes of which "
-                "an image is one"
+                f"class_weights need one class an image; a {self.kind} task has no such classes"
             )
         return self
 
     @property
     def chosen_loss(self) -> str:
-        """The row of LOSSES that it is trained by."""
+        """The row of LOSSES the task is trained with."""
         return self.loss or default_loss(self.kind)
 
     def completed(self, name: str) -> TaskConfig:
-        """Returns the same with what is left out spelled out, for a task of that name."""
+        """Returns the section with column and loss filled in, for a task of that name."""
         column = self.column or name
         return self.model_copy(update={"column": column, "loss": self.chosen_loss})
 

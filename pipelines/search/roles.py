@@ -1,4 +1,4 @@
-"""Roles: what KerasTuner's variables say a process is in a search on several machines."""
+"""Role of a process in a search on several machines, from KerasTuner's variables."""
 
 from __future__ import annotations
 
@@ -15,11 +15,11 @@ TUNER_ID, ORACLE_IP, ORACLE_PORT = (
 
 
 class Role(NamedTuple):
-    """What a process is in a search on several machines.
+    """A process's role in a search on several machines.
 
     Args:
-        name: What it calls itself.
-        address: Where the chief listens.
+        name: The process's name.
+        address: The chief's address.
     """
 
     name: str
@@ -27,31 +27,31 @@ class Role(NamedTuple):
 
     @property
     def is_chief(self) -> bool:
-        """Whether it gives trials instead of computing them, which its name says."""
+        """Whether it hands out trials instead of training them: its name contains `chief`."""
         return "chief" in self.name
 
 
 def role(environment: Mapping[str, str] = os.environ) -> Role | None:
-    """Returns what KerasTuner's variables say this process is; None if they are not set.
+    """Returns this process's role; None where KerasTuner's variables are not set.
 
     Args:
-        environment: Where to look.
+        environment: The variables.
 
     Raises:
-        InputError: One of them is missing or no port.
+        InputError: A variable is missing, or the port is not a number.
     """
     names = (TUNER_ID, ORACLE_IP, ORACLE_PORT)
     found = {name: environment[name] for name in names if environment.get(name)}
-    # KerasTuner, too, goes by this one alone.
+    # KerasTuner decides by this variable alone, too.
     if ORACLE_IP not in found:
         return None
     if missing := [name for name in names if name not in found]:
         raise InputError(
-            f"{ORACLE_IP} is set and {' and '.join(missing)} not",
+            f"{ORACLE_IP} is set, and {' and '.join(missing)} is not",
             expected="all of " + ", ".join(names),
             mend=f"set them, or unset {ORACLE_IP} to search in this process alone",
         )
     port = found[ORACLE_PORT]
     if not port.isdecimal() or not 0 < int(port) < 2**16:
-        raise InputError(f"{ORACLE_PORT} is no port", expected="1 to 65535", received=repr(port))
+        raise InputError(f"{ORACLE_PORT} is not a port", expected="1 to 65535", received=repr(port))
     return Role(found[TUNER_ID], Address(found[ORACLE_IP], int(port)))

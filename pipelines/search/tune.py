@@ -15,7 +15,7 @@ from pipelines.recipe.recipe import Recipe
 from pipelines.recipe.settings import RecipeSettings
 from pipelines.search.job import SearchJob, SpaceFile
 from pipelines.search.plan import FOLDER, claim_search
-from pipelines.search.reports import reporting
+from pipelines.search.reports.reporting import reporting
 from pipelines.search.roles import ORACLE_IP, TUNER_ID, Role, role
 from pipelines.search.trial_trainer import TrialTrainer
 from pipelines.search.workers import LocalWorkers

@@ -1,4 +1,4 @@
-"""Work: trials trained for the chief of a search, which is another process."""
+"""Worker of a search: trains trials for a chief in another process."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ import tempfile
 from pathlib import Path
 from typing import Any
 
-from pipelines.recipe.recipe import Recipe
+from pipelines.recipe.settings import RecipeSettings
 from pipelines.search.job import SearchJob
 from pipelines.search.plan import is_begun
 from pipelines.search.roles import Role
@@ -20,7 +20,7 @@ logger = logging.getLogger(__name__)
 def work(
     role: Role,
     data: str | Path | None,
-    recipe: Recipe | None = None,
+    recipe: RecipeSettings | None = None,
     *,
     out: str | Path,
     resume: bool = False,
@@ -29,18 +29,18 @@ def work(
     """Trains trials until the search is over; writes nothing to the run.
 
     Args:
-        role: What this process calls itself, and where the chief listens.
+        role: This process's name, and the chief's address.
         data: DATA as the command line takes it, on this machine; None takes the recipe's.
-        recipe: What trials change settings of, as `pipelines.search.tune.tune` takes it.
-        out: The run's directory, if it is the chief's and can be read here.
-        resume: Take what is not given from the search in it.
-        **settings: Others of `tune`.
+        recipe: As `pipelines.search.tune.tune` takes it.
+        out: The chief's run folder, if it can be read here.
+        resume: Whether arguments that are None come from the search in it.
+        **settings: Other arguments of `tune`.
 
     Returns:
-        How many trials were trained.
+        The number of trials trained.
 
     Raises:
-        InputError: The chief is of another search, or what `tune` raises of its input.
+        InputError: The chief runs another search, or an input is wrong as in `tune`.
         WorkerError: The chief is gone.
     """
     begun = Path(out) if resume and is_begun(Path(out)) else None

@@ -1,4 +1,4 @@
-"""Workers: the processes that compute a search's trials on the machine of its chief."""
+"""Local workers: processes that train a search's trials on the chief's machine."""
 
 from __future__ import annotations
 
@@ -18,16 +18,16 @@ logger = logging.getLogger(__name__)
 
 
 class LocalWorkers:
-    """Workers on this machine, started by their chief and seen after by it.
+    """Workers on this machine, started and watched by their chief.
 
-    A context manager: they run inside, and none outlives it. One that ends before the
-    search does is given up at once, and another started if it had got as far as a trial.
+    A context manager: workers run inside, and none outlives it. A worker that dies early is
+    given up at once, and replaced if it had begun a trial.
 
     Args:
-        command: Starts one.
-        count: How many.
-        chief: What they work for.
-        logs: The folder of what they print, a file each.
+        command: The command that starts a worker.
+        count: Number of workers.
+        chief: The chief they work for.
+        logs: The folder of their output, a file each.
     """
 
     def __init__(self, command: Sequence[str], count: int, chief: Chief, logs: Path) -> None:
@@ -51,7 +51,7 @@ class LocalWorkers:
         trace: TracebackType | None,
     ) -> None:
         for process in self._running.values():
-            # At the end of a search they were told so, and go by themselves.
+            # Workers end by themselves when the search does.
             if error or not _ends(process):
                 process.terminate()
         for process in self._running.values():
@@ -60,7 +60,7 @@ class LocalWorkers:
                 process.wait()
 
     def watch(self) -> None:
-        """Gives up workers that ended, and starts others.
+        """Gives up workers that died, and starts others.
 
         Raises:
             WorkerError: None is left.
@@ -97,7 +97,7 @@ class LocalWorkers:
                 stdout=log,
                 stderr=log,
                 env=os.environ | self._environment(name),
-                # Ctrl-C is for the chief, which ends them.
+                # Ctrl-C reaches the chief alone, which ends its workers.
                 start_new_session=True,
             )
 
@@ -121,7 +121,7 @@ class LocalWorkers:
 
 
 def _ends(process: subprocess.Popen[bytes]) -> bool:
-    """Returns whether a process ends soon."""
+    """Returns whether a process ends within five seconds."""
     try:
         process.wait(5.0)
     except subprocess.TimeoutExpired:

@@ -23,14 +23,14 @@ FOUND_PICTURE, FOUND_TABLE = "find_lr.png", "find_lr.csv"
 
 
 class RunFolder:
-    """A training job's directory.
+    """The folder of a job: recipe, model, metrics, history and checkpoint.
 
-    recipe.toml, labels.json, images.json, metrics.json, history.csv, model.keras,
-    logs/ for TensorBoard, and checkpoint/ for `--resume`; of `zoo tune` search.json and
-    search/ too.
+    It holds recipe.toml, labels.json, images.json, metrics.json, history.csv, model.keras,
+    logs/ for TensorBoard and checkpoint/ for `--resume`; after `zoo tune` also search.json
+    and search/.
 
     Args:
-        path: The directory; `open` and `claim` check it.
+        path: The folder; `open` and `claim` check it.
     """
 
     def __init__(self, path: Path) -> None:
@@ -38,21 +38,21 @@ class RunFolder:
 
     @classmethod
     def claim(cls, path: Path, *, resume: bool) -> Self:
-        """Checks that a directory is free for a run, or holds one to go on with.
+        """Checks that a folder is free for a run, or holds one to resume.
 
-        Writes nothing: what can still go wrong must not leave a directory behind.
+        Writes nothing: a job that fails its checks leaves no folder behind.
 
         Args:
-            path: The directory.
-            resume: Whether a run in it may be gone on with.
+            path: The folder.
+            resume: Whether a run in it may be continued.
 
         Raises:
-            InputError: Nothing can be written there.
-            RunError: It holds something else, or a run and `resume` was not asked for.
+            InputError: The folder cannot be written.
+            RunError: It holds something else, or a run and `resume` is off.
         """
         check_destination(path, "--out")
         run = cls(path)
-        # What `zoo train --find-lr` drew there is about the run to come.
+        # `zoo train --find-lr` writes its curve where the run will be.
         held = {p.name for p in path.iterdir()} if path.is_dir() else set()
         taken = path.exists() and (not path.is_dir() or bool(held - {FOUND_PICTURE, FOUND_TABLE}))
         if taken and not run.recipe_file.is_file():
@@ -76,10 +76,10 @@ class RunFolder:
         return recipe.with_engine(self.recipe.features.engine)
 
     def check_same(self, recipe: ResolvedRecipe) -> None:
-        """Checks that a recipe is the one this run was started with, if it was.
+        """Checks that a run, if it has started, has the same recipe.
 
         Raises:
-            RunError: It is another.
+            RunError: A setting differs.
         """
         if not self.recipe_file.is_file():
             return
@@ -95,12 +95,12 @@ class RunFolder:
             )
 
     def begin(self, recipe: ResolvedRecipe, tasks: Sequence[Task], *, alone: bool = True) -> None:
-        """Makes the directory and writes down what is to be done in it.
+        """Creates the folder, with recipe.toml and labels.json.
 
         Args:
-            recipe: Completed.
-            tasks: What the model is asked.
-            alone: Whether no other process writes here; then leftovers are cleared.
+            recipe: The job's recipe.
+            tasks: The tasks of the model.
+            alone: Whether no other process writes here; then leftovers are removed.
         """
         if alone:
             self.clear_leftovers()
@@ -112,7 +112,7 @@ class RunFolder:
         write_json(self.path / "labels.json", names)
 
     def clear_leftovers(self) -> None:
-        """Removes what a killed process left half-written; no other may be writing here."""
+        """Removes half-written files of a killed process; no other process may be writing here."""
         for leftover in (*self.path.glob(".*.*.*"), *self.checkpoint_file.parent.glob(".*.*.*")):
             leftover.unlink()
 
@@ -121,7 +121,7 @@ class RunFolder:
         """Opens a finished run.
 
         Raises:
-            RunError: There is none, or it has no model yet.
+            RunError: There is no run, or it has no model yet.
         """
         run = cls(Path(path))
         if not run.recipe_file.is_file():
@@ -132,7 +132,7 @@ class RunFolder:
             )
         if not run.model_file.is_file() and run.pretrained_file.is_file():
             raise RunError(
-                f"{path} holds a backbone that was trained without labels, and no model",
+                f"{path} holds a backbone pretrained without labels, and no classifier",
                 mend=f"train one on it: zoo train DATA --backbone {run.pretrained_file} --out RUN",
             )
         if not run.model_file.is_file():
@@ -153,12 +153,12 @@ class RunFolder:
 
     @property
     def pretrained_file(self) -> Path:
-        """The backbone that `zoo pretrain` leaves for others to start from."""
+        """The backbone that `zoo pretrain` writes."""
         return self.path / "pretrained.npz"
 
     @property
     def checkpoint_file(self) -> Path:
-        """What `--resume` needs."""
+        """The checkpoint that `--resume` reads."""
         return self.path / "checkpoint" / "last.npz"
 
     @property
@@ -172,7 +172,7 @@ class RunFolder:
 
     @property
     def finished(self) -> bool:
-        """Whether there is nothing left to do."""
+        """Whether the job has finished."""
         return self.model_file.is_file() and bool(self.record)
 
     @property
@@ -213,7 +213,7 @@ class RunFolder:
 
     @property
     def search(self) -> dict[str, Any]:
-        """What search.json holds; empty where `zoo tune` has not found its best yet.
+        """The content of search.json; empty before a search has finished its trials.
 
         Raises:
             RunError: The file is damaged.
@@ -226,7 +226,7 @@ class RunFolder:
         """The classes, in the order of the model's outputs; of named tasks the first's.
 
         Raises:
-            RunError: The file is damaged or gone.
+            RunError: The file is damaged or missing.
         """
         return self.tasks[0].class_names
 
@@ -235,7 +235,7 @@ class RunFolder:
         """What the model is asked.
 
         Raises:
-            RunError: The file is damaged or gone.
+            RunError: The file is damaged or missing.
         """
         file = self.path / "labels.json"
         values = _read_json(file, list)
@@ -250,7 +250,7 @@ class RunFolder:
         """Returns the SHA-256 digests of a split's images, one per image, sorted.
 
         Raises:
-            RunError: The file is damaged or gone.
+            RunError: The file is damaged or missing.
         """
         return tuple(_read_json(self.path / "images.json", dict).get(split, ()))
 
@@ -269,7 +269,7 @@ class RunFolder:
         try:
             model = keras.models.load_model(self.model_file, compile=False)
         except Exception as error:
-            # A damaged archive fails in whichever layer of zipfile, JSON, HDF5 or Keras reads it.
+            # Depending on the damage, zipfile, JSON, HDF5 or Keras raises an error of its own.
             raise RunError(
                 f"{self.model_file} cannot be loaded",
                 received=f"{type(error).__name__}: {str(error)[:120]}",
@@ -294,7 +294,7 @@ class RunFolder:
             model.save(temporary)
 
     def save_digests(self, digests: Mapping[str, Sequence[str]]) -> None:
-        """Writes images.json: which images each split had, by content."""
+        """Writes images.json: the SHA-256 of every image, by split."""
         write_json(self.path / "images.json", {k: sorted(v) for k, v in digests.items()})
 
     def save_metrics(self, metrics: Mapping[str, Any]) -> None:

@@ -1,4 +1,4 @@
-"""Statistics: what the training images are like, for what is fitted to them before training."""
+"""Statistics of the training images, for normalization and fitted first layers."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from zoo.backbones.catalog import resolve
 from zoo.preprocessing import NORMALIZATIONS, Channels, Normalization, Preprocessing
 
 # Enough patches for a covariance of 12 channels, few enough to decode in a second.
-_ENOUGH = 2000
+_MAX_IMAGES = 2000
 
 
 def channel_statistics(
@@ -21,16 +21,15 @@ def channel_statistics(
     """Returns the mean and the standard deviation of each channel over all pixels.
 
     Args:
-        examples: The training split alone: what judges a model must not shape it.
-        preprocessing: What an image goes through before the network; nothing is
-            augmented.
+        examples: The training split; validation and test images must not enter.
+        preprocessing: Resizing and cropping before the network, without augmentation.
 
     Returns:
         Both in 0 to 1, for red, green and blue.
     """
     sums, squares, count = np.zeros(3, np.int64), np.zeros(3, np.int64), 0
     for batch in build_image_dataset(examples, preprocessing, 64).as_numpy_iterator():
-        # Whole numbers, so that no order of adding them up matters.
+        # Integer sums do not depend on the order of addition.
         pixels = batch.reshape(-1, 3).astype(np.int64)
         sums += pixels.sum(axis=0)
         squares += np.square(pixels).sum(axis=0)
@@ -48,13 +47,13 @@ def _channels(values: Any) -> Channels:
 def fit_normalization(
     name: str, backbone: str, examples: Examples, preprocessing: Preprocessing
 ) -> Normalization:
-    """Returns the normalization that a recipe names, fitted if it has to be.
+    """Returns a recipe's normalization, fitted to the training images where it needs that.
 
     Args:
         name: A row of NORMALIZATIONS, or `own` for the backbone's.
         backbone: An architecture, or one with its weights.
         examples: The training split.
-        preprocessing: What an image goes through before the network.
+        preprocessing: Resizing and cropping before the network.
     """
     row, weights = resolve(backbone)
     own = weights.normalization if weights else row.normalization
@@ -65,8 +64,8 @@ def fit_normalization(
 
 
 def spread(examples: Examples) -> Examples:
-    """Returns as many of the images as statistics need, spread over all of them."""
-    count = min(len(examples), _ENOUGH)
+    """Returns at most 2,000 images, taken evenly: enough for statistics."""
+    count = min(len(examples), _MAX_IMAGES)
     return examples.take(np.linspace(0, len(examples) - 1, count).astype(np.int64))
 
 
@@ -77,14 +76,14 @@ def fit_stem(
     examples: Examples,
     preprocessing: Preprocessing,
 ) -> None:
-    """Fits the first layers of a backbone with random weights to images, if it wants that.
+    """Fits the first layers of a backbone to the training images, if its row has a fit.
 
     Args:
-        network: The backbone's model, as `build_backbone` made it.
+        network: The backbone, a Keras model; one with pretrained weights stays as it is.
         backbone: The name it was built with.
-        normalization: Fitted; what stands before it.
+        normalization: The fitted normalization before it.
         examples: The training split.
-        preprocessing: What an image goes through before the network.
+        preprocessing: Resizing and cropping before the network.
     """
     import keras
 

@@ -6,7 +6,7 @@ import json
 import sys
 from pathlib import Path
 
-from pipelines.search.reports import draw_search
+from pipelines.search.reports.reporting import draw_search
 
 if __name__ == "__main__":
     folder = Path(sys.argv[1])

@@ -1,7 +1,7 @@
-"""HParams: a search for TensorBoard's HParams page, a session a trial.
+"""Trials of a search as sessions of TensorBoard's HParams page.
 
-The events are put together by TensorBoard's own functions and written as its records,
-without a writer's thread for every trial.
+TensorBoard's own functions build the events, and this module writes them as records: a
+summary writer would start a thread for every trial.
 """
 
 from __future__ import annotations
@@ -13,19 +13,19 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
-from pipelines.search.reports.trials import Trial, Trials, in_words
+from pipelines.search.reports.results import SearchResults, TrialResult, format_value
 from zoo.files import placing_folder
 
 
-def write_hparams(folder: Path, trials: Trials) -> None:
-    """Writes an experiment and a session for each trial that ended, in place of earlier ones.
+def write_hparams(folder: Path, trials: SearchResults) -> None:
+    """Writes an experiment with a session for each trial that ended.
 
-    Numbers and switches keep their type, all else is in words. A trial's score, and its
-    deviation over folds, are scalars of its session.
+    Numbers and booleans keep their type, other values are text. The score and its standard
+    deviation over folds are scalars of the session.
 
     Args:
-        folder: Where TensorBoard finds them; replaced whole.
-        trials: Those of a search.
+        folder: The folder of the sessions, replaced as a whole.
+        trials: The results of a search.
     """
     from tensorboard.plugins.hparams import api_pb2, summary, summary_v2
     from tensorboard.plugins.scalar.summary_v2 import scalar_pb
@@ -56,7 +56,7 @@ def write_hparams(folder: Path, trials: Trials) -> None:
             _write(temporary / trial.id, session, now)
 
 
-def _figures(trials: Trials, trial: Trial) -> Iterator[tuple[str, float]]:
+def _figures(trials: SearchResults, trial: TrialResult) -> Iterator[tuple[str, float]]:
     if math.isfinite(trial.score):
         yield trials.objective, trial.score
     if math.isfinite(trial.score_std):
@@ -64,22 +64,22 @@ def _figures(trials: Trials, trial: Trial) -> Iterator[tuple[str, float]]:
 
 
 def _simple(value: Any) -> bool | float | str:
-    return value if isinstance(value, (bool, int, float, str)) else in_words(value)
+    return value if isinstance(value, (bool, int, float, str)) else format_value(value)
 
 
 def _hparam(path: str, values: Sequence[bool | float | str]) -> Any:
-    """Returns a setting with what it may be: a range of numbers, or a few words."""
+    """Returns a hyperparameter with its domain: a range of numbers, or discrete values."""
     from tensorboard.plugins.hparams.summary_v2 import Discrete, HParam, RealInterval
 
     kinds = {bool if isinstance(v, bool) else str if isinstance(v, str) else float for v in values}
     if kinds == {float}:
         return HParam(path, RealInterval(float(min(values)), float(max(values))))
-    # Of values of several types TensorBoard is told no domain, and takes what it finds.
+    # Without a domain TensorBoard accepts values of several types.
     return HParam(path, Discrete(sorted(set(values))) if len(kinds) == 1 else None)
 
 
 def _write(folder: Path, summaries: Sequence[Any], now: float) -> None:
-    """Writes summaries of step 0 as one file of events."""
+    """Writes summaries as one event file, all at step 0."""
     from tensorboard.compat.proto.event_pb2 import Event
     from tensorboard.summary.writer.record_writer import RecordWriter
 
@@ -89,6 +89,6 @@ def _write(folder: Path, summaries: Sequence[Any], now: float) -> None:
         records.write(Event(wall_time=now, file_version="brain.Event:2").SerializeToString())
         for summary in summaries:
             event = Event(wall_time=now, step=0)
-            # Some of TensorBoard's functions answer with TensorFlow's class of that name.
+            # Some of TensorBoard's functions return TensorFlow's class of that name.
             event.summary.ParseFromString(summary.SerializeToString())
             records.write(event.SerializeToString())

@@ -1,4 +1,4 @@
-"""Parallel coordinates: each trial a line through its settings, colored by its score."""
+"""Parallel coordinates plot: each trial a line through its settings, colored by score."""
 
 from __future__ import annotations
 
@@ -7,27 +7,26 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from pipelines.search.reports.trials import Scale, Trial, Trials, spread
+from pipelines.search.reports.results import Scale, SearchResults, TrialResult, jitter
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
 _UNUSED = -0.11
-"""Where lines pass below the axis of a setting that their trial did not use."""
+"""Height at which a line passes below the axis of an inactive setting."""
 
 _BAND = 0.55
-"""Share of a choice's room over which its lines are spread."""
+"""Fraction of a choice's space over which its lines are spread."""
 
 
-def draw_parallel(trials: Trials) -> Figure:
+def draw_parallel(trials: SearchResults) -> Figure:
     """Draws the trials with a score as lines; the best is drawn last and thickest.
 
-    The axes are the settings with more than one value, then the score. A line goes
-    below the axis of a conditional setting that was not active. A score far from the
-    others stands at the end of its axis.
+    The axes are the settings with more than one value, then the score. A line passes below
+    the axis of an inactive conditional setting. Outliers stand at the end of the score axis.
 
     Args:
-        trials: Those of a search.
+        trials: The results of a search.
     """
     from matplotlib import colormaps
     from matplotlib.collections import LineCollection
@@ -41,7 +40,7 @@ def draw_parallel(trials: Trials) -> Figure:
     knots = np.arange(len(columns))
     grain = np.linspace(0, len(columns) - 1, 24 * max(1, len(columns) - 1) + 1)
     lines = [np.column_stack([grain, _smooth(knots, row, grain)]) for row in heights]
-    # By rank: scores lie close together where it matters.
+    # Colors follow ranks, since the best scores lie close together.
     ranks = np.linspace(0.0, 1.0, len(lines)) if len(lines) > 1 else np.ones(len(lines))
     colors = colormaps["viridis_r"](0.05 + 0.9 * ranks)
     collection = LineCollection(
@@ -58,7 +57,7 @@ def draw_parallel(trials: Trials) -> Figure:
         used = place == len(columns) - 1 or all(column.path in t.values for t in finished)
         _draw_axis(axes, place, column, used)
     if finished:
-        note = "from the best, drawn thick and dark, to the worst, pale"
+        note = "best trial thick and dark, worst pale"
         axes.text(0, -0.02, note, transform=axes.transAxes, fontsize=8, color="#666666", va="top")
     axes.set_title(trials.title, loc="left", fontsize=11, pad=34, parse_math=False)
     axes.set_xlim(-0.35, len(columns) - 0.45)
@@ -67,32 +66,32 @@ def draw_parallel(trials: Trials) -> Figure:
     return figure
 
 
-def _heights(trials: Trials, columns: list[Scale]) -> np.ndarray[Any, np.dtype[np.float64]]:
-    """Returns where each line crosses each axis, float64 [trials with a score, axes]."""
+def _heights(trials: SearchResults, columns: list[Scale]) -> np.ndarray[Any, np.dtype[np.float64]]:
+    """Returns the height at which each line crosses each axis, float64 [trials, axes]."""
     finished = trials.finished
     heights = np.empty((len(finished), len(columns)))
     for place, column in enumerate(columns[:-1]):
         heights[:, place] = [_height(column, trial) for trial in finished]
-        # Lines through one choice are told apart by standing beside each other.
+        # Lines through the same choice are spread, so that each can be seen.
         room = _BAND / max(1, len(column.choices)) if column.kind == "choice" else 0.0
         for crossing in np.unique(heights[:, place]) if room else ():
             through = heights[:, place] == crossing
             if crossing != _UNUSED:
-                heights[through, place] += room * np.sort(spread(int(through.sum())))
+                heights[through, place] += room * np.sort(jitter(int(through.sum())))
     score = columns[-1]
     shares = [score.share(trial.score) for trial in finished]
     heights[:, -1] = np.clip(shares, 0.0, 1.0)
     return heights
 
 
-def _height(column: Scale, trial: Trial) -> float:
+def _height(column: Scale, trial: TrialResult) -> float:
     if column.path not in trial.values:
         return _UNUSED
     return column.share(column.position(trial.values[column.path]))
 
 
 def _smooth(knots: Any, heights: Any, grain: Any) -> Any:
-    """Joins crossings by half cosines, which leave and reach each axis at right angles."""
+    """Interpolates heights by half cosines, which meet each axis at right angles."""
     left = np.minimum(grain.astype(int), len(knots) - 2) if len(knots) > 1 else grain.astype(int)
     right = np.minimum(left + 1, len(knots) - 1)
     way = (1 - np.cos(np.pi * (grain - left))) / 2

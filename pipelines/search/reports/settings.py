@@ -1,4 +1,4 @@
-"""Settings: the score of every trial against each setting, a panel each."""
+"""Score of every trial against each setting, one panel a setting."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from pipelines.search.reports.trials import Scale, Trial, Trials, spread
+from pipelines.search.reports.results import Scale, SearchResults, TrialResult, jitter
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -16,15 +16,14 @@ _COLUMNS = 4
 _POINT, _BEST, _FAILED = "#1f5fa8", "#e08a00", "#b3261e"
 
 
-def draw_settings(trials: Trials) -> Figure:
-    """Draws a panel for each setting: points for numbers, boxes with points for choices.
+def draw_settings(trials: SearchResults) -> Figure:
+    """Draws a panel for each setting: points for numbers, box plots with points for choices.
 
-    Trials that failed stand as crosses at the lower edge, those that did not use a
-    setting are not in its panel, and a score far from the others is a triangle at the
-    edge it lies beyond.
+    Failed trials are crosses at the lower edge; a trial without a setting is absent from its
+    panel; an outlier is a triangle at the edge it lies beyond.
 
     Args:
-        trials: Those of a search.
+        trials: The results of a search.
     """
     from matplotlib.figure import Figure
 
@@ -91,17 +90,17 @@ def _mark_axis(axes: Any, scale: Scale) -> None:
         axes.set_xlim(low - margin * (high - low), high + margin * (high - low))
 
 
-def _draw_boxes(axes: Any, scale: Scale, finished: list[Trial]) -> None:
+def _draw_boxes(axes: Any, scale: Scale, finished: list[TrialResult]) -> None:
     by_choice: list[list[float]] = [[] for _ in scale.choices]
     for trial in finished if scale.choices else ():
         if scale.path in trial.values:
             by_choice[int(scale.position(trial.values[scale.path]))].append(trial.score)
-    told = [(place, scores) for place, scores in enumerate(by_choice) if len(scores) >= 5]
-    if told:
+    boxes = [(place, scores) for place, scores in enumerate(by_choice) if len(scores) >= 5]
+    if boxes:
         gray = {"color": "#9a9a9a", "linewidth": 1}
         axes.boxplot(
-            [scores for _, scores in told],
-            positions=[place for place, _ in told],
+            [scores for _, scores in boxes],
+            positions=[place for place, _ in boxes],
             widths=0.7,
             showfliers=False,
             manage_ticks=False,
@@ -113,7 +112,7 @@ def _draw_boxes(axes: Any, scale: Scale, finished: list[Trial]) -> None:
 
 
 def _draw_points(
-    axes: Any, scale: Scale, finished: list[Trial], shown: tuple[float, float]
+    axes: Any, scale: Scale, finished: list[TrialResult], shown: tuple[float, float]
 ) -> None:
     here = [trial for trial in finished if scale.path in trial.values]
     if not here:
@@ -146,7 +145,7 @@ def _draw_points(
         )  # fmt: skip
 
 
-def _draw_failed(axes: Any, scale: Scale, failed: list[Trial], height: float) -> None:
+def _draw_failed(axes: Any, scale: Scale, failed: list[TrialResult], height: float) -> None:
     here = [trial for trial in failed if scale.path in trial.values]
     if here:
         x = _across(scale, here)
@@ -156,10 +155,10 @@ def _draw_failed(axes: Any, scale: Scale, failed: list[Trial], height: float) ->
         )  # fmt: skip
 
 
-def _across(scale: Scale, trials: list[Trial]) -> Any:
-    """Returns where trials stand along a panel, float64 [n]; those of a choice side by side."""
+def _across(scale: Scale, trials: list[TrialResult]) -> Any:
+    """Returns the horizontal coordinates of trials, float64 [n]; those of a choice spread."""
     x = np.array([scale.position(trial.values[scale.path]) for trial in trials], float)
     for place in range(len(scale.choices)):
         chosen = x == place
-        x[chosen] += 0.5 * spread(int(chosen.sum()))
+        x[chosen] += 0.5 * jitter(int(chosen.sum()))
     return x

@@ -122,7 +122,7 @@ def test_others_start_from_the_file(
 
 
 def test_run_and_file_say_that_they_answer_nothing(pretrained: Path, tiny_folder: Path) -> None:
-    with pytest.raises(RunError, match=r"trained without labels, and no model; train one on it"):
+    with pytest.raises(RunError, match=r"without labels, and no classifier; train one on it"):
         evaluate(pretrained.parent, tiny_folder)
     with pytest.raises(WeightsError, match=r"trained without labels, so it predicts no classes"):
         evaluate(pretrained, tiny_folder)

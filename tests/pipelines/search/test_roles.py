@@ -28,13 +28,13 @@ def test_no_role_without_an_address():
 
 @pytest.mark.parametrize("missing", [TUNER_ID, ORACLE_PORT])
 def test_missing_variable_is_named(missing):
-    with pytest.raises(InputError, match=f"{ORACLE_IP} is set and {missing} not"):
+    with pytest.raises(InputError, match=f"{ORACLE_IP} is set, and {missing} is not"):
         role({name: value for name, value in SET.items() if name != missing})
 
 
 @pytest.mark.parametrize("port", ["0", "65536", "http", "-1", "8000.0"])
 def test_port_must_be_one(port):
-    with pytest.raises(InputError, match=f"{ORACLE_PORT} is no port; expected 1 to 65535"):
+    with pytest.raises(InputError, match=f"{ORACLE_PORT} is not a port; expected 1 to 65535"):
         role(SET | {ORACLE_PORT: port})
 
 

@@ -6,7 +6,7 @@ from tensorboard.backend.event_processing.plugin_event_multiplexer import EventM
 from tensorboard.plugins.hparams import api_pb2, metadata
 
 from pipelines.search.reports.hparams import write_hparams
-from pipelines.search.reports.trials import read_trials
+from pipelines.search.reports.results import read_results
 from tests.support.search_results import draw_search
 
 
@@ -44,7 +44,7 @@ def plain(value):
 def test_sessions_hold_each_trial(tmp_path, folds):
     search = draw_search(20, folds=folds, failed=2)
     search["objective"] = {"name": "val_accuracy", "direction": "max"}
-    write_hparams(tmp_path / "search", read_trials(search))
+    write_hparams(tmp_path / "search", read_results(search))
     experiment, sessions = read_back(tmp_path / "search")
     assert len(sessions) == len(search["trials"])
     for trial in search["trials"]:
@@ -64,7 +64,7 @@ def test_sessions_hold_each_trial(tmp_path, folds):
 
 def test_experiment_tells_what_each_setting_may_be(tmp_path):
     search = draw_search(40)
-    write_hparams(tmp_path / "search", read_trials(search))
+    write_hparams(tmp_path / "search", read_results(search))
     experiment, _ = read_back(tmp_path / "search")
     infos = {info.name: info for info in experiment.hparam_infos}
     rates = [trial["hyperparameters"]["optimizer.learning_rate"] for trial in search["trials"]]
@@ -77,6 +77,6 @@ def test_experiment_tells_what_each_setting_may_be(tmp_path):
 
 def test_sessions_of_an_earlier_search_are_replaced(tmp_path):
     for count in (9, 4):
-        write_hparams(tmp_path / "logs" / "search", read_trials(draw_search(count)))
+        write_hparams(tmp_path / "logs" / "search", read_results(draw_search(count)))
     assert len(read_back(tmp_path / "logs")[1]) == 4
     assert [path.name for path in (tmp_path / "logs").iterdir()] == ["search"]

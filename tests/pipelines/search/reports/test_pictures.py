@@ -7,10 +7,15 @@ import numpy as np
 import pytest
 from matplotlib.collections import LineCollection, PathCollection
 
-from pipelines.search.reports import PARALLEL_PICTURE, SESSIONS, SETTINGS_PICTURE, reporting
 from pipelines.search.reports.parallel import draw_parallel, log_ticks
+from pipelines.search.reports.reporting import (
+    PARALLEL_PICTURE,
+    SESSIONS,
+    SETTINGS_PICTURE,
+    reporting,
+)
+from pipelines.search.reports.results import read_results
 from pipelines.search.reports.settings import draw_settings
-from pipelines.search.reports.trials import read_trials
 from tests.support.search_results import draw_search
 from zoo.errors import TrainingError
 
@@ -24,7 +29,7 @@ def lines_of(figure):
 
 @pytest.mark.parametrize("search", SEARCHES)
 def test_parallel_has_a_line_for_each_finished_trial_the_best_last(search):
-    trials = read_trials(search)
+    trials = read_results(search)
     collection = lines_of(draw_parallel(trials))
     ends = [line[-1, 1] for line in collection.get_segments()]
     assert len(ends) == sum(trial["status"] == "COMPLETED" for trial in search["trials"])
@@ -33,7 +38,7 @@ def test_parallel_has_a_line_for_each_finished_trial_the_best_last(search):
 
 
 def test_parallel_crosses_each_axis_where_the_value_is():
-    trials = read_trials(draw_search(50, failed=3))
+    trials = read_results(draw_search(50, failed=3))
     segments = lines_of(draw_parallel(trials)).get_segments()
     for place, scale in enumerate(trials.scales):
         crossings = [np.interp(place, line[:, 0], line[:, 1]) for line in segments]
@@ -61,7 +66,7 @@ def trial_words(value):
 
 @pytest.mark.parametrize("search", SEARCHES)
 def test_settings_has_a_panel_for_each_and_a_point_for_each_trial(search):
-    trials = read_trials(search)
+    trials = read_results(search)
     panels = [axes for axes in draw_settings(trials).axes if axes.axison]
     assert [axes.get_title(loc="left") for axes in panels] == [s.path for s in trials.scales]
     for axes, scale in zip(panels, trials.scales, strict=True):

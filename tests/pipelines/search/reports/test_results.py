@@ -1,11 +1,11 @@
-"""Trials: the scale of a setting, from the values alone."""
+"""SearchResults: the scale of a setting, from the values alone."""
 
 import math
 
 import numpy as np
 import pytest
 
-from pipelines.search.reports.trials import in_words, read_trials, spread
+from pipelines.search.reports.results import format_value, jitter, read_results
 from tests.support.search_results import draw_search
 
 
@@ -14,13 +14,13 @@ def one_setting(values, **told):
         {"id": str(i), "status": "COMPLETED", "score": i / 10, "hyperparameters": {"a.b": value}}
         for i, value in enumerate(values)
     ]
-    (scale,) = read_trials({"trials": trials, **told}).scales
+    (scale,) = read_results({"trials": trials, **told}).scales
     return scale
 
 
 @pytest.mark.parametrize("count", [12, 40, 300])
 def test_scales_of_the_default_space_are_told_by_its_values(count):
-    kinds = {scale.path: scale.kind for scale in read_trials(draw_search(count)).scales}
+    kinds = {scale.path: scale.kind for scale in read_results(draw_search(count)).scales}
     assert kinds == {
         "head.input_dropout": "linear",
         "head.hidden": "choice",
@@ -60,7 +60,7 @@ def test_choices_are_sorted_by_size_then_word_with_none_first():
 
 
 def test_settings_that_never_change_are_left_out():
-    trials = read_trials(
+    trials = read_results(
         {
             "trials": [
                 {"id": "0", "status": "COMPLETED", "score": 1, "hyperparameters": {"a": 1, "b": 2}},
@@ -77,18 +77,18 @@ def test_score_range_leaves_out_the_diverged_and_never_the_best():
         {"id": str(i), "status": "COMPLETED", "score": s, "hyperparameters": {}}
         for i, s in enumerate(scores)
     ]
-    low, high = read_trials({"trials": trials}).score_range()
+    low, high = read_results({"trials": trials}).score_range()
     assert 0.85 < low < 0.90
     assert high > 0.99
     # Of a loss the least is the best.
     search = {"trials": trials, "objective": {"name": "val_loss", "direction": "min"}}
-    assert read_trials(search).score_range()[0] < 0.10
-    assert "best val_loss 0.1000" in read_trials(search).title
+    assert read_results(search).score_range()[0] < 0.10
+    assert "best val_loss 0.1000" in read_results(search).title
 
 
 def test_title_counts_and_names_the_best():
     search = draw_search(30, failed=2)
-    trials = read_trials(search)
+    trials = read_results(search)
     best = search["best"]
     assert len(trials.failed) == 2
     assert trials.title == (
@@ -98,7 +98,7 @@ def test_title_counts_and_names_the_best():
 
 def test_spread_is_even_for_any_count():
     for count in (1, 2, 7, 60):
-        places = np.sort(spread(count))
+        places = np.sort(jitter(count))
         assert np.all(np.abs(places) <= 0.5)
         gaps = np.diff(np.concatenate([[places[-1] - 1], places]))
         # Three gap theorem (Steinhaus): none is more than the golden ratio squared of another.
@@ -117,7 +117,7 @@ def test_spread_is_even_for_any_count():
     ],
 )
 def test_in_words(value, words):
-    assert in_words(value) == words
+    assert format_value(value) == words
 
 
 def test_best_of_equal_scores_is_the_one_of_the_least_loss_then_the_first():
@@ -126,5 +126,5 @@ def test_best_of_equal_scores_is_the_one_of_the_least_loss_then_the_first():
         {"id": str(i), "status": "COMPLETED", "score": 0.9, "loss": loss, "hyperparameters": {}}
         for i, loss in enumerate(losses)
     ]
-    finished = read_trials({"trials": trials}).finished
+    finished = read_results({"trials": trials}).finished
     assert [trial.id for trial in finished] == ["3", "0", "2", "1"]

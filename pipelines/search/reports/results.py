@@ -1,4 +1,4 @@
-"""Trials: what search.json holds, and the scale each of its settings is drawn on."""
+"""Results of a search: the trials of search.json, and the scale of each setting."""
 
 from __future__ import annotations
 
@@ -13,19 +13,19 @@ import numpy.typing as npt
 from tuning.hyperparameters.trial import rank_key
 
 _FEW = 6
-"""Up to so many different numbers, each met twice or more, are choices and no range."""
+"""Up to this many distinct numbers, each occurring twice or more, count as choices."""
 
 
 @dataclass(frozen=True)
 class Scale:
-    """Where a setting's values stand on an axis.
+    """The axis of a setting.
 
     Args:
         path: The setting's path in the recipe.
         kind: Numbers on a linear or logarithmic axis, or choices side by side.
-        low: The least value; of choices -0.5.
-        high: The largest; of choices their number less 0.5.
-        choices: The choices in words, in their order.
+        low: The smallest value; -0.5 for choices.
+        high: The largest value; the number of choices less 0.5.
+        choices: The choices as text, in order.
     """
 
     path: str
@@ -35,11 +35,11 @@ class Scale:
     choices: tuple[str, ...] = ()
 
     def position(self, value: Any) -> float:
-        """Returns a value as its axis counts: itself, or a choice's place from 0."""
-        return self.choices.index(in_words(value)) if self.kind == "choice" else float(value)
+        """Returns a value's coordinate on the axis: itself, or a choice's index."""
+        return self.choices.index(format_value(value)) if self.kind == "choice" else float(value)
 
     def share(self, position: float) -> float:
-        """Returns how far along the axis a position is, in 0 to 1."""
+        """Returns a coordinate as a fraction of the axis, 0 to 1."""
         low, high = self.low, self.high
         if self.kind == "log":
             position, low, high = (math.log10(number) for number in (position, low, high))
@@ -47,16 +47,16 @@ class Scale:
 
 
 @dataclass(frozen=True)
-class Trial:
-    """One trial as search.json tells it.
+class TrialResult:
+    """One trial of search.json.
 
     Args:
-        id: Its name.
+        id: The trial's name.
         status: "COMPLETED", "FAILED", or another of KerasTuner's.
         score: NaN if it has none.
         score_std: Standard deviation over folds; NaN without folds.
-        loss: Its validation loss, which decides between equal scores; NaN if it has none.
-        values: From path to value; a conditional setting that was not active is absent.
+        loss: The validation loss, which ranks equal scores; NaN if there is none.
+        values: From path to value; inactive conditional settings are absent.
     """
 
     id: str
@@ -73,7 +73,7 @@ class Trial:
 
 
 @dataclass(frozen=True)
-class Trials:
+class SearchResults:
     """The trials of a search.
 
     Args:
@@ -83,14 +83,14 @@ class Trials:
         maximize: Whether a larger score is better.
     """
 
-    all: Sequence[Trial]
+    all: Sequence[TrialResult]
     scales: Sequence[Scale]
     objective: str
     maximize: bool
 
     @property
-    def finished(self) -> list[Trial]:
-        """Those with a score, the worst first, so that better ones are drawn over them."""
+    def finished(self) -> list[TrialResult]:
+        """Trials with a score, worst first, so that better ones are drawn on top."""
         best_first = sorted(
             (trial for trial in self.all if trial.finished),
             key=lambda trial: rank_key(trial.score, trial.loss, maximize=self.maximize),
@@ -98,13 +98,13 @@ class Trials:
         return best_first[::-1]
 
     @property
-    def failed(self) -> list[Trial]:
-        """Those that ended without a score."""
+    def failed(self) -> list[TrialResult]:
+        """Trials that ended without a score."""
         return [trial for trial in self.all if trial.status in ("FAILED", "INVALID")]
 
     @property
     def title(self) -> str:
-        """Says how many there were and what the best reached."""
+        """The number of trials and the best score, for a picture's title."""
         counts = f"{len(self.all)} trials"
         if failed := len(self.failed):
             counts += f", {failed} failed"
@@ -115,11 +115,11 @@ class Trials:
         return f"{counts}; best {self.objective} {best.score:.4f}{spread}, trial {best.id}"
 
     def score_range(self) -> tuple[float, float]:
-        """Returns the scores worth an axis: all but those far from the rest.
+        """Returns the range of scores on an axis, outliers excluded.
 
-        Far is more than three times the spread of the middle half beyond it, as Tukey
-        has it; the best is never left out. A head that diverged would otherwise press
-        all others into one line.
+        An outlier is more than three interquartile ranges outside the quartiles (Tukey,
+        1977); the best trial never counts as one. A diverged head would otherwise squeeze
+        all other trials into one line.
         """
         scores = np.array([trial.score for trial in self.finished])
         if not len(scores):
@@ -132,10 +132,10 @@ class Trials:
         return float(low - margin), float(high + margin)
 
 
-def read_trials(search: Mapping[str, Any]) -> Trials:
-    """Reads what search.json holds; see `pipelines.search.reports.draw_search`."""
+def read_results(search: Mapping[str, Any]) -> SearchResults:
+    """Reads the content of search.json; see `pipelines.search.reports.reporting.draw_search`."""
     trials = [
-        Trial(
+        TrialResult(
             id=str(trial["id"]),
             status=trial["status"],
             score=_number(trial.get("score")),
@@ -149,32 +149,32 @@ def read_trials(search: Mapping[str, Any]) -> Trials:
     paths = dict.fromkeys([*space, *(path for trial in trials for path in trial.values)])
     sections = list(dict.fromkeys(path.partition(".")[0] for path in paths))
     scales = []
-    # Settings of one section stand together, conditional ones met late among them.
+    # Settings of one section stand side by side, conditional ones included.
     for path in sorted(paths, key=lambda path: sections.index(path.partition(".")[0])):
         values = [trial.values[path] for trial in trials if path in trial.values]
-        if len({in_words(value) for value in values}) > 1:
+        if len({format_value(value) for value in values}) > 1:
             scales.append(_scale(path, values, space.get(path, {}).get("log")))
     objective: Mapping[str, str] = search.get("objective", {})
-    return Trials(
+    return SearchResults(
         trials, scales, objective.get("name", "score"), objective.get("direction") != "min"
     )
 
 
-def in_words(value: Any) -> str:
-    """Returns a value as pictures write it: `relu`, `0.001`, `256, 128`, `none`."""
+def format_value(value: Any) -> str:
+    """Returns a value as text for pictures: `relu`, `0.001`, `256, 128`, `none`."""
     if isinstance(value, Mapping):
-        return ", ".join(f"{name} {in_words(one)}" for name, one in value.items())
+        return ", ".join(f"{name} {format_value(one)}" for name, one in value.items())
     if isinstance(value, (list, tuple)):
-        return ", ".join(map(in_words, value)) or "none"
+        return ", ".join(map(format_value, value)) or "none"
     if isinstance(value, bool):
         return "yes" if value else "no"
     return f"{value:.4g}" if isinstance(value, float) else str(value)
 
 
-def spread(count: int) -> npt.NDArray[np.float64]:
-    """Returns where points of one choice stand beside each other, float64 [count] in ±0.5.
+def jitter(count: int) -> npt.NDArray[np.float64]:
+    """Returns horizontal offsets of points that share a choice, float64 [count] in ±0.5.
 
-    Multiples of the golden ratio: any run of them is spread evenly, with nothing drawn.
+    Multiples of the golden ratio are spread evenly for any count, without random numbers.
     """
     return np.modf(np.arange(1, count + 1) * (math.sqrt(5) - 1) / 2)[0] - 0.5
 
@@ -184,23 +184,23 @@ def _number(value: Any) -> float:
 
 
 def _scale(path: str, values: Sequence[Any], log: bool | None) -> Scale:
-    """Returns a setting's scale; if it is not told, `log` is judged by where the values lie."""
+    """Returns a setting's scale; with `log` None, the distribution of values decides."""
     numbers = all(isinstance(v, (int, float)) and not isinstance(v, bool) for v in values)
-    few = len({in_words(value) for value in values}) <= min(_FEW, len(values) // 2)
+    few = len({format_value(value) for value in values}) <= min(_FEW, len(values) // 2)
     if not numbers or (few and not log):
-        choices = tuple(dict.fromkeys(in_words(value) for value in sorted(values, key=_order)))
+        choices = tuple(dict.fromkeys(format_value(value) for value in sorted(values, key=_order)))
         return Scale(path, "choice", -0.5, len(choices) - 0.5, choices)
     low, median, high = np.quantile(np.array(values, float), [0, 0.5, 1])
     if log is None:
-        # Evenly drawn numbers have their median in the middle of a linear axis.
+        # Uniformly drawn numbers have their median in the middle of a linear axis.
         log = median < low + 0.2 * (high - low)
     return Scale(path, "log" if log and low > 0 else "linear", float(low), float(high))
 
 
 def _order(value: Any) -> tuple[Any, ...]:
-    """Sorts choices: numbers and lists of them by size, words by the alphabet, none first."""
+    """Sort key of a choice: numbers and lists of them by size, text by alphabet, none first."""
     parts = value if isinstance(value, (list, tuple)) else [value]
     return tuple(
-        (0, part, "") if isinstance(part, (int, float)) else (1, part != "none", in_words(part))
+        (0, part, "") if isinstance(part, (int, float)) else (1, part != "none", format_value(part))
         for part in parts
     )
