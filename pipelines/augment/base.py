@@ -152,7 +152,7 @@ class Augmentation:
         stage: Position in rendering: geometry, then color, then filter, then mixing of
             whole batches. A group selects among other operations.
         operation: The operation's class.
-        reference: Publication of the operation or of its default settings.
+        reference: Publication of the operation, or of the settings it starts from.
     """
 
     name: str

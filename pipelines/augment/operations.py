@@ -42,7 +42,7 @@ def parse_operation(value: Any) -> Any:
     if problem.cause is not None:
         raise problem.cause
     raise RecipeError(
-        f"{name}'s {setting} is invalid", expected=problem.message, received=problem.received
+        f"{name}'s {setting} does not fit", expected=problem.message, received=problem.received
     )
 
 

@@ -258,7 +258,7 @@ def test_choose_multiplies_with_its_members_own_probability() -> None:
 @pytest.mark.parametrize(
     ("settings", "message"),
     [
-        ({"name": "rotate", "degrees": 200}, r"rotate's degrees is invalid.*180; received 200"),
+        ({"name": "rotate", "degrees": 200}, r"rotate's degrees does not fit.*180; received 200"),
         ({"name": "rotate", "angle": 3}, r"Unknown setting of rotate 'angle'\..*degrees"),
         ({"degrees": 3}, r"has no name; expected a table such as .*; received \{'degrees': 3\}"),
         (
@@ -269,7 +269,7 @@ def test_choose_multiplies_with_its_members_own_probability() -> None:
             {"name": "choose", "operations": [{"name": "choose", "operations": [{"name": "hue"}]}]},
             r"choose contains another choose",
         ),
-        ({"name": "choose", "operations": []}, r"choose's operations is invalid"),
+        ({"name": "choose", "operations": []}, r"choose's operations does not fit"),
     ],
 )
 def test_invalid_settings_are_named(settings: dict[str, Any], message: str) -> None:

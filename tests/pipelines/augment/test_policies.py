@@ -66,7 +66,7 @@ def test_recipe_writes_its_policy_as_a_list_of_tables(preset: str, tmp_path: Pat
     file.write_text(recipe.to_toml(), encoding="utf-8")
     written = "[[augment.policy]]" if recipe.augment.policy else "policy = []"
     assert written in file.read_text()
-    assert Recipe.from_toml(file) == recipe
+    assert Recipe.from_toml(file).resolve() == recipe
 
 
 @pytest.mark.parametrize(
@@ -105,7 +105,7 @@ def test_policy_is_set_by_name_shorthand_or_tables() -> None:
 @pytest.mark.parametrize(
     ("setting", "kind", "message"),
     [
-        ("augment.policy=rotate(200)", RecipeError, r"rotate's degrees is invalid.*received 200"),
+        ("augment.policy=rotate(200)", RecipeError, r"rotate's degrees does not fit.*received 200"),
         ("augment.policy=rotate(", RecipeError, r"the policy is not valid shorthand"),
         ("augment.policy=photos", UnknownNameError, r"Did you mean 'photo'"),
         ("augment.policy=3", RecipeError, r"augment\.policy does not fit"),
