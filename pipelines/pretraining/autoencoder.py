@@ -20,7 +20,7 @@ from pipelines.recipe.resolved import ResolvedRecipe
 from pipelines.runtime.devices import Devices
 from pipelines.sources.source import Source
 from pipelines.storage.run_folder import RunFolder
-from pipelines.training.data_statistics import fit_normalization, fit_stem, spread
+from pipelines.training.data_statistics import fit_normalization, fit_stem, take_evenly
 from pipelines.training.feeds import ImageFeed, build_recipe_order
 from pipelines.training.loop import TrainingLoop
 from pipelines.training.model import compile_model
@@ -133,7 +133,7 @@ def _with_clean_statistics(
         plain.set_weights(model.get_weights())
         model = plain
     batch_size = max(recipe.input.batch_size, _MIN_STATISTICS_BATCH)
-    images = build_image_dataset(spread(source.train), recipe.input.preprocessing, batch_size)
+    images = build_image_dataset(take_evenly(source.train), recipe.input.preprocessing, batch_size)
     # It trained on corrupted images, and whoever starts from it shows clean ones.
     fit_batch_norm_statistics(model, images.as_numpy_iterator())
     return model

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Annotated, Any, Self
 
@@ -131,9 +131,31 @@ class RecipeSettings(Config):
         """Returns every setting as nested JSON values; those without a value are left out."""
         return self.model_dump(mode="json", exclude_none=True)
 
+    def differences(self, other: RecipeSettings) -> dict[str, tuple[Any, Any]]:
+        """Returns the settings in which two recipes differ.
+
+        Args:
+            other: The recipe to compare with.
+
+        Returns:
+            From path to this recipe's value and the other's; None where one has no value.
+        """
+        mine, others = (dict(_flatten(recipe.model_dump())) for recipe in (self, other))
+        paths = dict.fromkeys([*mine, *others])
+        pairs = {path: (mine.get(path), others.get(path)) for path in paths}
+        return {path: pair for path, pair in pairs.items() if pair[0] != pair[1]}
+
     def to_toml(self) -> str:
         """Returns the recipe as TOML, every setting written out."""
         return tomlkit.dumps(self.to_settings())
+
+
+def _flatten(settings: Mapping[str, Any], prefix: str = "") -> Iterator[tuple[str, Any]]:
+    for key, value in settings.items():
+        if isinstance(value, dict):
+            yield from _flatten(value, f"{prefix}{key}.")
+        else:
+            yield prefix + key, value
 
 
 def _recipe_error(error: ValidationError) -> RecipeError:

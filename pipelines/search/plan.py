@@ -20,7 +20,7 @@ from pipelines.recipe.overrides import setting_paths
 from pipelines.recipe.recipe import Recipe
 from pipelines.runtime.output_paths import check_destination
 from pipelines.sources.source import Source
-from pipelines.storage.run_folder import FOUND_PICTURE, FOUND_TABLE
+from pipelines.storage.run_folder import FIND_LR_PICTURE, FIND_LR_TABLE
 from tuning.hyperparameters.default_space import DEFAULT_SPACE
 from tuning.hyperparameters.oracles import TUNERS
 from tuning.hyperparameters.search import compute_fingerprint
@@ -170,7 +170,7 @@ def claim_search(path: Path, *, resume: bool) -> bool:
             mend="add --resume to go on with it, or choose another --out",
         )
     # A killed search may have left its folder before it wrote a plan.
-    if not begun and (held - {FOUND_PICTURE, FOUND_TABLE, FOLDER} or path.is_file()):
+    if not begun and (held - {FIND_LR_PICTURE, FIND_LR_TABLE, FOLDER} or path.is_file()):
         raise RunError(
             f"{path} exists and holds no search",
             expected="a new directory",

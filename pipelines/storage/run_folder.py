@@ -5,7 +5,7 @@ from __future__ import annotations
 import csv
 import io
 import json
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, Self
 
@@ -19,7 +19,7 @@ from zoo.errors import RunError
 from zoo.files import replacing, write_json, write_text
 from zoo.tasks import Task, classification
 
-FOUND_PICTURE, FOUND_TABLE = "find_lr.png", "find_lr.csv"
+FIND_LR_PICTURE, FIND_LR_TABLE = "find_lr.png", "find_lr.csv"
 
 
 class RunFolder:
@@ -54,7 +54,9 @@ class RunFolder:
         run = cls(path)
         # `zoo train --find-lr` writes its curve where the run will be.
         held = {p.name for p in path.iterdir()} if path.is_dir() else set()
-        taken = path.exists() and (not path.is_dir() or bool(held - {FOUND_PICTURE, FOUND_TABLE}))
+        taken = path.exists() and (
+            not path.is_dir() or bool(held - {FIND_LR_PICTURE, FIND_LR_TABLE})
+        )
         if taken and not run.recipe_file.is_file():
             raise RunError(
                 f"{path} exists and is no run",
@@ -83,10 +85,9 @@ class RunFolder:
         """
         if not self.recipe_file.is_file():
             return
-        before, now = (dict(_flat(r.model_dump())) for r in (self.recipe, recipe))
-        changed = [path for path in now if before[path] != now[path]]
+        changed = recipe.differences(self.recipe)
         if changed:
-            values = ", ".join(f"{p} = {now[p]!r}, not {before[p]!r}" for p in changed)
+            values = ", ".join(f"{p} = {now!r}, not {was!r}" for p, (now, was) in changed.items())
             raise RunError(
                 f"{self.path} was started with another recipe",
                 expected="the same settings",
@@ -334,14 +335,6 @@ class RunFolder:
                 mend="choose another --out to train on the new ones",
             )
         return checkpoint
-
-
-def _flat(settings: Mapping[str, Any], prefix: str = "") -> Iterator[tuple[str, Any]]:
-    for key, value in settings.items():
-        if isinstance(value, dict):
-            yield from _flat(value, f"{prefix}{key}.")
-        else:
-            yield prefix + key, value
 
 
 def _read_json(file: Path, kind: type) -> Any:

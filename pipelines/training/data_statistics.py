@@ -63,7 +63,7 @@ def fit_normalization(
     return normalization.fitted(*channel_statistics(examples, preprocessing))
 
 
-def spread(examples: Examples) -> Examples:
+def take_evenly(examples: Examples) -> Examples:
     """Returns at most 2,000 images, taken evenly: enough for statistics."""
     count = min(len(examples), _MAX_IMAGES)
     return examples.take(np.linspace(0, len(examples) - 1, count).astype(np.int64))
@@ -90,7 +90,7 @@ def fit_stem(
     row, weights = resolve(backbone)
     if row.fit_stem is None or weights is not None:
         return
-    images = build_image_dataset(spread(examples), preprocessing, 256)
+    images = build_image_dataset(take_evenly(examples), preprocessing, 256)
     pixels = np.concatenate(list(images.as_numpy_iterator()))
     normalized = normalization.apply(pixels.astype(np.float32))
     row.fit_stem(network, keras.ops.convert_to_numpy(normalized))

@@ -13,7 +13,7 @@ from pipelines.recipe.settings import RecipeSettings
 from pipelines.runtime.devices import prepare_devices
 from pipelines.runtime.output_paths import check_destination
 from pipelines.runtime.stderr import suppress_stderr
-from pipelines.storage.run_folder import FOUND_PICTURE, FOUND_TABLE
+from pipelines.storage.run_folder import FIND_LR_PICTURE, FIND_LR_TABLE
 from pipelines.training.prepare import open_images
 from pipelines.training.trainer import Trainer
 from tuning.learning_rate_finder import RateCurve, run_range_test
@@ -69,11 +69,11 @@ def find_learning_rate(
     suggestion = curve.suggestion  # Raises before anything is written.
     rows = zip(curve.rates, curve.losses, curve.smoothed, strict=True)
     lines = [f"{rate:.6g},{loss:.6g},{smooth:.6g}\n" for rate, loss, smooth in rows]
-    write_text(folder / FOUND_TABLE, "learning_rate,loss,smoothed\n" + "".join(lines))
-    _draw(curve, folder / FOUND_PICTURE)
+    write_text(folder / FIND_LR_TABLE, "learning_rate,loss,smoothed\n" + "".join(lines))
+    _draw(curve, folder / FIND_LR_PICTURE)
     lowest = curve.rates[curve.lowest_index]
     logger.info(
-        f"lowest loss at {lowest:.2g}, suggested rate {suggestion:.2g}: {folder / FOUND_PICTURE}"
+        f"lowest loss at {lowest:.2g}, suggested rate {suggestion:.2g}: {folder / FIND_LR_PICTURE}"
     )
     return curve
 
