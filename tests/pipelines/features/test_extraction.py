@@ -28,6 +28,8 @@ from zoo.models.blocks import backbone_of
 from zoo.models.classifier import build_classifier
 from zoo.preprocessing import Preprocessing
 
+pytestmark = pytest.mark.train
+
 COUNT, VIEWS = 30, 2
 
 
@@ -67,7 +69,6 @@ def _extracted(
     return extractor.num_computed
 
 
-@pytest.mark.train
 @pytest.mark.parametrize("engine", [*ENGINES, "auto"])
 def test_features_are_the_backbones_output_for_the_rendered_views(
     engine: str, network: FeatureNetwork, images: Examples
@@ -122,7 +123,6 @@ def _lower_blocks(network: FeatureNetwork) -> dict[str, Any]:
 PLAIN, AUGMENTED = COUNT, COUNT * VIEWS
 
 
-@pytest.mark.train
 @pytest.mark.parametrize(
     ("change", "computed"),
     [
@@ -155,7 +155,6 @@ def test_key_covers_what_features_depend_on_and_nothing_else(
     assert _extracted(changed.pop("network", network), images, **changed) == computed
 
 
-@pytest.mark.train
 def test_key_covers_the_color_axes(network: FeatureNetwork, images: Examples) -> None:
     augment = AugmentConfig(policy="pca_noise")
     assert _extracted(network, images, augment=augment) == PLAIN + AUGMENTED

@@ -82,6 +82,7 @@ def test_stream_repeats_exactly_and_differs_by_seed(examples: Examples) -> None:
     assert not _same(first, _take(_stream(examples, seed=2), 8))
 
 
+@pytest.mark.train
 @pytest.mark.parametrize("renderer", RENDERERS)
 @pytest.mark.parametrize("policy", ["photo", EVERYTHING])
 @pytest.mark.parametrize("cache_mib", [0, 64])
@@ -96,6 +97,7 @@ def test_stream_is_the_same_with_one_call_and_with_eight(
     assert _same(*streams)
 
 
+@pytest.mark.train
 def test_stream_is_the_same_cached_and_not(examples: Examples) -> None:
     assert decode_images(examples, 64) is not None
     augment = AugmentConfig(policy=EVERYTHING)
@@ -152,6 +154,7 @@ def test_files_with_names_that_are_not_unicode_are_read(tmp_path: Path, examples
     np.testing.assert_array_equal(images[0], Preprocessing(size=16)((examples.encoded or ())[0]))
 
 
+@pytest.mark.train
 @pytest.mark.parametrize("policy", ["none", "photo", EVERYTHING])
 def test_stream_taken_up_at_an_epoch_goes_on_as_the_whole_one(
     examples: Examples, policy: str
@@ -282,6 +285,7 @@ def test_views_are_those_of_the_stream_in_the_pass_of_their_number(examples: Exa
         assert {v.tobytes() for v in views} == {v.tobytes() for v in batch}
 
 
+@pytest.mark.train
 def test_views_depend_on_nothing_but_image_and_key(examples: Examples) -> None:
     together = _views(examples, views=[0, 2, 3])
     assert together.shape == (3 * COUNT, 16, 16, 3)

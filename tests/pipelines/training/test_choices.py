@@ -113,6 +113,7 @@ def test_recipe_trains_saves_reloads_and_answers_the_same(layer: Any, tmp_path: 
     assert list(figures["layers"]) == ["hidden1", "hidden2", "logits"]
 
 
+@pytest.mark.train
 def test_every_loss_trains_a_task_that_answers_the_same_when_reloaded(tmp_path: Path) -> None:
     # A digit is a class, a set of one label, and a number.
     tasks = {

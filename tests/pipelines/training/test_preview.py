@@ -24,6 +24,8 @@ from tests.support.tiny import TINY
 from zoo.errors import InputError
 from zoo.preprocessing import Preprocessing
 
+pytestmark = pytest.mark.train
+
 POLICY = "flip_lr(0.5)|choose(1, rotate(30), brightness(0.3))|pca_noise(1)|erase(0.25)|mixup(1)"
 SIZE = 32
 
