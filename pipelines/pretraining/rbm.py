@@ -86,7 +86,7 @@ def _fit(
     history: History = []
     if checkpoint is not None:
         history = checkpoint.history
-        stack.load(checkpoint.named)
+        stack.restore(checkpoint.named)
         logger.info(f"resuming after epoch {len(history)}")
     folder.begin(recipe, source.tasks)
     epochs, names = recipe.train.epochs, row.boltzmann_layers
@@ -130,7 +130,7 @@ def _fit(
         layer.set_weights([kernel, bias])
 
     def restore(images: Any) -> Any:
-        return stack.restore(images.reshape(len(images), -1) / 255).reshape(images.shape)
+        return stack.reconstruct(images.reshape(len(images), -1) / 255).reshape(images.shape)
 
     return TrainedRestorer(network, restore, sum(float(row["wall_s"]) for row in history))
 
@@ -143,4 +143,4 @@ def _read_pixels(examples: Examples, recipe: ResolvedRecipe) -> Any:
 
 
 def _squared_error(stack: BoltzmannStack, pixels: Any) -> float:
-    return float(np.mean(np.square(stack.restore(pixels) - pixels, dtype=np.float64)))
+    return float(np.mean(np.square(stack.reconstruct(pixels) - pixels, dtype=np.float64)))
