@@ -1,1 +1,1 @@
-"""The input pipeline: decoded images, their order, and tf.data for training and evaluation."""
+"""Input pipeline: sampling order, decoded images, labels, and tf.data datasets."""

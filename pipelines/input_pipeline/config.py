@@ -1,4 +1,4 @@
-"""The section `input` of a recipe: how images reach the network."""
+"""The section `input` of a recipe: preprocessing, batch size and image cache."""
 
 from __future__ import annotations
 
@@ -10,19 +10,19 @@ from zoo.preprocessing import NORMALIZATIONS, Preprocessing
 
 
 class InputConfig(Preprocessing):
-    """How images reach the network.
+    """Preprocessing, normalization, batch size and image cache.
 
     Args:
-        size: Height and width in pixels; 0 takes the backbone's own.
-        normalization: What becomes of a pixel in 0 to 255, inside the model: a row of
-            NORMALIZATIONS, fitted to the training split where it has to be, or `own`
-            for what the backbone's weights expect.
-        batch_size: Images a step.
-        cache_mib: Memory, in MiB, that the decoded training images may take, at
-            3 bytes a pixel of the files' own sizes. Counted apart, it is also what the fitted
-            validation images may take, at 3 × size². All are kept, or none: where
-            they do not all fit, each is read and decoded anew each epoch. 0 keeps
-            none.
+        size: Height and width of the network's input, in pixels; 0 takes the size that the
+            backbone was trained at.
+        normalization: How the model normalizes pixels in 0 to 255: a row of NORMALIZATIONS,
+            fitted to the training split if it has statistics to fit, or `own` for the
+            normalization that the backbone was trained with.
+        batch_size: Images per training step.
+        cache_mib: Memory for the decoded training images, in MiB, at 3 bytes per pixel of
+            the original files; the same again for the fitted validation images, at
+            3 × size² bytes each. If a split does not fit as a whole, each epoch decodes
+            it anew. 0 turns the cache off.
     """
 
     size: Annotated[int, Field(ge=0, le=1024)] = 0
@@ -37,5 +37,5 @@ class InputConfig(Preprocessing):
 
     @property
     def preprocessing(self) -> Preprocessing:
-        """The transform alone."""
+        """The preprocessing alone, without batch size and cache."""
         return Preprocessing(size=self.size, fit=self.fit, interpolation=self.interpolation)

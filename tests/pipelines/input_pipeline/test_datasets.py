@@ -1,9 +1,7 @@
-"""Input: what comes out is a function of (seed, pass, index), whatever the parallelism."""
+"""Image datasets: batches are a function of (seed, pass, sample), whatever the parallelism."""
 
 from __future__ import annotations
 
-import io
-import os
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -11,9 +9,6 @@ from typing import Any
 import numpy as np
 import pytest
 import tensorflow as tf
-from hypothesis import given, settings
-from hypothesis import strategies as st
-from PIL import Image
 
 from pipelines.augment.augmenter import Augmenter
 from pipelines.augment.policies import AugmentConfig
@@ -26,42 +21,27 @@ from pipelines.input_pipeline.datasets import (
 from pipelines.input_pipeline.decoded_images import decode_images
 from pipelines.input_pipeline.order import build_order
 from pipelines.sources.source import Examples
-from zoo.errors import DataError
+from tests.support.noise_images import build_noise_examples, encode_png
 from zoo.preprocessing import Preprocessing
 from zoo.tasks import Task, classification
 
 COUNT = 20
 TASKS = classification("abcd")
 NO_AUGMENT = AugmentConfig(policy="none")
-# Every stage, draws of every kind, and operations on whole batches.
+# Every stage, every kind of random draw, and operations on whole batches.
 EVERYTHING = "strong|median_blur|bilateral_blur|hue|choose(1, mixup, cutmix)"
 RENDERERS = ("opencv", "tensorflow")
 
 
-def _png(pixels: np.ndarray) -> bytes:
-    file = io.BytesIO()
-    Image.fromarray(pixels).save(file, "PNG")
-    return file.getvalue()
-
-
 @pytest.fixture(scope="module")
 def examples() -> Examples:
-    """Twenty images that differ in every pixel and in size."""
-    rng = np.random.default_rng(0)
-    pixels = [rng.integers(0, 256, (16 + i, 24, 3)).astype(np.uint8) for i in range(COUNT)]
-    return Examples(
-        names=tuple(f"{i}" for i in range(COUNT)),
-        labels=np.arange(COUNT) % 4,
-        targets={"label": np.arange(COUNT) % 4},
-        encoded=tuple(_png(p) for p in pixels),
-        shapes=np.array([p.shape[:2] for p in pixels]),
-    )
+    return build_noise_examples(COUNT, 4)
 
 
 def _stream(examples: Examples, **options: Any) -> Any:
     names = ("seed", "oversample", "whole_passes", "num_replicas")
-    how = {name: options.pop(name) for name in names if name in options}
-    order = build_order(examples.labels, options.pop("batch_size", 6), **{"seed": 1, **how})
+    settings = {name: options.pop(name) for name in names if name in options}
+    order = build_order(examples.labels, options.pop("batch_size", 6), **{"seed": 1, **settings})
     config = InputConfig(size=16, cache_mib=options.pop("cache_mib", 64))
     augment = options.pop("augment", AugmentConfig())
     options.setdefault("tasks", TASKS)
@@ -86,7 +66,7 @@ def test_stream_repeats_exactly_and_differs_by_seed(examples: Examples) -> None:
 @pytest.mark.parametrize("renderer", RENDERERS)
 @pytest.mark.parametrize("policy", ["photo", EVERYTHING])
 @pytest.mark.parametrize("cache_mib", [0, 64])
-def test_stream_is_the_same_with_one_call_and_with_eight(
+def test_stream_does_not_depend_on_the_number_of_parallel_calls(
     examples: Examples, monkeypatch: pytest.MonkeyPatch, renderer: str, policy: str, cache_mib: int
 ) -> None:
     augment = AugmentConfig(policy=policy, renderer=renderer)
@@ -98,7 +78,7 @@ def test_stream_is_the_same_with_one_call_and_with_eight(
 
 
 @pytest.mark.train
-def test_stream_is_the_same_cached_and_not(examples: Examples) -> None:
+def test_stream_is_the_same_with_and_without_decoded_images(examples: Examples) -> None:
     assert decode_images(examples, 64) is not None
     augment = AugmentConfig(policy=EVERYTHING)
     anew = _take(_stream(examples, augment=augment, cache_mib=0), 4)
@@ -109,57 +89,10 @@ def test_stream_is_the_same_cached_and_not(examples: Examples) -> None:
         assert _same(anew, _take(_stream(examples, **options), 4))
 
 
-def test_decoded_images_are_the_decoders(examples: Examples) -> None:
-    images = decode_images(examples, 1)
-    assert images is not None
-    for index, encoded in enumerate(examples.encoded or ()):
-        expected = tf.io.decode_png(encoded, channels=3)
-        np.testing.assert_array_equal(images.read(tf.constant(index, tf.int64)), expected)
-
-
-def test_images_are_decoded_only_if_all_of_them_fit(examples: Examples) -> None:
-    # 64 × 64 pixels of 3 bytes are 12 KiB: of these, 85 fit a mebibyte.
-    encoded = _png(np.zeros((64, 64, 3), np.uint8))
-
-    def copies(count: int, encoded: bytes) -> Examples:
-        names = tuple(map(str, range(count)))
-        shapes = np.full((count, 2), 64)
-        labels = np.zeros(count, np.int64)
-        return Examples(names, labels, encoded=(encoded,) * count, shapes=shapes)
-
-    assert decode_images(copies(85, encoded), 1) is not None
-    # Were one of them decoded, it would be found to be no image.
-    assert decode_images(copies(86, b"no image"), 1) is None
-    assert decode_images(replace(examples, shapes=None), 64) is None, "sizes unknown"
-
-
-@pytest.mark.parametrize("now", [b"no image", _png(np.zeros((9, 9, 3), np.uint8))])
-def test_an_image_that_changed_since_its_scan_is_named(examples: Examples, now: bytes) -> None:
-    encoded = examples.encoded or ()
-    changed = replace(examples, names=("a.png", *examples.names[1:]), encoded=(now, *encoded[1:]))
-    with pytest.raises(DataError, match=r"a\.png changed .*expected 16 × 24 pixels.*; start again"):
-        decode_images(changed, 64)
-
-
-def test_files_with_names_that_are_not_unicode_are_read(tmp_path: Path, examples: Examples) -> None:
-    path = Path(os.fsdecode(os.fsencode(tmp_path) + b"/caf\xe9.png"))
-    path.write_bytes((examples.encoded or ())[0])
-    one = Examples(
-        ("caf\\xe9.png",),
-        np.zeros(1, np.int64),
-        files=(path,),
-        targets={"label": np.zeros(1, np.int64)},
-    )
-    ((images, _),) = build_eval_dataset(one, Preprocessing(size=16), 1, classification("ab"))
-    np.testing.assert_array_equal(images[0], Preprocessing(size=16)((examples.encoded or ())[0]))
-
-
 @pytest.mark.train
 @pytest.mark.parametrize("policy", ["none", "photo", EVERYTHING])
-def test_stream_taken_up_at_an_epoch_goes_on_as_the_whole_one(
-    examples: Examples, policy: str
-) -> None:
-    # Epochs end in the middle of passes: 4 batches of 6 are a pass of 20 and a bit.
+def test_stream_from_a_later_epoch_continues_the_whole_one(examples: Examples, policy: str) -> None:
+    # Epochs end within passes: 4 batches of 6 are one pass of 20 and 4 more.
     augment = AugmentConfig(policy=policy)
     whole = _stream(examples, augment=augment)
     late = _stream(examples, augment=augment, first_epoch=2)
@@ -168,7 +101,7 @@ def test_stream_taken_up_at_an_epoch_goes_on_as_the_whole_one(
     assert _same(_take(whole, 3 * steps)[2 * steps :], _take(late, steps))
 
 
-def test_stream_shows_every_image_once_a_pass(examples: Examples) -> None:
+def test_stream_shows_every_image_once_per_pass(examples: Examples) -> None:
     plain = np.concatenate(_take(_stream(examples, augment=NO_AUGMENT, batch_size=5), 8))
     expected = {Preprocessing(size=16)(e).numpy().tobytes() for e in examples.encoded or ()}
     orders = []
@@ -193,7 +126,7 @@ def test_stream_labels_and_weights_belong_to_their_images(examples: Examples) ->
         np.testing.assert_array_equal(sample_weights, weights[expected])
 
 
-def test_whole_passes_weigh_every_image_the_same_in_every_epoch(examples: Examples) -> None:
+def test_whole_passes_weight_every_image_equally_in_every_epoch(examples: Examples) -> None:
     factors = np.array([1.0, 2.0, 3.0, 4.0], np.float32)
     stream = _stream(
         examples, augment=NO_AUGMENT, class_weights={"label": factors}, whole_passes=True
@@ -213,7 +146,7 @@ def test_whole_passes_weigh_every_image_the_same_in_every_epoch(examples: Exampl
         assert (weights == 0).sum() == 4
 
 
-def test_labels_of_every_task_are_blended_as_the_images_are(examples: Examples) -> None:
+def test_labels_of_every_task_are_blended_like_the_images(examples: Examples) -> None:
     numbers = np.arange(COUNT).astype(np.float32)
     tags = np.stack([numbers % 2, numbers % 3 == 0], axis=1).astype(np.float32)
     targets = {"letter": examples.labels, "tags": tags, "size": numbers}
@@ -250,25 +183,11 @@ def test_labels_of_every_task_are_blended_as_the_images_are(examples: Examples) 
 
 
 @pytest.mark.parametrize(("replicas", "batch"), [(1, 6), (2, 6), (4, 4)])
-def test_stream_batches_are_all_of_one_size_that_devices_share(
+def test_stream_batches_have_one_size_that_devices_share_evenly(
     examples: Examples, replicas: int, batch: int
 ) -> None:
     sizes = {len(images) for images in _take(_stream(examples, num_replicas=replicas), 9)}
     assert sizes == {batch}
-
-
-@given(num_images=st.integers(1, 50), batch_size=st.integers(1, 60), num_replicas=st.integers(1, 9))
-@settings(max_examples=15)
-def test_steps_per_epoch_are_the_fewest_that_hold_a_pass(
-    examples: Examples, num_images: int, batch_size: int, num_replicas: int
-) -> None:
-    some = examples.take(np.arange(num_images) % COUNT)
-    options = {"batch_size": batch_size, "num_replicas": num_replicas, "cache_mib": 0}
-    stream = _stream(some, **options)
-    steps = stream.steps_per_epoch
-    batch = stream.dataset.element_spec[0].shape[0]
-    assert batch % num_replicas == 0
-    assert (steps - 1) * batch < num_images <= steps * batch
 
 
 def _views(examples: Examples, **options: Any) -> np.ndarray:
@@ -278,7 +197,7 @@ def _views(examples: Examples, **options: Any) -> np.ndarray:
     return np.concatenate(list(dataset.as_numpy_iterator()))
 
 
-def test_views_are_those_of_the_stream_in_the_pass_of_their_number(examples: Examples) -> None:
+def test_view_equals_the_stream_in_the_pass_of_the_same_number(examples: Examples) -> None:
     stream = _stream(examples, batch_size=COUNT)
     for view, batch in list(enumerate(_take(stream, 3)))[1:]:
         views = _views(examples, views=[view])
@@ -286,12 +205,12 @@ def test_views_are_those_of_the_stream_in_the_pass_of_their_number(examples: Exa
 
 
 @pytest.mark.train
-def test_views_depend_on_nothing_but_image_and_key(examples: Examples) -> None:
+def test_views_depend_on_image_and_key_alone(examples: Examples) -> None:
     together = _views(examples, views=[0, 2, 3])
     assert together.shape == (3 * COUNT, 16, 16, 3)
-    for place, view in enumerate((0, 2, 3)):
+    for position, view in enumerate((0, 2, 3)):
         alone = _views(examples, views=[view], batch_size=7)
-        np.testing.assert_array_equal(alone, together[place::3])
+        np.testing.assert_array_equal(alone, together[position::3])
     some = np.array([11, 4])
     numbered = _views(examples.take(some), views=[0, 2, 3], image_keys=some)
     np.testing.assert_array_equal(
@@ -303,7 +222,7 @@ def test_views_depend_on_nothing_but_image_and_key(examples: Examples) -> None:
 
 @pytest.mark.parametrize("fit", ["crop", "stretch", "pad"])
 @pytest.mark.parametrize("renderer", RENDERERS)
-def test_augmentation_of_nothing_is_the_validation_transform(
+def test_augmentation_without_effect_is_the_validation_transform(
     examples: Examples, fit: str, renderer: str
 ) -> None:
     transform = Preprocessing(size=16, fit=fit)
@@ -315,7 +234,7 @@ def test_augmentation_of_nothing_is_the_validation_transform(
             np.testing.assert_array_equal(view, transform.fit_image(image))
 
 
-def test_eval_dataset_is_in_order_and_whole(examples: Examples) -> None:
+def test_eval_dataset_is_in_order_and_complete(examples: Examples) -> None:
     transform = Preprocessing(size=16)
     batches = list(build_eval_dataset(examples, transform, 8, TASKS))
     assert [len(images) for images, _ in batches] == [8, 8, 4]
@@ -326,22 +245,22 @@ def test_eval_dataset_is_in_order_and_whole(examples: Examples) -> None:
     np.testing.assert_array_equal(images, np.stack(expected))
 
 
-def test_eval_dataset_is_kept_if_it_fits_and_else_read_anew(tmp_path: Path) -> None:
-    # A file removed after the first pass tells whether the second one reads it.
+def test_eval_dataset_is_cached_only_if_it_fits(tmp_path: Path) -> None:
+    # A file is removed after the first iteration: the second one fails if it reads it.
     rng = np.random.default_rng(1)
-    # At 64 pixels an image takes 12 KiB: 85 of them fit a mebibyte.
-    for count, is_kept in ((85, True), (86, False)):
+    # 64 × 64 pixels of 3 bytes are 12 KiB: 85 of them fit 1 MiB.
+    for count, is_cached in ((85, True), (86, False)):
         folder = tmp_path / str(count)
         folder.mkdir()
         files = tuple(folder / f"{index}.png" for index in range(count))
         for file in files:
-            file.write_bytes(_png(rng.integers(0, 256, (9, 9, 3)).astype(np.uint8)))
+            file.write_bytes(encode_png(rng.integers(0, 256, (9, 9, 3)).astype(np.uint8)))
         labels = np.arange(count) % 4
         some = Examples(tuple(map(str, files)), labels, files=files, targets={"label": labels})
         dataset = build_eval_dataset(some, Preprocessing(size=64), 8, TASKS, cache_mib=1)
         first = list(dataset.as_numpy_iterator())
         files[-1].unlink()
-        if is_kept:
+        if is_cached:
             again = list(dataset.as_numpy_iterator())
             assert all(_same(list(a), list(b)) for a, b in zip(first, again, strict=True))
         else:

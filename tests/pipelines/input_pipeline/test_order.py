@@ -1,4 +1,4 @@
-"""Sampling: every class as often, every image of a class as often, and nothing by chance."""
+"""Sample order: steps per epoch, and oversampling that balances classes and images."""
 
 from __future__ import annotations
 
@@ -16,43 +16,43 @@ from pipelines.input_pipeline.config import InputConfig
 from pipelines.input_pipeline.datasets import build_train_stream
 from pipelines.input_pipeline.order import build_order, build_oversampling_map
 from pipelines.sources.source import Examples
-from tests.pipelines.input_pipeline.test_datasets import NO_AUGMENT, _png
+from tests.support.noise_images import encode_png
 from zoo.tasks import classification
 
 LABELS = np.array([0] * 7 + [1] * 3 + [2])
 TASKS = classification("abc")
 
 
-def _pass(labels: npt.NDArray[np.int64], number: int, seed: int = 1) -> list[int]:
-    """The image of each sample of a pass."""
+def _images_of_pass(labels: npt.NDArray[np.int64], pass_index: int, seed: int = 1) -> list[int]:
+    """Returns the image of each sample of a pass."""
     import tensorflow as tf
 
     oversampling = build_oversampling_map(labels, seed=seed)
     samples = tf.range(oversampling.num_samples, dtype=tf.int64)
-    images = oversampling.image_indices(samples, tf.fill(samples.shape, np.int64(number)))
+    images = oversampling.image_indices(samples, tf.fill(samples.shape, np.int64(pass_index)))
     return [int(index) for index in images]
 
 
 @settings(max_examples=15)
 @given(st.lists(st.integers(0, 3), min_size=1, max_size=30), st.integers(0, 3))
-def test_every_class_comes_as_often_and_its_images_almost(given: list[int], number: int) -> None:
-    labels = np.array(given, np.int64)
-    shown = Counter(_pass(labels, number))
-    largest = max(Counter(given).values())
-    for label in set(given):
-        times = [shown[i] for i in range(len(given)) if given[i] == label]
+def test_oversampling_balances_classes_and_their_images(classes: list[int], index: int) -> None:
+    labels = np.array(classes, np.int64)
+    shown = Counter(_images_of_pass(labels, index))
+    largest = max(Counter(classes).values())
+    for label in set(classes):
+        times = [shown[i] for i in range(len(classes)) if classes[i] == label]
         assert sum(times) == largest
         assert max(times) - min(times) <= 1
         assert min(times) >= 1
     order = build_order(labels, 4, seed=1, oversample="balanced")
-    assert order.num_samples == largest * len(set(given))
+    assert order.num_samples == largest * len(set(classes))
 
 
-def test_passes_draw_other_images_and_repeat() -> None:
-    passes = [Counter(_pass(LABELS, number)) for number in range(12)]
-    assert _pass(LABELS, 3) == _pass(LABELS, 3)
-    assert _pass(LABELS, 3) != _pass(LABELS, 3, seed=2)
-    # Seven places for three images: one of them comes a third time, and not always the same.
+def test_oversampling_draws_other_images_in_each_pass_and_repeats_by_seed() -> None:
+    passes = [Counter(_images_of_pass(LABELS, number)) for number in range(12)]
+    assert _images_of_pass(LABELS, 3) == _images_of_pass(LABELS, 3)
+    assert _images_of_pass(LABELS, 3) != _images_of_pass(LABELS, 3, seed=2)
+    # Seven samples of three images: one image occurs a third time, not always the same.
     thrice = Counter(i for shown in passes for i in (7, 8, 9) if shown[i] == 3)
     assert sum(thrice.values()) == 12
     assert len(thrice) > 1
@@ -65,6 +65,17 @@ def test_without_oversampling_each_image_is_one_sample() -> None:
     assert order.num_samples == 11
 
 
+@given(num_images=st.integers(1, 50), batch_size=st.integers(1, 60), num_replicas=st.integers(1, 9))
+def test_steps_per_epoch_are_the_fewest_that_hold_a_pass(
+    num_images: int, batch_size: int, num_replicas: int
+) -> None:
+    labels = np.zeros(num_images, np.int64)
+    order = build_order(labels, batch_size, seed=0, num_replicas=num_replicas)
+    steps, batch = order.steps_per_epoch, order.batch_size
+    assert batch % num_replicas == 0
+    assert (steps - 1) * batch < num_images <= steps * batch
+
+
 @pytest.fixture(scope="module")
 def uneven() -> Examples:
     rng = np.random.default_rng(0)
@@ -73,7 +84,7 @@ def uneven() -> Examples:
         names=tuple(map(str, range(11))),
         labels=LABELS,
         targets={"label": LABELS},
-        encoded=tuple(map(_png, pixels)),
+        encoded=tuple(map(encode_png, pixels)),
         shapes=np.full((11, 2), 16),
     )
 
@@ -81,10 +92,12 @@ def uneven() -> Examples:
 def _stream(examples: Examples, **options: Any) -> Any:
     order = build_order(examples.labels, 7, seed=1, oversample="balanced")
     config = InputConfig(size=16)
-    return build_train_stream(examples, order, config, NO_AUGMENT, tasks=TASKS, **options)
+    return build_train_stream(
+        examples, order, config, AugmentConfig(policy="none"), tasks=TASKS, **options
+    )
 
 
-def test_stream_shows_each_class_as_often_and_resumes_anywhere(uneven: Examples) -> None:
+def test_oversampled_stream_balances_classes_and_resumes(uneven: Examples) -> None:
     stream = _stream(uneven)
     assert stream.steps_per_epoch == 3
     batches = list(stream.dataset.take(6).as_numpy_iterator())
@@ -97,7 +110,7 @@ def test_stream_shows_each_class_as_often_and_resumes_anywhere(uneven: Examples)
         np.testing.assert_array_equal(one[1], other[1])
 
 
-def test_image_that_comes_twice_looks_different_each_time(uneven: Examples) -> None:
+def test_image_that_occurs_twice_is_augmented_differently(uneven: Examples) -> None:
     order = build_order(LABELS, 21, seed=1, oversample="balanced")
     stream = build_train_stream(uneven, order, InputConfig(size=16), AugmentConfig(), tasks=TASKS)
     images, labels, _ = next(stream.dataset.as_numpy_iterator())
