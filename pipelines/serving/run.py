@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from functools import cached_property
 from pathlib import Path
 from typing import Any
 
 from pipelines.evaluation.evaluate import evaluate
 from pipelines.serving.export import export
-from pipelines.serving.predict import Prediction, predict
+from pipelines.serving.image_files import Images
+from pipelines.serving.predict import predict
+from pipelines.serving.prediction import Prediction
 from pipelines.storage.run_folder import RunFolder
 from pipelines.storage.split_metrics import SplitMetrics
 
@@ -38,8 +39,8 @@ class Run(RunFolder):
         """
         return self.load_model()
 
-    def predict(self, images: Sequence[str | Path], top: int = 5) -> list[Prediction]:
-        """Classifies images; see `pipelines.serving.predict.predict`."""
+    def predict(self, images: Images, top: int = 5) -> list[Prediction]:
+        """Predicts images; see `pipelines.serving.predict.predict`."""
         return predict(self.path, images, top=top)
 
     def evaluate(self, data: str | Path, *, split: str | None = None) -> dict[str, SplitMetrics]:

@@ -116,7 +116,7 @@ def read_unlabeled_folder(data: str) -> Listing:
     import numpy as np
 
     root = Path(data)
-    paths = [path for path in _files_below(root) if path.suffix.lower() in IMAGE_EXTENSIONS]
+    paths = list_images(root)
     if not paths:
         return Listing((), {})
     names = tuple(_name(root, path) for path in paths)
@@ -159,7 +159,7 @@ def _split_folders(data: str, folders: list[Path]) -> dict[str, Path] | None:
 def _list(folder: Path) -> tuple[list[Path], list[Path]]:
     """Returns the folders and the files in a folder, each sorted by name."""
     try:
-        found = sorted(path for path in folder.iterdir() if not _is_ignored(path.name))
+        found = sorted(path for path in folder.iterdir() if not is_ignored(path.name))
         return [p for p in found if p.is_dir()], [p for p in found if not p.is_dir()]
     except OSError as error:
         raise _unreadable(folder, error) from None
@@ -196,7 +196,8 @@ def _name(root: Path, path: Path) -> str:
     return os.fsencode(name).decode(errors="backslashreplace")
 
 
-def _is_ignored(name: str) -> bool:
+def is_ignored(name: str) -> bool:
+    """Whether a file or folder is hidden or left behind by a file manager, by its name."""
     return name.startswith(".") or name.lower() in _IGNORED
 
 
@@ -211,10 +212,23 @@ def _files_below(folder: Path) -> Iterator[Path]:
     for parent, folders, files in os.walk(folder, onerror=fail, followlinks=True):
         real = os.path.realpath(parent)
         # A link to a parent folder would recurse without end.
-        folders[:] = [] if real in seen else sorted(f for f in folders if not _is_ignored(f))
+        folders[:] = [] if real in seen else sorted(f for f in folders if not is_ignored(f))
         if real not in seen:
-            yield from (Path(parent, file) for file in sorted(files) if not _is_ignored(file))
+            yield from (Path(parent, file) for file in sorted(files) if not is_ignored(file))
         seen.add(real)
+
+
+def list_images(folder: Path) -> list[Path]:
+    """Lists the images in a folder and all folders below it, by their extensions, sorted.
+
+    Args:
+        folder: The folder. Links are followed; hidden files and folders and those that file
+            managers leave behind are ignored.
+
+    Raises:
+        DataError: The folder or one below it cannot be read.
+    """
+    return [p for p in _files_below(folder) if p.suffix.lower() in IMAGE_EXTENSIONS]
 
 
 def _loose_images(root: Path, files: list[Path]) -> list[Finding]:

@@ -113,15 +113,6 @@ def keep_decodable(listing: Listing, scans: Mapping[str, Sequence[ImageScan]]) -
     return replace(listing, splits=splits)
 
 
-def why_undecodable(content: bytes) -> str:
-    """Returns why an image does not decode, such as 'cut off'; empty if it does.
-
-    Args:
-        content: The bytes of the file.
-    """
-    return _decode(content)[1]
-
-
 def format_of(head: bytes) -> str:
     """Returns the format by the first bytes of a file; empty if unknown.
 
@@ -144,7 +135,7 @@ def _scan_image(examples: Examples, index: int) -> ImageScan:
     content, problem = _read(examples, index)
     if problem:
         return ImageScan(name, format_of(content[:_HEAD_BYTES]), problem=problem)
-    image, problem = _decode(content)
+    image, problem = decode_image(content)
     return ImageScan(
         name=name,
         format=format_of(content[:_HEAD_BYTES]),
@@ -180,25 +171,44 @@ def _read(examples: Examples, index: int) -> tuple[bytes, str]:
         return b"", f"cannot be read: {error.strerror}"
 
 
-def _decode(content: bytes) -> tuple[npt.NDArray[np.uint8] | None, str]:
+def decode_image(content: bytes) -> tuple[npt.NDArray[np.uint8] | None, str]:
+    """Decodes an image, or finds the reason why it does not decode.
+
+    Args:
+        content: The bytes of the file.
+
+    Returns:
+        uint8 [H, W, 3], or None; and the reason, such as 'cut off', or nothing.
+    """
     import tensorflow as tf
 
     from zoo.preprocessing import decode
 
-    kind = format_of(content[:_HEAD_BYTES])
-    if kind not in _DECODABLE:
-        return None, _why_no_image(content[:_HEAD_BYTES])
-    if kind == "JPEG" and b"\xff\xd9" not in content:
-        # The decoder would fail too, and libjpeg would write to standard error.
-        return None, "cut off"
-    if kind == "BMP" and _has_palette(content):
-        return None, "BMP with a palette is not supported: convert it to PNG"
+    if problem := find_format_problem(content):
+        return None, problem
     try:
         with tf.device("CPU"):
             image: npt.NDArray[np.uint8] = decode(tf.constant(content)).numpy()
     except tf.errors.OpError:
-        return None, _why_failed(kind, content)
+        return None, _why_failed(format_of(content[:_HEAD_BYTES]), content)
     return (image, "") if image.size else (None, "has no pixels")
+
+
+def find_format_problem(content: bytes) -> str:
+    """Returns why a file is no image of a supported format, without decoding it; or nothing.
+
+    Args:
+        content: The bytes of the file.
+    """
+    kind = format_of(content[:_HEAD_BYTES])
+    if kind not in _DECODABLE:
+        return _why_no_image(content[:_HEAD_BYTES])
+    if kind == "JPEG" and b"\xff\xd9" not in content:
+        # The decoder would fail too, and libjpeg would write to standard error.
+        return "cut off"
+    if kind == "BMP" and _has_palette(content):
+        return "BMP with a palette is not supported: convert it to PNG"
+    return ""
 
 
 def _why_no_image(head: bytes) -> str:

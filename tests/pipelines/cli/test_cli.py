@@ -92,7 +92,7 @@ WRONG: list[tuple[list[str], str]] = [
     (["train", "digits", "--out", "r", "--recipe", "none.toml"], "none.toml cannot be read"),
     (["train", "digits", "--out"], "requires an argument"),
     (["evaluate", "nowhere", "digits"], "nowhere is no run; expected a directory"),
-    (["predict", "nowhere", "a.jpg"], "a.jpg is no file"),
+    (["predict", "nowhere", "a.jpg"], "a.jpg does not exist"),
     (["predict", "x", "a.jpg", "--top", "0"], "greater than or equal to 1"),
     (["export", "nowhere", "--to", "x"], "nowhere is no run"),
 ]
@@ -294,5 +294,5 @@ def test_zoo_command_is_installed_and_quiet(tmp_path: Path) -> None:
         env={"PYTHONPATH": str(Path(__file__).parents[3]), "PATH": "/usr/bin:/bin"},
     )
     assert done.returncode == 2
-    assert done.stderr.startswith("error: nowhere is no model; expected")
+    assert done.stderr.startswith("error: nowhere is not a model; expected")
     assert len(done.stderr.splitlines()) == 1, "TensorFlow's start-up lines are held back"

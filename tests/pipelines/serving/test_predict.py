@@ -1,10 +1,11 @@
-"""Predict: files that cannot be read cost the others nothing; damaged models are named."""
+"""Predict: unreadable files cost the others nothing; damaged models are refused by name."""
 
 from __future__ import annotations
 
 import shutil
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import keras
 import numpy as np
@@ -18,7 +19,7 @@ from zoo.errors import DataError, RunError
 from zoo.export.savedmodel import write_savedmodel
 from zoo.heads.head import HeadConfig
 from zoo.models.classifier import build_classifier
-from zoo.preprocessing import Preprocessing
+from zoo.preprocessing import Preprocessing, decode
 from zoo.tasks import classification
 
 NAMES = ("a b", "a  b", " c\u2028")
@@ -47,8 +48,10 @@ def test_names_are_read_as_they_were_written(served: Path, image: Path, tmp_path
     # A digit to isdigit, and none to int.
     (to / "²").mkdir()
     (to / "²" / "saved_model.pb").write_bytes(b"")
-    [prediction] = predict(to, [image])
+    [prediction] = predict(to, image)
     assert set(prediction.classes) == set(NAMES)
+    assert prediction.label == prediction.classes[0]
+    assert prediction.probability == max(prediction.probabilities)
 
 
 # On Linux this is a file to every test of one, and reading it fails, for root as well.
@@ -63,14 +66,74 @@ def test_image_that_cannot_be_read_costs_the_others_nothing(tiny_run: Run, image
     assert len(second.classes) == 1
 
 
+def test_folder_and_glob_have_one_prediction_an_image(
+    tiny_run: Run, served: Path, tiny_folder: Path
+) -> None:
+    files = sorted(tiny_folder.rglob("*.jpg"))
+    assert len(files) > 32, "more than a batch"
+    for model in (tiny_run.path, served):
+        predictions = predict(model, tiny_folder, top=2)
+        assert [prediction.image for prediction in predictions] == list(map(str, files))
+        assert predictions == predict(model, files, top=2)
+        assert predictions == predict(model, f"{tiny_folder}/**/*.jpg", top=2)
+    assert tiny_run.predict(str(tiny_folder))[0].label in tiny_run.class_names
+
+
+@pytest.mark.parametrize("kind", ["run", "export"])
+def test_each_image_is_decoded_once(
+    kind: str, tiny_run: Run, served: Path, image: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    decoded = []
+
+    def count(encoded: Any) -> Any:
+        decoded.append(1)
+        return decode(encoded)
+
+    monkeypatch.setattr("zoo.preprocessing.decode", count)
+    # An exported graph decodes by itself.
+    model, times = (tiny_run.path, 1) if kind == "run" else (served, 0)
+    [prediction] = predict(model, image)
+    assert len(decoded) == times
+    assert prediction.error == ""
+
+
+@pytest.mark.parametrize("kind", ["run", "export"])
+def test_undecodable_files_are_named_and_the_others_predicted(
+    kind: str, tiny_run: Run, served: Path, image: Path, tmp_path: Path
+) -> None:
+    content = image.read_bytes()
+    files = {
+        "a.png": content,
+        "b.png": content[:-400],
+        "c.png": b"Dear diary",
+        "d.png": content,
+        "e.png": content[:60] + bytes(200) + content[260:],
+    }
+    for name, written in files.items():
+        (tmp_path / name).write_bytes(written)
+    model = tiny_run.path if kind == "run" else served
+    predictions = predict(model, tmp_path)
+    assert [prediction.error for prediction in predictions] == [
+        "",
+        "cut off",
+        "not an image (starts with 'Dear diary')",
+        "",
+        "damaged PNG",
+    ]
+    assert predictions[0].classes == predictions[3].classes != ()
+    np.testing.assert_array_equal(predictions[0].probabilities, predictions[3].probabilities)
+    alone = predict(model, tmp_path / "b.png")
+    assert alone == [predictions[1]]
+
+
 def test_name_that_no_file_system_holds_is_refused_in_one_line(tiny_run: Run, image: Path) -> None:
-    with pytest.raises(DataError, match=r"xxx\.jpg is no file"):
+    with pytest.raises(DataError, match=r"xxx\.jpg does not exist"):
         predict(tiny_run.path, ["x" * 300 + ".jpg"])
-    with pytest.raises(RunError, match=r"xxx is no model; .* received File name too long"):
+    with pytest.raises(RunError, match=r"xxx is not a model; .* received File name too long"):
         predict("x" * 300, [image])
-    with pytest.raises(RunError, match=r"noise\.png is no model; .* received a file"):
+    with pytest.raises(RunError, match=r"noise\.png is not a model; .* received a file"):
         predict(image, [image])
-    with pytest.raises(RunError, match=r"is no model; .* received a folder of another kind"):
+    with pytest.raises(RunError, match=r"is not a model; .* received a folder of another kind"):
         predict(image.parent, [image])
 
 

@@ -11,7 +11,7 @@ from PIL import Image
 from pipelines.sources.config import DataConfig
 from pipelines.sources.dataset import open_source
 from pipelines.sources.describe import describe
-from pipelines.sources.scan import why_undecodable
+from pipelines.sources.scan import decode_image
 from tests.support.photographs import Fill, encode, photo
 from zoo.errors import UndecodableError
 
@@ -40,7 +40,7 @@ UNDECODABLE = {
 @pytest.mark.parametrize("reason", UNDECODABLE)
 def test_undecodable_bytes_are_explained(reason: str) -> None:
     expected = "cut off" if reason.startswith("cut off") else reason
-    assert why_undecodable(UNDECODABLE[reason]) == expected
+    assert decode_image(UNDECODABLE[reason]) == (None, expected)
 
 
 DECODABLE = {
@@ -62,7 +62,9 @@ DECODABLE = {
 
 @pytest.mark.parametrize("kind", DECODABLE)
 def test_decodable_formats_are_accepted(kind: str, fill: Fill) -> None:
-    assert why_undecodable(DECODABLE[kind]) == ""
+    image, problem = decode_image(DECODABLE[kind])
+    assert image is not None
+    assert problem == ""
     fill("ants", 2, odd__jpg=DECODABLE[kind])
     source = open_source(str(fill("bees", 2)))
     assert sum(len(part) for part in source.splits.values()) == 5

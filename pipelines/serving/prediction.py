@@ -1,0 +1,152 @@
+"""Predictions for an image, by task, as objects, text and JSON."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+from zoo.errors import DataError, InputError
+
+
+@dataclass(frozen=True)
+class TaskPrediction:
+    """A model's prediction of one task for one image.
+
+    Args:
+        classes: The most probable classes or labels, most probable first.
+        probabilities: Their probabilities, 0 to 1; those of labels are independent.
+        value: The number, for a regression task.
+    """
+
+    classes: tuple[str, ...] = ()
+    probabilities: tuple[float, ...] = ()
+    value: float | None = None
+
+    @property
+    def label(self) -> str:
+        """The most probable class.
+
+        Raises:
+            InputError: The task is a regression.
+        """
+        self._check_classes()
+        return self.classes[0]
+
+    @property
+    def probability(self) -> float:
+        """The probability of the most probable class, 0 to 1.
+
+        Raises:
+            InputError: The task is a regression.
+        """
+        self._check_classes()
+        return self.probabilities[0]
+
+    def _check_classes(self) -> None:
+        if not self.classes:
+            raise InputError(
+                "a number has no label and no probability",
+                expected="a task of classes or labels",
+                received=str(self),
+                mend="read its value",
+            )
+
+    def to_json(self) -> dict[str, Any]:
+        """Returns the classes and probabilities, or the value, as JSON values."""
+        if self.value is not None:
+            return {"value": self.value}
+        return {"classes": self.classes, "probabilities": self.probabilities}
+
+    def __str__(self) -> str:
+        if self.value is not None:
+            return f"{self.value:.4g}"
+        pairs = zip(self.classes, self.probabilities, strict=True)
+        return ", ".join(f"{name} {p:.4f}" for name, p in pairs)
+
+
+@dataclass(frozen=True)
+class Prediction:
+    """A model's predictions for one image.
+
+    Args:
+        image: The image file.
+        tasks: The predictions by task; empty if the file cannot be read.
+        bare: Whether the model is a plain classifier; see `zoo.tasks.Task`.
+        error: Why the file cannot be read; empty if it can.
+
+    Example:
+        >>> ant = TaskPrediction(("ant", "bee"), (0.9, 0.1))
+        >>> prediction = Prediction("a.jpg", {"label": ant})
+        >>> prediction.label, prediction.probability
+        ('ant', 0.9)
+        >>> str(prediction)
+        'a.jpg: ant 0.9000, bee 0.1000'
+    """
+
+    image: str
+    tasks: Mapping[str, TaskPrediction] = field(default_factory=dict)
+    bare: bool = True
+    error: str = ""
+
+    @property
+    def label(self) -> str:
+        """The most probable class of a plain classifier.
+
+        Raises:
+            DataError: The file cannot be read.
+            InputError: The model predicts several tasks.
+        """
+        return self._classification().label
+
+    @property
+    def probability(self) -> float:
+        """The probability of `label`, 0 to 1.
+
+        Raises:
+            DataError: The file cannot be read.
+            InputError: The model predicts several tasks.
+        """
+        return self._classification().probability
+
+    @property
+    def classes(self) -> tuple[str, ...]:
+        """A plain classifier's most probable classes, most probable first; else empty."""
+        return self._bare_prediction().classes
+
+    @property
+    def probabilities(self) -> tuple[float, ...]:
+        """The probabilities of `classes`, 0 to 1."""
+        return self._bare_prediction().probabilities
+
+    def _classification(self) -> TaskPrediction:
+        if self.error:
+            raise DataError(f"{self.image} has no prediction: {self.error}")
+        if not self.bare:
+            raise InputError(
+                f"the prediction for {self.image} has no label of its own",
+                expected="one of its tasks",
+                received=", ".join(self.tasks),
+                mend=f"read prediction.tasks[{next(iter(self.tasks))!r}]",
+            )
+        return self._bare_prediction()
+
+    def _bare_prediction(self) -> TaskPrediction:
+        if self.error or not self.bare:
+            return TaskPrediction()
+        (prediction,) = self.tasks.values()
+        return prediction
+
+    def to_json(self) -> dict[str, Any]:
+        """Returns JSON values: the classes of a plain classifier, else the tasks by name."""
+        if self.bare:
+            values = self._bare_prediction().to_json()
+        else:
+            values = {"tasks": {name: task.to_json() for name, task in self.tasks.items()}}
+        return {"image": self.image, **values, "error": self.error}
+
+    def __str__(self) -> str:
+        if self.bare:
+            return f"{self.image}: {self._bare_prediction()}"
+        parts = (f"{name} {prediction}" for name, prediction in self.tasks.items())
+        return f"{self.image}: {'; '.join(parts)}"

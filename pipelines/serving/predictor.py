@@ -1,0 +1,183 @@
+"""Predictors: trained runs and exported SavedModels, opened to predict encoded images."""
+
+from __future__ import annotations
+
+import json
+import os
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from pipelines.sources.scan import decode_image, find_format_problem
+from pipelines.storage.run_folder import RunFolder
+from zoo.errors import RunError
+from zoo.tasks import Task, classification, wrap
+
+ByTask = Mapping[str, npt.NDArray[np.float32]]
+"""Predictions of M images by task, float32 [M, K]."""
+
+_MEND = "write it by `zoo export`"
+
+
+@dataclass(frozen=True)
+class Predictor:
+    """A model that predicts encoded images.
+
+    Args:
+        tasks: What it predicts.
+        predict: Maps the bytes of N files to N problems, empty where a file decodes, and to
+            the predictions of the M files that do, in their order; decodes each file once.
+    """
+
+    tasks: tuple[Task, ...]
+    predict: Callable[[Sequence[bytes]], tuple[list[str], ByTask]]
+
+
+def open_predictor(path: Path) -> Predictor:
+    """Opens a finished run, or a SavedModel that `zoo export` wrote.
+
+    Args:
+        path: The run's folder, a SavedModel's, or one with a SavedModel a version, of which
+            the highest is opened.
+
+    Raises:
+        RunError: There is no model, or it is damaged or of another kind.
+    """
+    if os.path.isfile(path / "saved_model.pb"):
+        return _open_savedmodel(path)
+    try:
+        # isdigit accepts superscripts, which int() refuses.
+        names = [name for name in os.listdir(path) if name.isdecimal()]
+    except FileNotFoundError:
+        received = "nothing there"
+    except NotADirectoryError:
+        received = "a file"
+    except OSError as error:
+        received = str(error.strerror)
+    else:
+        versions = [path / n for n in names if os.path.isfile(path / n / "saved_model.pb")]
+        if versions:
+            return _open_savedmodel(max(versions, key=lambda folder: int(folder.name)))
+        if os.path.isfile(path / "recipe.toml"):
+            return _open_run(RunFolder.open(path))
+        received = "a folder of another kind"
+    raise RunError(
+        f"{path} is not a model",
+        expected="a run that `zoo train` wrote or a SavedModel that `zoo export` wrote",
+        received=received,
+    )
+
+
+def _open_run(run: RunFolder) -> Predictor:
+    model, preprocessing, tasks = run.load_model(), run.recipe.input.preprocessing, run.tasks
+
+    def predict(contents: Sequence[bytes]) -> tuple[list[str], ByTask]:
+        images, problems = [], []
+        for content in contents:
+            image, problem = decode_image(content)
+            problems.append(problem)
+            if image is not None:
+                images.append(preprocessing.fit_image(image))
+        if not images:
+            return problems, {}
+        return problems, wrap(tasks, model.predict_on_batch(np.stack(images)))
+
+    return Predictor(tasks, predict)
+
+
+def _open_savedmodel(folder: Path) -> Predictor:
+    import tensorflow as tf
+
+    try:
+        loaded = tf.saved_model.load(str(folder))
+    # The error depends on the damaged byte; a dozen classes of them were seen.
+    except Exception as error:
+        reason = " ".join(str(error).split())[:200] or type(error).__name__
+        raise RunError(f"{folder} cannot be loaded: {reason}", mend=_MEND) from error
+    assets = [folder / "assets" / name for name in ("labels.txt", "tasks.json")]
+    description = next((file for file in assets if file.is_file()), None)
+    signature = loaded.signatures.get("serving_bytes")
+    if signature is None or description is None:
+        raise RunError(
+            f"{folder} is a SavedModel of another kind",
+            expected="the signature serving_bytes and assets/labels.txt or assets/tasks.json",
+            received=f"signatures {', '.join(loaded.signatures) or 'none'}",
+            mend=_MEND,
+        )
+    try:
+        tasks = _read_tasks(description)
+    except (OSError, ValueError) as error:
+        reason = " ".join(str(error).split())
+        raise RunError(f"{description} cannot be read: {reason}", mend=_MEND) from error
+    _check_outputs(description, tasks, signature.structured_outputs)
+
+    def call(contents: Sequence[bytes]) -> ByTask:
+        # A signature is alive only while the loaded module is referenced.
+        outputs = signature(image_bytes=tf.constant(contents)) if loaded else {}
+        predictions = {task.name: np.asarray(outputs[task.output]) for task in tasks}
+        return {name: array.reshape(len(contents), -1) for name, array in predictions.items()}
+
+    def predict(contents: Sequence[bytes]) -> tuple[list[str], ByTask]:
+        problems = [find_format_problem(content) for content in contents]
+        good = [c for c, problem in zip(contents, problems, strict=True) if not problem]
+        if not good:
+            return problems, {}
+        try:
+            return problems, call(good)
+        except tf.errors.OpError:
+            # The graph decodes the files and does not say which one fails.
+            problems = [decode_image(content)[1] for content in contents]
+            decodable = [c for c, problem in zip(contents, problems, strict=True) if not problem]
+            if len(decodable) == len(good):
+                raise
+            return problems, call(decodable) if decodable else {}
+
+    return Predictor(tasks, predict)
+
+
+def _read_tasks(file: Path) -> tuple[Task, ...]:
+    """Reads an export's labels.txt or tasks.json.
+
+    Raises:
+        OSError: The file cannot be read.
+        ValueError: It is damaged.
+    """
+    text = file.read_bytes().decode()
+    if file.name == "tasks.json":
+        return tuple(Task.from_json(values) for values in json.loads(text))
+    # splitlines would also split at other separators, which a name may hold.
+    return classification(text.removesuffix("\n").split("\n"))
+
+
+def _check_outputs(file: Path, tasks: Sequence[Task], outputs: Mapping[str, Any]) -> None:
+    """Checks that a signature has the output of each task, of its size.
+
+    Args:
+        file: The file that describes the tasks, for the message.
+        tasks: What the model predicts.
+        outputs: The signature's output specs by name.
+
+    Raises:
+        RunError: It has not.
+    """
+    for task in tasks:
+        spec = outputs.get(task.output)
+        if spec is None:
+            raise RunError(
+                f"{file} does not fit its model",
+                expected=f"an output {task.output}",
+                received=", ".join(sorted(outputs)),
+                mend=_MEND,
+            )
+        size = 1 if spec.shape.rank == 1 else spec.shape[-1]
+        if size != task.num_outputs:
+            raise RunError(
+                f"{file} does not fit its model",
+                expected=f"{size} classes, one for each of {task.output}",
+                received=str(task.num_outputs),
+                mend=_MEND,
+            )
