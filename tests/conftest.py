@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -10,7 +11,9 @@ import pytest
 from hypothesis import HealthCheck, settings
 
 from pipelines.runtime.log import log_to_stderr
+from tests.support.progress import ProgressRecorder
 from tests.support.tiny import TINY, write_images
+from zoo.progress import render_with
 
 # No deadline, since the machine may be busy; the same examples in every run.
 settings.register_profile(
@@ -78,3 +81,12 @@ def tiny_run(tiny_folder: Path, tmp_path_factory: pytest.TempPathFactory) -> Any
 
     out = tmp_path_factory.mktemp("runs") / "tiny"
     return train(tiny_folder, Recipe.from_settings(TINY), out=out)
+
+
+@pytest.fixture
+def progress() -> Iterator[ProgressRecorder]:
+    """Records what jobs report of their progress, instead of logging it."""
+    recorder = ProgressRecorder()
+    render_with(recorder)
+    yield recorder
+    render_with(None)

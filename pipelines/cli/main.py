@@ -10,6 +10,7 @@ from typing import NoReturn
 import typer
 
 from pipelines.cli.commands import app
+from pipelines.cli.progress_bars import draw_progress_bars
 from pipelines.runtime.log import log_to_stderr
 from zoo.errors import ZooError
 
@@ -29,6 +30,7 @@ def main() -> NoReturn:
 def run_command(arguments: list[str]) -> int:
     """Runs one command and returns its exit status; errors are one line on standard error."""
     log_to_stderr()
+    draw_progress_bars()
     try:
         status = app(arguments, standalone_mode=False)
     except ZooError as error:

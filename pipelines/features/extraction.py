@@ -27,6 +27,7 @@ from pipelines.sources.source import Examples
 from zoo.errors import DataError
 from zoo.files import cache_folder
 from zoo.preprocessing import Preprocessing
+from zoo.progress import track
 
 logger = logging.getLogger(__name__)
 
@@ -38,8 +39,6 @@ _SHARD_IMAGES = 512
 
 _SAMPLE_IMAGES = 16
 """Images on which engines are compared and timed."""
-
-_PROGRESS_S = 10.0
 
 
 class Extractor:
@@ -152,30 +151,24 @@ class Extractor:
         """Computes views of images; writes a shard per view for every `_SHARD_IMAGES` images."""
         engine = self._open_engine(examples)
         dataset = self._dataset(examples, views, engine.batch_size)
-        total, started = len(examples) * len(views), time.perf_counter()
-        logged = started
         shape = (len(STORED_POOLINGS), self.network.num_features)
         # float32 [views of the shard's images, 2, F], in the order of the dataset.
         buffer = np.empty((_SHARD_IMAGES * len(views), *shape), np.float32)
-        num_done = num_written = num_buffered = 0
-        for rows in _run(engine, dataset.as_numpy_iterator()):
-            num_done += len(rows)
-            while len(rows):
-                shard_images = min(_SHARD_IMAGES, len(examples) - num_written)
-                shard_rows = shard_images * len(views)
-                taken = min(len(rows), shard_rows - num_buffered)
-                buffer[num_buffered : num_buffered + taken] = rows[:taken]
-                rows, num_buffered = rows[taken:], num_buffered + taken
-                if num_buffered == shard_rows:
-                    shard = examples.take(range(num_written, num_written + shard_images))
-                    self._write(shard, views, buffer[:shard_rows])
-                    num_written, num_buffered = num_written + shard_images, 0
-            if (now := time.perf_counter()) - logged > _PROGRESS_S:
-                logged, rate = now, num_done / (now - started)
-                left_s = (total - num_done) / rate
-                logger.info(
-                    f"features: {num_done} of {total} views, {rate:.0f}/s, {left_s:.0f} s left"
-                )
+        num_written = num_buffered = 0
+        with track("features", len(examples) * len(views), unit="views") as progress:
+            for rows in _run(engine, dataset.as_numpy_iterator()):
+                num_done = len(rows)
+                while len(rows):
+                    shard_images = min(_SHARD_IMAGES, len(examples) - num_written)
+                    shard_rows = shard_images * len(views)
+                    taken = min(len(rows), shard_rows - num_buffered)
+                    buffer[num_buffered : num_buffered + taken] = rows[:taken]
+                    rows, num_buffered = rows[taken:], num_buffered + taken
+                    if num_buffered == shard_rows:
+                        shard = examples.take(range(num_written, num_written + shard_images))
+                        self._write(shard, views, buffer[:shard_rows])
+                        num_written, num_buffered = num_written + shard_images, 0
+                progress.advance(num_done)
 
     def _write(
         self, examples: Examples, views: tuple[int, ...], rows: npt.NDArray[np.float32]

@@ -29,6 +29,7 @@ from tuning.hyperparameters.search import Journal, Search
 from tuning.hyperparameters.space import SearchSpace
 from tuning.hyperparameters.trial import Result, Trial, best_first
 from zoo.errors import InputError, TrainingError
+from zoo.progress import Progress, track
 
 logger = logging.getLogger(__name__)
 
@@ -108,11 +109,15 @@ def tune(
     clock.start_search(trainer, journal.search_s)
     objective = Objective.of(job.recipe)
     search = Search(_build_oracle(job, objective), journal, job.plan.trials, clock.search_s)
-    progress = _Progress(search, objective)
-    if (me or workers) and not search.finished:
-        _serve(search, job.fingerprint, progress, folder, me, workers)
-    else:
-        _train_all(search, trainer, progress)
+    done = len(search.completed)
+    if done:
+        logger.info(f"{done} of {search.num_trials} trials are done already")
+    with track("search", search.num_trials, unit="trials", done=done, log_every_s=0) as trials_done:
+        progress = _TrialProgress(search, objective, trials_done)
+        if (me or workers) and not search.finished:
+            _serve(search, job.fingerprint, progress, folder, me, workers)
+        else:
+            _train_all(search, trainer, progress)
     shutil.rmtree(trainer.scratch, ignore_errors=True)
     clock.end_search()
     best = _best_trial(search, objective)
@@ -181,33 +186,28 @@ class _Clock:
         return {name: round(seconds, 3) for name, seconds in times.items()}
 
 
-class _Progress:
-    """Logs finished trials, the best so far, and the time left.
+class _TrialProgress:
+    """Reports finished trials, the best so far, and failures.
 
     Args:
         search: The search.
         objective: The score of a trial.
+        progress: The count of trials.
     """
 
-    def __init__(self, search: Search, objective: Objective) -> None:
-        self._search, self._objective = search, objective
-        self._started, self._before = time.perf_counter(), len(search.completed)
-        if self._before:
-            logger.info(f"{self._before} of {search.num_trials} trials are done already")
+    def __init__(self, search: Search, objective: Objective, progress: Progress) -> None:
+        self._search, self._objective, self._progress = search, objective, progress
 
     def __call__(self, results: Mapping[str, Result]) -> None:
         search = self._search
         for id_, result in results.items():
             if result.failure:
                 logger.info(f"trial {id_} failed: {result.failure}")
-        done = len(search.completed)
-        rate = (done - self._before) / (time.perf_counter() - self._started)
-        left = 0 if search.finished else search.num_trials - done
-        line = f"{done} of {search.num_trials} trials"
+        done, note = len(search.completed), ""
         if best := best_first(search.completed, maximize=self._objective.maximize):
             trial, result = best[0]
-            line += f", best {self._objective.name} {result.score:.4f} (trial {trial.id})"
-        logger.info(f"{line}, {left / rate:.0f} s left")
+            note = f"best {self._objective.name} {result.score:.4f} (trial {trial.id})"
+        self._progress.update(done, done if search.finished else search.num_trials, note=note)
         if search.finished and done < search.num_trials:
             logger.info(f"the space has only {done} different trials")
 
@@ -224,7 +224,7 @@ def _build_oracle(job: SearchJob, objective: Objective) -> BatchedOracle:
     )
 
 
-def _train_all(search: Search, trainer: TrialTrainer, progress: _Progress) -> None:
+def _train_all(search: Search, trainer: TrialTrainer, progress: _TrialProgress) -> None:
     while trials := search.ask(search.num_trials):
         for results in trainer(trials):
             search.tell(results)
@@ -234,7 +234,7 @@ def _train_all(search: Search, trainer: TrialTrainer, progress: _Progress) -> No
 def _serve(
     search: Search,
     fingerprint: Mapping[str, str],
-    progress: _Progress,
+    progress: _TrialProgress,
     folder: RunFolder,
     me: Role | None,
     workers: int,

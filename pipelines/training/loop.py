@@ -14,6 +14,7 @@ from pipelines.storage.run_folder import RunFolder
 from tuning.early_stopping import EarlyStopping, validated_epochs
 from tuning.reduce_on_plateau import ReduceOnPlateau
 from tuning.weight_averaging import averaged_weights, build_averaging_callbacks
+from zoo.progress import track
 
 logger = logging.getLogger(__name__)
 
@@ -106,22 +107,27 @@ class TrainingLoop:
             if "val_loss" in metrics:
                 line += f"; val {self.describe(metrics, 'val_')}"
             logger.info(f"{line} ({row['wall_s']:.1f} s{best})")
+            epochs.advance()
 
         callbacks = [keras.callbacks.LambdaCallback(on_epoch_end=end_epoch)]
         if self.folder:
             logs = self.folder.path / "logs"
             callbacks.append(keras.callbacks.TensorBoard(logs, write_graph=False))
-        model.fit(
-            stream.dataset,
-            steps_per_epoch=stream.steps_per_epoch,
-            initial_epoch=first,
-            epochs=last,
-            validation_data=validation,
-            validation_freq=validated_epochs(self.recipe.stopping, phase_start, last),
-            shuffle=False,
-            verbose=0,
-            callbacks=[*callbacks, *build_averaging_callbacks(model)],
-        )
+        # An epoch logs its metrics anyway.
+        with track(
+            f"training {phase}", last, unit="epochs", done=first, log_every_s=None
+        ) as epochs:
+            model.fit(
+                stream.dataset,
+                steps_per_epoch=stream.steps_per_epoch,
+                initial_epoch=first,
+                epochs=last,
+                validation_data=validation,
+                validation_freq=validated_epochs(self.recipe.stopping, phase_start, last),
+                shuffle=False,
+                verbose=0,
+                callbacks=[*callbacks, *build_averaging_callbacks(model)],
+            )
 
     def begin_phase(self, model: Any) -> None:
         """Starts a phase whose epochs have to beat a model's present weights."""

@@ -14,13 +14,14 @@ import sys
 import time
 import urllib.error
 import urllib.request
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from importlib import metadata
 from pathlib import Path
 from typing import Any
 
 from zoo import files
 from zoo.errors import FetchError
+from zoo.progress import Progress, track
 
 logger = logging.getLogger(__name__)
 
@@ -46,7 +47,6 @@ def download(
     title: str,
     license: str,
     verifiable: bool,
-    progress: bool | None = None,
 ) -> bool:
     """Downloads `url` into `part`, resuming an earlier attempt.
 
@@ -58,13 +58,11 @@ def download(
         url: http or https; the environment names the proxies.
         part: The file to append to. It stays when the download breaks off, with the
             server's ETag in a file beside it.
-        title: The name of the file, for the log line and the progress bar.
+        title: The name of the file, for the log line and the progress.
         license: The file's license, logged before the first byte is read.
         verifiable: Whether the caller knows a digest of the file. Without one, a part is
             only resumed if an ETag shows that the version is the same, and a body
             without a detectable end is refused.
-        progress: Whether to draw a progress bar; None draws one if standard error is a
-            terminal.
 
     Returns:
         Whether `part` holds bytes of several responses, so that a wrong digest may come
@@ -75,7 +73,7 @@ def download(
         FetchError: The download broke off too often.
     """
     received, total, resumed, answered = 0, None, False, False
-    report: Callable[[int, int | None], None] | None = None
+    progress: Progress | None = None
     with contextlib.ExitStack() as stack:
         for pause in (*BACK_OFF_S, None):
             try:
@@ -94,9 +92,11 @@ def download(
                 with response:
                     received, total = start, _total_bytes(response, start, verifiable)
                     resumed, answered = start > 0, True
-                    if report is None:
+                    if progress is None:
                         _log_start(title, license, url, received, total)
-                        report = stack.enter_context(_progress_bar(title, progress))
+                        progress = stack.enter_context(
+                            track(title, _megabytes(total), unit="MB", done=received / 1e6)
+                        )
                     if not start:
                         _start_part(part, url, response.headers.get("ETag", ""))
                     with part.open("ab") as file:
@@ -104,7 +104,7 @@ def download(
                         for chunk in (body := _Body(response)):
                             file.write(chunk)
                             received += len(chunk)
-                            report(received, total)
+                            progress.update(received / 1e6, _megabytes(total))
                 reason = body.reason
                 if not reason and (total is None or received >= total):
                     return resumed
@@ -264,20 +264,8 @@ def _log_start(title: str, license: str, url: str, received: int, total: int | N
     logger.info(f"downloading {title} ({size}, {license}{resumed}) from {url}")
 
 
-@contextlib.contextmanager
-def _progress_bar(title: str, progress: bool | None) -> Iterator[Callable[[int, int | None], None]]:
-    """Yields a function that takes the bytes received and the bytes in all, and draws them."""
-    if not (sys.stderr.isatty() if progress is None else progress):
-        yield lambda received, total: None
-        return
-    from rich.console import Console
-    from rich.progress import BarColumn, DownloadColumn, Progress, TimeRemainingColumn
-    from rich.progress import TransferSpeedColumn as SpeedColumn
-
-    columns = (BarColumn(), DownloadColumn(), SpeedColumn(), TimeRemainingColumn())
-    with Progress(*columns, console=Console(stderr=True), transient=True) as bar:
-        task = bar.add_task(title, total=None)
-        yield lambda received, total: bar.update(task, completed=received, total=total)
+def _megabytes(num_bytes: int | None) -> float | None:
+    return None if num_bytes is None else num_bytes / 1e6
 
 
 def _describe(error: Exception) -> str:

@@ -22,7 +22,7 @@ from zoo.weights.row import Weights, is_url
 logger = logging.getLogger(__name__)
 
 
-def fetch(weights: Weights, *, progress: bool | None = None) -> Path:
+def fetch(weights: Weights) -> Path:
     """Returns the path of a verified local copy of a weight file, downloading it if necessary.
 
     A shipped row's file comes from the package. Others are looked for in the folder that
@@ -37,8 +37,6 @@ def fetch(weights: Weights, *, progress: bool | None = None) -> Path:
 
     Args:
         weights: The row of the file.
-        progress: Whether to draw a progress bar on standard error; None draws one if it
-            is a terminal.
 
     Raises:
         WeightsError: The file is absent and cannot be downloaded, is not the row's, or
@@ -71,7 +69,7 @@ def fetch(weights: Weights, *, progress: bool | None = None) -> Path:
         urls = [weights.url]
         if isinstance(location, str):
             urls.insert(0, f"{location.rstrip('/')}/{quote(weights.file)}")
-        _download_into(weights, cached, urls, progress)
+        _download_into(weights, cached, urls)
     return cached
 
 
@@ -84,7 +82,7 @@ def _verified_shipped_path(weights: Weights) -> Path:
     return path
 
 
-def _download_into(weights: Weights, cached: Path, urls: list[str], progress: bool | None) -> None:
+def _download_into(weights: Weights, cached: Path, urls: list[str]) -> None:
     """Downloads from the first of `urls` that serves the file, verifies it and moves it."""
     # Imported here, so that listing weights loads no HTTP client.
     from zoo.weights.download import UnavailableError, download, remove_part
@@ -102,7 +100,6 @@ def _download_into(weights: Weights, cached: Path, urls: list[str], progress: bo
                     title=weights.name,
                     license=weights.license,
                     verifiable=verifiable,
-                    progress=progress,
                 )
                 _verify(
                     weights,

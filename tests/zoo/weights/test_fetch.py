@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pytest
 
+from tests.support.progress import ProgressRecorder
 from tests.support.weights_server import (
     GOOD,
     OTHER,
@@ -39,11 +40,13 @@ def test_fetch_downloads_verifies_and_caches(
     assert site.log[0]["User-Agent"].startswith("transfer-zoo/")
 
 
-def test_fetch_draws_a_progress_bar_on_request(
-    site: Site, capsys: pytest.CaptureFixture[str]
-) -> None:
-    assert fetch(row(site.url), progress=True).read_bytes() == GOOD
-    assert capsys.readouterr().out == ""
+def test_fetch_counts_the_bytes_it_receives(site: Site, progress: ProgressRecorder) -> None:
+    site.serve(Answer(cut=100_000), Answer())
+    assert fetch(row(site.url)).read_bytes() == GOOD
+    (job,) = progress.jobs
+    assert (job.description, job.unit) == ("net.set", "MB")
+    assert job.updates[0].done == 0
+    assert job.updates[-1].done == job.updates[-1].total == len(GOOD) / 1e6
 
 
 def test_fetch_resumes_a_body_cut_off(site: Site) -> None:

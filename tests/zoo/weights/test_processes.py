@@ -26,7 +26,7 @@ import json, logging, sys
 from zoo.weights.fetch import fetch
 from zoo.weights.row import Weights
 logging.basicConfig(level=logging.INFO)
-print(fetch(Weights(**json.loads(sys.argv[1])), progress=False))
+print(fetch(Weights(**json.loads(sys.argv[1]))))
 """
 
 
