@@ -263,6 +263,11 @@ NORMALIZATIONS: Table[Normalization] = Table(
             _rescale(1 / 127.5, -1.0, "signed_unit"),
         ),
         Normalization(
+            "offset_127",
+            "(x - 127) / 128, as EfficientNet-Lite expects",
+            _rescale(1 / 128, -127 / 128, "offset_127"),
+        ),
+        Normalization(
             "imagenet",
             "(x / 255 - mean) / std with the statistics of ImageNet",
             _standardize((0.485, 0.456, 0.406), (0.229, 0.224, 0.225), "imagenet"),

@@ -124,6 +124,7 @@ FORMULAS = {
     "standardize": (PIXELS / 255 - OWN_MEAN) / OWN_STD,
     "none": PIXELS,
     "signed_unit": (PIXELS / 255 - 0.5) / 0.5,
+    "offset_127": (PIXELS - 127) / 128,
     "imagenet": (PIXELS / 255 - MEAN) / STD,
     "caffe": PIXELS[..., ::-1] - np.array([103.939, 116.779, 123.68]),
     "cifar10": (PIXELS / 255 - CIFAR_MEAN) / CIFAR_STD,

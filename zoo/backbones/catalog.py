@@ -16,6 +16,7 @@ from zoo.backbones import (
     deep_belief_network,
     densenet,
     efficientnet,
+    efficientnet_lite,
     inception,
     micro_resnet,
     mobilenet,
@@ -35,6 +36,7 @@ BACKBONES: Table[Backbone] = Table(
     (
         *micro_resnet.ROWS,
         *squeezenet.ROWS,
+        *efficientnet_lite.ROWS,
         *xception.ROWS,
         *vgg.ROWS,
         *resnet.ROWS,

@@ -1,7 +1,7 @@
 """The contract of every row of BACKBONES and WEIGHTS, parametrized over both tables.
 
 Shapes, counts, names and blocks need no weight values: those tests build inside a
-`StatelessScope`, which creates variables without values, so that the 46 networks take
+`StatelessScope`, which creates variables without values, so that the 51 networks take
 half a minute at their native sizes instead of several minutes. Forward passes run at the
 smallest size, since a convolution's weights do not depend on the size.
 """
@@ -91,6 +91,7 @@ def test_blocks_are_the_cells_and_modules() -> None:
     assert len(last_names("vgg16")) == 13
     assert len(last_names("resnet50")) == 1 + 16
     assert len(last_names("mobilenet_v2")) == 1 + 17 + 1
+    assert len(last_names("efficientnet_lite0")) == 1 + 16 + 1
     # The stem, its two reduction cells, twelve normal cells, and two reduction cells.
     assert len(last_names("nasnet_mobile")) == 1 + 2 + 12 + 2
 
@@ -99,7 +100,8 @@ def test_blocks_are_the_cells_and_modules() -> None:
 FIRST = {
     "micro_resnet_s", "squeezenet1_1", "xception", "vgg16", "resnet50", "resnet50_v2",
     "inception_v3", "mobilenet", "mobilenet_v2", "mobilenet_v3_small", "densenet121",
-    "nasnet_mobile", "efficientnet_b0", "efficientnet_v2_b0", "convnext_tiny",
+    "nasnet_mobile", "efficientnet_lite0", "efficientnet_b0", "efficientnet_v2_b0",
+    "convnext_tiny",
 }  # fmt: skip
 
 

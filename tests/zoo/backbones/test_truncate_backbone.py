@@ -24,6 +24,7 @@ from zoo.private_api import producer_of
         ("mobilenet_v2", 2, "block_15_add"),
         ("inception_v3", 3, "mixed7"),
         ("densenet121", 1, "conv5_block15_concat"),
+        ("efficientnet_lite0", 3, "block6c_add"),
         ("efficientnet_b0", 2, "block6d_add"),
         ("deep_belief_network", 1, "hidden2"),
     ],
