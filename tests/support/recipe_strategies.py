@@ -25,6 +25,8 @@ from zoo.preprocessing import NORMALIZATIONS
 from zoo.tasks import TASK_KINDS
 
 _shares = st.floats(0, 0.99)
+# Keras warns of a softmax over a single unit, which is always 1.
+_CONSTANT = ("softmax", True)
 _strengths = st.floats(0, 0.1)
 
 
@@ -113,7 +115,7 @@ _sections: dict[str, Any] = dict(
         batch_norm_position=st.sampled_from(["before", "after"]),
         input_dropout=_shares,
         dropout=_shares,
-    ),
+    ).filter(lambda head: (head.get("activation"), 1 in head.get("hidden", ())) != _CONSTANT),
     optimizer=_section(
         name=_row(OPTIMIZERS),
         learning_rate=st.floats(1e-6, 0.1),

@@ -8,6 +8,7 @@ from scipy import stats
 from pipelines.augment.noise_bank import BANK_SIZE, STEPS_PER_SIGMA, build_noise_bank
 
 
+@pytest.mark.train
 def test_noise_bank_is_normal() -> None:
     bank = build_noise_bank()
     assert len(bank) == BANK_SIZE

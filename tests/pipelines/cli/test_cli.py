@@ -283,6 +283,7 @@ def test_export_finds_images_that_have_moved(
     assert capsys.readouterr().out == f"{tmp_path / 'model' / '1'}\n"
 
 
+@pytest.mark.train
 def test_zoo_command_is_installed_and_quiet(tmp_path: Path) -> None:
     Image.new("RGB", (40, 40), "red").save(tmp_path / "red.png")
     done = subprocess.run(

@@ -286,6 +286,7 @@ def test_evaluate_command_takes_the_split_all(
     )
 
 
+@pytest.mark.train
 def test_pretrained_file_is_measured_on_what_there_is(
     fresh: Path, tmp_path: Path, capsys: Say
 ) -> None:

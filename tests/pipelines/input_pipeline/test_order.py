@@ -65,6 +65,7 @@ def test_without_oversampling_each_image_is_one_sample() -> None:
     assert order.num_samples == 11
 
 
+@pytest.mark.train
 @given(num_images=st.integers(1, 50), batch_size=st.integers(1, 60), num_replicas=st.integers(1, 9))
 def test_steps_per_epoch_are_the_fewest_that_hold_a_pass(
     num_images: int, batch_size: int, num_replicas: int

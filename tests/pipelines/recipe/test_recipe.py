@@ -58,6 +58,7 @@ def test_recipe_survives_toml(tmp_path_factory: pytest.TempPathFactory, layer: A
     assert again.to_toml() == recipe.to_toml()
 
 
+@pytest.mark.train
 @given(recipes)
 def test_recipe_that_is_accepted_can_be_trained_by(layer: Any) -> None:
     recipe = _resolved(layer)

@@ -74,6 +74,7 @@ def run_search(
     return search.completed
 
 
+@pytest.mark.train
 @pytest.mark.parametrize("tuner", TUNERS)
 def test_search_is_independent_of_pace_and_interruptions(tuner: str, tmp_path: Path) -> None:
     trials = 14 if tuner == "bayesian" else 40  # half a second a trial

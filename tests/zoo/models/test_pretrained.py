@@ -58,8 +58,8 @@ def test_card_row_and_recipe_say_the_same(row: Weights) -> None:
     assert row.top1 == pytest.approx(card.accuracy, abs=1e-9)
     for text in (row.sha256, f"{card.accuracy:.4f}", row.license, "Limits", "zoo pretrain"):
         assert text in page
-    recipe = Recipe.from_toml(FOLDER / f"{row.name}.toml").completed()
-    kept = Recipe.from_settings(tomllib.loads(card.recipe)).completed()
+    recipe = Recipe.from_toml(FOLDER / f"{row.name}.toml").resolve()
+    kept = Recipe.from_settings(tomllib.loads(card.recipe)).resolve()
     assert recipe == kept.model_copy(update={"seed": recipe.seed})
 
 
