@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import numpy as np
+import pytest
 from scipy import stats
 
 from pipelines.augment.noise_bank import BANK_SIZE, STEPS_PER_SIGMA, build_noise_bank
