@@ -1,1 +1,1 @@
-"""How weights are found: optimization, hyperparameter search, heads trained side by side."""
+"""Optimization, hyperparameter search and training of many heads at once."""

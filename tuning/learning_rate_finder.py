@@ -18,6 +18,7 @@ import numpy.typing as npt
 
 from zoo.errors import TrainingError
 
+_MIN_RATE, _MAX_RATE, _NUM_RATES = 1e-6, 10.0, 100
 # Standard deviation of the Gaussian that smooths the losses, in rates; a decade has 14 rates.
 _SMOOTHING_STDDEV = 5.0
 # The first rates are too low to change the loss: their median loss is that before training.
@@ -96,28 +97,22 @@ def run_range_test(
     model: Any,
     batches: Iterator[tuple[Any, Any, Any]],
     *,
-    min_rate: float = 1e-6,
-    max_rate: float = 10.0,
-    num_rates: int = 100,
     batches_per_rate: int = 1,
 ) -> RateCurve:
-    """Trains a model at rising learning rates, until the last rate or until the loss diverges.
+    """Trains a model at learning rates from 1e-6 to 10, or until the loss diverges.
 
     The model's weights are of no use afterwards.
 
     Args:
         model: A compiled Keras model whose optimizer has a constant learning rate.
-        batches: Images, targets and sample weights; at least `num_rates × batches_per_rate`.
-        min_rate: The first rate, above 0.
-        max_rate: The last rate.
-        num_rates: The number of rates, evenly spaced on a logarithmic scale.
-        batches_per_rate: Batches per rate; their losses are averaged.
+        batches: Images, targets and sample weights; at least `100 × batches_per_rate`.
+        batches_per_rate: Batches for each of the 100 rates; their losses are averaged.
 
     Raises:
         TrainingError: The loss at the first rate is not finite.
     """
     losses: list[float] = []
-    rates = np.geomspace(min_rate, max_rate, num_rates)
+    rates = np.geomspace(_MIN_RATE, _MAX_RATE, _NUM_RATES)
     for rate in rates:
         model.optimizer.learning_rate = float(rate)
         loss = math.fsum(_train_on_batch(model, next(batches)) for _ in range(batches_per_rate))

@@ -63,16 +63,14 @@ def test_range_test_raises_rates_geometrically_and_averages_losses() -> None:
 
         def train_on_batch(self, *batch: Any, **options: Any) -> dict[str, float]:
             self.rates.append(float(self.optimizer.learning_rate))
-            return {"loss": float(len(self.rates))}
+            return {"loss": 10 + len(self.rates) / 1000}
 
     model = Recording()
-    batches = iter([(0, 0, 0)] * 6)
-    curve = run_range_test(
-        model, batches, min_rate=1e-3, max_rate=1e-1, num_rates=3, batches_per_rate=2
-    )
-    np.testing.assert_allclose(curve.rates, [1e-3, 1e-2, 1e-1])
-    np.testing.assert_allclose(model.rates, np.repeat([1e-3, 1e-2, 1e-1], 2), rtol=1e-6)
-    np.testing.assert_allclose(curve.losses, [1.5, 3.5, 5.5])
+    curve = run_range_test(model, iter([(0, 0, 0)] * 200), batches_per_rate=2)
+    expected = 10.0 ** np.linspace(-6, 1, 100)
+    np.testing.assert_allclose(curve.rates, expected)
+    np.testing.assert_allclose(model.rates, np.repeat(expected, 2), rtol=1e-6)
+    np.testing.assert_allclose(curve.losses, 10 + (2 * np.arange(100) + 1.5) / 1000)
 
 
 def test_suggestion_is_the_steepest_point_of_a_known_curve() -> None:

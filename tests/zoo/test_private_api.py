@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import ast
 import inspect
+import re
 from importlib.metadata import version
+from pathlib import Path
 from typing import Any
 
 import keras
@@ -126,3 +129,31 @@ def test_download_is_replaced_until_the_context_ends() -> None:
         assert downloader.MAX_RETRIES == 2
     assert received == [original]
     assert (downloader._open_url, downloader.MAX_RETRIES) == (original, retries)
+
+
+def _private_uses(source: str) -> set[str]:
+    """Returns the private attributes that a module uses and does not define, and `.src` imports."""
+    tree = ast.parse(source)
+    defined, used, imported = set(), set(), set()
+    for node in ast.walk(tree):
+        if isinstance(node, ast.FunctionDef | ast.ClassDef):
+            defined.add(node.name)
+        elif isinstance(node, ast.Name) and isinstance(node.ctx, ast.Store):
+            defined.add(node.id)
+        elif isinstance(node, ast.Attribute):
+            (used if isinstance(node.ctx, ast.Load) else defined).add(node.attr)
+        elif isinstance(node, ast.ImportFrom) and ".src" in (node.module or ""):
+            imported.add(node.module)
+    return {n for n in used - defined if re.match(r"_[a-z]", n)} | imported
+
+
+def test_private_uses_are_found() -> None:
+    source = "from keras.src.x import y\nclass A(B):\n  def _own(self): self._own(); self._theirs()"
+    assert _private_uses(source) == {"keras.src.x", "_theirs"}
+
+
+@pytest.mark.parametrize("package", ["zoo", "tuning", "pipelines"])
+def test_no_other_file_uses_private_api(root: Path, package: str) -> None:
+    files = [file for file in (root / package).rglob("*.py") if file.name != "private_api.py"]
+    found = {str(file): _private_uses(file.read_text(encoding="utf-8")) for file in files}
+    assert not {file: uses for file, uses in found.items() if uses}

@@ -1,1 +1,1 @@
-"""Heads of one shape, trained side by side in batched matrix products."""
+"""Training of many heads side by side, by batched matrix products."""

@@ -1,1 +1,1 @@
-"""A search on several processes: chief, workers, leases and their protocol."""
+"""Hyperparameter search by several processes: chief, workers, leases and their protocol."""

@@ -1,1 +1,1 @@
-"""Hyperparameter search: spaces, oracles, trials, folds and the journal."""
+"""Hyperparameter search: search spaces, oracles, trials, folds and the journal."""
