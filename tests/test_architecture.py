@@ -1,4 +1,4 @@
-"""The rooms: imports point down, no two modules import each other, and the tree is tidy."""
+"""Architecture: imports point down, no two modules import each other, the tree is tidy."""
 
 from __future__ import annotations
 
@@ -125,6 +125,22 @@ def test_packages_themselves_import_nothing(graph: grimp.ImportGraph) -> None:
     for package in HOUSE:
         assert not graph.find_modules_directly_imported_by(package), package
         assert not graph.find_modules_that_directly_import(package), package
+
+
+def test_production_code_cites_papers_and_no_notes() -> None:
+    def cites_notes(text: str) -> bool:
+        return bool(re.search(r"\bthe[\s#]+notes\b", text, re.IGNORECASE))
+
+    assert cites_notes("as in\n    # the\n    # Notes, page 3")
+    assert not [name for name, text in sources() if cites_notes(text)]
+
+
+def test_private_api_of_libraries_is_imported_in_one_file() -> None:
+    private = re.compile(
+        r"(from|import) ((keras|keras_tuner)\.src|tensorflow_datasets\.core|tensorflow\.python)\b"
+    )
+    found = {name for name, text in sources() if private.search(text)}
+    assert found == {"zoo/private_api.py"}
 
 
 def test_no_file_is_a_drawer_of_odds_and_ends() -> None:
