@@ -88,7 +88,7 @@ class Task:
         return f"{self.prefix}{kind}"
 
     def to_json(self) -> dict[str, Any]:
-        """Returns a task of several as JSON values, which `from_json` reads."""
+        """Returns a named task as JSON values, which `from_json` reads."""
         values = asdict(self) | {"class_names": list(self.class_names)}
         del values["bare"]
         return values

@@ -39,31 +39,29 @@ def evaluate(
 ) -> dict[str, SplitMetrics]:
     """Evaluates a model on labeled images.
 
-    New images are one split, `all`, unless they lie in splits of their own; any
-    class may be absent. An image that a run records goes to the split it had in
-    training, whatever its name and place are now. What a pretrained file was trained
-    on it does not say: its images are divided, by its card's recipe, only where `split`
-    asks for a part of them. The figure on its card is that of the split the card names.
+    New images form one split, `all`, unless the data set has splits of its own; any class
+    may be absent. An image that a run recorded belongs to the split it had in training,
+    whatever its name and folder are now. A pretrained file does not record its images:
+    they are split by the recipe on its card, and only if `split` names a part of them.
 
-    What is left out, what looks odd and which images the run was trained on is
-    said on standard error.
+    Logs the images that are left out, those that look odd, and those the run was trained
+    on.
 
     Args:
-        model: A finished run; or a network with its top, by name
-            (`micro_resnet_m.cifar10`) or by the file `zoo pretrain` wrote.
+        model: A finished run, or a pretrained classifier, by name
+            (`micro_resnet_m.cifar10`) or as a file that `zoo pretrain` wrote.
         data: DATA as the command line takes it.
-        split: `train`, `val` or `test`; `all` takes every image as one split;
-            None measures each split there is.
-        picture: Where to draw images with their predictions, a PNG; None draws none.
+        split: `train`, `val` or `test`; `all` joins every image to one split; None
+            evaluates each split of the data set.
+        picture: The PNG to draw images and their predictions in; None draws none.
 
     Returns:
-        `pipelines.evaluation.metrics.compute_metrics`'s figures for every split there is, by
-        name.
+        The metrics by split; see `pipelines.evaluation.metrics.compute_metrics`.
 
     Raises:
         RunError: `model` is neither, or damaged.
-        DataError: There is no image to measure on, some are of a class the model
-            does not know, or there is no such split.
+        DataError: The data set has no images, has classes that the model does not know, or
+            has no such split.
         InputError: `picture` cannot be written.
     """
     if split not in (None, "all", *SPLITS):
@@ -72,18 +70,18 @@ def evaluate(
         )
     if picture:
         check_picture(Path(picture))
-    network, recipe, tasks, run = _open(model)
-    found = open_evaluation_set(str(data), recipe.data, tasks)
-    for line in describe(found):
+    network, recipe, tasks, run = _open_model(model)
+    evaluation_set = open_evaluation_set(str(data), recipe.data, tasks)
+    for line in describe(evaluation_set):
         logger.info(line)
-    splits = _choose(found, recipe, run, split)
+    splits = _choose(evaluation_set, recipe, run, split)
     predictions = {
         name: compute_predictions(network, recipe, examples, tasks)
         for name, examples in splits.items()
     }
     if picture:
-        shown = next(name for name in ("test", "val", "all", "train") if name in splits)
-        draw_predictions(splits[shown], predictions[shown], tasks, Path(picture))
+        drawn = next(name for name in ("test", "val", "all", "train") if name in splits)
+        draw_predictions(splits[drawn], predictions[drawn], tasks, Path(picture))
     return {
         name: compute_metrics(splits[name], predicted, tasks)
         for name, predicted in predictions.items()
@@ -135,10 +133,19 @@ def _log_trained_on(splits: dict[str, Examples], trained: frozenset[str]) -> Non
     )
 
 
-def _open(
+def _open_model(
     model: RunFolder | str | Path,
 ) -> tuple[Any, ResolvedRecipe, tuple[Task, ...], RunFolder | None]:
-    """Returns a model, the recipe it was trained by, what it is asked, and its run."""
+    """Opens a run, or a pretrained classifier.
+
+    Returns:
+        The `keras.Model`, the recipe it was trained by, what it predicts, and its run, if
+        it has one.
+
+    Raises:
+        RunError: `model` is neither, or damaged.
+        WeightsError: The pretrained file is damaged, or holds no classifier.
+    """
     if isinstance(model, RunFolder) or os.path.isfile(Path(model) / "recipe.toml"):
         run = model if isinstance(model, RunFolder) else RunFolder.open(model)
         with suppress_stderr():
@@ -152,5 +159,5 @@ def _open(
             network, card = load_pretrained(fetch(weights))
         recipe = Recipe.from_settings(tomllib.loads(card.recipe)).resolve()
         return network, recipe, classification(card.class_names), None
-    # Says what is wrong with the path.
-    return _open(RunFolder.open(model))
+    # Neither: this raises the error that says what is wrong with the path.
+    return _open_model(RunFolder.open(model))

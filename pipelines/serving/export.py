@@ -1,4 +1,4 @@
-"""Export: a finished run as a SavedModel, proven on the run's own validation files."""
+"""Export a finished run as a SavedModel, checked on the run's own validation images."""
 
 from __future__ import annotations
 
@@ -22,23 +22,22 @@ logger = logging.getLogger(__name__)
 
 
 def export(run: RunFolder | str | Path, to: str | Path, *, data: str | Path | None = None) -> Path:
-    """Writes a run's model as `to`/VERSION and proves it on the validation files.
+    """Writes a run's model as `to`/VERSION and checks it on the validation images.
 
     Args:
         run: A finished run.
-        to: The model's folder, such as `saved_models/photos`; earlier versions in
-            it stay.
-        data: Where the images are now; None looks where the run read them.
+        to: The model's folder, such as `saved_models/photos`; earlier versions in it stay.
+        data: The data set with the run's images, if it has moved; None takes the run's own.
 
     Returns:
-        The folder written.
+        The version's folder.
 
     Raises:
-        RunError: No finished run, or `to` has no name or is a file.
+        RunError: `run` is not a finished run, or `to` has no name or is a file.
         InputError: `to` cannot be written.
-        DataError: The run's images are not to be had, or they are others.
-        ExportError: The exported model does not answer as the run does; then
-            nothing is left behind.
+        DataError: The run's images cannot be read, or have changed.
+        ExportError: The exported model predicts otherwise than the run; then nothing is
+            left behind.
     """
     run = run if isinstance(run, RunFolder) else RunFolder.open(run)
     to = Path(to)
@@ -49,7 +48,7 @@ def export(run: RunFolder | str | Path, to: str | Path, *, data: str | Path | No
     source = _open_images(run, data, to)
     model = run.load_model()
     predictions = compute_predictions(model, recipe, source.val, run.tasks)
-    logger.info(f"writing and proving {to} on {len(source.val)} validation images")
+    logger.info(f"writing {to} and checking it on {len(source.val)} validation images")
     with _as_files(source.val) as images:
         version = export_savedmodel(
             model,
@@ -59,16 +58,21 @@ def export(run: RunFolder | str | Path, to: str | Path, *, data: str | Path | No
             images=images,
             predictions=predictions,
         )
-    logger.info(f"a fresh process answers all {len(source.val)} within {TOLERANCE:g} of the run")
+    logger.info(f"a fresh process predicts all {len(source.val)} within {TOLERANCE:g} of the run")
     return version
 
 
 def _check_to(to: Path) -> None:
-    """Checks that a version can be written into `to`, before anything is computed for it."""
+    """Checks that a version can be written into `to`, before anything is computed for it.
+
+    Raises:
+        RunError: `to` has no name, or it or a version in it is a file.
+        InputError: `to` cannot be written.
+    """
     if not to.name:
         raise RunError(
             "the model has no name",
-            expected="a folder called as the model is to be",
+            expected="a folder with the name of the model",
             received=repr(str(to)),
             mend="--to saved_models/NAME",
         )
@@ -77,7 +81,11 @@ def _check_to(to: Path) -> None:
 
 
 def _open_images(run: RunFolder, data: str | Path | None, to: Path) -> Source:
-    """Reads the images a run was validated on, and checks that they are those."""
+    """Reads a run's images, and checks that its validation images are still the same.
+
+    Raises:
+        DataError: The images cannot be read, or have changed.
+    """
     recipe = run.recipe
     try:
         source = open_source(
@@ -87,23 +95,23 @@ def _open_images(run: RunFolder, data: str | Path | None, to: Path) -> Source:
         if data:
             raise
         raise DataError(
-            f"the images of {run.path} are not to be had: {error}",
+            f"the images of {run.path} cannot be read: {error}",
             mend=f"say where they are now: zoo export {run.path} --to {to} --data DATA",
         ) from error
-    for had_task, task in zip(run.tasks, source.tasks, strict=True):
-        if task.class_names != had_task.class_names:
+    for trained, task in zip(run.tasks, source.tasks, strict=True):
+        if task.class_names != trained.class_names:
             raise DataError(
                 f"{source.name} has other classes than {run.path}",
-                expected=", ".join(had_task.class_names),
+                expected=", ".join(trained.class_names),
                 received=", ".join(task.class_names),
                 mend="give --data the images it was trained on",
             )
-    had, has = frozenset(run.digests("val")), frozenset(source.val.digests)
-    if had != has:
+    recorded, present = frozenset(run.digests("val")), frozenset(source.val.digests)
+    if recorded != present:
         raise DataError(
             f"the validation images of {source.name} are not those of {run.path}",
-            expected=f"the same {len(had)} files",
-            received=f"{len(has & had)} of them and {len(has - had)} others",
+            expected=f"the same {len(recorded)} files",
+            received=f"{len(present & recorded)} of them and {len(present - recorded)} others",
             mend="give --data the images it was trained on",
         )
     return source
@@ -111,6 +119,7 @@ def _open_images(run: RunFolder, data: str | Path | None, to: Path) -> Source:
 
 @contextlib.contextmanager
 def _as_files(examples: Examples) -> Iterator[list[Path]]:
+    """Yields the images' files; images without files are written to a temporary folder."""
     if examples.files is not None:
         yield list(examples.files)
         return

@@ -17,7 +17,7 @@ from zoo.errors import EngineError
 from zoo.models.trainable import build_probability_model
 from zoo.tasks import wrap
 
-# A feature may be 1e-4 of the largest off, and a head of many layers makes that more.
+# Features may differ by 1e-4 of the largest, which a head of many layers amplifies.
 _TOLERANCE = 1e-3
 
 

@@ -38,7 +38,7 @@ def test_destination_is_checked_before_anything_is_read(
     (tmp_path / "model" / "1").write_text("")
     before = sorted(tmp_path.rglob("*"))
     for to, message in [
-        ("", "the model has no name; expected a folder called as the model is to be"),
+        ("", "the model has no name; expected a folder with the name of the model"),
         (".", "the model has no name; .* --to saved_models/NAME"),
         ("model", "1 is a file; expected a folder"),
     ]:
