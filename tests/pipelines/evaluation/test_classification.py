@@ -17,7 +17,7 @@ from pipelines.evaluation.classification import (
 
 NAMES = ["a", "b", "c"]
 LABELS = np.array([0, 0, 1, 1, 2, 2])
-ANSWERS = np.array(
+PROBABILITIES = np.array(
     [
         [0.8, 0.1, 0.1],
         [0.2, 0.7, 0.1],
@@ -31,7 +31,7 @@ ANSWERS = np.array(
 
 
 def test_measure_worked_example() -> None:
-    measured = compute_classification_metrics(LABELS, ANSWERS, NAMES)
+    measured = compute_classification_metrics(LABELS, PROBABILITIES, NAMES)
     assert measured["accuracy"] == pytest.approx(4 / 6)
     assert measured["loss"] == pytest.approx(-np.log([0.8, 0.2, 0.9, 0.6, 0.8, 0.3]).mean(), 1e-5)
     assert measured["confusion_matrix"] == [[1, 1, 0], [0, 2, 0], [1, 0, 1]]
@@ -44,14 +44,14 @@ def test_measure_worked_example() -> None:
 
 
 def test_measure_top5_counts_the_five_likeliest() -> None:
-    answers = np.tile(np.array([0.3, 0.2, 0.15, 0.13, 0.12, 0.1], np.float32), (6, 1))
-    measured = compute_classification_metrics(np.arange(6), answers, list("abcdef"))
+    probabilities = np.tile(np.array([0.3, 0.2, 0.15, 0.13, 0.12, 0.1], np.float32), (6, 1))
+    measured = compute_classification_metrics(np.arange(6), probabilities, list("abcdef"))
     assert measured["top5"] == pytest.approx(5 / 6)
     assert measured["accuracy"] == pytest.approx(1 / 6)
 
 
 def test_measure_of_a_split_without_one_class() -> None:
-    measured = compute_classification_metrics(np.array([0, 1]), ANSWERS[[0, 2]], NAMES)
+    measured = compute_classification_metrics(np.array([0, 1]), PROBABILITIES[[0, 2]], NAMES)
     assert measured["macro_f1"] == 1.0, "a class with no image has no F1 to average"
     assert measured["per_class"]["c"]["support"] == 0
 
@@ -67,26 +67,26 @@ def test_wilson_interval_is_its_formula(count: int, data: st.DataObject) -> None
     assert 0 <= low <= p <= high <= 1
 
 
-def test_wilson_interval_of_nothing_says_nothing() -> None:
+def test_wilson_interval_of_no_trials_is_0_to_1() -> None:
     assert wilson_interval(0, 0) == [0.0, 1.0]
 
 
 def test_calibration_error_worked_example() -> None:
     # Two bins of fifteen: confidence 0.95, right in one of two; 0.55, right in both.
-    answers = np.array([[0.95, 0.05], [0.95, 0.05], [0.55, 0.45], [0.55, 0.45]], np.float32)
-    error = expected_calibration_error(np.array([0, 1, 0, 0]), answers)
+    probabilities = np.array([[0.95, 0.05], [0.95, 0.05], [0.55, 0.45], [0.55, 0.45]], np.float32)
+    error = expected_calibration_error(np.array([0, 1, 0, 0]), probabilities)
     assert error == pytest.approx(0.5 * 0.45 + 0.5 * 0.45, abs=1e-6)
 
 
 @given(st.integers(0, 2**32 - 1), st.integers(1, 60), st.integers(2, 7))
 def test_calibration_error_is_its_formula(seed: int, count: int, classes: int) -> None:
     rng = np.random.default_rng(seed)
-    answers = rng.dirichlet(np.ones(classes), count).astype(np.float32)
+    probabilities = rng.dirichlet(np.ones(classes), count).astype(np.float32)
     labels = rng.integers(0, classes, count)
-    confidence, right = answers.max(1).astype(float), answers.argmax(1) == labels
+    confidence, right = probabilities.max(1).astype(float), probabilities.argmax(1) == labels
     expected = 0.0
     for b in range(15):
         inside = (confidence > b / 15) & (confidence <= (b + 1) / 15)
         if inside.any():
             expected += inside.mean() * abs(right[inside].mean() - confidence[inside].mean())
-    assert expected_calibration_error(labels, answers) == pytest.approx(expected, abs=1e-6)
+    assert expected_calibration_error(labels, probabilities) == pytest.approx(expected, abs=1e-6)

@@ -348,9 +348,9 @@ def test_picture_shows_names_as_they_are(tmp_path: Path) -> None:
         examples,
         {"label": probabilities},
         classification(ODD_NAMES),
-        tmp_path / "new" / "answers.png",
+        tmp_path / "new" / "predictions.png",
     )
-    with Image.open(tmp_path / "new" / "answers.png") as picture:
+    with Image.open(tmp_path / "new" / "predictions.png") as picture:
         assert picture.format == "PNG"
 
 

@@ -17,13 +17,15 @@ from pipelines.evaluation.metrics import (
 from pipelines.sources.source import Examples
 from zoo.tasks import Task, classification
 
-TARGET = np.array([[1, 0, 0], [1, 1, 0], [0, 1, 0], [0, 0, 0]], np.float32)
-ANSWER = np.array([[0.9, 0.2, 0.1], [0.4, 0.8, 0.1], [0.6, 0.7, 0.7], [0.1, 0.3, 0.2]], np.float32)
+TARGETS = np.array([[1, 0, 0], [1, 1, 0], [0, 1, 0], [0, 0, 0]], np.float32)
+PREDICTED = np.array(
+    [[0.9, 0.2, 0.1], [0.4, 0.8, 0.1], [0.6, 0.7, 0.7], [0.1, 0.3, 0.2]], np.float32
+)
 
 
 def test_labels_worked_example() -> None:
-    measured = compute_multi_label_metrics(TARGET, ANSWER, ["a", "b", "c"])
-    likely = np.where(TARGET == 1, ANSWER, 1 - ANSWER)
+    measured = compute_multi_label_metrics(TARGETS, PREDICTED, ["a", "b", "c"])
+    likely = np.where(TARGETS == 1, PREDICTED, 1 - PREDICTED)
     assert measured["loss"] == pytest.approx(-np.log(likely).mean(), rel=1e-6)
     # The first and the last are right in every label.
     assert measured["exact_match"] == 0.5
@@ -33,14 +35,14 @@ def test_labels_worked_example() -> None:
     # Ranked 0.9 yes, 0.6 no, 0.4 yes: precision 1 at the first, 2/3 at the third.
     assert a["average_precision"] == pytest.approx((1 + 2 / 3) / 2)
     assert (c["support"], c["average_precision"]) == (0, None)
-    assert measured["macro_f1"] == 0.75, "a label that no image has says nothing"
+    assert measured["macro_f1"] == 0.75, "a label that no image has does not count"
     assert measured["mean_average_precision"] == pytest.approx((a["average_precision"] + 1) / 2)
     # Yes to a, b, a, b, c; right three times; four to be found.
     assert measured["micro_f1"] == pytest.approx(2 * 3 / (5 + 4))
     json.dumps(measured, allow_nan=False)
 
 
-def test_labels_that_no_image_has_and_answers_that_are_quite_sure() -> None:
+def test_labels_that_no_image_has_and_certain_predictions() -> None:
     nothing = np.zeros((2, 3), np.float32)
     measured = compute_multi_label_metrics(nothing, nothing, ["a", "b", "c"])
     assert measured["macro_f1"] is None
@@ -51,7 +53,7 @@ def test_labels_that_no_image_has_and_answers_that_are_quite_sure() -> None:
 
 
 def test_one_label_alone_is_measured() -> None:
-    measured = compute_multi_label_metrics(TARGET[:, :1], ANSWER[:, :1], ["a"])
+    measured = compute_multi_label_metrics(TARGETS[:, :1], PREDICTED[:, :1], ["a"])
     assert measured["per_label"]["a"]["f1"] == 0.5
 
 
@@ -78,10 +80,10 @@ def test_tasks_are_measured_each_by_its_kind() -> None:
     numbers = np.array([1, 2, 3, 6], np.float32)
     letters = np.array([[0.9, 0.1], [0.2, 0.8], [0.6, 0.4], [0.5, 0.5]], np.float32)
     examples = Examples(
-        tuple("0123"), labels, targets={"letter": labels, "tags": TARGET, "size": numbers}
+        tuple("0123"), labels, targets={"letter": labels, "tags": TARGETS, "size": numbers}
     )
-    answers = {"letter": letters, "tags": ANSWER, "size": numbers[:, None] + 1}
-    measured = compute_metrics(examples, answers, tasks)
+    predictions = {"letter": letters, "tags": PREDICTED, "size": numbers[:, None] + 1}
+    measured = compute_metrics(examples, predictions, tasks)
     assert measured["num_images"] == 4
     assert measured["tasks"]["letter"] == compute_classification_metrics(
         labels, letters, ("x", "y")

@@ -1,4 +1,4 @@
-"""Several tasks from a table to the exported model: one run, asked in every way there is."""
+"""Several tasks from a table: training, evaluation, prediction and export of one run."""
 
 from __future__ import annotations
 
@@ -119,12 +119,12 @@ def test_same_recipe_gives_the_same_weights(run: Run, tmp_path: Path) -> None:
 def test_evaluate_repeats_the_figures_and_draws_them(
     run: Run, data: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    measured = evaluate(run, data, picture=tmp_path / "answers.png")
+    measured = evaluate(run, data, picture=tmp_path / "predictions.png")
     for split in ("train", "val"):
         for name, figures in run.metrics[split]["tasks"].items():
             for key in ("accuracy", "exact_match", "mae"):
                 assert measured[split]["tasks"][name].get(key) == pytest.approx(figures.get(key))
-    with Image.open(tmp_path / "answers.png") as picture:
+    with Image.open(tmp_path / "predictions.png") as picture:
         assert len(picture.convert("RGB").getcolors(1 << 24) or []) > 1000
     assert run_command(["evaluate", str(run.path), str(data), "--split", "val"]) == 0
     out = capsys.readouterr().out
@@ -142,9 +142,7 @@ def test_evaluate_says_which_column_is_missing(run: Run, data: Path) -> None:
         evaluate(run, other)
 
 
-def test_predict_answers_every_task(
-    run: Run, data: Path, capsys: pytest.CaptureFixture[str]
-) -> None:
+def test_predict_has_every_task(run: Run, data: Path, capsys: pytest.CaptureFixture[str]) -> None:
     files = [str(data.with_name(f"{number:02d}.png")) for number in range(3)]
     predictions = run.predict(files, top=2)
     source = open_source(str(data), tasks=run.recipe.asked_tasks)
@@ -192,7 +190,7 @@ def test_exported_model_has_outputs_named_after_the_tasks(exported: Path) -> Non
     assert [task["name"] for task in told] == ["color", "tags", "light"]
 
 
-def test_exported_model_answers_as_the_run(exported: Path, run: Run, data: Path) -> None:
+def test_exported_model_predicts_as_the_run(exported: Path, run: Run, data: Path) -> None:
     files = [data.with_name(f"{number:02d}.png") for number in range(6)]
     for ours, theirs in zip(run.predict(files), predict(exported.parent, files), strict=True):
         for name, own in ours.tasks.items():
@@ -202,7 +200,7 @@ def test_exported_model_answers_as_the_run(exported: Path, run: Run, data: Path)
             assert other.value == (own.value and pytest.approx(own.value, rel=1e-5))
 
 
-def test_empty_batch_has_empty_answers(exported: Path) -> None:
+def test_empty_batch_has_empty_predictions(exported: Path) -> None:
     serve = tf.saved_model.load(str(exported)).signatures["serving_bytes"]
     shapes = {k: tuple(v.shape) for k, v in serve(image_bytes=tf.constant([], tf.string)).items()}
     assert shapes["light_value"] == (0,)

@@ -1,4 +1,4 @@
-"""Several tasks on one trunk: each answers in its form, and each gradient reaches the trunk."""
+"""Multi-task model: the outputs of each kind, and each gradient in the shared layers."""
 
 from __future__ import annotations
 
@@ -31,22 +31,22 @@ def _build(*, frozen: bool = True, **options: Any) -> Any:
     return build_multi_task("micro_resnet_s", 32, HEAD, TASKS, frozen=frozen, **options)
 
 
-def test_answers_are_those_of_the_logits() -> None:
+def test_predictions_are_those_of_the_logits() -> None:
     model = _build()
-    answers = {name: np.asarray(value) for name, value in model(IMAGES).items()}
+    predictions = {name: np.asarray(value) for name, value in model(IMAGES).items()}
     logits = {
         n: np.asarray(v)
         for n, v in build_logits_model(model, frozen=True, tasks=TASKS)(IMAGES).items()
     }
-    assert {name: value.shape for name, value in answers.items()} == {
+    assert {name: value.shape for name, value in predictions.items()} == {
         "shape": (4, 3),
         "tags": (4, 2),
         "size": (4, 1),
     }
     exps = np.exp(logits["shape"])
-    np.testing.assert_allclose(answers["shape"], exps / exps.sum(1, keepdims=True), atol=1e-6)
-    np.testing.assert_allclose(answers["tags"], 1 / (1 + np.exp(-logits["tags"])), atol=1e-6)
-    np.testing.assert_allclose(answers["size"], 100 + 20 * logits["size"], rtol=1e-6)
+    np.testing.assert_allclose(predictions["shape"], exps / exps.sum(1, keepdims=True), atol=1e-6)
+    np.testing.assert_allclose(predictions["tags"], 1 / (1 + np.exp(-logits["tags"])), atol=1e-6)
+    np.testing.assert_allclose(predictions["size"], 100 + 20 * logits["size"], rtol=1e-6)
 
 
 def test_trunk_is_shared_and_own_layers_are_not() -> None:
@@ -112,12 +112,12 @@ def test_saved_model_of_several_tasks_loads_without_this_project(tmp_path: Path)
     np.save(tmp_path / "images.npy", IMAGES)
     code = (
         "import keras, numpy as np, sys; m = keras.models.load_model('model.keras');"
-        "np.savez('answers.npz', **m.predict_on_batch(np.load('images.npy')));"
+        "np.savez('predictions.npz', **m.predict_on_batch(np.load('images.npy')));"
         "assert 'zoo' not in sys.modules"
     )
     subprocess.run([sys.executable, "-I", "-c", code], cwd=tmp_path, check=True)
     ours = model.predict_on_batch(IMAGES)
-    with np.load(tmp_path / "answers.npz") as theirs:
+    with np.load(tmp_path / "predictions.npz") as theirs:
         assert set(theirs.files) == set(ours)
         for name, value in ours.items():
             np.testing.assert_allclose(theirs[name], value, rtol=1e-6, atol=1e-6)

@@ -1,4 +1,4 @@
-"""Shipped networks: the file is the one its card describes, and answers as it always did."""
+"""Shipped networks: the file is the one its card describes, and its features stay the same."""
 
 from __future__ import annotations
 
@@ -80,10 +80,10 @@ def test_accuracy_is_that_of_the_card(row: Weights, shared: Path) -> None:
                 images.append(np.asarray(Image.open(io.BytesIO(file.read())).convert("RGB")))
                 labels.append(card.class_names.index(parts[-2]))
     assert len(images) == 2000
-    answers = classifier.predict(np.stack(images).astype(np.float32), verbose=0).argmax(axis=1)
+    predicted = classifier.predict(np.stack(images).astype(np.float32), verbose=0).argmax(axis=1)
     # Three standard deviations of 2,000 draws without replacement from 10,000.
     spread = 3 * np.sqrt(card.accuracy * (1 - card.accuracy) / 2000 * 0.8)
-    assert np.mean(answers == labels) == pytest.approx(card.accuracy, abs=spread)
+    assert np.mean(predicted == labels) == pytest.approx(card.accuracy, abs=spread)
 
 
 @pytest.mark.slow
