@@ -7,7 +7,7 @@ DEMO   ?= runs/demo
 # A process for each core, up to eight; each has one TensorFlow thread (tests/conftest.py).
 PYTEST := $(BIN)/python -m pytest --numprocesses auto --maxprocesses 8 --dist worksteal
 
-.PHONY: demo test test-unit test-slow lint lock clean
+.PHONY: demo test test-unit test-slow lint docs lock clean
 
 # Everything is pinned and held to its hash; only then is the project itself added.
 $(STAMP): constraints.txt pyproject.toml
@@ -42,6 +42,10 @@ test-unit: $(STAMP)
 test-slow: $(STAMP)
 	$(PYTEST) --doctest-modules -m slow
 
+# Warnings are errors, broken links between pages among them.
+docs: $(STAMP)
+	$(BIN)/python -m sphinx --fail-on-warning --keep-going --quiet -b html docs docs/_build/html
+
 # Needs uv; writes names, versions and hashes, and no index addresses.
 lock:
 	uv pip compile pyproject.toml --extra cpu --extra dev --extra docs --extra bench --universal \
@@ -49,4 +53,4 @@ lock:
 	  --upgrade -o constraints.txt
 
 clean:
-	rm -rf $(VENV) build *.egg-info .pytest_cache .mypy_cache .ruff_cache .import_linter_cache
+	rm -rf $(VENV) build docs/_build *.egg-info .pytest_cache .mypy_cache .ruff_cache .import_linter_cache
