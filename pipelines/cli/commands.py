@@ -90,7 +90,7 @@ def audit(data: Data, recipe: RecipeFile = None, set_: Set = None, as_json: Json
     from pipelines.inspection.audit import audit as audit_data
 
     settings = _build_recipe(data, recipe, assignments=set_)
-    found = audit_data(data, settings.data, settings.asked_tasks)
+    found = audit_data(data, settings.data, settings.unbound_tasks)
     if as_json:
         print_json(found.to_json())
     else:

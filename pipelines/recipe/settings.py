@@ -15,7 +15,7 @@ from pipelines.input_pipeline.config import InputConfig
 from pipelines.recipe.overrides import merge_settings, read_settings, setting_paths
 from pipelines.recipe.pretraining import PretrainingConfig
 from pipelines.recipe.sections import BackboneConfig, FineTuneConfig, RecipeData, TrainConfig
-from pipelines.recipe.task_sections import TaskConfig, TaskName, asked
+from pipelines.recipe.task_sections import TaskConfig, TaskName, build_unbound_tasks
 from pipelines.runtime.devices import DeviceConfig
 from tuning.early_stopping import StoppingConfig
 from tuning.optimization.optimizers import OptimizerConfig
@@ -79,12 +79,12 @@ class RecipeSettings(Config):
         return values
 
     @property
-    def asked_tasks(self) -> tuple[Task, ...]:
-        """The tasks to read from data, without their classes."""
-        return asked(self.tasks)
+    def unbound_tasks(self) -> tuple[Task, ...]:
+        """What a model learns, before the classes are known; `bind_tasks` binds it to data."""
+        return build_unbound_tasks(self.tasks)
 
     @property
-    def all_tasks(self) -> Mapping[str, TaskConfig]:
+    def task_configs(self) -> Mapping[str, TaskConfig]:
         """What is learned, by name: the sections, or the one task of a plain classifier."""
         if self.tasks:
             return self.tasks

@@ -91,7 +91,7 @@ class TaskConfig(Config):
         return self.model_copy(update={"column": column, "loss": self.chosen_loss})
 
 
-def asked(tasks: Mapping[str, TaskConfig]) -> tuple[Task, ...]:
+def build_unbound_tasks(tasks: Mapping[str, TaskConfig]) -> tuple[Task, ...]:
     """Returns the tasks to read from data, without classes; no sections mean a classifier."""
     if not tasks:
         return (CLASSIFICATION,)

@@ -179,7 +179,7 @@ class TrialTrainer:
 
     def _specs(self, recipe: ResolvedRecipe, trial: Trial) -> list[HeadSpec]:
         """Returns a trial's head on each division."""
-        ((name, task),) = recipe.all_tasks.items()
+        ((name, task),) = recipe.task_configs.items()
         weights = [class_weights_of(recipe, division).get(name, ()) for division in self.divisions]
         return [
             HeadSpec(

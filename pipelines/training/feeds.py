@@ -179,5 +179,5 @@ def class_weights_of(recipe: ResolvedRecipe, source: Source) -> dict[str, Any]:
     return {
         task.name: compute_balanced_weights(source.train, task)
         for task in source.tasks
-        if recipe.all_tasks[task.name].class_weights == "balanced"
+        if recipe.task_configs[task.name].class_weights == "balanced"
     }

@@ -21,7 +21,7 @@ def build_compile_arguments(
 
     Args:
         tasks: What the model predicts.
-        configs: The recipe's section for each, as `Recipe.all_tasks` has them.
+        configs: The recipe's section for each, as `Recipe.task_configs` has them.
     """
     import keras
 

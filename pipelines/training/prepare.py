@@ -60,7 +60,7 @@ def open_images(recipe: ResolvedRecipe, *, labeled: bool = True) -> Source:
     """
     data = recipe.data
     source = open_source(
-        data.source, data, seed=recipe.seed, tasks=recipe.asked_tasks, labeled=labeled
+        data.source, data, seed=recipe.seed, tasks=recipe.unbound_tasks, labeled=labeled
     )
     for line in describe(source):
         logger.info(line)

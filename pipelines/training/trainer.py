@@ -166,6 +166,6 @@ class Trainer:
                     depth_of=self.model.depth_of,
                     block_decay=self.recipe.fine_tune.block_decay if phase.blocks else 1.0,
                 ),
-                **build_compile_arguments(self.model.source.tasks, self.recipe.all_tasks),
+                **build_compile_arguments(self.model.source.tasks, self.recipe.task_configs),
             )
         return part, feed

@@ -49,7 +49,7 @@ def test_three_tasks_are_learned_and_predicted_by_the_exported_model(
     # The export compares all three outputs with the run on all 200 validation images.
     assert run_command(["export", str(out), "--to", str(to)]) == 0
     assert "predicts all 200 within 1e-05" in capsys.readouterr().err
-    source = open_source("textures", tasks=run.recipe.asked_tasks)
+    source = open_source("textures", tasks=run.recipe.unbound_tasks)
     test = source.splits["test"]
     serve = tf.saved_model.load(str(to / "1")).signatures["serving_bytes"]
     served = serve(image_bytes=tf.constant([test.read(index) for index in range(len(test))]))

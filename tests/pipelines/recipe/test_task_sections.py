@@ -20,7 +20,7 @@ def _tasks(**tasks: Any) -> Recipe:
 
 def test_task_is_asked_of_the_column_of_its_name_and_trained_by_its_usual_loss() -> None:
     recipe = _tasks(tint={}, tags={"kind": "multi_label", "column": "litter"}).resolve()
-    assert recipe.asked_tasks == (
+    assert recipe.unbound_tasks == (
         Task("tint", "single_label", "tint"),
         Task("tags", "multi_label", "litter"),
     )
@@ -33,8 +33,8 @@ def test_task_is_asked_of_the_column_of_its_name_and_trained_by_its_usual_loss()
 
 def test_recipe_without_tasks_learns_the_classes_as_its_section_train_says() -> None:
     recipe = Recipe.from_settings({"train": {"loss": "focal", "label_smoothing": 0.1}})
-    assert recipe.asked_tasks == (CLASSIFICATION,)
-    task = recipe.all_tasks["label"]
+    assert recipe.unbound_tasks == (CLASSIFICATION,)
+    task = recipe.task_configs["label"]
     assert (task.kind, task.column) == ("single_label", "label")
     assert (task.loss, task.label_smoothing, task.weight) == ("focal", 0.1, 1.0)
 
@@ -84,4 +84,4 @@ def test_tasks_that_cannot_work_are_refused_in_one_line(
 def test_recipe_of_tasks_is_read_from_a_file(tmp_path: Path) -> None:
     file = tmp_path / "recipe.toml"
     file.write_text("[tasks.size]\nkind = 'regression'\ncolumn = 'cm'\n", encoding="utf-8")
-    assert Recipe.from_toml(file).asked_tasks == (Task("size", "regression", "cm"),)
+    assert Recipe.from_toml(file).unbound_tasks == (Task("size", "regression", "cm"),)

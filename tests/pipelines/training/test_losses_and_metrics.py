@@ -17,7 +17,7 @@ TASKS = (
 
 
 def test_plain_classifier_has_one_loss_and_keras_names() -> None:
-    configs = Recipe().resolve().all_tasks
+    configs = Recipe().resolve().task_configs
     assert list(configs) == ["label"]
     arguments = build_compile_arguments([CLASSIFICATION], configs)
     assert set(arguments) == {"loss", "metrics"}
@@ -34,7 +34,7 @@ def test_each_of_several_tasks_has_its_loss_weight_and_metric() -> None:
         "tags": {"kind": "multi_label"},
         "size": {"kind": "regression"},
     }
-    configs = Recipe.from_settings({"tasks": settings}).resolve().all_tasks
+    configs = Recipe.from_settings({"tasks": settings}).resolve().task_configs
     arguments = build_compile_arguments(TASKS, configs)
     assert arguments["loss_weights"] == {"letter": 2.0, "tags": 1.0, "size": 1.0}
     assert set(arguments["loss"]) == {"letter", "tags", "size"}
@@ -46,7 +46,7 @@ def test_each_of_several_tasks_has_its_loss_weight_and_metric() -> None:
 
 def test_label_counts_as_predicted_from_a_probability_of_one_half() -> None:
     configs = Recipe.from_settings({"tasks": {"tags": {"kind": "multi_label"}}}).resolve()
-    (metric,) = build_compile_arguments(TASKS[1:2], configs.all_tasks)["metrics"]["tags"]
+    (metric,) = build_compile_arguments(TASKS[1:2], configs.task_configs)["metrics"]["tags"]
     metric.update_state([[1.0, 0.0, 1.0, 0.0]], [[0.1, -0.1, -0.1, 0.1]])
     assert float(metric.result()) == 0.5
 

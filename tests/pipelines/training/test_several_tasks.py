@@ -104,7 +104,7 @@ def test_run_tells_what_its_outputs_mean(run: Run, data: Path) -> None:
     color, tags, light = run.tasks
     assert color.class_names == ("blue", "green", "red")
     assert tags.class_names == ("bar", "frame")
-    train_names = open_source(str(data), tasks=run.recipe.asked_tasks).train.names
+    train_names = open_source(str(data), tasks=run.recipe.unbound_tasks).train.names
     with data.open(newline="") as file:
         told = {row["path"]: float(row["brightness"]) for row in csv.DictReader(file)}
     assert light.mean == pytest.approx(np.mean([told[name] for name in train_names]), rel=1e-6)
@@ -145,7 +145,7 @@ def test_evaluate_says_which_column_is_missing(run: Run, data: Path) -> None:
 def test_predict_has_every_task(run: Run, data: Path, capsys: pytest.CaptureFixture[str]) -> None:
     files = [str(data.with_name(f"{number:02d}.png")) for number in range(3)]
     predictions = run.predict(files, top=2)
-    source = open_source(str(data), tasks=run.recipe.asked_tasks)
+    source = open_source(str(data), tasks=run.recipe.unbound_tasks)
     everything = compute_predictions(run.load_model(), run.recipe, source.train, run.tasks)
     for prediction in predictions:
         assert prediction.classes == ()
