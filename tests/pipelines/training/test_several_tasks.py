@@ -296,5 +296,5 @@ def test_another_column_is_another_recipe_and_other_data(
 
 def test_pretraining_refuses_tasks(tmp_path: Path) -> None:
     recipe = Recipe.from_settings({"tasks": {"a": {}}})
-    with pytest.raises(RecipeError, match=r"learns the classes alone; expected no \[tasks\]"):
+    with pytest.raises(RecipeError, match=r"learns from classes alone; expected no \[tasks\]"):
         pretrain("textures", recipe, out=tmp_path / "run")
