@@ -149,7 +149,7 @@ def _open_model(
     if isinstance(model, RunFolder) or os.path.isfile(Path(model) / "recipe.toml"):
         run = model if isinstance(model, RunFolder) else RunFolder.open(model)
         with suppress_stderr():
-            return run.load_model(), run.recipe, run.tasks, run
+            return run.model, run.recipe, run.tasks, run
     name = str(model)
     if name.endswith(".npz") or (name in WEIGHTS and WEIGHTS[name].file.endswith(".npz")):
         _, weights = resolve(name)

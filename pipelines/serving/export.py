@@ -46,7 +46,7 @@ def export(run: RunFolder | str | Path, to: str | Path, *, data: str | Path | No
     with suppress_stderr():
         import tensorflow  # noqa: F401
     source = _open_images(run, data, to)
-    model = run.load_model()
+    model = run.model
     predictions = compute_predictions(model, recipe, source.val, run.tasks)
     logger.info(f"writing {to} and checking it on {len(source.val)} validation images")
     with _as_files(source.val) as images:

@@ -13,12 +13,13 @@ from pipelines.runtime.stderr import suppress_stderr
 from pipelines.serving.image_files import Images, list_image_files
 from pipelines.serving.prediction import Prediction, TaskPrediction
 from pipelines.serving.predictor import Predictor, open_predictor
+from pipelines.storage.run_folder import RunFolder
 from zoo.tasks import Task
 
 BATCH_SIZE = 32
 
 
-def predict(model: str | Path, images: Images, *, top: int = 5) -> list[Prediction]:
+def predict(model: RunFolder | str | Path, images: Images, *, top: int = 5) -> list[Prediction]:
     """Predicts image files.
 
     A file that cannot be read has an `error` instead of predictions; the others are
@@ -40,7 +41,7 @@ def predict(model: str | Path, images: Images, *, top: int = 5) -> list[Predicti
     files = list_image_files(images)
     with suppress_stderr():
         import tensorflow  # noqa: F401
-    predictor = open_predictor(Path(model))
+    predictor = open_predictor(model if isinstance(model, RunFolder) else Path(model))
     predictions: list[Prediction] = []
     for start in range(0, len(files), BATCH_SIZE):
         predictions += _predict_batch(predictor, files[start : start + BATCH_SIZE], top)

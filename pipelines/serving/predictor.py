@@ -37,16 +37,19 @@ class Predictor:
     predict: Callable[[Sequence[bytes]], tuple[list[str], ByTask]]
 
 
-def open_predictor(path: Path) -> Predictor:
+def open_predictor(model: RunFolder | Path) -> Predictor:
     """Opens a finished run, or a SavedModel that `zoo export` wrote.
 
     Args:
-        path: The run's folder, a SavedModel's, or one with a SavedModel a version, of which
-            the highest is opened.
+        model: A run, its folder, a SavedModel's, or one with a SavedModel a version, of
+            which the highest is opened.
 
     Raises:
         RunError: There is no model, or it is damaged or of another kind.
     """
+    if isinstance(model, RunFolder):
+        return _open_run(model)
+    path = model
     if os.path.isfile(path / "saved_model.pb"):
         return _open_savedmodel(path)
     try:
@@ -73,7 +76,7 @@ def open_predictor(path: Path) -> Predictor:
 
 
 def _open_run(run: RunFolder) -> Predictor:
-    model, preprocessing, tasks = run.load_model(), run.recipe.input.preprocessing, run.tasks
+    model, preprocessing, tasks = run.model, run.recipe.input.preprocessing, run.tasks
 
     def predict(contents: Sequence[bytes]) -> tuple[list[str], ByTask]:
         images, problems = [], []

@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-from functools import cached_property
 from pathlib import Path
-from typing import Any
 
 from pipelines.evaluation.evaluate import evaluate
 from pipelines.serving.export import export
@@ -27,21 +25,9 @@ class Run(RunFolder):
         run.predict("new_photos/")[0].label
     """
 
-    @cached_property
-    def model(self) -> Any:
-        """The trained `keras.Model`, loaded once.
-
-        It maps images float32 [B, S, S, 3] in 0 to 255 to probabilities float32 [B, C],
-        or to a dictionary by the tasks' names.
-
-        Raises:
-            RunError: model.keras is damaged, or does not fit labels.json.
-        """
-        return self.load_model()
-
     def predict(self, images: Images, top: int = 5) -> list[Prediction]:
         """Predicts images; see `pipelines.serving.predict.predict`."""
-        return predict(self.path, images, top=top)
+        return predict(self, images, top=top)
 
     def evaluate(self, data: str | Path, *, split: str | None = None) -> dict[str, SplitMetrics]:
         """Measures the model on labeled images; see `pipelines.evaluation.evaluate.evaluate`."""

@@ -6,6 +6,7 @@ import csv
 import io
 import json
 from collections.abc import Mapping, Sequence
+from functools import cached_property
 from pathlib import Path
 from typing import Any, Self
 
@@ -14,6 +15,7 @@ from pipelines.recipe.resolved import ResolvedRecipe
 from pipelines.runtime.output_paths import check_destination
 from pipelines.sources.source import Source
 from pipelines.storage.checkpoint import Checkpoint
+from pipelines.storage.model_file import load_model
 from pipelines.storage.split_metrics import SplitMetrics, Timing
 from zoo.errors import RunError
 from zoo.files import replacing, write_json, write_text
@@ -255,39 +257,21 @@ class RunFolder:
         """
         return tuple(_read_json(self.path / "images.json", dict).get(split, ()))
 
-    def load_model(self) -> Any:
-        """Returns the classifier: float32 [B, S, S, 3] in 0 to 255 → probabilities.
+    @cached_property
+    def model(self) -> Any:
+        """The trained `keras.Model`, loaded once.
 
-        With named tasks, to a dictionary of answers; see `zoo.models.multi_task`.
+        It maps images float32 [B, S, S, 3] in 0 to 255 to probabilities float32 [B, C],
+        or to a dictionary by the tasks' names.
 
         Raises:
-            RunError: The file is damaged, or does not fit labels.json.
+            RunError: model.keras is damaged, or does not fit labels.json.
         """
-        import keras
+        return self.load_model()
 
-        import zoo.layers  # noqa: F401  registers what a head may hold besides Keras' layers
-
-        try:
-            model = keras.models.load_model(self.model_file, compile=False)
-        except Exception as error:
-            # Depending on the damage, zipfile, JSON, HDF5 or Keras raises an error of its own.
-            raise RunError(
-                f"{self.model_file} cannot be loaded",
-                received=f"{type(error).__name__}: {str(error)[:120]}",
-                mend="train the run again",
-            ) from error
-        tasks = self.tasks
-        sizes = {layer.name: layer.output.shape[-1] for layer in model.layers}
-        found = {task.output: sizes.get(task.output) for task in tasks}
-        told = {task.output: task.num_outputs for task in tasks}
-        if len(model.outputs) != len(tasks) or found != told:
-            raise RunError(
-                f"{self.path} is damaged: its model and labels.json do not belong together",
-                expected=", ".join(f"{name} of {size}" for name, size in told.items()),
-                received=", ".join(f"{name} of {size}" for name, size in found.items()),
-                mend="train the run again",
-            )
-        return model
+    def load_model(self) -> Any:
+        """Loads the model anew; see `model`."""
+        return load_model(self.model_file, self.tasks)
 
     def save_model(self, model: Any) -> None:
         """Writes model.keras, whole or not at all."""

@@ -1,0 +1,50 @@
+"""Load the model file of a run, and check that it belongs to the run's tasks."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+from zoo.errors import RunError
+from zoo.tasks import Task
+
+
+def load_model(file: Path, tasks: Sequence[Task]) -> Any:
+    """Loads a trained model.
+
+    Args:
+        file: The run's model.keras.
+        tasks: What the run records that the model predicts.
+
+    Returns:
+        A `keras.Model` from images float32 [B, S, S, 3] in 0 to 255 to probabilities
+        float32 [B, C], or to a dictionary by the tasks' names.
+
+    Raises:
+        RunError: The file is damaged, or its outputs are not those of the tasks.
+    """
+    import keras
+
+    import zoo.layers  # noqa: F401  registers the layers of a head that are not Keras'
+
+    try:
+        model = keras.models.load_model(file, compile=False)
+    except Exception as error:
+        # Depending on the damage, zipfile, JSON, HDF5 or Keras raises an error of its own.
+        raise RunError(
+            f"{file} cannot be loaded",
+            received=f"{type(error).__name__}: {str(error)[:120]}",
+            mend="train the run again",
+        ) from error
+    sizes = {layer.name: layer.output.shape[-1] for layer in model.layers}
+    found = {task.output: sizes.get(task.output) for task in tasks}
+    expected = {task.output: task.num_outputs for task in tasks}
+    if len(model.outputs) != len(tasks) or found != expected:
+        raise RunError(
+            f"{file.parent} is damaged: its model and labels.json do not belong together",
+            expected=", ".join(f"{name} of {size}" for name, size in expected.items()),
+            received=", ".join(f"{name} of {size}" for name, size in found.items()),
+            mend="train the run again",
+        )
+    return model
