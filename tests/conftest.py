@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import tarfile
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -59,6 +60,15 @@ def shared() -> Path:
         # CI has the folder; a skip there would hide that it is missing.
         (pytest.fail if os.environ.get("ZOO_REQUIRE_SHARED") else pytest.skip)(reason)
     return SHARED
+
+
+@pytest.fixture(scope="session")
+def photographs(shared: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Ants and bees: 244 training photographs, one placeholder image, 153 for validation."""
+    folder = tmp_path_factory.mktemp("hymenoptera")
+    with tarfile.open(shared / "data" / "hymenoptera.tar") as archive:
+        archive.extractall(folder, filter="data")
+    return folder
 
 
 @pytest.fixture(scope="session", autouse=True)

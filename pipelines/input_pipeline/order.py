@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import itertools
 import math
-from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any, Literal, NamedTuple
 
@@ -206,11 +205,16 @@ def build_step_dataset(order: SampleOrder, first_epoch: int, *, endless: bool = 
         return tf.data.Dataset.range(first_epoch * num_steps, last_step)
     epochs = itertools.count(first_epoch)
 
-    def next_epoch() -> Iterator[int]:
-        yield next(epochs)
+    def first_step(_: Any) -> Any:
+        return np.int64(next(epochs) * num_steps)
 
-    epoch = tf.data.Dataset.from_generator(next_epoch, output_signature=tf.TensorSpec((), tf.int64))
-    steps = epoch.flat_map(lambda e: tf.data.Dataset.range(e * num_steps, (e + 1) * num_steps))
+    def steps_from(zero: Any) -> Any:
+        # `stateful=True` would make TensorFlow run the maps after it one element at a time
+        # where its ops are to be deterministic.
+        start = tf.numpy_function(first_step, [zero], tf.int64, stateful=False)
+        return tf.data.Dataset.range(start, start + num_steps)
+
+    steps = tf.data.Dataset.range(1).flat_map(steps_from)
     return steps.apply(tf.data.experimental.assert_cardinality(num_steps))
 
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import tarfile
 from pathlib import Path
 
 import numpy as np
@@ -11,15 +10,6 @@ import pytest
 
 from pipelines.cli.main import run_command
 from pipelines.serving.run import Run
-
-
-@pytest.fixture(scope="module")
-def photographs(shared: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Ants and bees: 244 training photographs, one placeholder image, 153 for validation."""
-    folder = tmp_path_factory.mktemp("hymenoptera")
-    with tarfile.open(shared / "data" / "hymenoptera.tar") as archive:
-        archive.extractall(folder, filter="data")
-    return folder
 
 
 @pytest.mark.slow

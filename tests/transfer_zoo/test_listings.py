@@ -10,7 +10,6 @@ import keras
 import pytest
 
 import transfer_zoo as tz
-from tests.support.photographs import extract_hymenoptera
 
 # Keras warns of its own default `shuffle=True` whenever `fit` is given a tf.data.Dataset.
 pytestmark = pytest.mark.filterwarnings("ignore:`shuffle=True` was passed:UserWarning")
@@ -25,6 +24,7 @@ class Example:
         backbone: Instead of a backbone whose weights are not at hand.
         size: The backbone's input size, in pixels.
         accuracy: Validation accuracy to exceed.
+        epochs: Epochs of `fit`.
         trials: Trials of the search.
     """
 
@@ -32,6 +32,7 @@ class Example:
     backbone: str
     size: int
     accuracy: float
+    epochs: int
     trials: int
 
 
@@ -48,12 +49,12 @@ def example(
     monkeypatch.chdir(tmp_path)
     if request.param == "tiny":
         folder = request.getfixturevalue("tiny_folder")
-        found = Example(folder, "micro_resnet_s.cifar10", 32, accuracy=0.6, trials=2)
+        found = Example(folder, "micro_resnet_s.cifar10", 32, accuracy=0.6, epochs=40, trials=2)
     else:
         shared = request.getfixturevalue("shared")
         monkeypatch.setenv("ZOO_WEIGHTS", str(shared / "weights"))
-        folder = extract_hymenoptera(shared, tmp_path / "hymenoptera")
-        found = Example(folder, "squeezenet1_1.imagenet", 227, accuracy=0.85, trials=10)
+        folder = request.getfixturevalue("photographs")
+        found = Example(folder, "squeezenet1_1.imagenet", 227, accuracy=0.85, epochs=5, trials=10)
     (tmp_path / "photos").symlink_to(found.data)
     images = sorted(path for path in found.data.rglob("*.jpg") if "train" not in path.parts)
     (tmp_path / "new_photos").mkdir()
@@ -88,6 +89,7 @@ def test_first_listing_trains_predicts_exports_and_tunes(example: Example) -> No
 
 
 def test_second_listing_compiles_and_fits_a_keras_model(example: Example) -> None:
+    keras.utils.set_random_seed(0)
     data = tz.open_data("photos/", size=example.size, seed=0)
     model = tz.build_classifier(example.backbone, num_classes=data.num_classes)
     model.compile(
@@ -98,7 +100,7 @@ def test_second_listing_compiles_and_fits_a_keras_model(example: Example) -> Non
     model.fit(
         data.train.dataset(augment="flip_lr(0.5)|rotate(15)"),
         validation_data=data.val.dataset(),
-        epochs=10,
+        epochs=example.epochs,
         verbose=0,
     )
     assert model.evaluate(data.val.dataset(), verbose=0)[1] > example.accuracy
