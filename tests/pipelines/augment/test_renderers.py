@@ -82,6 +82,7 @@ def test_renderers_agree_on_any_policy(policy: list[dict[str, Any]]) -> None:
     _compare([parse_operation(operation) for operation in policy], _images(45, 36, count=3))
 
 
+@pytest.mark.train
 @pytest.mark.parametrize(
     "policy", ["photo", pytest.param("strong|mixup|cutmix", marks=pytest.mark.slow)]
 )

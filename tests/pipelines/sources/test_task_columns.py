@@ -91,6 +91,7 @@ def test_classes_of_a_folder_are_a_column_called_label(tmp_path: Path) -> None:
         _open(str(tmp_path), SIZE)
 
 
+@pytest.mark.train
 def test_textures_have_columns_for_what_was_drawn() -> None:
     tasks = [
         Task("texture", "single_label"),

@@ -72,6 +72,7 @@ def test_raw_pixels_do_not_separate_the_classes(images: npt.NDArray[np.uint8]) -
     assert linear.score(pixels[1800:], labels[1800:]) < 0.4
 
 
+@pytest.mark.train
 def test_source_has_the_official_splits_each_balanced(source: Source) -> None:
     assert {name: len(part) for name, part in source.splits.items()} == {
         "train": 1600,
@@ -85,6 +86,7 @@ def test_source_has_the_official_splits_each_balanced(source: Source) -> None:
     assert not source.outliers
 
 
+@pytest.mark.train
 def test_source_has_the_images_that_draw_returns(source: Source) -> None:
     import tensorflow as tf
 
@@ -96,11 +98,13 @@ def test_source_has_the_images_that_draw_returns(source: Source) -> None:
         assert part.labels[12] == 2
 
 
+@pytest.mark.train
 def test_source_is_also_a_tfds_data_set(source: Source) -> None:
     tfds = open_source("tfds:textures")
     assert source.train.encoded == tfds.train.encoded
 
 
+@pytest.mark.train
 def test_concurrent_preparation_leaves_one_complete_copy(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

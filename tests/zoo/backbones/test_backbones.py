@@ -36,15 +36,20 @@ KERAS_ROWS = [
 ]
 
 
-def _params(rows: Iterable[Backbone], fast: Callable[[Backbone], bool]) -> list[Any]:
-    """Returns one pytest parameter a row, marked slow unless it is fast."""
-    return [
-        pytest.param(row, id=row.name, marks=[] if fast(row) else [pytest.mark.slow])
-        for row in rows
-    ]
+def _params(
+    rows: Iterable[Backbone],
+    fast: Callable[[Backbone], bool],
+    tier: pytest.MarkDecorator = pytest.mark.slow,
+) -> list[Any]:
+    """Returns one pytest parameter a row, of another tier unless it is fast."""
+    return [pytest.param(row, id=row.name, marks=[] if fast(row) else [tier]) for row in rows]
 
 
-@pytest.mark.parametrize("row", BACKBONES.values(), ids=list(BACKBONES))
+def _is_small(row: Backbone) -> bool:
+    return row.num_parameters < LARGE
+
+
+@pytest.mark.parametrize("row", _params(BACKBONES.values(), _is_small, pytest.mark.train))
 def test_backbone_matches_its_row(row: Backbone) -> None:
     model = build_empty(row, row.input_size)
     assert model.name == row.name
@@ -173,7 +178,7 @@ def _keras_function(row: Backbone) -> Any:
     return getattr(keras.applications, row.build.args[1])  # type: ignore[attr-defined]
 
 
-@pytest.mark.parametrize("row", _params(KERAS_ROWS, lambda row: row.num_parameters < LARGE))
+@pytest.mark.parametrize("row", _params(KERAS_ROWS, _is_small))
 def test_weights_file_is_the_one_keras_downloads(
     row: Backbone, monkeypatch: pytest.MonkeyPatch
 ) -> None:

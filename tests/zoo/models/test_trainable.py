@@ -26,6 +26,7 @@ def test_frozen_backbone_keeps_every_weight(name: str) -> None:
     assert any("moving_mean" in path for path in moved), "the head's own statistics do move"
 
 
+@pytest.mark.train
 @pytest.mark.parametrize("name", BACKBONES)
 def test_frozen_backbone_predicts_alike_in_training(name: str) -> None:
     classifier = build_classifier(name, 3, size=48, head=HeadConfig(), frozen=True)
