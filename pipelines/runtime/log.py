@@ -31,11 +31,11 @@ class StderrHandler(logging.StreamHandler[TextIO]):
 
 
 def log_to_stderr() -> None:
-    """Shows progress of this project as plain lines on standard error; safe to call twice."""
+    """Installs the handler: one line a record on standard error. Safe to call twice."""
     for package in PACKAGES:
         logger = logging.getLogger(package)
         logger.setLevel(logging.INFO)
         if not any(isinstance(handler, StderrHandler) for handler in logger.handlers):
             logger.addHandler(StderrHandler())
-        # What the root logger of an application shows must not appear twice.
+        # Records must not appear once more through a handler of the root logger.
         logger.propagate = False

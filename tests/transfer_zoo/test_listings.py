@@ -54,7 +54,7 @@ def example(
         shared = request.getfixturevalue("shared")
         monkeypatch.setenv("ZOO_WEIGHTS", str(shared / "weights"))
         folder = request.getfixturevalue("photographs")
-        found = Example(folder, "squeezenet1_1.imagenet", 227, accuracy=0.85, epochs=5, trials=10)
+        found = Example(folder, "squeezenet1_1.imagenet", 227, accuracy=0.85, epochs=15, trials=10)
     (tmp_path / "photos").symlink_to(found.data)
     images = sorted(path for path in found.data.rglob("*.jpg") if "train" not in path.parts)
     (tmp_path / "new_photos").mkdir()
