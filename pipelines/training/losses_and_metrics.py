@@ -30,6 +30,7 @@ def build_compile_arguments(
             task.chosen_loss,
             label_smoothing=task.label_smoothing,
             focal_gamma=task.focal_gamma,
+            from_logits=True,
         )
         for name, task in configs.items()
     }

@@ -67,7 +67,7 @@ class HeadStack:
             means = moving_averages(self._optimizer)
             self._head.averages = dict(zip(self._head.trained, means, strict=True))
         self._initial_slots = [_condense(v.numpy()) for v in self._optimizer.variables]
-        self._loss = build_loss(structure.loss, focal_gamma=structure.focal_gamma)
+        self._loss = build_loss(structure.loss, focal_gamma=structure.focal_gamma, from_logits=True)
         # TensorFlow counts the methods of all instances as one function and warns of retracing;
         # a partial is a function of its own.
         options = {"autograph": False, "reduce_retracing": True}

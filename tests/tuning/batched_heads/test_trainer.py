@@ -89,7 +89,10 @@ def alone(spec: HeadSpec, rows: Sample = ROWS) -> Outcome:
     model.compile(
         build_optimizer(spec.optimizer, schedule, rule_of=rules, steps_per_epoch=STEPS),
         loss=build_loss(
-            spec.loss, label_smoothing=spec.label_smoothing, focal_gamma=spec.focal_gamma
+            spec.loss,
+            label_smoothing=spec.label_smoothing,
+            focal_gamma=spec.focal_gamma,
+            from_logits=True,
         ),
         metrics=[keras.metrics.CategoricalAccuracy(name="accuracy")],
     )

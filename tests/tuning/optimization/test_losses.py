@@ -72,7 +72,7 @@ FORMULAS: dict[str, Formula] = {
 
 def _mean_loss(name: str, labels: np.ndarray, logits: Any) -> Any:
     """Computes the mean over the batch, as training does."""
-    loss = build_loss(name, label_smoothing=SMOOTHING, focal_gamma=GAMMA)
+    loss = build_loss(name, label_smoothing=SMOOTHING, focal_gamma=GAMMA, from_logits=True)
     return keras.ops.mean(loss(tf.constant(labels, tf.float32), logits))
 
 
@@ -86,6 +86,16 @@ def test_loss_equals_its_formula(name: str) -> None:
     labels = LABELS[LOSSES[name].kind]
     value = _mean_loss(name, labels, tf.constant(LOGITS, tf.float32))
     assert float(value) == pytest.approx(FORMULAS[name](labels, LOGITS).mean(), rel=1e-5)
+
+
+@pytest.mark.parametrize("name", [n for n, loss in LOSSES.items() if loss.kind != "regression"])
+def test_loss_of_probabilities_equals_that_of_their_logits(name: str) -> None:
+    kind = LOSSES[name].kind
+    labels = tf.constant(LABELS[kind], tf.float32)
+    probabilities = _softmax(LOGITS) if kind == "single_label" else 1 / (1 + np.exp(-LOGITS))
+    loss = build_loss(name, label_smoothing=SMOOTHING, focal_gamma=GAMMA)
+    value = keras.ops.mean(loss(labels, tf.constant(probabilities, tf.float32)))
+    assert float(value) == pytest.approx(FORMULAS[name](LABELS[kind], LOGITS).mean(), rel=1e-5)
 
 
 @pytest.mark.parametrize("name", LOSSES)
@@ -110,9 +120,11 @@ def test_focal_loss_with_gamma_zero_is_cross_entropy(focal: str, plain: str) -> 
     labels = tf.constant(LABELS[LOSSES[focal].kind], tf.float32)
     logits = tf.constant(LOGITS, tf.float32)
     one = keras.ops.mean(
-        build_loss(focal, label_smoothing=SMOOTHING, focal_gamma=0)(labels, logits)
+        build_loss(focal, label_smoothing=SMOOTHING, focal_gamma=0, from_logits=True)(
+            labels, logits
+        )
     )
-    other = build_loss(plain, label_smoothing=SMOOTHING)(labels, logits)
+    other = build_loss(plain, label_smoothing=SMOOTHING, from_logits=True)(labels, logits)
     assert float(one) == pytest.approx(float(other), rel=1e-6)
 
 
@@ -126,7 +138,8 @@ def test_focal_loss_has_a_gradient_at_confident_wrong_predictions(
     logits = tf.Variable([[scale, -scale], [-scale, scale]])
     labels = tf.constant([[0.0, 1.0], [0.0, 1.0]])
     with tf.GradientTape() as tape:
-        value = keras.ops.sum(build_loss(name, focal_gamma=gamma)(labels, logits))
+        loss = build_loss(name, focal_gamma=gamma, from_logits=True)
+        value = keras.ops.sum(loss(labels, logits))
     wrong, right = tape.gradient(value, logits).numpy()
     assert np.isfinite([wrong, right]).all()
     assert wrong[0] > 0.1
