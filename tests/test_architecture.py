@@ -27,6 +27,7 @@ TOP_LEVEL = {
     "CONTRIBUTING.md",
     "LICENSE",
     "Makefile",
+    "NOTICE",
     "README.md",
     "benchmarks",
     "constraints.txt",

