@@ -60,7 +60,13 @@ class Progress:
         self.update(self.done + count, self.total, note=note)
 
     def update(self, done: float, total: float | None, *, note: str = "") -> None:
-        """Sets how many units are done, and how many there are."""
+        """Sets the progress and shows it.
+
+        Args:
+            done: Units done, those before an interruption included.
+            total: Units in all; None if unknown.
+            note: What the last unit brought, in a few words.
+        """
         self.done, self.total = done, total
         self.bar.update(done, total, note)
 

@@ -58,7 +58,13 @@ class RichBar:
         self._display, self._task, self._unit = display, task, unit
 
     def update(self, done: float, total: float | None, note: str) -> None:
-        """Draws how much is done; see `zoo.progress.Bar`."""
+        """Draws the progress.
+
+        Args:
+            done: Units done, those before an interruption included.
+            total: Units in all; None if unknown.
+            note: What the last unit brought, in a few words.
+        """
         count = f"{format_count(done, total)} {self._unit}"
         self._display.update(self._task, completed=done, total=total, count=count, note=note)
 
