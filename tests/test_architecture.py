@@ -18,6 +18,7 @@ ROOT = Path(__file__).parents[1]
 PACKAGES = ("transfer_zoo", "pipelines", "tuning", "zoo")
 # The public face is one module; the other packages are made of rooms.
 HOUSE = PACKAGES[1:]
+MAX_LINES = 350
 # The files and folders that may stand at the top level of the repository.
 TOP_LEVEL = {
     ".ci",
@@ -126,6 +127,11 @@ def test_packages_themselves_import_nothing(graph: grimp.ImportGraph) -> None:
     for package in HOUSE:
         assert not graph.find_modules_directly_imported_by(package), package
         assert not graph.find_modules_that_directly_import(package), package
+
+
+def test_files_stay_short() -> None:
+    lengths = {name: len(text.splitlines()) for name, text in sources()}
+    assert not {name: lines for name, lines in lengths.items() if lines > MAX_LINES}
 
 
 def test_production_code_cites_papers_and_no_notes() -> None:
