@@ -1,0 +1,78 @@
+"""Directives `python-reference` and `error-tree`: the names of `transfer_zoo`, and its errors."""
+
+from __future__ import annotations
+
+import inspect
+from collections.abc import Iterator
+from typing import Any
+
+from docstring_markup import describe
+from docutils import nodes
+from sphinx.util.docutils import SphinxDirective
+
+BUILDERS = ("build_", "open_")
+"""What the names of the parts of a training loop begin with; other functions are verbs."""
+
+
+def public_names() -> dict[str, list[str]]:
+    """Returns the public names of `transfer_zoo` by kind: verbs, classes, builders, tables."""
+    import transfer_zoo
+    from zoo.table import Table
+
+    names: dict[str, list[str]] = {"verbs": [], "classes": [], "builders": [], "tables": []}
+    for name in transfer_zoo.__all__:
+        value = getattr(transfer_zoo, name)
+        if isinstance(value, Table):
+            names["tables"].append(name)
+        elif inspect.isclass(value):
+            names["classes"].append(name)
+        else:
+            names["builders" if name.startswith(BUILDERS) else "verbs"].append(name)
+    return names
+
+
+def describe_names(kind: str) -> Iterator[str]:
+    """Yields reStructuredText that has autodoc describe the public names of one kind."""
+    for name in public_names()[kind]:
+        if kind != "classes":
+            yield f".. autofunction:: transfer_zoo.{name}\n"
+            continue
+        yield f".. autoclass:: transfer_zoo.{name}\n   :members:\n   :inherited-members: BaseModel"
+        yield "   :exclude-members: model_config, __init__\n"
+
+
+def describe_errors(error: type[BaseException] | None = None, depth: int = 0) -> Iterator[str]:
+    """Yields the tree of errors as a Markdown list, the base class first."""
+    from zoo.errors import ZooError
+
+    error = error or ZooError
+    status = f", exit status {error.exit_status}" if "exit_status" in vars(error) else ""
+    yield f"{'  ' * depth}- **`{error.__name__}`**{status}: {describe(error)}"
+    for below in error.__subclasses__():
+        if below.__module__ == ZooError.__module__:
+            yield from describe_errors(below, depth + 1)
+
+
+class PythonReference(SphinxDirective):
+    """`python-reference`: the public names of one kind; inside of `eval-rst`."""
+
+    required_arguments = 1
+
+    def run(self) -> list[nodes.Node]:
+        """Returns what autodoc makes of them."""
+        return self.parse_text_to_nodes("\n".join(describe_names(self.arguments[0])))
+
+
+class ErrorTree(SphinxDirective):
+    """`error-tree`: the errors that users can act on."""
+
+    def run(self) -> list[nodes.Node]:
+        """Returns the parsed Markdown."""
+        return self.parse_text_to_nodes("\n".join(describe_errors()))
+
+
+def setup(app: Any) -> dict[str, Any]:
+    """Registers the directives."""
+    app.add_directive("python-reference", PythonReference)
+    app.add_directive("error-tree", ErrorTree)
+    return {"parallel_read_safe": True}
