@@ -1,4 +1,4 @@
-"""Choices of training, in whole runs: what a setting promises is what the weights show."""
+"""Settings of training: their effect on the weights of whole runs."""
 
 from __future__ import annotations
 

@@ -1,7 +1,7 @@
-"""Every row of every table, put in a recipe, trains a head, and the run can be used.
+"""Every row of every table in a recipe: it trains, and the run is saved, reloaded and evaluated.
 
-A recipe has a row of each table at once: as many recipes as the longest table has rows
-show them all.
+A recipe takes one row of each table, so there are as many recipes as the longest table has
+rows.
 """
 
 from __future__ import annotations
