@@ -34,7 +34,7 @@ Data = Annotated[str, typer.Argument(metavar="DATA", help=DATA_HELP, show_defaul
 OptionalData = Annotated[
     str | None,
     typer.Argument(
-        metavar="[DATA]",
+        metavar="DATA",
         help=f"{DATA_HELP[:-1]}; by default the recipe's data.source.",
         show_default=False,
     ),
@@ -70,11 +70,11 @@ Resume = Annotated[bool, typer.Option("--resume", help="Resume the interrupted j
 def list_table(
     table: Annotated[
         str | None,
-        typer.Argument(help="The table to show; by default the names of all tables."),
+        typer.Argument(metavar="TABLE", help="The table; by default the names of all tables."),
     ] = None,
     as_json: Json = False,
 ) -> None:
-    """Show a table of choices: backbones, weights, augmentations, optimizers and more."""
+    """Show the choices: backbones, weights, optimizers and so on."""
     from pipelines.cli.printing import print_table, print_tables
 
     if table is None:
@@ -85,7 +85,7 @@ def list_table(
 
 @app.command()
 def audit(data: Data, recipe: RecipeFile = None, set_: Set = None, as_json: Json = False) -> None:
-    """Report problems of a data set, without changing it; exit with 1 if there are any."""
+    """Report problems of a data set; exit with 1 if it has any."""
     from pipelines.cli.printing import print_json
     from pipelines.inspection.audit import audit as audit_data
 
@@ -108,7 +108,7 @@ def augment(
     recipe: RecipeFile = None,
     set_: Set = None,
 ) -> None:
-    """Draw images of a data set as the recipe's policy augments them."""
+    """Draw a data set's images as training augments them."""
     from pipelines.training.preview import preview as draw_preview
 
     print(draw_preview(data, _build_recipe(data, recipe, assignments=set_), picture=preview))
@@ -153,14 +153,21 @@ def tune(
     data: OptionalData = None,
     trials: Annotated[
         int | None,
-        typer.Option("--trials", min=1, help="Number of trials, at most.  [default: 100]"),
+        typer.Option(
+            "--trials", metavar="N", min=1, help="Number of trials, at most.  [default: 100]"
+        ),
     ] = None,
     epochs: Annotated[
         int | None,
-        typer.Option("--epochs", min=1, help="Epochs of a trial; by default the recipe's."),
+        typer.Option(
+            "--epochs", metavar="E", min=1, help="Epochs of a trial; by default the recipe's."
+        ),
     ] = None,
     tuner: Annotated[
-        str | None, typer.Option("--tuner", help="A row of `zoo list tuners`.  [default: random]")
+        str | None,
+        typer.Option(
+            "--tuner", metavar="NAME", help="A row of `zoo list tuners`.  [default: random]"
+        ),
     ] = None,
     folds: Annotated[
         int | None,
@@ -192,7 +199,7 @@ def tune(
     resume: Resume = False,
     as_json: Json = False,
 ) -> None:
-    """Search hyperparameters of the head, and train the best trial's recipe.
+    """Search hyperparameters, and train the best recipe found.
 
     To use several machines, run this command on each with KerasTuner's variables:
     KERASTUNER_TUNER_ID (`chief` on one machine, another name on each other one),
@@ -245,7 +252,7 @@ def pretrain(
     set_: Set = None,
     resume: Resume = False,
 ) -> None:
-    """Train a backbone from random weights, for other runs to start from."""
+    """Train a backbone for other runs to start from."""
     from pipelines.pretraining.pretrain import pretrain as pretrain_backbone
     from pipelines.recipe.pretraining import METHODS
 
@@ -272,7 +279,11 @@ def evaluate(
     as_json: Json = False,
     split: Annotated[
         str | None,
-        typer.Option("--split", help="train, val, test or all; by default every split there is."),
+        typer.Option(
+            "--split",
+            metavar="NAME",
+            help="train, val, test or all; by default every split there is.",
+        ),
     ] = None,
     picture: Annotated[
         Path | None,
@@ -295,7 +306,7 @@ def predict(
     model: Annotated[Path, typer.Argument(metavar="MODEL", help="A run or a SavedModel.")],
     images: Annotated[
         list[str],
-        typer.Argument(metavar="IMAGE|FOLDER...", help="Image files, folders or glob patterns."),
+        typer.Argument(metavar="IMAGE|FOLDER", help="Image files, folders or glob patterns."),
     ],
     top: Annotated[
         int, typer.Option("--top", metavar="K", min=1, help="Classes to show for each image.")
