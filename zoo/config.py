@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Self
 
 from pydantic import BaseModel, ConfigDict, ValidationError, model_validator
+
+from zoo.errors import RecipeError
+from zoo.table import unknown_name
 
 
 class Config(BaseModel):
@@ -17,6 +21,29 @@ class Config(BaseModel):
     model_config = ConfigDict(
         frozen=True, extra="forbid", strict=True, allow_inf_nan=False, validate_default=True
     )
+
+    @classmethod
+    def from_arguments(cls, arguments: Mapping[str, Any]) -> Self:
+        """Builds a section from the arguments of a Python function.
+
+        Raises:
+            UnknownNameError: The section has no setting of a name.
+            RecipeError: A value does not fit.
+        """
+        try:
+            return cls.model_validate(dict(arguments))
+        except ValidationError as error:
+            problem = first_problem(error)
+        setting = ".".join(problem.path)
+        if problem.is_unknown_key:
+            raise unknown_name("setting", setting, cls.model_fields)
+        if problem.cause:
+            raise RecipeError(str(problem.cause))
+        raise RecipeError(
+            f"{setting} does not fit",
+            expected=problem.message,
+            received=problem.received,
+        )
 
     @model_validator(mode="before")
     @classmethod

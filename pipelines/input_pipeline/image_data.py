@@ -71,7 +71,7 @@ class Split:
 
         Raises:
             InputError: `augment` with `shuffle=False`.
-            RecipeError: `augment` is not in the shorthand.
+            RecipeError: `augment` is not in the shorthand, or an argument is out of range.
             UnknownNameError: No such policy or operation.
 
         Example:
@@ -92,9 +92,9 @@ class Split:
                 self.examples, self.preprocessing, batch_size, self.tasks, cache_mib=cache_mib
             )
         if not isinstance(augment, AugmentConfig):
-            augment = AugmentConfig.model_validate({"policy": augment or "none"})
-        config = InputConfig(
-            **self.preprocessing.model_dump(), batch_size=batch_size, cache_mib=cache_mib
+            augment = AugmentConfig.from_arguments({"policy": augment or "none"})
+        config = InputConfig.from_arguments(
+            {**dict(self.preprocessing), "batch_size": batch_size, "cache_mib": cache_mib}
         )
         order = build_order(self.examples.labels, batch_size, seed=self.seed)
         stream = build_train_stream(
@@ -181,11 +181,18 @@ def open_data(
 
     Raises:
         DataError: It cannot be trained on; the subclasses say why.
+        RecipeError: An argument is out of range.
         UnknownNameError: TFDS has no such data set.
     """
-    preprocessing = Preprocessing(size=size, fit=fit, interpolation=interpolation)
-    config = DataConfig(
-        val_fraction=val_fraction, test_fraction=test_fraction, exclude=tuple(exclude)
+    preprocessing = Preprocessing.from_arguments(
+        {"size": size, "fit": fit, "interpolation": interpolation}
+    )
+    config = DataConfig.from_arguments(
+        {
+            "val_fraction": val_fraction,
+            "test_fraction": test_fraction,
+            "exclude": tuple(exclude),
+        }
     )
     with suppress_stderr():
         import tensorflow  # noqa: F401

@@ -295,7 +295,7 @@ def build_optimizer(
 
     config = optimizer
     if isinstance(config, str):
-        config = OptimizerConfig.model_validate({"name": config, **settings})
+        config = OptimizerConfig.from_arguments({"name": config, **settings})
     row, config = OPTIMIZERS[config.name], config.completed()
     accumulation_steps = steps_per_epoch if row.full_batch else config.accumulation_steps
     clipping = CLIPPINGS[config.clip].argument

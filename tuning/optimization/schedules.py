@@ -183,5 +183,5 @@ def build_schedule(
     """
     config = schedule
     if isinstance(config, str):
-        config = ScheduleConfig.model_validate({"name": config, **settings})
+        config = ScheduleConfig.from_arguments({"name": config, **settings})
     return SCHEDULES[config.name].build(config, peak, num_steps, steps_per_epoch)

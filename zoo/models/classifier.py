@@ -56,7 +56,7 @@ def build_classifier(
 
     row, weights = resolve(backbone)
     if not isinstance(head, HeadConfig):
-        head = HeadConfig.model_validate(head or {})
+        head = HeadConfig.from_arguments(head or {})
     if size is None:
         size = weights.input_size if weights else row.input_size
     images, features = build_features(

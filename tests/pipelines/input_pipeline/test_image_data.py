@@ -10,7 +10,7 @@ import pytest
 from pipelines.input_pipeline.image_data import ImageData, open_data
 from pipelines.sources.config import DataConfig
 from pipelines.sources.dataset import open_source
-from zoo.errors import InputError, UnknownNameError
+from zoo.errors import InputError, RecipeError, UnknownNameError
 
 
 @pytest.fixture(scope="module")
@@ -67,3 +67,14 @@ def test_dataset_refuses_what_it_cannot_do(data: ImageData) -> None:
         data.val.dataset("flip_lr")
     with pytest.raises(UnknownNameError, match="Did you mean 'flip_lr'"):
         data.train.dataset("flip_rl")
+    with pytest.raises(RecipeError, match="the policy is not valid shorthand"):
+        data.train.dataset("flip_lr(")
+    with pytest.raises(RecipeError, match="batch_size does not fit; expected greater than"):
+        data.train.dataset(batch_size=0)
+
+
+def test_open_data_refuses_shares_out_of_range(tiny_folder: Path) -> None:
+    with pytest.raises(RecipeError, match="val_fraction does not fit; expected less than 1"):
+        open_data(tiny_folder, val_fraction=2.0)
+    with pytest.raises(RecipeError, match="leave nothing to train on; expected a sum below 1"):
+        open_data(tiny_folder, val_fraction=0.6, test_fraction=0.5)

@@ -325,3 +325,5 @@ def test_optimizer_by_name_takes_settings_and_is_keras_own_class() -> None:
     assert type(optimizer) is keras.optimizers.Adam
     assert float(optimizer.learning_rate) == pytest.approx(2e-3)
     assert optimizer.weight_decay == 0.02
+    with pytest.raises(UnknownNameError, match="Did you mean 'weight_decay'"):
+        build_optimizer("adamw", weight_deacy=0.02)
