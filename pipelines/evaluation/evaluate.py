@@ -157,7 +157,13 @@ def _open_model(
             raise ValueError("A .npz file resolves to its weights.")
         with suppress_stderr():
             network, card = load_pretrained(fetch(weights))
-        recipe = Recipe.from_settings(tomllib.loads(card.recipe)).resolve()
+        settings = tomllib.loads(card.recipe)
+        if not settings:  # trained by others, who state no more than the input
+            settings = {
+                "backbone": {"name": card.backbone},
+                "input": card.preprocessing.model_dump(),
+            }
+        recipe = Recipe.from_settings(settings).resolve()
         return network, recipe, classification(card.class_names), None
     # Neither: this raises the error that says what is wrong with the path.
     return _open_model(RunFolder.open(model))

@@ -319,6 +319,16 @@ def test_pretrained_file_is_measured_on_what_there_is(
     assert capsys.readouterr().err.count("skipped") == 1
 
 
+@pytest.mark.train
+def test_shipped_network_is_measured_at_the_input_of_its_card(fresh: Path, tmp_path: Path) -> None:
+    """The card of a network that others trained has no recipe, only the input: 240 px here."""
+    for source, wordnet_id in zip(CLASSES, ("n02206856", "n02219486", "n15075141"), strict=True):
+        shutil.copytree(fresh / source, tmp_path / wordnet_id)
+    measured = evaluate("efficientnet_lite1.imagenet", tmp_path)
+    assert measured["all"]["num_images"] == 15
+    assert 0 <= measured["all"]["accuracy"] <= 1
+
+
 def test_picture_that_cannot_be_written_is_refused_before_anything_runs(
     tiny_run: Run, tmp_path: Path
 ) -> None:
