@@ -11,6 +11,17 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from pipelines.cli.options import (
+    Backbone,
+    Data,
+    Json,
+    OptionalData,
+    Out,
+    RecipeFile,
+    Resume,
+    Set,
+)
+
 if TYPE_CHECKING:
     from pipelines.recipe.recipe import Recipe
 
@@ -24,46 +35,6 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     context_settings={"help_option_names": ["-h", "--help"]},
 )
-
-DATA_HELP = (
-    "A folder of class folders, a .csv file, tfds:NAME[:CONFIG], or an embedded set: textures, "
-    "digits."
-)
-
-Data = Annotated[str, typer.Argument(metavar="DATA", help=DATA_HELP, show_default=False)]
-OptionalData = Annotated[
-    str | None,
-    typer.Argument(
-        metavar="DATA",
-        help=f"{DATA_HELP[:-1]}; by default the recipe's data.source.",
-        show_default=False,
-    ),
-]
-Out = Annotated[Path, typer.Option("--out", metavar="RUN", help="The run folder to write.")]
-Json = Annotated[bool, typer.Option("--json", help="Print one JSON object.")]
-RecipeFile = Annotated[
-    Path | None,
-    typer.Option(
-        "--recipe", metavar="FILE.toml", help="A recipe file, instead of the preset for DATA."
-    ),
-]
-Backbone = Annotated[
-    str | None,
-    typer.Option(
-        "--backbone",
-        metavar="NAME",
-        help="A row of `zoo list weights` or `zoo list backbones`, or a pretrained.npz file.",
-    ),
-]
-Set = Annotated[
-    list[str] | None,
-    typer.Option(
-        "--set",
-        metavar="PATH=VALUE",
-        help="Override a recipe setting, such as head.dropout=0.3; may be repeated.",
-    ),
-]
-Resume = Annotated[bool, typer.Option("--resume", help="Resume the interrupted job in RUN.")]
 
 
 @app.command("list")

@@ -1,0 +1,48 @@
+"""Arguments and options that several commands share."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+DATA_HELP = (
+    "A folder of class folders, a .csv file, tfds:NAME[:CONFIG], or an embedded set: textures, "
+    "digits."
+)
+
+Data = Annotated[str, typer.Argument(metavar="DATA", help=DATA_HELP, show_default=False)]
+OptionalData = Annotated[
+    str | None,
+    typer.Argument(
+        metavar="DATA",
+        help=f"{DATA_HELP[:-1]}; by default the recipe's data.source.",
+        show_default=False,
+    ),
+]
+Out = Annotated[Path, typer.Option("--out", metavar="RUN", help="The run folder to write.")]
+Json = Annotated[bool, typer.Option("--json", help="Print one JSON object.")]
+RecipeFile = Annotated[
+    Path | None,
+    typer.Option(
+        "--recipe", metavar="FILE.toml", help="A recipe file, instead of the preset for DATA."
+    ),
+]
+Backbone = Annotated[
+    str | None,
+    typer.Option(
+        "--backbone",
+        metavar="NAME",
+        help="A row of `zoo list weights` or `zoo list backbones`, or a pretrained.npz file.",
+    ),
+]
+Set = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--set",
+        metavar="PATH=VALUE",
+        help="Override a recipe setting, such as head.dropout=0.3; may be repeated.",
+    ),
+]
+Resume = Annotated[bool, typer.Option("--resume", help="Resume the interrupted job in RUN.")]
