@@ -30,11 +30,12 @@ def map_graph(dataset: Any, function: Callable[..., Any], *, parallel: bool = Fa
 
 
 def prefetch(dataset: Any) -> Any:
-    """Prefetches two batches and turns autotuning off; the last step of every dataset.
+    """Prefetches two batches, in threads of its own; the last step of every dataset.
 
-    tf.data's autotuner runs in a thread that sleeps for longer and longer, and an iterator
-    that ends waits until it wakes: 2.6, 5.1 or 10.2 seconds after the iterator's start
-    (TensorFlow 2.21).
+    Threads of its own, since a deterministic job leaves TensorFlow one thread for operations
+    (`pipelines.runtime.devices.prepare_devices`). Autotuning is off: its thread sleeps for
+    longer and longer, and an iterator that ends waits until it wakes, 2.6, 5.1 or 10.2
+    seconds after the iterator's start (TensorFlow 2.21).
 
     Args:
         dataset: A `tf.data.Dataset`.
@@ -46,4 +47,5 @@ def prefetch(dataset: Any) -> Any:
 
     options = tf.data.Options()
     options.autotune.enabled = False
+    options.threading.private_threadpool_size = num_cores()
     return dataset.prefetch(2).with_options(options)
