@@ -106,7 +106,7 @@ TABLES: Mapping[str, TableEntry] = {
         # The summary repeats other columns.
         json_only=frozenset({"url", "normalization", "origin", "summary"}),
     ),
-    "sources": TableEntry("pipelines.sources.catalogue", "SOURCES"),
+    "sources": TableEntry("pipelines.sources.catalog", "SOURCES"),
     "engines": TableEntry(
         "pipelines.features.engines.catalog",
         "ENGINES",

@@ -10,7 +10,7 @@ from statistics import median
 from typing import Any
 
 from pipelines.runtime.stderr import suppress_stderr
-from pipelines.sources.catalogue import kind_of
+from pipelines.sources.catalog import kind_of
 from pipelines.sources.config import DataConfig
 from pipelines.sources.folder import IMAGE_EXTENSIONS
 from pipelines.sources.scan import ImageScan

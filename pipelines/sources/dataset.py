@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from pipelines.sources.catalogue import kind_of
+from pipelines.sources.catalog import kind_of
 from pipelines.sources.config import DataConfig
 from pipelines.sources.scanned_dataset import scan_dataset
 from pipelines.sources.source import Source

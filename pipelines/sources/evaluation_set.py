@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from pipelines.sources.catalogue import kind_of
+from pipelines.sources.catalog import kind_of
 from pipelines.sources.config import DataConfig
 from pipelines.sources.folder import SPLIT_NAMES
 from pipelines.sources.scanned_dataset import scan_dataset

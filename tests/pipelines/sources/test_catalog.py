@@ -1,4 +1,4 @@
-"""Catalogue of data sets: which row of SOURCES matches DATA."""
+"""Catalog of data sets: which row of SOURCES matches DATA."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from pipelines.sources.catalogue import SOURCES, SourceKind, kind_of, preset_of
+from pipelines.sources.catalog import SOURCES, SourceKind, kind_of, preset_of
 from pipelines.sources.dataset import open_source
 from tests.support.photographs import Fill
 from zoo.errors import (
@@ -16,7 +16,7 @@ from zoo.errors import (
 )
 
 
-def test_catalogue_imports_neither_tensorflow_nor_tfds() -> None:
+def test_catalog_imports_neither_tensorflow_nor_tfds() -> None:
     code = (
         "import sys, pipelines.sources, pipelines.inspection.audit;"
         "print([m for m in ('tensorflow', 'tensorflow_datasets', 'sklearn') if m in sys.modules])"
