@@ -41,6 +41,9 @@ napoleon_custom_sections = ["Reference"]
 
 html_theme = "furo"
 html_title = "transfer-zoo"
+html_static_path = ["_static"]
+html_css_files = ["site.css"]
+html_show_copyright = False
 html_show_sphinx = False
 html_copy_source = False
 copybutton_prompt_text = r"\$ |>>> |\.\.\. "

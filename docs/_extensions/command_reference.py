@@ -21,7 +21,7 @@ def describe_commands() -> Iterator[str]:
     top = typer.Context(group, info_name="zoo")
     for name, command in group.commands.items():
         context = typer.Context(command, info_name=name, parent=top)
-        usage = " ".join(["zoo", name, *command.collect_usage_pieces(context)])
+        usage = " ".join(["zoo", name, *map(_plain, command.collect_usage_pieces(context))])
         yield f"## zoo {name}\n\n```text\n{usage}\n```\n\n{command.help}\n"
         records = [
             record for parameter in command.params if (record := parameter.get_help_record(context))
@@ -31,6 +31,13 @@ def describe_commands() -> Iterator[str]:
             # `--top <int range>`: the range stands in the text.
             yield f"| `{VALUE_TYPE.sub('', names)}` | {text} |"
         yield ""
+
+
+def _plain(piece: str) -> str:
+    # typer writes `{DATA}`, `{IMAGE...}...` and `[[DATA]]`.
+    if piece.startswith("{"):
+        return piece[1 : piece.index("}")] + ("..." if piece.endswith("...") else "")
+    return piece.replace("[[", "[").replace("]]", "]")
 
 
 class CommandReference(SphinxDirective):

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import inspect
 from collections.abc import Iterator
+from functools import cached_property
+from types import FunctionType
 from typing import Any
 
 from docstring_markup import describe
@@ -12,6 +14,26 @@ from sphinx.util.docutils import SphinxDirective
 
 BUILDERS = ("build_", "open_")
 """What the names of the parts of a training loop begin with; other functions are verbs."""
+
+
+INHERITED = {
+    "Recipe": ("from_settings", "from_toml", "to_settings", "to_toml"),
+    "Run": (
+        *("open", "metrics", "timing", "device", "images", "class_names", "tasks", "recipe"),
+        *("head_weights", "search", "finished", "pretrained_file"),
+    ),
+}
+"""Members of a base class that belong to the public class; the others serve the jobs."""
+
+
+def public_members(name: str) -> list[str]:
+    """Returns the documented members of a public class: its own, and some inherited ones."""
+    import transfer_zoo
+
+    own = vars(getattr(transfer_zoo, name))
+    kinds = (classmethod, property, cached_property, FunctionType)
+    members = [m for m, value in own.items() if m[0] != "_" and isinstance(value, kinds)]
+    return [*members, *INHERITED.get(name, ())]
 
 
 def public_names() -> dict[str, list[str]]:
@@ -37,8 +59,9 @@ def describe_names(kind: str) -> Iterator[str]:
         if kind != "classes":
             yield f".. autofunction:: transfer_zoo.{name}\n"
             continue
-        yield f".. autoclass:: transfer_zoo.{name}\n   :members:\n   :inherited-members: BaseModel"
-        yield "   :exclude-members: model_config, __init__\n"
+        members = ", ".join(public_members(name))
+        yield f".. autoclass:: transfer_zoo.{name}"
+        yield f"   :members: {members}\n" if members else ""
 
 
 def describe_errors(error: type[BaseException] | None = None, depth: int = 0) -> Iterator[str]:

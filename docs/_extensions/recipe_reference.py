@@ -123,6 +123,8 @@ def describe_recipe() -> Iterator[str]:
             yield f"## [{name}.NAME]\n\n{texts[name]}\n\n{describe(TaskConfig)}\n"
             yield from describe_settings(TaskConfig, f"{name}.NAME.")
         else:
+            # What stands before the first heading would end up behind the last section.
+            yield "## General\n"
             yield (
                 f"````{{confval}} {name}\n"
                 f":type: {format_type(annotation, tuple(field.metadata))}\n"

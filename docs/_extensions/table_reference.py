@@ -50,6 +50,8 @@ def describe_table(name: str) -> Iterator[str]:
         # `zoo list` shows what is installed on the reader's machine, not on this one.
         if title not in hidden and title != "installed" and any(row[title] for row in rows)
     ]
+    # The summary comes before columns that a reader may have to scroll to.
+    titles = ["name", "summary", *(t for t in titles if t not in ("name", "summary"))]
     yield "| " + " | ".join(title.replace("_", " ") for title in titles) + " |"
     yield "|---" * len(titles) + "|"
     for row in rows:
