@@ -16,6 +16,7 @@ AS_CODE = {"name", "file", "defaults", "operations", "normalization"}
 
 def link_papers(text: str) -> str:
     """Returns `Author, year, address` as links; several are separated by semicolons."""
+    text = text.replace("doi:", "https://doi.org/")
     return PAPER.sub(lambda found: f"{_link(found[1].strip(), found[2])}", text)
 
 

@@ -17,7 +17,7 @@ PAGES = sorted(
     for path in (ROOT / "README.md", ROOT / "CONTRIBUTING.md", *(ROOT / "docs").rglob("*.md"))
     if "_build" not in path.parts
 )
-# Pages that take over half a minute.
+# Pages that take a quarter of a minute or more.
 SLOW = {
     "README.md",
     "docs/guides/pretraining.md",
