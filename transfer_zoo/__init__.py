@@ -1,6 +1,6 @@
 """Fine-tune pretrained CNNs on your own images: `import transfer_zoo as tz`.
 
-    run = tz.train("photos/", backbone="mobilenet_v2.imagenet", out="runs/photos")
+    run = tz.train("photos/", backbone="efficientnet_lite0.imagenet", out="runs/photos")
     run.metrics["val"]["accuracy"]
     run.predict("new_photos/")[0].label
     run.export("saved_models/photos")

@@ -37,7 +37,7 @@ class BackboneConfig(Config):
             those of pretraining, their features are often better.
     """
 
-    name: str = "mobilenet_v2.imagenet"
+    name: str = "efficientnet_lite0.imagenet"
     frozen: bool | Literal["auto"] = "auto"
     truncate_blocks: Annotated[int, Field(ge=0)] = 0
 
