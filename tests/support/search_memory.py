@@ -8,7 +8,7 @@ import resource
 import sys
 from pathlib import Path
 
-from pipelines.cli.main import COLLECTOR
+from pipelines.cli.main import GC_THRESHOLDS
 from pipelines.recipe.recipe import Recipe
 from pipelines.runtime.devices import prepare_devices
 from pipelines.search.plan import SearchPlan
@@ -21,7 +21,7 @@ from tuning.hyperparameters.search import Journal, Search
 
 def main(data: str, scratch: Path) -> None:
     """Trains trials of the default space by tens; prints the bytes after each, as JSON."""
-    gc.set_threshold(*COLLECTOR)
+    gc.set_threshold(*GC_THRESHOLDS)
     recipe = Recipe.from_settings(TINY, {"features": {"engine": "keras"}, "train": {"epochs": 2}})
     space = SearchPlan().build_space(recipe)
     source = open_source(data, recipe.data, seed=0)
