@@ -106,7 +106,7 @@ def test_ready_made_head_trains_saves_reloads_and_answers_the_same(
 def test_recipe_trains_saves_reloads_and_answers_the_same(layer: Any, tmp_path: Path) -> None:
     recipe = Recipe.from_settings(TINY, layer)
     run = train("digits", recipe, out=tmp_path / "run")
-    assert run.recipe.penalty == recipe.penalty.resolve()
+    assert run.recipe.penalty == recipe.resolve().penalty
     _check_reloaded(run)
     figures = run.head_weights
     assert figures["num_weights"] == sum(part["num_weights"] for part in figures["layers"].values())
