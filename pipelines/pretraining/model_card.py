@@ -25,11 +25,11 @@ def write_backbone(run: RunFolder, network: Any, top: Any = None, **figures: Any
     """
     recipe = run.recipe
     # The data's path on this machine concerns nobody else.
-    data = recipe.data.model_copy(update={"source": ""})
+    data = recipe.data.model_copy(update={"source": None})
     card = Card(
         backbone=resolve(recipe.backbone.name)[0].name,
         preprocessing=recipe.input.preprocessing,
-        data=Path(recipe.data.source).name,
+        data=Path(recipe.source).name,
         recipe=recipe.model_copy(update={"data": data}).to_toml(),
         train_s=run.timing["fit_s"],
         device=run.record["device"],

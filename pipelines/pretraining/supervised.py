@@ -48,7 +48,7 @@ def pretrain_supervised(
     top = network.get_layer("logits")
     # The figures are those of the rounded weights, on images that no choice was made by.
     round_kernels(backbone, top)
-    source = open_source(resolved.data.source, resolved.data, seed=resolved.seed)
+    source = open_source(resolved.source, resolved.data, seed=resolved.seed)
     split = "val" if source.test is None else "test"
     examples = source.splits[split]
     (task,) = source.tasks

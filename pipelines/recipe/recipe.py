@@ -150,14 +150,14 @@ class Recipe(RecipeSettings):
         Raises:
             InputError: Neither names a data set.
         """
-        source = str(data or self.data.source)
+        source = data or self.data.source
         if not source:
             raise InputError(
                 "there is no data set to work on",
                 expected="data, or a recipe with data.source",
                 mend="train('photos/', out='runs/photos')",
             )
-        section = self.data.model_copy(update={"source": lasting_name(source)})
+        section = self.data.model_copy(update={"source": lasting_name(str(source))})
         return self.model_copy(update={"data": section})
 
     def resolve(self) -> ResolvedRecipe:

@@ -22,6 +22,7 @@ from tuning.optimization.optimizers import OptimizerConfig
 from tuning.optimization.penalties import PenaltyConfig
 from zoo.backbones.catalog import resolve
 from zoo.config import Config
+from zoo.errors import InputError
 
 C = TypeVar("C", bound=Config)
 
@@ -65,6 +66,17 @@ class ResolvedRecipe(RecipeSettings):
     features: ResolvedFeatures
     optimizer: ResolvedOptimizer
     penalty: ResolvedPenalty
+
+    @property
+    def source(self) -> str:
+        """The data set, as DATA on the command line.
+
+        Raises:
+            InputError: The recipe names none.
+        """
+        if not self.data.source:
+            raise InputError("the recipe names no data set", expected="data.source")
+        return self.data.source
 
     @property
     def num_views(self) -> int:

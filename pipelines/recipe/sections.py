@@ -18,10 +18,10 @@ class RecipeData(DataConfig):
 
     Args:
         source: DATA as the command line takes it; a relative path is relative to the
-            working folder.
+            working folder. None leaves the data set to the command.
     """
 
-    source: str = ""
+    source: str | None = None
 
 
 class BackboneConfig(Config):

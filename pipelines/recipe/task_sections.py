@@ -38,11 +38,11 @@ class TaskConfig(Config):
     Args:
         kind: A row of TASK_KINDS: `single_label`, `multi_label` (labels separated by `|`,
             such as `red|round`, possibly none) or `regression`.
-        column: The column with the targets; empty takes the task's name. Class folders
+        column: The column with the targets; None takes the task's name. Class folders
             and TensorFlow Datasets have the column `label`.
         weight: Weight of the task's loss in the sum of all losses, above 0. A regression
             loss is that of the standardized number: predicting the mean costs about 1.
-        loss: A row of LOSSES that suits the kind; empty takes the kind's default.
+        loss: A row of LOSSES that suits the kind; None takes the kind's default.
         label_smoothing: As `train.label_smoothing`, for classes and labels.
         focal_gamma: As `train.focal_gamma`.
         class_weights: As `train.class_weights`, for single labels.
@@ -51,9 +51,9 @@ class TaskConfig(Config):
     """
 
     kind: str = "single_label"
-    column: str = ""
+    column: str | None = None
     weight: Annotated[float, Field(gt=0, le=1000)] = 1.0
-    loss: str = ""
+    loss: str | None = None
     label_smoothing: Annotated[float, Field(ge=0, lt=1)] = 0.0
     focal_gamma: Annotated[float, Field(ge=0, le=10)] = 2.0
     class_weights: Literal["none", "balanced"] = "none"

@@ -191,7 +191,7 @@ class TrialTrainer:
                 seed=recipe.seed,
                 epochs=recipe.train.epochs,
                 stop_after=trial.epochs,
-                loss=task.loss,
+                loss=task.chosen_loss,
                 label_smoothing=task.label_smoothing,
                 focal_gamma=task.focal_gamma,
                 class_weights=tuple(float(weight) for weight in class_weights),

@@ -89,7 +89,7 @@ def _open_images(run: RunFolder, data: str | Path | None, to: Path) -> Source:
     recipe = run.recipe
     try:
         source = open_source(
-            str(data or recipe.data.source),
+            str(data or recipe.source),
             recipe.data,
             seed=recipe.seed,
             tasks=recipe.unbound_tasks,

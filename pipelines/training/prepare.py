@@ -60,13 +60,13 @@ def open_images(recipe: ResolvedRecipe, *, labeled: bool = True) -> Source:
     """
     data = recipe.data
     source = open_source(
-        data.source, data, seed=recipe.seed, tasks=recipe.unbound_tasks, labeled=labeled
+        recipe.source, data, seed=recipe.seed, tasks=recipe.unbound_tasks, labeled=labeled
     )
     for line in describe(source):
         logger.info(line)
     counts = ", ".join(f"{len(examples)} {name}" for name, examples in source.splits.items())
     learned = _describe_tasks(source) if labeled else "labels not read"
-    logger.info(f"{data.source}: {learned}, {counts} images")
+    logger.info(f"{recipe.source}: {learned}, {counts} images")
     return source
 
 

@@ -81,7 +81,7 @@ def preview(
     augment = resolved.augment
     logger.info(f"augmentation {augment}")
     rows = list(_build_rows(source.train, resolved.input.preprocessing, augment, resolved.seed))
-    title = f"{resolved.data.source}, {len(source.train)} training images; {augment}"
+    title = f"{resolved.source}, {len(source.train)} training images; {augment}"
     _draw_picture(rows, title, path)
     return path
 
