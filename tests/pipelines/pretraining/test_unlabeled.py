@@ -24,7 +24,7 @@ from pipelines.storage.run_folder import RunFolder
 from pipelines.training.train import train
 from zoo.backbones.catalog import BACKBONES, build_backbone
 from zoo.errors import DataError, RecipeError, RunError, UnknownNameError, WeightsError
-from zoo.weights.archive import read_card
+from zoo.weights.archive import read_archive, read_card
 
 pytestmark = pytest.mark.train
 
@@ -99,7 +99,7 @@ def test_card_says_that_no_label_was_read(method: str, pretrained: Path) -> None
     assert (card.class_names, card.accuracy, card.split) == ((), None, "val")
     assert f'method = "{method}"' in card.recipe
     page = (pretrained.parent / "card.md").read_text(encoding="utf-8")
-    for text in ("without its labels", f"{card.restoration_error:.4f}", "SHA-256", "[pretraining]"):
+    for text in ("labels not used", f"{card.restoration_error:.4f}", "SHA-256", "[pretraining]"):
         assert text in page
     size = card.preprocessing.size
     assert f"{BACKBONES[card.backbone].build(size).count_params():,}" in page
@@ -165,12 +165,12 @@ def test_interrupted_run_ends_with_the_very_same_weights(
 
 def test_boltzmann_layers_are_those_of_the_network(tmp_path: Path, heap: Path) -> None:
     run = pretrain(heap, _recipe("rbm", {"train": {"epochs": 1}}), out=tmp_path / "run")
-    with np.load(run.pretrained_file) as arrays:
-        pixels = _pixels(heap, run.recipe, "val")
-        hidden = pixels.reshape(len(pixels), -1).astype(np.float64)
-        for number in (1, 2, 3):
-            kernel, bias = arrays[f"hidden{number}/kernel"], arrays[f"hidden{number}/bias"]
-            hidden = 1 / (1 + np.exp(-(hidden @ kernel.astype(np.float64) + bias)))
+    _, arrays = read_archive(run.pretrained_file)
+    pixels = _pixels(heap, run.recipe, "val")
+    hidden = pixels.reshape(len(pixels), -1).astype(np.float64)
+    for number in (1, 2, 3):
+        kernel, bias = arrays[f"hidden{number}/kernel"], arrays[f"hidden{number}/bias"]
+        hidden = 1 / (1 + np.exp(-(hidden @ kernel.astype(np.float64) + bias)))
     network = build_backbone(str(run.pretrained_file), 8)
     features = network.predict(pixels * 255, verbose=0)
     assert features.shape[1:] == (1, 1, 512)
@@ -180,14 +180,18 @@ def test_boltzmann_layers_are_those_of_the_network(tmp_path: Path, heap: Path) -
 @pytest.mark.parametrize(
     ("name", "layer", "message"),
     [
-        ("autoencoder", {"augment": {"policy": "mixup"}}, "cannot make two images of one"),
-        ("autoencoder", {"stopping": {"monitor": "val_accuracy"}}, "no accuracy to wait for"),
+        (
+            "autoencoder",
+            {"augment": {"policy": "mixup"}},
+            "cannot restore two images",
+        ),
+        ("autoencoder", {"stopping": {"monitor": "val_accuracy"}}, "no accuracy to monitor"),
         ("autoencoder", {"backbone": {"frozen": True}}, r"backbone\.frozen = True"),
         ("autoencoder", {"input": {"normalization": "center"}}, "normalization = 'center'"),
-        ("autoencoder", {"tasks": {"a": {}}}, "learns the images alone"),
+        ("autoencoder", {"tasks": {"a": {}}}, "learns from images alone"),
         ("rbm", {"backbone": {"name": "micro_resnet_s"}, "input": {"size": 32}}, "dense layers"),
-        ("rbm", {"augment": {"policy": "flip_lr"}}, "images as they are"),
-        ("rbm", {"optimizer": {"name": "adam"}}, "plain steps"),
+        ("rbm", {"augment": {"policy": "flip_lr"}}, "images without augmentation"),
+        ("rbm", {"optimizer": {"name": "adam"}}, "plain gradient steps"),
     ],
 )
 def test_what_a_method_cannot_do_is_refused(
@@ -220,7 +224,7 @@ def test_heap_is_no_data_set_to_train_on(heap: Path, tmp_path: Path) -> None:
 def test_folder_without_images_is_refused(tmp_path: Path) -> None:
     (tmp_path / "empty").mkdir()
     (tmp_path / "empty" / "notes.txt").write_text("none")
-    with pytest.raises(DataError, match=r"no image in '.*empty'; expected files that end as"):
+    with pytest.raises(DataError, match=r"no image in '.*empty'; expected files with"):
         pretrain(tmp_path / "empty", _recipe("autoencoder"), out=tmp_path / "run")
     assert not (tmp_path / "run").exists()
 
@@ -263,8 +267,10 @@ def _corrupted(images: Any, *, first: int = 0, seed: int = 0, **settings: Any) -
 IMAGES = np.random.default_rng(0).integers(60, 200, (32, 32, 32, 3)).astype(np.uint8)
 
 
-def test_target_is_the_image_and_nothing_is_corrupted_by_nothing() -> None:
-    for number, (corrupted, target) in enumerate(_corrupted(IMAGES, noise=0.0, hidden=0.0)):
+def test_corruption_of_zero_keeps_the_image() -> None:
+    for number, (corrupted, target) in enumerate(
+        _corrupted(IMAGES, noise_std=0.0, masked_fraction=0.0)
+    ):
         batch = IMAGES[8 * number : 8 * number + 8].astype(np.float32)
         np.testing.assert_array_equal(corrupted, batch)
         np.testing.assert_allclose(target, batch / 255, rtol=1e-6)
@@ -279,8 +285,10 @@ def test_weights_of_images_are_those_of_all_their_pixels() -> None:
         assert np.broadcast_shapes(each.shape, target.shape[:3]) == target.shape[:3]
 
 
-def test_share_of_squares_is_hidden_behind_the_mean_color() -> None:
-    corrupted = np.concatenate([s for s, _ in _corrupted(IMAGES, noise=0.0, hidden=0.3)])
+def test_masked_squares_show_the_mean_color() -> None:
+    corrupted = np.concatenate(
+        [s for s, _ in _corrupted(IMAGES, noise_std=0.0, masked_fraction=0.3)]
+    )
     changed = (corrupted != IMAGES).any(axis=-1)
     squares = changed.reshape(32, 8, 4, 8, 4).mean(axis=(2, 4))
     # A square is hidden or not, as a whole, but for pixels that are the mean themselves.
@@ -292,8 +300,10 @@ def test_share_of_squares_is_hidden_behind_the_mean_color() -> None:
     assert np.abs(covered).max() < 1e-3
 
 
-def test_noise_is_normal_and_of_the_strength_asked_for() -> None:
-    corrupted = np.concatenate([s for s, _ in _corrupted(IMAGES, noise=0.1, hidden=0.0)])
+def test_noise_is_gaussian_with_the_given_deviation() -> None:
+    corrupted = np.concatenate(
+        [s for s, _ in _corrupted(IMAGES, noise_std=0.1, masked_fraction=0.0)]
+    )
     noise = (corrupted - IMAGES).ravel() / 255
     assert abs(noise.mean()) < 0.002
     assert noise.std() == pytest.approx(0.1, rel=0.02)

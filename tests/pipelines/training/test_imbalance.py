@@ -82,7 +82,7 @@ def test_focal_loss_believes_more_in_the_rare_class(
 
 
 def test_balancing_twice_is_refused() -> None:
-    with pytest.raises(RecipeError, match="both make up for rare classes"):
+    with pytest.raises(RecipeError, match="both compensate for rare classes"):
         Recipe.from_settings({"train": {"class_weights": "balanced", "oversample": "balanced"}})
 
 
