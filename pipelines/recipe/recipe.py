@@ -70,7 +70,7 @@ class Recipe(RecipeSettings):
         if not file:
             base = _preset(preset or preset_of(str(source)))
         recipe = cls._layered(base, backbone, head, settings)
-        return recipe.override({"data.source": str(source)})
+        return recipe.override({"data.source": str(data)}) if data else recipe
 
     @classmethod
     def from_preset(

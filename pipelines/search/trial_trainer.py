@@ -203,7 +203,7 @@ class TrialTrainer:
         """Returns the features a recipe needs on each division, computed on first use."""
         key = _feature_key(recipe.with_engine(self.engine))
         if key not in self._feeds:
-            # Each division fits what is fitted, its augmentation's color axes say.
+            # A division has its own: normalization and color axes are fitted to its images.
             feeds = [self._compute_features(recipe, division) for division in self.divisions]
             key = _feature_key(recipe.with_engine(self.engine))
             self._feeds[key] = feeds

@@ -22,16 +22,15 @@ def claim_run(
     out: str | Path,
     *,
     resume: bool,
-    preset: str | None = None,
 ) -> tuple[RunFolder, ResolvedRecipe]:
     """Checks that a job can write its run folder, and resolves its recipe; writes nothing.
 
     Args:
         data: DATA as the command line takes it; None takes the recipe's.
-        recipe: What to do; None takes that of the run to resume, or a preset.
+        recipe: What to do; None takes that of the run to resume, or the preset
+            that suits the data.
         out: The run folder, new unless `resume`.
         resume: Whether an interrupted run in it is continued.
-        preset: A key of PRESETS; None takes the one that suits the data.
 
     Raises:
         InputError: There is no data set to work on.
@@ -42,7 +41,7 @@ def claim_run(
     if recipe is None:
         started = resume and folder.recipe_file.is_file()
         file = folder.recipe_file if started else None
-        recipe = Recipe.for_data(data, file=file, preset=preset)
+        recipe = Recipe.for_data(data, file=file)
     resolved = folder.with_its_engine(Recipe.of(recipe).for_source(data).resolve())
     folder.check_same(resolved)
     return folder, resolved

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+from pathlib import Path
 from typing import Any
 
 import hypothesis
@@ -259,3 +260,12 @@ def test_normalization_may_be_chosen_where_the_backbone_learns_it() -> None:
 def test_frozen_auto_keeps_pretrained_weights_and_trains_random_ones() -> None:
     assert Recipe.from_preset(backbone="vgg16.imagenet").resolve().backbone.frozen is True
     assert Recipe.from_preset(backbone="vgg16").resolve().backbone.frozen is False
+
+
+def test_setting_overrides_the_data_set_of_a_file(tmp_path: Path) -> None:
+    file = tmp_path / "recipe.toml"
+    file.write_text(Recipe.for_data("digits").to_toml(), encoding="utf-8")
+    assert Recipe.for_data(None, file=file).data.source == "digits"
+    settings = {"data": {"source": "textures"}}
+    assert Recipe.for_data(None, file=file, settings=settings).data.source == "textures"
+    assert Recipe.for_data("digits", file=file, settings=settings).data.source == "digits"
