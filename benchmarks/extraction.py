@@ -43,8 +43,9 @@ from benchmarks.extraction_report import plot, table
 from pipelines.augment.policies import AugmentConfig
 from pipelines.features.config import FeatureConfig
 from pipelines.features.engines.catalog import ENGINES
-from pipelines.features.engines.choice import measure_rate, open_engine
 from pipelines.features.engines.network import FeatureNetwork, build_feature_network
+from pipelines.features.engines.opening import open_engine
+from pipelines.features.engines.race import measure_rate
 from pipelines.features.extraction import Extractor
 from pipelines.input_pipeline.datasets import build_views_dataset
 from pipelines.runtime.stderr import suppress_stderr
@@ -233,7 +234,7 @@ def measure(
         measure_plain_keras(plain, Path(folder) / "few", saved)
         sample = _sample(few, preprocessing)
         alone = {
-            name: open_engine(ENGINES[name], network, sample, Path(folder) / "cache" / "networks")
+            name: open_engine(ENGINES[name], network, Path(folder) / "cache" / "networks")
             for name in names
         }
         for number in range(rounds):

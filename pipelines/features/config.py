@@ -7,6 +7,7 @@ from typing import Annotated, Literal
 from pydantic import Field, field_validator
 
 from pipelines.features.engines.catalog import ENGINES
+from pipelines.features.engines.choice import CHOICES
 from zoo.config import Config
 
 
@@ -20,8 +21,10 @@ class FeatureConfig(Config):
         views: Augmented views of each training image, in addition to the plain one. An
             epoch shows one view of an image, and successive epochs go through all of
             them. With 0, or an empty policy, only the plain view is kept.
-        engine: Inference engine for the backbone, a row of ENGINES; `auto` takes the
-            fastest in a short trial. Every engine's features are checked against Keras.
+        engine: Inference engine for the backbone, a row of ENGINES. `auto` chooses it by
+            rule, from the network, the processor and what is installed, so that the same
+            command gives the same weights; `fastest` by a short trial, whose winner may be
+            another on a busy machine. Every engine's features are checked against Keras.
         cache_gib: Disk space for the features of all jobs, in GiB; the least recently
             used are removed first, but never those of the running job.
     """
@@ -34,4 +37,9 @@ class FeatureConfig(Config):
     @field_validator("engine")
     @classmethod
     def _known(cls, engine: str) -> str:
-        return engine if engine == "auto" else ENGINES[engine].name
+        return engine if engine in CHOICES else ENGINES[engine].name
+
+    @property
+    def engine_is_open(self) -> bool:
+        """Whether `engine` is a way to choose an engine, and not a row of ENGINES."""
+        return self.engine in CHOICES

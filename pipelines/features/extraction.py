@@ -16,9 +16,10 @@ import numpy.typing as npt
 from pipelines.augment.policies import AugmentConfig
 from pipelines.features.config import FeatureConfig
 from pipelines.features.engines.catalog import ENGINES
-from pipelines.features.engines.choice import choose_engine, open_engine
+from pipelines.features.engines.choice import choose_engine
 from pipelines.features.engines.engine import Engine, pad_batch
 from pipelines.features.engines.network import STORED_POOLINGS, FeatureNetwork
+from pipelines.features.engines.opening import open_engine
 from pipelines.features.feature_array import FeatureArray
 from pipelines.features.store import FeatureFolder, FeatureStore
 from pipelines.input_pipeline.color_axes import fit_color_axes
@@ -36,9 +37,6 @@ _FORMAT = 1
 
 _SHARD_IMAGES = 512
 """Images per shard: an interruption loses at most one shard of each view."""
-
-_SAMPLE_IMAGES = 16
-"""Images on which engines are compared and timed."""
 
 
 class Extractor:
@@ -70,7 +68,7 @@ class Extractor:
         self.seed, self.config = seed, config
         self.store = FeatureStore(cache_folder() / "features", config.cache_gib * 2**30)
         self.network_folder = cache_folder() / "networks"
-        self.engine_name = "" if config.engine == "auto" else config.engine
+        self.engine_name = "" if config.engine_is_open else config.engine
         self.extract_s = 0.0
         self.num_computed = 0
         self._engine: Engine | None = None
@@ -96,9 +94,9 @@ class Extractor:
             self._axes = fit_color_axes(examples)
         if not self.engine_name:
             self.engine_name, self._engine = choose_engine(
+                self.config.engine,
                 ENGINES,
                 self.network,
-                lambda: self._sample(examples),
                 len(examples) * len(views),
                 self.network_folder,
             )
@@ -149,7 +147,7 @@ class Extractor:
 
     def _compute(self, examples: Examples, views: tuple[int, ...]) -> None:
         """Computes views of images; writes a shard per view for every `_SHARD_IMAGES` images."""
-        engine = self._open_engine(examples)
+        engine = self._open_engine()
         dataset = self._dataset(examples, views, engine.batch_size)
         shape = (len(STORED_POOLINGS), self.network.num_features)
         # float32 [views of the shard's images, 2, F], in the order of the dataset.
@@ -205,15 +203,10 @@ class Extractor:
             axes=self._axes,
         )
 
-    def _sample(self, examples: Examples) -> npt.NDArray[np.uint8]:
-        sample = examples.take(range(min(len(examples), _SAMPLE_IMAGES)))
-        (images,) = self._dataset(sample, [0], _SAMPLE_IMAGES).as_numpy_iterator()
-        return np.asarray(images)
-
-    def _open_engine(self, examples: Examples) -> Engine:
+    def _open_engine(self) -> Engine:
         if self._engine is None:
-            row, sample = ENGINES[self.engine_name], self._sample(examples)
-            self._engine = open_engine(row, self.network, sample, self.network_folder)
+            row = ENGINES[self.engine_name]
+            self._engine = open_engine(row, self.network, self.network_folder)
         return self._engine
 
 

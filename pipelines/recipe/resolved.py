@@ -34,7 +34,7 @@ class ResolvedBackbone(BackboneConfig):
 
 
 class ResolvedFeatures(FeatureConfig):
-    """The section `features`, `use` decided; `engine` stays `auto` until features exist."""
+    """The section `features`, `use` decided; an open `engine` stays so until features exist."""
 
     use: bool
 
@@ -87,7 +87,7 @@ class ResolvedRecipe(RecipeSettings):
         """Returns the recipe with the engine that computed its features.
 
         Args:
-            name: A row of ENGINES, or `auto`.
+            name: A row of ENGINES, or a way to choose one.
         """
         features = self.features.model_copy(update={"engine": name})
         return self.model_copy(update={"features": features})

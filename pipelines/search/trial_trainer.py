@@ -81,7 +81,6 @@ class TrialTrainer:
         self.recipe, self.searched, self.source = recipe, searched, source
         self.devices, self.scratch = devices, scratch
         self.divisions = divide_into_folds(source, folds, recipe.seed) if folds else [source]
-        self.engine = recipe.features.engine
         self._heads = HeadTrainer(tuple(ACTIVATIONS))
         self._feeds: dict[Hashable, list[FeatureFeed]] = {}
         self._rows: dict[Hashable, list[FeatureBatches]] = {}
@@ -98,6 +97,11 @@ class TrialTrainer:
             RecipeError: A value does not fit.
         """
         return self.recipe.override(trial.values, reset=self.searched)
+
+    def with_its_engine(self, recipe: ResolvedRecipe) -> ResolvedRecipe:
+        """Returns a recipe with the engine that computed its features here, if any did."""
+        feeds = self._feeds.get(_feature_key(recipe))
+        return recipe.with_engine(feeds[0].extractor.engine_name) if feeds else recipe
 
     def prepare(self) -> None:
         """Computes the features that most trials will need, if they need any."""
@@ -201,22 +205,23 @@ class TrialTrainer:
 
     def _feeds_of(self, recipe: ResolvedRecipe) -> list[FeatureFeed]:
         """Returns the features a recipe needs on each division, computed on first use."""
-        key = _feature_key(recipe.with_engine(self.engine))
+        key = _feature_key(recipe)
         if key not in self._feeds:
+            feeds: list[FeatureFeed] = []
             # A division has its own: normalization and color axes are fitted to its images.
-            feeds = [self._compute_features(recipe, division) for division in self.divisions]
-            key = _feature_key(recipe.with_engine(self.engine))
+            for division in self.divisions:
+                feeds.append(self._compute_features(recipe, division))
+                # One engine for all divisions, also where a race chose it.
+                recipe = recipe.with_engine(feeds[0].extractor.engine_name)
             self._feeds[key] = feeds
         return self._feeds[key]
 
     def _compute_features(self, recipe: ResolvedRecipe, division: Source) -> FeatureFeed:
-        recipe = recipe.with_engine(self.engine)
         model = build_model(recipe, division, self.devices)
         order = build_recipe_order(recipe, division)
         feed = build_feature_feed(recipe, division, order, model.classifier)
         for split in ("train", "val"):
             feed.features(split)
-        self.engine = feed.extractor.engine_name
         return feed
 
     def _rows_of(self, recipe: ResolvedRecipe) -> list[FeatureBatches]:

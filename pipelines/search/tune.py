@@ -126,8 +126,7 @@ def tune(
     trial, result = best
     logger.info(f"best: trial {trial.id}, {objective.name} {result.score:.4f}; training it")
     chosen = job.plan.final_recipe(trainer.build_recipe(trial), result.best_epoch).resolve()
-    if chosen.features.use:
-        chosen = chosen.with_engine(trainer.engine)
+    chosen = folder.with_its_engine(trainer.with_its_engine(chosen))
     folder.check_same(chosen)
     folder.clear_leftovers()
     with reporting(folder.path, report):

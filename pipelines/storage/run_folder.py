@@ -75,7 +75,7 @@ class RunFolder:
 
     def with_its_engine(self, recipe: ResolvedRecipe) -> ResolvedRecipe:
         """Returns the recipe with the engine this run's features were computed by, if any."""
-        if not self.recipe_file.is_file() or recipe.features.engine != "auto":
+        if not self.recipe_file.is_file() or not recipe.features.engine_is_open:
             return recipe
         return recipe.with_engine(self.recipe.features.engine)
 

@@ -142,7 +142,7 @@ def build_feature_feed(
     Raises:
         RecipeError: The engine is not installed.
     """
-    if recipe.features.engine != "auto":
+    if not recipe.features.engine_is_open:
         ENGINES[recipe.features.engine].check_installed()
     extractor = Extractor(
         build_feature_network(classifier),

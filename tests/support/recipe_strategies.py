@@ -11,6 +11,7 @@ from typing import Any
 from hypothesis import strategies as st
 
 from pipelines.features.engines.catalog import ENGINES
+from pipelines.features.engines.choice import CHOICES as ENGINE_CHOICES
 from tests.support.policy_strategies import policies
 from tuning.optimization.clipping import CLIPPINGS
 from tuning.optimization.losses import LOSSES
@@ -102,7 +103,7 @@ _sections: dict[str, Any] = dict(
     features=_section(
         use=st.sampled_from(["auto", "auto", True, False]),
         views=st.integers(0, 8),
-        engine=_row({"auto": 0}, ENGINES),
+        engine=_row(ENGINE_CHOICES, ENGINES),
         cache_gib=st.floats(0.001, 100),
     ),
     head=_section(

@@ -16,6 +16,7 @@ import pytest
 from pipelines.augment.policies import AugmentConfig
 from pipelines.features.config import FeatureConfig
 from pipelines.features.engines.catalog import ENGINES
+from pipelines.features.engines.choice import CHOICES
 from pipelines.features.engines.network import FeatureNetwork, build_feature_network
 from pipelines.features.extraction import Extractor
 from pipelines.input_pipeline.datasets import build_views_dataset
@@ -69,7 +70,7 @@ def _extracted(
     return extractor.num_computed
 
 
-@pytest.mark.parametrize("engine", [*ENGINES, "auto"])
+@pytest.mark.parametrize("engine", [*ENGINES, *CHOICES])
 def test_features_are_the_backbones_output_for_the_rendered_views(
     engine: str, network: FeatureNetwork, images: Examples
 ) -> None:

@@ -9,15 +9,15 @@ from typing import Any
 import numpy as np
 import pytest
 
-from pipelines.features.engines import choice as choosing
 from pipelines.features.engines.catalog import ENGINES
-from pipelines.features.engines.choice import choose_engine, open_engine
 from pipelines.features.engines.engine import EngineRow, cache_sized_batch, pad_batch
 from pipelines.features.engines.network import FeatureNetwork, build_feature_network
+from pipelines.features.engines.opening import build_probes, open_engine
+from tests.support.busy_machine import busy_machine
+from tests.support.engines import EngineOff
 from zoo.errors import EngineError, RecipeError
 from zoo.heads.head import HeadConfig
 from zoo.models.classifier import build_classifier
-from zoo.table import Table
 
 # One backbone per kind of layers: inverted residuals, preprocessing inside the model,
 # concatenations, separable convolutions.
@@ -53,7 +53,7 @@ def _pooled(network: FeatureNetwork, images: np.ndarray) -> np.ndarray:
 
 
 def _check(name: str, network: FeatureNetwork, folder: Path) -> None:
-    engine = open_engine(ENGINES[name], network, _images(8, network.size), folder)
+    engine = open_engine(ENGINES[name], network, folder)
     images = _images(engine.batch_size, network.size, seed=1)
     expected = _pooled(network, images)
     received = engine(images)
@@ -84,7 +84,7 @@ def test_engine_runs_each_family(name: str, backbone: str, folder: Path) -> None
 def test_features_do_not_depend_on_batch_or_thread(
     name: str, network: FeatureNetwork, folder: Path
 ) -> None:
-    engine = open_engine(ENGINES[name], network, _images(8, 32), folder)
+    engine = open_engine(ENGINES[name], network, folder)
     images = _images(4 * engine.batch_size, 32, seed=2)
     batches = np.split(images, 4)
     alone = np.concatenate([engine(batch) for batch in batches])
@@ -95,6 +95,25 @@ def test_features_do_not_depend_on_batch_or_thread(
     np.testing.assert_array_equal(mixed, alone[shuffled])
     few = engine(pad_batch(images[:1], engine.batch_size))[:1]
     np.testing.assert_array_equal(few, alone[:1])
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("name", ENGINES)
+def test_features_do_not_depend_on_how_busy_the_machine_is(name: str, tmp_path: Path) -> None:
+    network = _network("mobilenet_v2", 96)
+    images = _images(4 * 32, 96, seed=4)
+
+    def compute(folder: Path) -> np.ndarray:
+        # Converted anew each time: the conversion is part of what must not vary.
+        engine = open_engine(ENGINES[name], network, folder)
+        batches = np.split(images, range(engine.batch_size, len(images), engine.batch_size))
+        batches = [pad_batch(batch, engine.batch_size) for batch in batches]
+        with ThreadPoolExecutor(engine.num_callers) as pool:
+            return np.concatenate(list(pool.map(engine, batches)))[: len(images)]
+
+    quiet = compute(tmp_path / "quiet")
+    with busy_machine():
+        np.testing.assert_array_equal(compute(tmp_path / "busy"), quiet)
 
 
 def test_digest_depends_on_weights_size_and_normalization_alone(network: FeatureNetwork) -> None:
@@ -117,30 +136,14 @@ def test_digest_depends_on_weights_size_and_normalization_alone(network: Feature
     assert build_feature_network(other_size).digest != network.digest
 
 
-class _Off:
-    """An engine whose error is a fraction of the largest feature."""
-
-    def __init__(self, network: FeatureNetwork, error: float) -> None:
-        self.network, self.error = network, error
-        self.batch_size, self.num_callers = 8, 1
-
-    def __call__(self, images: np.ndarray) -> np.ndarray:
-        features = self.network.model.predict_on_batch(images)
-        return features + self.error * np.abs(features).max(axis=(0, 2), keepdims=True)
-
-
-def _table(*rows: EngineRow) -> Table[EngineRow]:
-    return Table("engine", [ENGINES["keras"], *rows])
-
-
 def test_engine_whose_features_differ_is_refused(network: FeatureNetwork, folder: Path) -> None:
     for error, refused in ((0.5e-4, False), (3e-4, True), (float("nan"), True)):
-        row = EngineRow("off", "wrong", lambda n, _, e=error: _Off(n, e))
+        row = EngineRow("off", "wrong", lambda n, _, e=error: EngineOff(n, e))
         if refused:
             with pytest.raises(EngineError, match=r"features from off differ from those of Keras"):
-                open_engine(row, network, _images(8, 32), folder)
+                open_engine(row, network, folder)
         else:
-            open_engine(row, network, _images(8, 32), folder)
+            open_engine(row, network, folder)
 
 
 def test_error_of_failing_engine_names_the_remedy(network: FeatureNetwork, folder: Path) -> None:
@@ -148,90 +151,10 @@ def test_error_of_failing_engine_names_the_remedy(network: FeatureNetwork, folde
         raise RuntimeError("no such kernel")
 
     with pytest.raises(EngineError, match=r"cannot run the backbone; received RuntimeError: no"):
-        open_engine(EngineRow("broken", "", fail), network, _images(8, 32), folder)
+        open_engine(EngineRow("broken", "", fail), network, folder)
     absent = EngineRow("absent", "", fail, packages=("no_such_package",), extra="onnx")
     with pytest.raises(RecipeError, match=r"'absent' is not installed.*transfer-zoo\[onnx\]"):
-        open_engine(absent, network, _images(8, 32), folder)
-
-
-def test_auto_skips_a_refused_engine_and_stores_its_choice(
-    network: FeatureNetwork, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: Any
-) -> None:
-    monkeypatch.setattr(choosing, "TRIAL_THRESHOLD_S", 0.0)
-    engines = _table(EngineRow("off", "wrong", lambda n, _: _Off(n, 1.0)))
-    calls = []
-
-    def sample() -> np.ndarray:
-        calls.append(1)
-        return _images(8, 32)
-
-    name, engine = choose_engine(engines, network, sample, 100, tmp_path)
-    assert name == "keras"
-    assert engine is not None
-    assert "engine off is not used" in capsys.readouterr().err
-    assert choose_engine(engines, network, sample, 10_000, tmp_path) == ("keras", None)
-    assert len(calls) == 1, "a stored choice is made without another trial"
-
-
-def test_auto_chooses_the_fastest(
-    network: FeatureNetwork, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(choosing, "TRIAL_THRESHOLD_S", 0.0)
-    answers = {}
-
-    class Remembering(_Off):
-        def __call__(self, images: np.ndarray) -> np.ndarray:
-            key = images.tobytes()
-            if key not in answers:
-                answers[key] = super().__call__(images)
-            return answers[key]
-
-    engines = _table(EngineRow("quick", "", lambda n, _: Remembering(n, 0.0)))
-    name, _ = choose_engine(engines, network, lambda: _images(8, 32), 100, tmp_path)
-    assert name == "quick"
-
-
-def test_small_job_runs_in_keras_and_a_larger_one_tries_other_engines(
-    network: FeatureNetwork, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    engines = _table(EngineRow("off", "wrong", lambda n, _: _Off(n, 0.0)))
-    name, engine = choose_engine(engines, network, lambda: _images(8, 32), 10, tmp_path)
-    assert name == "keras"
-    assert engine is not None
-    assert choose_engine(engines, network, lambda: _images(8, 32), 10, tmp_path)[1] is None
-    monkeypatch.setattr(choosing, "TRIAL_THRESHOLD_S", 0.0)
-    tried, _ = choose_engine(engines, network, lambda: _images(8, 32), 11, tmp_path)
-    assert tried in engines
-
-
-def test_engine_is_tried_only_while_the_fastest_exceeds_the_threshold(
-    network: FeatureNetwork, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    opened = []
-
-    def opens(name: str, rate: float) -> EngineRow:
-        def open_it(network: FeatureNetwork, _: Path) -> Any:
-            opened.append(name)
-            engine = _Off(network, 0.0)
-            engine.rate = rate  # type: ignore[attr-defined]
-            return engine
-
-        return EngineRow(name, "", open_it)
-
-    monkeypatch.setattr(choosing, "measure_rate", lambda e, *_: getattr(e, "rate", 10.0))
-    engines = _table(opens("quick", 100.0), opens("quicker", 200.0))
-
-    def choose(num_images: int) -> str:
-        return choose_engine(engines, network, lambda: _images(8, 32), num_images, tmp_path)[0]
-
-    assert choose(100) == "quick"
-    assert opened == ["quick"], "at 100 images/s one second of work is left"
-    assert choose(90) == "quick"
-    assert opened == ["quick"]
-    assert choose(1000) == "quicker"
-    assert opened == ["quick", "quick", "quicker"]
-    assert choose(10**6) == "quicker"
-    assert len(opened) == 3
+        open_engine(absent, network, folder)
 
 
 def test_cache_sized_batch_holds_a_constant_number_of_pixels() -> None:
@@ -239,3 +162,12 @@ def test_cache_sized_batch_holds_a_constant_number_of_pixels() -> None:
         batch = cache_sized_batch(size)
         assert 1 <= batch <= 64
         assert batch * size**2 <= 1.5 * 2 * 224**2 or batch == 1
+
+
+@pytest.mark.parametrize("size", [32, 224, 331])
+def test_probes_are_the_same_colored_images_every_time(size: int) -> None:
+    probes = build_probes(size)
+    assert probes.shape == (8, size, size, 3)
+    np.testing.assert_array_equal(probes, build_probes(size))
+    assert probes.std(axis=(1, 2)).min() > 40, "every channel of every image varies"
+    assert 100 < probes.mean() < 155

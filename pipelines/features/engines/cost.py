@@ -1,0 +1,31 @@
+"""Cost of a network: multiply-adds for one image."""
+
+from __future__ import annotations
+
+import math
+from typing import Any
+
+
+def count_multiply_adds(model: Any) -> int:
+    """Returns the multiply-adds of a Keras model for one image.
+
+    Counts those of kernels (convolutions and dense layers): the kernel's size at every
+    position of the layer's output. Attention's products of activations are left out.
+
+    Args:
+        model: A functional `keras.Model` of fixed input size.
+    """
+    import keras
+
+    total = 0
+    for layer in model.layers:
+        if isinstance(layer, keras.Model):
+            total += count_multiply_adds(layer)
+            continue
+        outputs = keras.tree.flatten(getattr(layer, "output", None))
+        shape = outputs[0].shape if outputs and outputs[0] is not None else ()
+        # [B, H, W, C], [B, N, D] or [B, F]: all but the first and last are positions.
+        positions = math.prod(size or 1 for size in shape[1:-1])
+        kernels = [weight.shape for weight in layer.weights if len(weight.shape) > 1]
+        total += positions * sum(math.prod(kernel) for kernel in kernels)
+    return total
