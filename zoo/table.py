@@ -87,12 +87,30 @@ def unknown_name(kind: str, name: object, known: Iterable[str]) -> UnknownNameEr
         known: The known names.
     """
     known = list(known)
-    near = difflib.get_close_matches(str(name), known, n=3, cutoff=0.6)
-    # 'resnet50' suggests 'resnet50.imagenet'; 'imagenet' suggests no arbitrary row.
-    near = near or [k for k in known if str(name) and k.startswith(str(name))][:3]
+    near = find_near_names(str(name), known)
     if near:
         quoted = [repr(n) for n in near]
         listed = quoted[0] if len(quoted) == 1 else ", ".join(quoted[:-1]) + " or " + quoted[-1]
         return UnknownNameError(f"Unknown {kind} {name!r}. Did you mean {listed}?")
     shown = ", ".join(known[:12]) + (", …" if len(known) > 12 else "")
     return UnknownNameError(f"Unknown {kind} {name!r}. Known: {shown}.")
+
+
+def find_near_names(name: str, known: Iterable[str], *, count: int = 3) -> list[str]:
+    """Returns the known names that a mistyped name may stand for, the nearest first.
+
+    Args:
+        name: The unknown name.
+        known: The known names.
+        count: How many to return, at most.
+
+    Example:
+        >>> find_near_names("sdg", ["adam", "sgd"])
+        ['sgd']
+        >>> find_near_names("resnet50", ["vgg16.imagenet", "resnet50.imagenet"])
+        ['resnet50.imagenet']
+    """
+    known = list(known)
+    near = difflib.get_close_matches(name, known, n=count, cutoff=0.6)
+    # 'resnet50' suggests 'resnet50.imagenet'; 'imagenet' suggests no arbitrary row.
+    return near or [k for k in known if name and k.startswith(name)][:count]

@@ -274,7 +274,9 @@ def evaluate(
 
 @app.command()
 def predict(
-    model: Annotated[Path, typer.Argument(metavar="MODEL", help="A run or a SavedModel.")],
+    model: Annotated[
+        str, typer.Argument(metavar="MODEL", help="A run, a SavedModel, or a network by name.")
+    ],
     images: Annotated[
         list[str],
         typer.Argument(metavar="IMAGE|FOLDER", help="Image files, folders or glob patterns."),
@@ -302,7 +304,7 @@ def predict(
 
 @app.command()
 def export(
-    run: Annotated[Path, typer.Argument(metavar="RUN", help="A run of `zoo train`.")],
+    model: Annotated[str, typer.Argument(metavar="MODEL", help="A run, or a network by name.")],
     to: Annotated[
         Path,
         typer.Option(
@@ -311,13 +313,13 @@ def export(
     ],
     data: Annotated[
         str | None,
-        typer.Option("--data", metavar="DATA", help="The run's images, if they have moved."),
+        typer.Option("--data", metavar="DATA", help="The images to check on, if not its own."),
     ] = None,
 ) -> None:
-    """Write a run as a SavedModel, and prove it in a fresh process."""
-    from pipelines.serving.export import export as export_run
+    """Write a model as a SavedModel, and prove it in a fresh process."""
+    from pipelines.serving.export import export as export_model
 
-    print(export_run(run, to, data=data))
+    print(export_model(model, to, data=data))
 
 
 def _started(folder: Path, resume: bool) -> Path | None:

@@ -12,7 +12,7 @@ PIPE_WIDTH = 400
 """Characters a line where standard output is no terminal: a row of a table is one line."""
 
 MAX_MATRIX_CLASSES = 12
-"""Classes up to which the confusion matrix is printed."""
+"""Classes up to which the confusion matrix is printed, and those without images are."""
 
 
 def print_json(value: Any) -> None:
@@ -207,11 +207,16 @@ def _print_per_class(
     title: str, per_class: Mapping[str, Mapping[str, Any]], columns: tuple[str, ...]
 ) -> None:
     header = [title, *(column.replace("_", " ") for column in columns), "images"]
+    shown = per_class
+    if len(per_class) > MAX_MATRIX_CLASSES:
+        shown = {name: metrics for name, metrics in per_class.items() if metrics["support"]}
     body = [
         [name, *(_format_ratio(metrics[column]) for column in columns), str(metrics["support"])]
-        for name, metrics in per_class.items()
+        for name, metrics in shown.items()
     ]
     print_grid(header, body, indent=2)
+    if num_hidden := len(per_class) - len(shown):
+        print(f"  and {num_hidden} without images")
 
 
 def _in_column(metrics: Mapping[str, Any], name: str) -> str:

@@ -98,6 +98,7 @@ TABLES: Mapping[str, TableEntry] = {
             "input": "input_size",
             "normalization": "normalization",
             "top1": "top1",
+            "top": _yes_or_no("has_top"),
             "proof": "proof",
             "file": "file",
             "url": "url",

@@ -3,27 +3,20 @@
 from __future__ import annotations
 
 import logging
-import os
-import tomllib
 from pathlib import Path
-from typing import Any
 
 from pipelines.evaluation.metrics import compute_metrics
 from pipelines.evaluation.pictures import check_picture, draw_predictions
 from pipelines.evaluation.predictions import compute_predictions
-from pipelines.recipe.recipe import Recipe
 from pipelines.recipe.resolved import ResolvedRecipe
 from pipelines.runtime.stderr import suppress_stderr
 from pipelines.sources.describe import describe
 from pipelines.sources.evaluation_set import EvaluationSet, open_evaluation_set
 from pipelines.sources.source import Examples
+from pipelines.storage.pretrained_network import PretrainedNetwork, open_run_or_network
 from pipelines.storage.run_folder import RunFolder
 from pipelines.storage.split_metrics import SplitMetrics
-from zoo.backbones.catalog import WEIGHTS, resolve
 from zoo.errors import DataError
-from zoo.models.pretrained import load_pretrained
-from zoo.tasks import Task, classification
-from zoo.weights.fetch import fetch
 
 logger = logging.getLogger(__name__)
 
@@ -44,6 +37,12 @@ def evaluate(
     whatever its name and folder are now. A pretrained file does not record its images:
     they are split by the recipe on its card, and only if `split` names a part of them.
 
+    A network of ImageNet takes classes by WordNet id or by readable name; see
+    `zoo.models.class_names.ClassNames.match`. The metrics name its 1,000 classes by id if
+    the data set names every class so, else by readable name. Every class competes, those
+    without images too: a bee taken for a wasp is wrong where only ants and bees are asked
+    for.
+
     Logs the images that are left out, those that look odd, and those the run was trained
     on.
 
@@ -60,6 +59,8 @@ def evaluate(
 
     Raises:
         RunError: `model` is neither, or damaged.
+        UnknownNameError: `model` is nearly the name of a pretrained network.
+        WeightsError: The pretrained network has no top, or its file is absent or damaged.
         DataError: The data set has no images, has classes that the model does not know, or
             has no such split.
         InputError: `picture` cannot be written.
@@ -70,8 +71,14 @@ def evaluate(
         )
     if picture:
         check_picture(Path(picture))
-    network, recipe, tasks, run = _open_model(model)
-    evaluation_set = open_evaluation_set(str(data), recipe.data, tasks)
+    opened = open_run_or_network(model)
+    run = opened if isinstance(opened, RunFolder) else None
+    names = opened.names if isinstance(opened, PretrainedNetwork) else None
+    with suppress_stderr():
+        network = opened.model
+    recipe = opened.recipe
+    evaluation_set = open_evaluation_set(str(data), recipe.data, opened.tasks, names)
+    tasks = evaluation_set.tasks
     for line in describe(evaluation_set):
         logger.info(line)
     splits = _choose(evaluation_set, recipe, run, split)
@@ -131,39 +138,3 @@ def _log_trained_on(splits: dict[str, Examples], trained: frozenset[str]) -> Non
         f"{sum(map(len, splits.values()))} measured images ({by_split})"
         + ("; metrics on these are too optimistic" if held_out else "")
     )
-
-
-def _open_model(
-    model: RunFolder | str | Path,
-) -> tuple[Any, ResolvedRecipe, tuple[Task, ...], RunFolder | None]:
-    """Opens a run, or a pretrained classifier.
-
-    Returns:
-        The `keras.Model`, the recipe it was trained by, what it predicts, and its run, if
-        it has one.
-
-    Raises:
-        RunError: `model` is neither, or damaged.
-        WeightsError: The pretrained file is damaged, or holds no classifier.
-    """
-    if isinstance(model, RunFolder) or os.path.isfile(Path(model) / "recipe.toml"):
-        run = model if isinstance(model, RunFolder) else RunFolder.open(model)
-        with suppress_stderr():
-            return run.model, run.recipe, run.tasks, run
-    name = str(model)
-    if name.endswith(".npz") or (name in WEIGHTS and WEIGHTS[name].file.endswith(".npz")):
-        _, weights = resolve(name)
-        if weights is None:
-            raise ValueError("A .npz file resolves to its weights.")
-        with suppress_stderr():
-            network, card = load_pretrained(fetch(weights))
-        settings = tomllib.loads(card.recipe)
-        if not settings:  # trained by others, who state no more than the input
-            settings = {
-                "backbone": {"name": card.backbone},
-                "input": card.preprocessing.model_dump(),
-            }
-        recipe = Recipe.from_settings(settings).resolve()
-        return network, recipe, classification(card.class_names), None
-    # Neither: this raises the error that says what is wrong with the path.
-    return _open_model(RunFolder.open(model))

@@ -1,4 +1,7 @@
-"""Export a finished run as a SavedModel, checked on the run's own validation images."""
+"""Export a run or a pretrained network as a SavedModel, checked on images.
+
+Those of a run are its own validation images; those of a pretrained network are any others.
+"""
 
 from __future__ import annotations
 
@@ -12,7 +15,9 @@ from pipelines.evaluation.predictions import compute_predictions
 from pipelines.runtime.output_paths import check_destination
 from pipelines.runtime.stderr import suppress_stderr
 from pipelines.sources.dataset import open_source
-from pipelines.sources.source import Examples, Source
+from pipelines.sources.sample import sample_images
+from pipelines.sources.source import Examples
+from pipelines.storage.pretrained_network import open_run_or_network
 from pipelines.storage.run_folder import RunFolder
 from zoo.errors import DataError, InputError, RunError
 from zoo.export.savedmodel import export_savedmodel, next_version
@@ -20,45 +25,69 @@ from zoo.export.signatures import TOLERANCE
 
 logger = logging.getLogger(__name__)
 
+SAMPLE_DATA = "textures"
+"""The images that the export of a pretrained network is checked on, unless others are given."""
 
-def export(run: RunFolder | str | Path, to: str | Path, *, data: str | Path | None = None) -> Path:
-    """Writes a run's model as `to`/VERSION and checks it on the validation images.
+MAX_SAMPLE = 200
+"""How many of them, at most."""
+
+
+def export(
+    model: RunFolder | str | Path, to: str | Path, *, data: str | Path | None = None
+) -> Path:
+    """Writes a model as `to`/VERSION and checks it on images.
+
+    A run is checked on its validation images; a pretrained network, whose validation
+    images are not here, on up to 200 images of `data`.
 
     Args:
-        run: A finished run.
+        model: A finished run, or a pretrained network with a top, by name
+            (`efficientnet_lite0.imagenet`) or as a file that `zoo pretrain` wrote. A run at
+            a path of that name comes first.
         to: The model's folder, such as `saved_models/photos`; earlier versions in it stay.
         data: The data set with the run's images, if it has moved; None takes the run's own.
+            For a pretrained network any images, with or without classes; None takes those of
+            an embedded data set.
 
     Returns:
         The version's folder.
 
     Raises:
-        RunError: `run` is not a finished run, or `to` has no name or is a file.
+        RunError: `model` is neither, or `to` has no name or is a file.
+        UnknownNameError: `model` is nearly the name of a pretrained network.
+        WeightsError: The pretrained network has no top, or its file is absent or damaged.
         InputError: `to` cannot be written.
-        DataError: The run's images cannot be read, or have changed.
-        ExportError: The exported model predicts otherwise than the run; then nothing is
-            left behind.
+        DataError: The images cannot be read, or have changed since the run.
+        ExportError: The exported model predicts otherwise than the original; then nothing
+            is left behind.
     """
-    run = run if isinstance(run, RunFolder) else RunFolder.open(run)
     to = Path(to)
     _check_to(to)
-    recipe = run.recipe
     with suppress_stderr():
         import tensorflow  # noqa: F401
-    source = _open_images(run, data, to)
-    model = run.model
-    predictions = compute_predictions(model, recipe, source.val, run.tasks)
-    logger.info(f"writing {to} and checking it on {len(source.val)} validation images")
-    with _as_files(source.val) as images:
+    opened = open_run_or_network(model)
+    if isinstance(opened, RunFolder):
+        examples = _open_validation_images(opened, data, to)
+        described = f"{len(examples)} validation images"
+    else:
+        examples = sample_images(str(data or SAMPLE_DATA), MAX_SAMPLE)
+        described = f"{len(examples)} images of {data or SAMPLE_DATA}"
+    network = opened.model
+    predictions = compute_predictions(network, opened.recipe, examples, opened.tasks)
+    logger.info(f"writing {to} and checking it on {described}")
+    with _as_files(examples) as images:
         version = export_savedmodel(
-            model,
-            recipe.input.preprocessing,
-            run.tasks,
+            network,
+            opened.recipe.input.preprocessing,
+            opened.tasks,
             to,
             images=images,
             predictions=predictions,
         )
-    logger.info(f"a fresh process predicts all {len(source.val)} within {TOLERANCE:g} of the run")
+    logger.info(
+        f"a fresh process predicts all {len(examples)} within {TOLERANCE:g} of "
+        + ("the run" if isinstance(opened, RunFolder) else opened.name)
+    )
     return version
 
 
@@ -80,8 +109,8 @@ def _check_to(to: Path) -> None:
     check_destination(next_version(to), "--to")
 
 
-def _open_images(run: RunFolder, data: str | Path | None, to: Path) -> Source:
-    """Reads a run's images, and checks that its validation images are still the same.
+def _open_validation_images(run: RunFolder, data: str | Path | None, to: Path) -> Examples:
+    """Reads a run's validation images, and checks that they are still the same.
 
     Raises:
         DataError: The images cannot be read, or have changed.
@@ -117,7 +146,7 @@ def _open_images(run: RunFolder, data: str | Path | None, to: Path) -> Source:
             received=f"{len(present & recorded)} of them and {len(present - recorded)} others",
             mend="give --data the images it was trained on",
         )
-    return source
+    return source.val
 
 
 @contextlib.contextmanager

@@ -1,4 +1,4 @@
-"""Predict image files with a trained run or an exported SavedModel."""
+"""Predict image files with a trained run, an exported SavedModel or a pretrained network."""
 
 from __future__ import annotations
 
@@ -26,7 +26,9 @@ def predict(model: RunFolder | str | Path, images: Images, *, top: int = 5) -> l
     predicted all the same.
 
     Args:
-        model: A finished run, or a SavedModel that `zoo export` wrote.
+        model: A finished run, a SavedModel that `zoo export` wrote, or a pretrained network
+            with a top, by name (`efficientnet_lite0.imagenet`) or as a file that
+            `zoo pretrain` wrote. A run or SavedModel at a path of that name comes first.
         images: Image files (JPEG, PNG, GIF, BMP or WebP), folders of them and globs; one or
             several. See `pipelines.serving.image_files.list_image_files`.
         top: Number of classes or labels to name, at most.
@@ -35,7 +37,9 @@ def predict(model: RunFolder | str | Path, images: Images, *, top: int = 5) -> l
         One prediction an image, in the order of `images`.
 
     Raises:
-        RunError: `model` is neither, or damaged.
+        RunError: `model` is none of these, or damaged.
+        UnknownNameError: `model` is nearly the name of a pretrained network.
+        WeightsError: The pretrained network has no top, or its file is absent or damaged.
         DataError: A file or folder does not exist, or there is no image.
     """
     files = list_image_files(images)

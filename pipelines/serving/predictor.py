@@ -1,4 +1,4 @@
-"""Predictors: trained runs and exported SavedModels, opened to predict encoded images."""
+"""Predictors: runs, exported SavedModels and pretrained networks, opened to predict files."""
 
 from __future__ import annotations
 
@@ -13,8 +13,11 @@ import numpy as np
 import numpy.typing as npt
 
 from pipelines.sources.scan import decode_image, find_format_problem
+from pipelines.storage.pretrained_network import open_pretrained_network
 from pipelines.storage.run_folder import RunFolder
 from zoo.errors import RunError
+from zoo.models.pretrained import find_classifier
+from zoo.preprocessing import Preprocessing
 from zoo.tasks import Task, classification, wrap
 
 ByTask = Mapping[str, npt.NDArray[np.float32]]
@@ -38,14 +41,17 @@ class Predictor:
 
 
 def open_predictor(model: RunFolder | Path) -> Predictor:
-    """Opens a finished run, or a SavedModel that `zoo export` wrote.
+    """Opens a finished run, a SavedModel that `zoo export` wrote, or a pretrained network.
 
     Args:
         model: A run, its folder, a SavedModel's, or one with a SavedModel a version, of
-            which the highest is opened.
+            which the highest is opened; without such a folder, the name of a pretrained
+            classifier, or its .npz file.
 
     Raises:
         RunError: There is no model, or it is damaged or of another kind.
+        UnknownNameError: The name is nearly that of a pretrained network.
+        WeightsError: The pretrained network has no top, or its file is absent or damaged.
     """
     if isinstance(model, RunFolder):
         return _open_run(model)
@@ -68,16 +74,22 @@ def open_predictor(model: RunFolder | Path) -> Predictor:
         if os.path.isfile(path / "recipe.toml"):
             return _open_run(RunFolder.open(path))
         received = "a folder of another kind"
+    if weights := find_classifier(str(path)):
+        network = open_pretrained_network(weights)
+        return _open_keras(network.model, network.recipe.input.preprocessing, network.tasks)
     raise RunError(
         f"{path} is not a model",
-        expected="a run that `zoo train` wrote or a SavedModel that `zoo export` wrote",
+        expected="a run that `zoo train` wrote, a SavedModel that `zoo export` wrote or a "
+        "pretrained network, such as efficientnet_lite0.imagenet",
         received=received,
     )
 
 
 def _open_run(run: RunFolder) -> Predictor:
-    model, preprocessing, tasks = run.model, run.recipe.input.preprocessing, run.tasks
+    return _open_keras(run.model, run.recipe.input.preprocessing, run.tasks)
 
+
+def _open_keras(model: Any, preprocessing: Preprocessing, tasks: tuple[Task, ...]) -> Predictor:
     def predict(contents: Sequence[bytes]) -> tuple[list[str], ByTask]:
         images, problems = [], []
         for content in contents:

@@ -13,7 +13,8 @@ from pipelines.sources.scanned_dataset import scan_dataset
 from pipelines.sources.source import Examples, Finding, Listing, join_examples
 from pipelines.sources.split import assign_by_digest, split_listing
 from zoo.errors import UndecodableError
-from zoo.tasks import Task
+from zoo.models.class_names import ClassNames
+from zoo.tasks import Task, classification
 
 
 @dataclass(frozen=True)
@@ -69,7 +70,9 @@ class EvaluationSet:
         return replace(self, splits={"all": join_examples(list(self.splits.values()))})
 
 
-def open_evaluation_set(data: str, config: DataConfig, tasks: Sequence[Task]) -> EvaluationSet:
+def open_evaluation_set(
+    data: str, config: DataConfig, tasks: Sequence[Task], names: ClassNames | None = None
+) -> EvaluationSet:
     """Reads labeled images to evaluate a model on, and decodes each once.
 
     Classes are matched to the model's by name. One image is enough, `val/` or `test/`
@@ -80,6 +83,8 @@ def open_evaluation_set(data: str, config: DataConfig, tasks: Sequence[Task]) ->
         data: DATA as the command line takes it.
         config: Images to exclude.
         tasks: The model's tasks, with their classes.
+        names: Names of a plain classifier's classes by which the images may be labeled too;
+            the result has its classes by id if all labels are ids, else by readable name.
 
     Raises:
         DataError: There are no images, or some have a class that the model does not
@@ -87,6 +92,9 @@ def open_evaluation_set(data: str, config: DataConfig, tasks: Sequence[Task]) ->
         UnknownNameError: TFDS has no such data set.
     """
     listing = _read_any_split(data, tasks)
+    if names is not None:
+        listing = _match_names(listing, names)
+        tasks = classification(listing.class_names)
     scanned = scan_dataset(data, listing, tasks, config, trainable=False)
     if not scanned.decoded:
         first = scanned.undecodable[0]
@@ -103,6 +111,23 @@ def open_evaluation_set(data: str, config: DataConfig, tasks: Sequence[Task]) ->
         skipped=scanned.skipped,
         outliers=scanned.outliers,
     )
+
+
+def _match_names(listing: Listing, names: ClassNames) -> Listing:
+    """Returns a listing whose labels index all classes of a model.
+
+    Raises:
+        DataError: An image has a class that the model does not know, or may be of several.
+    """
+    import numpy as np
+
+    used = sorted({label for e in listing.splits.values() for label in e.labels.tolist()})
+    given = [listing.class_names[label] for label in used]
+    relabel = np.full(len(listing.class_names), -1, np.int64)
+    relabel[used] = names.match(given)
+    class_names = names.ids if set(given) <= set(names.ids) else names.readable
+    splits = {name: replace(e, labels=relabel[e.labels]) for name, e in listing.splits.items()}
+    return replace(listing, class_names=class_names, splits=splits)
 
 
 def _read_any_split(data: str, tasks: Sequence[Task]) -> Listing:

@@ -20,6 +20,7 @@ PAGES = sorted(
 # Pages that take a quarter of a minute or more.
 SLOW = {
     "README.md",
+    "docs/guides/predict.md",
     "docs/guides/pretraining.md",
     "docs/guides/search.md",
     "docs/guides/several_tasks.md",

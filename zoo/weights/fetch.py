@@ -21,6 +21,9 @@ from zoo.weights.row import Weights, is_url
 
 logger = logging.getLogger(__name__)
 
+SHIPPED_FOLDER = Path(__file__).parents[1] / "pretrained"
+"""The folder of the files that are part of the package."""
+
 
 def fetch(weights: Weights) -> Path:
     """Returns the path of a verified local copy of a weight file, downloading it if necessary.
@@ -74,7 +77,7 @@ def fetch(weights: Weights) -> Path:
 
 
 def _verified_shipped_path(weights: Weights) -> Path:
-    path = Path(__file__).parents[1] / "pretrained" / weights.url
+    path = SHIPPED_FOLDER / weights.url
     mend = "install transfer-zoo again"
     if not path.is_file():
         raise WeightsError(f"the file of {weights.name} is missing", expected=str(path), mend=mend)
@@ -122,8 +125,19 @@ def _download_into(weights: Weights, cached: Path, urls: list[str]) -> None:
     raise WeightsError(
         f"{weights.file} of {weights.name} is absent and cannot be downloaded",
         received=" and ".join(failures),
-        mend=f"if this machine is offline or the address is wrong, {_manual_download(weights)}",
+        mend=f"if this machine is offline or the address is wrong, {_manual_download(weights)}; "
+        f"or take a network that is shipped: {', '.join(_list_shipped(weights))}",
     )
+
+
+def _list_shipped(weights: Weights) -> list[str]:
+    """Returns the names of shipped weights that can stand in for absent ones.
+
+    These are the ones of the same tag, hence of the same training data, or else all.
+    """
+    names = sorted(path.stem for path in SHIPPED_FOLDER.glob("*.npz"))
+    tag = weights.name.partition(".")[2]
+    return [name for name in names if name.partition(".")[2] == tag] or names
 
 
 def _verify(weights: Weights, path: Path, *, mend: str, source: str = "") -> None:

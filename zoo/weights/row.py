@@ -62,6 +62,11 @@ class Weights:
         return not is_url(self.url)
 
     @property
+    def has_top(self) -> bool:
+        """Whether the file holds the classification top too, as the archives of this project do."""
+        return self.file.endswith(".npz")
+
+    @property
     def summary(self) -> str:
         """One line: training data, accuracy and license."""
         score = f", top-1 {self.top1:.3f}" if self.top1 is not None else ""

@@ -329,6 +329,46 @@ def test_shipped_network_is_measured_at_the_input_of_its_card(fresh: Path, tmp_p
     assert 0 <= measured["all"]["accuracy"] <= 1
 
 
+@pytest.mark.train
+def test_classes_are_found_by_readable_names(fresh: Path, tmp_path: Path, capsys: Say) -> None:
+    network = "efficientnet_lite0.imagenet"
+    by_id, by_name = tmp_path / "id", tmp_path / "name"
+    folders = {"n02219486": "Emmet", "n02206856": "bee", "n02099601": "Golden_Retriever"}
+    for source, (wordnet_id, name) in zip(CLASSES, folders.items(), strict=True):
+        shutil.copytree(fresh / source, by_id / wordnet_id)
+        shutil.copytree(fresh / source, by_name / name)
+    (by_name / "no images").mkdir()
+    first, second = (evaluate(network, data)["all"] for data in (by_id, by_name))
+    assert len(first["per_class"]) == len(second["per_class"]) == 1000
+    assert {"n02219486", "n02206856"} < set(first["per_class"])
+    used = [name for name, figures in second["per_class"].items() if figures["support"]]
+    assert used == ["golden retriever", "bee", "ant"]
+    assert list(first["per_class"].values()) == list(second["per_class"].values())
+    for figure in ("accuracy", "top5", "loss", "ece"):
+        assert first[figure] == pytest.approx(second[figure])  # the images have another order
+
+    # A second folder of a class, one by its id: the report names all by readable names.
+    shutil.copytree(fresh / "red", by_name / "n02219486")
+    third = evaluate(network, by_name)["all"]["per_class"]
+    assert third["ant"]["support"] == 10
+
+    (by_name / "Emmet").rename(by_name / "ants")
+    assert run_command(["evaluate", network, str(by_name)]) == 2
+    line = capsys.readouterr().err.splitlines()[-1]
+    assert "does not know the classes of these images: ants (near: ant" in line
+
+
+def test_classes_without_images_are_counted_where_there_are_many(capsys: Say) -> None:
+    names = tuple(f"class {i}" for i in range(20))
+    probabilities = np.full((3, 20), 0.05, np.float32)
+    figures = compute_classification_metrics(np.array([0, 1, 1]), probabilities, names)
+    print_evaluation({"all": figures})
+    out = capsys.readouterr().out
+    assert "  class 1 " in out
+    assert "class 2" not in out
+    assert "  and 18 without images\n" in out
+
+
 def test_picture_that_cannot_be_written_is_refused_before_anything_runs(
     tiny_run: Run, tmp_path: Path
 ) -> None:

@@ -15,8 +15,9 @@ import pytest
 
 from pipelines.recipe.recipe import Recipe
 from zoo.backbones.catalog import WEIGHTS, build_backbone
+from zoo.errors import UnknownNameError, WeightsError
 from zoo.files import sha256_of
-from zoo.models.pretrained import load_pretrained
+from zoo.models.pretrained import find_classifier, list_classifiers, load_pretrained
 from zoo.weights.archive import read_card
 from zoo.weights.fetch import fetch
 from zoo.weights.row import Weights
@@ -110,3 +111,48 @@ def test_wheel_holds_the_files(tmp_path: Path) -> None:
             assert f"zoo/pretrained/{row.name}.{ending}" in names
     assert [name for name in names if name.endswith("/licenses/NOTICE")]
     assert wheel.stat().st_size <= 40_000_000
+
+
+def test_classifiers_are_the_networks_that_are_shipped() -> None:
+    assert list_classifiers() == [row.name for row in SHIPPED]
+
+
+@pytest.mark.parametrize("row", WEIGHTS.values(), ids=lambda row: row.name)
+def test_network_is_found_by_name_if_it_has_a_top(row: Weights) -> None:
+    if row.has_top:
+        assert find_classifier(row.name) is row
+        assert read_card(fetch(row)).class_names
+    else:
+        with pytest.raises(WeightsError, match="its file has no top layer; expected a network"):
+            find_classifier(row.name)
+
+
+@pytest.mark.parametrize("name", ["resnet50", "efficientnet_lite3", "micro_resnet_m"])
+def test_architecture_alone_predicts_nothing(name: str) -> None:
+    pattern = f"{name} predicts no classes, since its weights are random; .*lite2.imagenet; t"
+    with pytest.raises(WeightsError, match=pattern) as caught:
+        find_classifier(name)
+    own = f"take {name}.cifar10" if name == "micro_resnet_m" else "zoo train DATA --backbone"
+    assert own in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    ("name", "near"),
+    [
+        ("efficientnet_lite0.imagnet", "efficientnet_lite0.imagenet"),
+        ("efficientnet_lite_0.imagenet", "efficientnet_lite0.imagenet"),
+        ("resnet-50", "resnet50"),
+    ],
+)
+def test_near_miss_is_met_with_names(name: str, near: str) -> None:
+    with pytest.raises(UnknownNameError, match=f"Did you mean '{near}'"):
+        find_classifier(name)
+
+
+def test_path_is_no_network(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "resnet50").mkdir()
+    for path in ("runs/photos", "photos", "saved_models/resnet50.imagenet", "resnet50", "", "."):
+        assert find_classifier(path) is None
+    with pytest.raises(WeightsError, match=r"none\.npz cannot be read as a pretrained network"):
+        find_classifier("none.npz")

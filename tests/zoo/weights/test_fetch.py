@@ -22,7 +22,7 @@ from tests.support.weights_server import (
     unproven,
 )
 from zoo.errors import FetchError, WeightsError
-from zoo.weights.fetch import fetch
+from zoo.weights.fetch import SHIPPED_FOLDER, fetch
 
 
 def test_fetch_downloads_verifies_and_caches(
@@ -195,3 +195,28 @@ def test_unwritable_cache_is_an_error(site: Site, cache: Path) -> None:
     cache.write_text("a file")
     with pytest.raises(FetchError, match=r"net\.h5 cannot be stored in .*; set ZOO_CACHE to"):
         fetch(row(site.url))
+
+
+@pytest.mark.parametrize(
+    ("name", "shipped"),
+    [
+        (
+            "mobilenet_v2.imagenet",
+            "efficientnet_lite0.imagenet, efficientnet_lite1.imagenet, efficientnet_lite2.imagenet",
+        ),
+        ("net.cifar10", "micro_resnet_l.cifar10, micro_resnet_m.cifar10, micro_resnet_s.cifar10"),
+        ("net.set", "efficientnet_lite0.imagenet, .*, micro_resnet_s.cifar10"),
+    ],
+)
+def test_absent_file_is_met_with_the_shipped_networks_that_would_do(
+    name: str, shipped: str
+) -> None:
+    with pytest.raises(WeightsError, match=f"take a network that is shipped: {shipped}$"):
+        fetch(row(f"http://127.0.0.1:{free_port()}", name=name))
+
+
+def test_shipped_networks_are_those_of_the_table() -> None:
+    from zoo.backbones.catalog import WEIGHTS
+
+    names = {weights.name for weights in WEIGHTS.values() if weights.shipped}
+    assert {path.stem for path in SHIPPED_FOLDER.glob("*.npz")} == names
