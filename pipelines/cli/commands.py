@@ -5,12 +5,12 @@ A command imports what it needs when it runs, so that `--help` and `list` answer
 
 from __future__ import annotations
 
-import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from pipelines.cli.model_commands import evaluate, export, predict
 from pipelines.cli.options import (
     Backbone,
     Data,
@@ -238,88 +238,8 @@ def pretrain(
     print(run.pretrained_file)
 
 
-@app.command()
-def evaluate(
-    model: Annotated[
-        str,
-        typer.Argument(
-            metavar="MODEL", help="A run, or a pretrained network with a top, by name or file."
-        ),
-    ],
-    data: Data,
-    as_json: Json = False,
-    split: Annotated[
-        str | None,
-        typer.Option(
-            "--split",
-            metavar="NAME",
-            help="train, val, test or all; by default every split there is.",
-        ),
-    ] = None,
-    picture: Annotated[
-        Path | None,
-        typer.Option("--picture", metavar="FILE.png", help="Draw images with their predictions."),
-    ] = None,
-) -> None:
-    """Measure a model on labeled images."""
-    from pipelines.cli.printing import print_evaluation, print_json
-    from pipelines.evaluation.evaluate import evaluate as evaluate_model
-
-    measured = evaluate_model(model, data, split=split, picture=picture)
-    if as_json:
-        print_json(measured)
-    else:
-        print_evaluation(measured)
-
-
-@app.command()
-def predict(
-    model: Annotated[
-        str, typer.Argument(metavar="MODEL", help="A run, a SavedModel, or a network by name.")
-    ],
-    images: Annotated[
-        list[str],
-        typer.Argument(metavar="IMAGE|FOLDER", help="Image files, folders or glob patterns."),
-    ],
-    top: Annotated[
-        int, typer.Option("--top", metavar="K", min=1, help="Classes to show for each image.")
-    ] = 5,
-    as_json: Json = False,
-) -> None:
-    """Classify images; exit with 1 if a file cannot be decoded."""
-    from pipelines.cli.printing import print_json
-    from pipelines.serving.predict import predict as predict_images
-
-    predictions = predict_images(model, images, top=top)
-    if as_json:
-        print_json({"predictions": [prediction.to_json() for prediction in predictions]})
-    for prediction in predictions:
-        if prediction.error:
-            print(f"skipped {prediction.image}: {prediction.error}", file=sys.stderr)
-        elif not as_json:
-            print(prediction)
-    if any(prediction.error for prediction in predictions):
-        raise typer.Exit(1)
-
-
-@app.command()
-def export(
-    model: Annotated[str, typer.Argument(metavar="MODEL", help="A run, or a network by name.")],
-    to: Annotated[
-        Path,
-        typer.Option(
-            "--to", metavar="saved_models/NAME", help="The model's folder, for a new version."
-        ),
-    ],
-    data: Annotated[
-        str | None,
-        typer.Option("--data", metavar="DATA", help="The images to check on, if not its own."),
-    ] = None,
-) -> None:
-    """Write a model as a SavedModel, and prove it in a fresh process."""
-    from pipelines.serving.export import export as export_model
-
-    print(export_model(model, to, data=data))
+for command in (evaluate, predict, export):
+    app.command()(command)
 
 
 def _started(folder: Path, resume: bool) -> Path | None:
