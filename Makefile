@@ -9,12 +9,14 @@ PYTEST := $(BIN)/python -m pytest --numprocesses auto --maxprocesses 8 --dist wo
 
 .PHONY: demo test test-unit test-slow lint docs lock clean
 
-# Everything is pinned and held to its hash; only then is the project itself added.
-$(STAMP): constraints.txt pyproject.toml
+# Everything is pinned and held to its hash; only then is the project itself added. KerasHub comes
+# without its dependencies, which include another TensorFlow than that of constraints.txt.
+$(STAMP): constraints.txt constraints-kerashub.txt pyproject.toml
 	@$(PYTHON) -c 'import sys; sys.exit(not (3, 11) <= sys.version_info[:2] < (3, 14))' || \
 	  { echo "error: Python 3.11 to 3.13 is needed; received $$($(PYTHON) --version); try make PYTHON=python3.11" >&2; exit 2; }
 	$(PYTHON) -m venv $(VENV)
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check --require-hashes -r constraints.txt
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --require-hashes --no-deps -r constraints-kerashub.txt
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-deps --no-build-isolation -e .
 	touch $@
 
@@ -51,6 +53,10 @@ lock:
 	uv pip compile pyproject.toml --extra cpu --extra dev --extra docs --extra bench --universal \
 	  --python-version 3.11 --generate-hashes --no-emit-index-url --no-header --no-annotate \
 	  --upgrade -o constraints.txt
+	echo "keras-hub==0.32.0 regex tokenizers sentencepiece" | tr ' ' '\n' | \
+	  uv pip compile - --no-deps --universal \
+	  --python-version 3.11 --generate-hashes --no-emit-index-url --no-header --no-annotate \
+	  --upgrade -o constraints-kerashub.txt
 
 clean:
 	rm -rf $(VENV) build docs/_build *.egg-info .pytest_cache .mypy_cache .ruff_cache .import_linter_cache

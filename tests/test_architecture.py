@@ -31,6 +31,7 @@ TOP_LEVEL = {
     "NOTICE",
     "README.md",
     "benchmarks",
+    "constraints-kerashub.txt",
     "constraints.txt",
     "docs",
     "examples",

@@ -49,6 +49,7 @@ if TYPE_CHECKING:
     from zoo.backbones.catalog import BACKBONES as backbones
     from zoo.backbones.catalog import WEIGHTS as weights
     from zoo.backbones.catalog import build_backbone
+    from zoo.backbones.kerashub.families import FAMILIES as kerashub
     from zoo.errors import ZooError
     from zoo.heads.activations import ACTIVATIONS as activations
     from zoo.heads.head import POOLINGS as poolings
@@ -77,6 +78,7 @@ __all__ = [
     "find_learning_rate",
     "heads",
     "initializers",
+    "kerashub",
     "losses",
     "normalizations",
     "open_data",

@@ -34,7 +34,8 @@ Backbone = Annotated[
     typer.Option(
         "--backbone",
         metavar="NAME",
-        help="A row of `zoo list weights` or `zoo list backbones`, or a pretrained.npz file.",
+        help="A row of `zoo list weights` or `zoo list backbones`, a pretrained.npz file, or "
+        "kerashub:FOLDER, a preset of KerasHub.",
     ),
 ]
 Set = Annotated[

@@ -107,6 +107,9 @@ TABLES: Mapping[str, TableEntry] = {
         # The summary repeats other columns.
         json_only=frozenset({"url", "normalization", "origin", "summary"}),
     ),
+    "kerashub": TableEntry(
+        "zoo.backbones.kerashub.families", "FAMILIES", _PAPER, json_only=frozenset(_PAPER)
+    ),
     "sources": TableEntry("pipelines.sources.catalog", "SOURCES"),
     "engines": TableEntry(
         "pipelines.features.engines.catalog",

@@ -12,6 +12,7 @@ from pipelines.recipe.pretraining import METHODS
 from pipelines.recipe.recipe import Recipe
 from pipelines.recipe.settings import RecipeSettings
 from pipelines.serving.run import Run
+from zoo.backbones.catalog import BACKBONES, resolve
 from zoo.errors import RecipeError
 
 
@@ -60,6 +61,13 @@ def pretrain(
             mend="leave them out; `zoo train` learns several tasks",
         )
     backbone, own = recipe.resolve().backbone, recipe.input.normalization == "own"
+    if resolve(backbone.name)[0].name not in BACKBONES:
+        raise RecipeError(
+            "pretraining writes files of the rows of `zoo list backbones`",
+            expected="backbone.name = one of them",
+            received=backbone.name,
+            mend="choose one, or fine-tune this one: zoo train DATA --set fine_tune.blocks=1",
+        )
     if backbone.frozen or backbone.truncate_blocks or not own:
         # The file has no place for a part of a backbone, nor for another normalization.
         raise RecipeError(

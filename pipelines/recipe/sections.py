@@ -28,8 +28,9 @@ class BackboneConfig(Config):
     """The network below the head.
 
     Args:
-        name: An architecture (random weights), `architecture.tag`, or the path of a file
-            that `zoo pretrain` wrote.
+        name: An architecture (random weights), `architecture.tag`, the path of a file that
+            `zoo pretrain` wrote, or a preset of KerasHub, `kerashub:FOLDER`, which is
+            recorded with its absolute path.
         frozen: Whether the weights stay fixed while the head trains; `auto` freezes
             pretrained weights and trains random ones.
         truncate_blocks: Blocks to remove from the top. Lower layers are more general
@@ -44,8 +45,8 @@ class BackboneConfig(Config):
     @field_validator("name")
     @classmethod
     def _known(cls, name: str) -> str:
-        resolve(name)
-        return name
+        _, weights = resolve(name)
+        return weights.name if weights else name
 
 
 class TrainConfig(Config):

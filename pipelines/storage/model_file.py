@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
+from zoo.backbones.kerashub.installation import import_for_model
 from zoo.errors import RunError
 from zoo.tasks import Task
 
@@ -23,11 +24,13 @@ def load_model(file: Path, tasks: Sequence[Task]) -> Any:
 
     Raises:
         RunError: The file is damaged, or its outputs are not those of the tasks.
+        InputError: The model has layers of KerasHub, which is not installed.
     """
     import keras
 
     import zoo.layers  # noqa: F401  registers the layers of a head that are not Keras'
 
+    import_for_model(file)
     try:
         model = keras.models.load_model(file, compile=False)
     except Exception as error:

@@ -39,7 +39,7 @@ class Backbone:
             batch normalization.
         block_pattern: A regular expression; its match in a layer's name, or the match's
             group if it has one, names the layer's block. A layer without a match belongs
-            to the block of the layer before it.
+            to the block of the layer before it. An empty one makes the whole one block.
         block_ends: Whether `block_pattern` matches the last layer of each block instead,
             for networks whose other layers have no stable names.
         boltzmann_layers: The names of the dense sigmoid layers, from the pixels up, if the
@@ -125,6 +125,13 @@ def truncate_backbone(backbone: Backbone, model: Any, num_blocks: int) -> Any:
 
     if not num_blocks:
         return model
+    if not backbone.block_pattern:
+        raise RecipeError(
+            f"{backbone.name} has no blocks to cut between",
+            expected="backbone.truncate_blocks = 0",
+            received=str(num_blocks),
+            mend="leave it out, or choose a row of `zoo list backbones`",
+        )
     blocks = blocks_of(backbone, model)
     outputs = {n: _output_below(blocks, model, n) for n in range(1, len(blocks))}
     output = outputs.get(num_blocks)

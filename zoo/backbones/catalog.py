@@ -1,9 +1,10 @@
 """Catalog of backbones: the tables of architectures and weights, and look-up by name.
 
 A backbone's name is an architecture, `mobilenet_v2`, with random weights; an
-architecture and a tag, `mobilenet_v2.imagenet`, with the weights of that row; or the
-path of a file that `zoo pretrain` wrote, `runs/birds/pretrained.npz`. Importing this
-module loads neither Keras nor TensorFlow, so that `zoo list` answers at once.
+architecture and a tag, `mobilenet_v2.imagenet`, with the weights of that row; the path of a
+file that `zoo pretrain` wrote, `runs/birds/pretrained.npz`; or a preset of KerasHub,
+`kerashub:FOLDER`. Importing this module loads neither Keras nor TensorFlow, so that `zoo list`
+answers at once.
 """
 
 from __future__ import annotations
@@ -27,6 +28,7 @@ from zoo.backbones import (
     xception,
 )
 from zoo.backbones.base import Backbone, truncate_backbone
+from zoo.backbones.kerashub.resolve import PREFIX, resolve_preset
 from zoo.errors import RecipeError, UnknownNameError, WeightsError
 from zoo.table import Table, unknown_name
 from zoo.weights.row import Weights
@@ -58,14 +60,18 @@ def resolve(name: str) -> tuple[Backbone, Weights | None]:
     """Returns the rows of a backbone's architecture and weights.
 
     Args:
-        name: An architecture, `architecture.tag`, or a pretrained .npz file.
+        name: An architecture, `architecture.tag`, a pretrained .npz file, or a preset of
+            KerasHub, `kerashub:FOLDER` or `kerashub:HANDLE`.
 
     Returns:
-        The row of the architecture, and that of the weights, or None for random weights.
+        The row of the architecture, and that of the weights, or None for random weights. The
+        name of the weights means the same from any working folder, but for an .npz file.
 
     Raises:
         UnknownNameError: No architecture has this name, or the architecture has no such tag.
-        WeightsError: The .npz file was not written by `zoo pretrain`.
+        WeightsError: The .npz file was not written by `zoo pretrain`, or the preset is none
+            of an image network.
+        InputError: It is a preset, and KerasHub is not installed.
 
     Example:
         >>> backbone, weights = resolve("mobilenet_v2.imagenet")
@@ -77,6 +83,8 @@ def resolve(name: str) -> tuple[Backbone, Weights | None]:
         Traceback (most recent call last):
         zoo.errors.UnknownNameError: Unknown weights 'vgg16.imagent'. Did you mean 'vgg16.imagenet'?
     """
+    if str(name).startswith(PREFIX):
+        return resolve_preset(str(name))
     if str(name).endswith(".npz"):
         return _resolve_file(Path(name))
     architecture, dot, _ = str(name).partition(".")
@@ -120,7 +128,8 @@ def build_backbone(name: str, size: int | None = None, *, truncate_blocks: int =
     """Builds a backbone and loads its weights, downloading them if necessary.
 
     Args:
-        name: An architecture, `architecture.tag`, or a pretrained .npz file.
+        name: An architecture, `architecture.tag`, a pretrained .npz file, or a preset of
+            KerasHub.
         size: Height and width of the input, in pixels; by default the size that the
             weights were trained at.
         truncate_blocks: How many blocks to remove from the top, at least 0.

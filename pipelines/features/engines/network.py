@@ -132,4 +132,24 @@ def _write_onnx(network: FeatureNetwork, path: Path) -> None:
             model.graph.initializer.append(constant)
         else:
             model.graph.input.append(tensor)
+    _replace_erfc(model.graph)
     onnx.save(model, path)
+
+
+def _replace_erfc(graph: Any) -> None:
+    """Computes GELU's erfc(x) as 1 - erf(x): ONNX has no Erfc, and tf2onnx leaves it as it is."""
+    import numpy as np
+    import onnx
+
+    one, nodes = "one_of_erfc", []
+    for node in graph.node:
+        if node.op_type != "Erfc":
+            nodes.append(node)
+            continue
+        erf = f"{node.output[0]}/erf"
+        nodes.append(onnx.helper.make_node("Erf", node.input, [erf]))
+        nodes.append(onnx.helper.make_node("Sub", [one, erf], node.output))
+    if len(nodes) > len(graph.node):
+        graph.initializer.append(onnx.numpy_helper.from_array(np.float32([1.0]), one))
+        del graph.node[:]
+        graph.node.extend(nodes)

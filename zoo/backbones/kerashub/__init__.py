@@ -1,0 +1,1 @@
+"""Backbones from KerasHub: presets of image networks, by folder or by handle."""
