@@ -150,6 +150,6 @@ def _replace_erfc(graph: Any) -> None:
         nodes.append(onnx.helper.make_node("Erf", node.input, [erf]))
         nodes.append(onnx.helper.make_node("Sub", [one, erf], node.output))
     if len(nodes) > len(graph.node):
-        graph.initializer.append(onnx.numpy_helper.from_array(np.float32([1.0]), one))
+        graph.initializer.append(onnx.numpy_helper.from_array(np.ones(1, np.float32), one))
         del graph.node[:]
         graph.node.extend(nodes)
