@@ -1,4 +1,4 @@
-"""Private API of Keras, KerasTuner and TensorFlow Datasets, all of it in this file.
+"""Private API of Keras, KerasTuner, TensorFlow Datasets and Python, all of it in this file.
 
 These libraries promise nothing about it. It was read in the versions of `READ_IN`;
 `tests/zoo/test_private_api.py` fails when another minor version is installed, or when
@@ -8,6 +8,7 @@ something here no longer does what it says.
 from __future__ import annotations
 
 import contextlib
+import zlib
 from collections.abc import Callable, Iterator, Sequence
 from typing import Any
 
@@ -182,3 +183,19 @@ def replaced_download(
         yield
     finally:
         downloader._open_url, downloader.MAX_RETRIES = original, retries
+
+
+# Python, 3.11 to 3.13.
+
+
+def avoid_short_matches(member: Any) -> None:
+    """Has deflate write noise-like bytes as literals, in a member of a zip file.
+
+    By default it replaces three equal bytes by a reference to earlier ones, which takes
+    more room than the literals if these compress well by themselves. The sign and
+    exponent bytes of weights then take 3 % more. Any unzipper reads the result.
+
+    Args:
+        member: A member of a deflated `zipfile.ZipFile`, just opened for writing.
+    """
+    member._compressor = zlib.compressobj(9, zlib.DEFLATED, -15, 9, zlib.Z_FILTERED)

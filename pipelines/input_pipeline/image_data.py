@@ -165,8 +165,8 @@ def open_data(
     """Reads a data set, decodes every image once, checks it and divides it.
 
     Args:
-        data: A folder of class folders, a .csv file, `tfds:NAME[:CONFIG]`, `textures` or
-            `digits`.
+        data: A folder of class folders, a .csv file, `tfds:NAME[:CONFIG]`, `signs`,
+            `textures` or `digits`.
         size: Height and width of the images, in pixels: the model's,
             `model.input_shape[1]`.
         fit: How an image becomes a square: `crop` keeps the largest centered square,

@@ -10,6 +10,7 @@ from pathlib import Path
 from pipelines.sources.csv_table import read_csv
 from pipelines.sources.digits import read_digits
 from pipelines.sources.folder import read_folder, read_unlabeled_folder
+from pipelines.sources.signs.reader import read_signs
 from pipelines.sources.source import Listing
 from pipelines.sources.tfds import read_tfds
 from zoo.errors import DataError
@@ -81,6 +82,13 @@ SOURCES: Table[SourceKind] = Table(
             matches=lambda data: data == "digits",
             read=read_digits,
             preset="digits",
+            embedded=True,
+        ),
+        SourceKind(
+            name="signs",
+            summary="embedded: 1,000 photographs of hand signs for the digits 0 to 9, 100x100",
+            matches=lambda data: data == "signs",
+            read=read_signs,
             embedded=True,
         ),
         SourceKind(

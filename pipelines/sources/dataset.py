@@ -24,7 +24,8 @@ def open_source(
     """Reads a data set, decodes each image once, validates and splits it.
 
     Args:
-        data: A folder, a .csv file, `tfds:NAME[:CONFIG]`, `textures` or `digits`.
+        data: A folder, a .csv file, `tfds:NAME[:CONFIG]`, `signs`, `textures` or
+            `digits`.
         config: Images to exclude, and shares of the splits; None takes the defaults.
         seed: Seed of the split, if the data set has no splits of its own.
         tasks: The tasks to learn.

@@ -202,7 +202,7 @@ ROWS: tuple[Backbone, ...] = (
         224,
         3_413_024,
         "first choice for photographs on a CPU, with shipped ImageNet weights",
-        "82bfbfe60579d143dcc1a55bfe258216fbbf8f4c148ac4f4bf5e989f0fd7763c",
+        "4bd24286d744fb6101e17cf82f766270b1f54b72b4d87a5c9be1a8c4c3ab0c5d",
         0.751,
     ),
     _row(
@@ -212,7 +212,7 @@ ROWS: tuple[Backbone, ...] = (
         240,
         4_189_344,
         "a little more accurate and slower than lite0, with shipped ImageNet weights",
-        "29e3367bac0a853542f24abc4a6585ecb9ba0cde1bdd59fd643d8605f822640e",
+        "fadba86a1548449fb35783aaf93d0ab9e8760bf38aba5ef69fbf2f611dc8dec5",
         0.767,
     ),
     _row(
@@ -222,7 +222,7 @@ ROWS: tuple[Backbone, ...] = (
         260,
         4_869_168,
         "most accurate on photographs with shipped ImageNet weights",
-        "12f40afa1aaa61dd9af28e97ffe4a49265ca377f1396c2175d997301cad2f4b8",
+        "b6037e7a2f2ebf308c6dd75858487ef4ec58be3f63deb53faf7ec39868e781bd",
         0.776,
     ),
     _row(3, 1.2, 1.4, 280, 6_992_768, "between lite2 and lite4; no pretrained weights"),

@@ -178,7 +178,7 @@ ROWS: tuple[Backbone, ...] = (
         (
             _cifar10(
                 "micro_resnet_s",
-                "8afa2d55d331c9d8e8a862dda784b2a5ea4a3da0084b85bcb0d6e8f96abe4819",
+                "12e01e86a46384d31716c8a26e70c36fafd06c8f6e0e6f9b32ae293735b4617d",
                 0.8629,
             ),
         ),
@@ -191,7 +191,7 @@ ROWS: tuple[Backbone, ...] = (
         (
             _cifar10(
                 "micro_resnet_m",
-                "9f3c8b545af236a789d0b915e0d46ee840e93a9e3d4d22807f2bb535cf5af2bd",
+                "e6b2b7c8632a38d6c81222b57043e249a46952429762e0fb1daccd796eaacce0",
                 0.8984,
             ),
         ),
@@ -204,7 +204,7 @@ ROWS: tuple[Backbone, ...] = (
         (
             _cifar10(
                 "micro_resnet_l",
-                "78d3ef13f6065b2c019ee71a9c009cff33be306919c1d4ddf90de328e6ab762b",
+                "bd8f997c78d889eeda36d0b13082d9e7dbcbd09b78c92ef9546b472bc343d465",
                 0.9044,
             ),
         ),

@@ -7,8 +7,9 @@ as those of depthwise convolutions, would weigh more than their bytes: they keep
 significand of 16 bits. Vectors, such as those of batch normalization, stay float32.
 
 A kernel [...] is stored as its bytes, uint8 [2, ...] or [3, ...], the lowest first: sign
-and exponent compress better apart from the noise of the low bytes. Of float32, the lowest
-byte is left out. A kernel stored as float16 is read as well.
+and exponent compress better apart from the noise of the low bytes, and without references
+to short earlier runs. Of float32, the lowest byte is left out. A kernel stored as float16
+is read as well.
 """
 
 from __future__ import annotations
@@ -25,6 +26,7 @@ from zoo.config import Config
 from zoo.errors import WeightsError
 from zoo.files import replacing
 from zoo.preprocessing import Preprocessing
+from zoo.private_api import avoid_short_matches
 
 # A kernel of more values is stored as float16. In EfficientNet-Lite the smaller ones have
 # 4 % of all values, and caused most of the error of the logits.
@@ -120,10 +122,29 @@ def write_pretrained(network: Any, top: Any, card: Card, path: Path) -> None:
         path: The file to create or replace, ending in .npz.
     """
     arrays = _arrays_of(network) | ({} if top is None else _arrays_of(top, "logits"))
-    stored = {name: _to_bytes(round_weight(value)) for name, value in arrays.items()}
+    write_archive(card, arrays, path)
+
+
+def write_archive(card: Card, arrays: dict[str, Any], path: Path) -> None:
+    """Writes an archive, atomically; the same content gives the same bytes.
+
+    Args:
+        card: The model card.
+        arrays: float32 arrays by `layer/weight`; kernels are rounded.
+        path: The file to create or replace, ending in .npz.
+    """
     text = np.frombuffer(card.model_dump_json().encode(), np.uint8)
-    with replacing(path) as temporary:
-        np.savez_compressed(temporary, card=text, **stored)
+    stored = {name: _to_bytes(round_weight(value)) for name, value in arrays.items()}
+    with (
+        replacing(path) as temporary,
+        zipfile.ZipFile(temporary, "w", zipfile.ZIP_DEFLATED) as archive,
+    ):
+        for name, array in {"card": text, **stored}.items():
+            # What NumPy's `savez_compressed` does, but for the strategy of the compression.
+            with archive.open(f"{name}.npy", "w", force_zip64=True) as member:
+                if array is not text:
+                    avoid_short_matches(member)
+                np.lib.format.write_array(member, array, allow_pickle=False)
 
 
 def read_card(path: Path) -> Card:

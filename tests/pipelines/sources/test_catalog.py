@@ -42,6 +42,7 @@ def test_kind_of_prefers_an_embedded_name_to_a_folder(
         ("textures", "textures"),
         ("tfds:textures", "textures"),
         ("digits", "digits"),
+        ("signs", "photo"),
         ("tfds:mnist", "photo"),
         ("nowhere/", "photo"),
     ],

@@ -109,6 +109,7 @@ def test_wheel_holds_the_files(tmp_path: Path) -> None:
     for row in SHIPPED:
         for ending in ("npz", "md", "toml") if row in TRAINED_HERE else ("npz", "md"):
             assert f"zoo/pretrained/{row.name}.{ending}" in names
+    assert {f"pipelines/sources/signs/signs.{ending}" for ending in ("zip", "md")} <= names
     assert [name for name in names if name.endswith("/licenses/NOTICE")]
     assert wheel.stat().st_size <= 40_000_000
 

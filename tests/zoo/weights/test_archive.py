@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 
 from zoo.preprocessing import Preprocessing
-from zoo.weights.archive import Card, read_archive, round_weight, write_pretrained
+from zoo.weights.archive import Card, read_archive, round_weight, write_archive, write_pretrained
 
 CARD = Card(
     backbone="micro_resnet_s",
@@ -46,6 +46,13 @@ def test_archive_holds_the_rounded_weights(network: keras.Model, tmp_path: Path)
     for name, weight in weights.items():
         np.testing.assert_array_equal(arrays[name], round_weight(weight.numpy()))
         assert arrays[name].shape == tuple(weight.shape)
+
+
+def test_same_weights_give_the_same_bytes(network: keras.Model, tmp_path: Path) -> None:
+    """A file whose weights are written anew keeps its SHA-256."""
+    write_pretrained(network, None, CARD, tmp_path / "net.npz")
+    write_archive(*read_archive(tmp_path / "net.npz"), tmp_path / "again.npz")
+    assert (tmp_path / "again.npz").read_bytes() == (tmp_path / "net.npz").read_bytes()
 
 
 def test_large_kernels_are_rounded_to_float16_and_small_ones_to_16_bits() -> None:

@@ -1,0 +1,1 @@
+"""Embedded data set `signs`: photographs of hand signs, their reader and their conversion."""
