@@ -23,8 +23,8 @@ $(STAMP): constraints.txt constraints-kerashub.txt pyproject.toml
 # The main job: train, measure, export, and ask the exported model.
 demo: $(STAMP)
 	rm -rf $(DEMO) saved_models/demo
-	$(BIN)/zoo train textures --out $(DEMO)
-	$(BIN)/zoo evaluate $(DEMO) textures --picture $(DEMO)/answers.png
+	$(BIN)/zoo train signs --out $(DEMO)
+	$(BIN)/zoo evaluate $(DEMO) signs --picture $(DEMO)/answers.png
 	$(BIN)/zoo export $(DEMO) --to saved_models/demo
 	@echo "run: $(DEMO)   picture: $(DEMO)/answers.png   SavedModel: saved_models/demo/1"
 
