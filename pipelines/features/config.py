@@ -9,6 +9,7 @@ from pydantic import Field, field_validator
 from pipelines.features.engines.catalog import ENGINES
 from pipelines.features.engines.choice import CHOICES
 from zoo.config import Config
+from zoo.table import unknown_name
 
 
 class FeatureConfig(Config):
@@ -37,7 +38,9 @@ class FeatureConfig(Config):
     @field_validator("engine")
     @classmethod
     def _known(cls, engine: str) -> str:
-        return engine if engine in CHOICES else ENGINES[engine].name
+        if engine not in CHOICES and engine not in ENGINES:
+            raise unknown_name("engine", engine, [*CHOICES, *ENGINES])
+        return engine
 
     @property
     def engine_is_open(self) -> bool:

@@ -18,7 +18,12 @@ if TYPE_CHECKING:
 
 
 class Engine(Protocol):
-    """A frozen backbone ready for inference; `num_callers` threads may call it at once."""
+    """A frozen backbone ready for inference; `num_callers` threads may call it at once.
+
+    An image's features are the same bits in any batch of `batch_size`, at any place in it, from
+    any thread and however busy the machine is: none divides a sum by what happens to be idle.
+    Another number of cores or another processor may round otherwise.
+    """
 
     @property
     def batch_size(self) -> int:

@@ -45,6 +45,9 @@ class FeatureNetwork:
     def onnx_file(self, folder: Path) -> Path:
         """Returns the network's ONNX file, and writes it first if the folder lacks it.
 
+        tf2onnx lists the shapes of tensors in an order that varies from process to process,
+        and so do the bytes of the file; nodes, weights and features are the same.
+
         Args:
             folder: The folder of converted networks.
 

@@ -25,13 +25,13 @@ and seconds to convert the network:
 | network | px | multiply-adds | Keras | ONNX Runtime | OpenVINO | conversion |
 |---|---:|---:|---:|---:|---:|---:|
 | MicroResNet-S | 32 | 25 M | 5,522 | 5,772 | 7,150 | 0.3 |
-| MobileNetV2 | 96 | 56 M | 752 | 1,708 | 1,860 | 2 |
+| MobileNetV2 | 96 | 55 M | 752 | 1,708 | 1,860 | 2 |
 | MicroResNet-M | 32 | 86 M | 1,821 | 1,976 | 2,274 | 1.6 |
-| SqueezeNet 1.1 | 224 | 266 M | 373 | 510 | 362 | 0.8 |
-| MobileNetV2 | 224 | 307 M | 177 | 357 | 406 | 3.4 |
-| EfficientNet-Lite0 | 224 | 391 M | 136 | 355 | 380 | 2.1 |
-| EfficientNet-Lite2 | 260 | 872 M | 68 | 137 | 141 | 3.5 |
-| ResNet-50 | 224 | 3,876 M | 38 | 90 | 53 | |
+| SqueezeNet 1.1 | 224 | 263 M | 373 | 510 | 362 | 0.8 |
+| MobileNetV2 | 224 | 299 M | 177 | 357 | 406 | 3.4 |
+| EfficientNet-Lite0 | 224 | 384 M | 136 | 355 | 380 | 2.1 |
+| EfficientNet-Lite2 | 260 | 858 M | 68 | 137 | 141 | 3.5 |
+| ResNet-50 | 224 | 3,856 M | 38 | 90 | 53 | |
 
 Above, a job of some hundred views makes up for the conversion, which is kept; below, it takes
 thousands.

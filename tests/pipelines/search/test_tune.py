@@ -169,6 +169,13 @@ def test_heads_that_cannot_stack_are_trained_alone(tiny_folder: Path, tmp_path: 
     assert not (run.path / "search" / "trials").exists()
 
 
+def test_each_trial_has_the_engine_that_it_asks_for(tiny_folder: Path, tmp_path: Path) -> None:
+    space = {"features.engine": ["onnxruntime"]}
+    run = tune(tiny_folder, recipe_of(), out=tmp_path / "run", trials=1, epochs=1, space=space)
+    assert recipe_of().features.engine != "onnxruntime", "whose features were computed first"
+    assert run.recipe.features.engine == "onnxruntime"
+
+
 @pytest.mark.slow
 @pytest.mark.parametrize(
     "space",
