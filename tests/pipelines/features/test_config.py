@@ -22,7 +22,7 @@ def test_engine_is_open_or_a_row(engine: str) -> None:
 
 
 def test_unknown_engine_is_told_the_nearest() -> None:
-    with pytest.raises(UnknownNameError, match=r"Unknown engine 'fastst'. Did you mean 'fastest'\?"):
+    with pytest.raises(UnknownNameError, match=r"Unknown engine 'fastst'\. Did you mean 'fastest'\?"):
         Recipe.from_settings(TINY, {"features": {"engine": "fastst"}})
 
 
