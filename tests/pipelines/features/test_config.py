@@ -22,7 +22,8 @@ def test_engine_is_open_or_a_row(engine: str) -> None:
 
 
 def test_unknown_engine_is_told_the_nearest() -> None:
-    with pytest.raises(UnknownNameError, match=r"Unknown engine 'fastst'\. Did you mean 'fastest'\?"):
+    message = r"Unknown engine 'fastst'\. Did you mean 'fastest'\?"
+    with pytest.raises(UnknownNameError, match=message):
         Recipe.from_settings(TINY, {"features": {"engine": "fastst"}})
 
 
