@@ -25,7 +25,7 @@ from zoo.export.signatures import TOLERANCE
 
 logger = logging.getLogger(__name__)
 
-SAMPLE_DATA = "textures"
+SAMPLE_DATA = "signs"
 """The images that the export of a pretrained network is checked on, unless others are given."""
 
 MAX_SAMPLE = 200
@@ -46,8 +46,8 @@ def export(
             a path of that name comes first.
         to: The model's folder, such as `saved_models/photos`; earlier versions in it stay.
         data: The data set with the run's images, if it has moved; None takes the run's own.
-            For a pretrained network any images, with or without classes; None takes those of
-            an embedded data set.
+            For a pretrained network any images, with or without classes; None takes embedded
+            photographs.
 
     Returns:
         The version's folder.

@@ -92,7 +92,7 @@ def test_export_of_a_network_predicts_as_the_network(
     for image in images:
         shutil.copy(image, unsorted)
     (unsorted / "damaged.jpg").write_bytes(b"\xff\xd8\xff")
-    # Images without classes, or by default those of an embedded data set.
+    # Images without classes, or by default embedded photographs.
     data = ["--data", str(unsorted)] if name.startswith("micro") else []
     assert run_command(["export", name, "--to", "saved_models/net", *data]) == 0
     captured = capsys.readouterr()
