@@ -41,8 +41,8 @@ if TYPE_CHECKING:
     from tuning.optimization.clipping import CLIPPINGS as clippings
     from tuning.optimization.losses import LOSSES as losses
     from tuning.optimization.losses import build_loss
+    from tuning.optimization.optimizer_config import build_optimizer
     from tuning.optimization.optimizers import OPTIMIZERS as optimizers
-    from tuning.optimization.optimizers import build_optimizer
     from tuning.optimization.penalties import PENALTIES as penalties
     from tuning.optimization.schedules import SCHEDULES as schedules
     from tuning.optimization.schedules import build_schedule

@@ -70,7 +70,7 @@ class Augmenter:
         self.preprocessing = preprocessing
         self.seed = seed
         context = SamplingContext(preprocessing.size, color_axes)
-        self.plan = AugmentationPlan(config.policy, context)
+        self.plan = AugmentationPlan(config.operations, context)
         self.has_geometry = bool(self.plan.select(GeometryOperation))
         self._changes_pixels = self.has_geometry or bool(
             self.plan.select(ColorOperation) or self.plan.select(FilterOperation)

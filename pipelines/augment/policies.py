@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any, Literal
 
@@ -74,9 +75,12 @@ class AugmentConfig(Config):
     """Augmentation of the training images.
 
     Args:
-        policy: The operations, in order; by default those of `photo`. It is written as a
-            preset's name (`zoo list policies`), as the shorthand
-            `flip_lr(0.5)|rotate(15)`, or as a list of tables with a `name` and settings.
+        policy: The operations, in order. It is written as a preset's name (`zoo list
+            policies`), as the shorthand `flip_lr(0.5)|rotate(15)`, or as a list of tables
+            with a `name` and settings. `auto` takes `candidate` if a head on features
+            validates better with it than without augmentation, and where nothing can be
+            measured before training.
+        candidate: The policy that `auto` considers: a row of POLICIES that suits the images.
             Geometry is always rendered first, in one resampling, then color, then
             filters, then mixing; the order matters within each stage.
         border: Pixels beyond the image: its mirror image (`reflect`), its edge pixels
@@ -85,27 +89,52 @@ class AugmentConfig(Config):
             alone, which also run on an accelerator and are slower without one.
     """
 
-    policy: tuple[AnyOperation, ...] = tuple(map(parse_operation, parse_policy(_PRESETS["photo"])))
+    policy: tuple[AnyOperation, ...] | Literal["auto"] = "auto"
+    candidate: str = "photo"
     border: Literal["reflect", "edge", "black"] = "reflect"
     renderer: Literal["opencv", "tensorflow"] = "opencv"
 
     @field_validator("policy", mode="before")
     @classmethod
     def _parse_shorthand(cls, value: Any) -> Any:
-        return parse_policy(value, _PRESETS) if isinstance(value, str) else value
+        is_shorthand = isinstance(value, str) and value != "auto"
+        return parse_policy(value, _PRESETS) if is_shorthand else value
+
+    @field_validator("candidate")
+    @classmethod
+    def _known_candidate(cls, name: str) -> str:
+        return POLICIES[name].name
+
+    @property
+    def operations(self) -> tuple[AnyOperation, ...]:
+        """The operations; those of the candidate where the policy is `auto`."""
+        if self.policy == "auto":
+            policy = parse_policy(_PRESETS[self.candidate])
+            return tuple(map(parse_operation, policy))
+        return self.policy
+
+    def with_policy(self, policy: Sequence[AnyOperation]) -> AugmentConfig:
+        """Returns the section with other operations.
+
+        Args:
+            policy: In order; empty for no augmentation.
+        """
+        return self.model_copy(update={"policy": tuple(policy)})
 
     @property
     def blends(self) -> bool:
         """Whether the policy mixes images with others of their batch."""
-        return any(isinstance(op, MixingOperation) for op in expand_groups(self.policy))
+        return any(isinstance(op, MixingOperation) for op in expand_groups(self.operations))
 
     @property
     def needs_color_axes(self) -> bool:
         """Whether the policy needs the principal components of the training images' colors."""
-        return any(isinstance(op, PcaNoise) for op in expand_groups(self.policy))
+        return any(isinstance(op, PcaNoise) for op in expand_groups(self.operations))
 
     def __str__(self) -> str:
         """Formats the policy in the shorthand, prefixed by the name of the preset it equals."""
+        if self.policy == "auto":
+            return f"auto: none or {self.candidate}"
         text = format_policy(self.policy)
         for name in POLICIES:
             if AugmentConfig.model_validate({"policy": name}).policy == self.policy:

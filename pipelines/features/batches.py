@@ -13,6 +13,7 @@ from pipelines.features.feature_array import FeatureArray
 from pipelines.input_pipeline.order import SampleOrder
 from pipelines.sources.source import Examples
 from tuning.batched_heads.trainer import Batches
+from zoo.models.standardization import Standardization
 
 # Large enough to amortize a call of the training step.
 _TRAIN_CHUNK_BYTES = 32 * 2**20
@@ -31,6 +32,8 @@ class FeatureBatches:
         pooling: The heads' pooling, a row of `zoo.heads.head.POOLINGS`.
         order: Order of the images and size of a batch.
         num_classes: C.
+        standardize: Whether features have mean 0 and standard deviation 1 over the plain
+            training images.
     """
 
     def __init__(
@@ -42,10 +45,13 @@ class FeatureBatches:
         pooling: str,
         order: SampleOrder,
         num_classes: int,
+        *,
+        standardize: bool = True,
     ) -> None:
         self._features, self._train = features, train
         self._val_features, self._val = val_features, val
         self._pooling, self._order = pooling, order
+        self._statistics = Standardization.fit(features.read(pooling)) if standardize else None
         self.num_features, self.num_classes = features.width(pooling), num_classes
         self.steps_per_epoch = order.steps_per_epoch
         # Every stack of heads asks for the same epochs.
@@ -58,7 +64,7 @@ class FeatureBatches:
         chunk_steps = max(1, _TRAIN_CHUNK_BYTES // step_bytes)
         for first in range(0, len(images), chunk_steps):
             steps = slice(first, first + chunk_steps)
-            rows = self._features.read(self._pooling, images[steps].ravel(), views[steps].ravel())
+            rows = self._read(self._features, images[steps].ravel(), views[steps].ravel())
             yield Batches(
                 rows.reshape(*images[steps].shape, -1),
                 self._train.labels[images[steps]],
@@ -70,7 +76,16 @@ class FeatureBatches:
         chunk_rows = max(1, _VALIDATION_CHUNK_BYTES // (4 * self.num_features))
         for first in range(0, len(self._val), chunk_rows):
             images = np.arange(first, min(first + chunk_rows, len(self._val)))
-            yield self._val_features.read(self._pooling, images), self._val.labels[images]
+            yield self._read(self._val_features, images, 0), self._val.labels[images]
+
+    def _read(
+        self,
+        features: FeatureArray,
+        images: npt.NDArray[np.int64],
+        views: npt.NDArray[np.int64] | int,
+    ) -> npt.NDArray[np.float32]:
+        rows = features.read(self._pooling, images, views)
+        return rows if self._statistics is None else self._statistics.apply(rows)
 
     def _sample_epoch(
         self, epoch: int

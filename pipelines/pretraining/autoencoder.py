@@ -24,7 +24,7 @@ from pipelines.training.data_statistics import fit_normalization, fit_stem, take
 from pipelines.training.feeds import ImageFeed, build_recipe_order
 from pipelines.training.loop import TrainingLoop
 from pipelines.training.model import compile_model
-from tuning.optimization.optimizers import build_rules
+from tuning.optimization.optimizer_config import build_rules
 from zoo.errors import RecipeError
 from zoo.models.autoencoder import build_autoencoder, fit_batch_norm_statistics
 from zoo.models.blocks import backbone_of

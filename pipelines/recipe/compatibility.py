@@ -5,7 +5,8 @@ from __future__ import annotations
 from pipelines.augment.policies import AugmentConfig
 from pipelines.recipe.settings import RecipeSettings
 from tuning.early_stopping import StoppingConfig
-from tuning.optimization.optimizers import OPTIMIZERS, OptimizerConfig
+from tuning.optimization.optimizer_config import OptimizerConfig
+from tuning.optimization.optimizers import DEFAULT_OPTIMIZER, OPTIMIZERS
 from tuning.optimization.penalties import PenaltyConfig
 from tuning.optimization.schedules import SCHEDULES, ScheduleConfig
 from zoo.errors import RecipeError
@@ -28,13 +29,13 @@ def check_training(
     Raises:
         RecipeError: Two of them exclude each other.
     """
-    if penalty.has_l1 and OPTIMIZERS[optimizer.name].step_size is None:
+    if penalty.has_l1 and optimizer.row.step_size is None:
         able = ", ".join(row.name for row in OPTIMIZERS.values() if row.step_size)
         raise RecipeError(
-            f"{optimizer.name}'s steps do not grow with the gradient, so an L1 penalty could "
+            f"{optimizer.row.name}'s steps do not grow with the gradient, so an L1 penalty could "
             "hold no weight at 0",
             expected=f"optimizer.name one of {able}",
-            received=f"optimizer.name = {optimizer.name!r}, penalty.name = {penalty.name!r}",
+            received=f"optimizer.name = {optimizer.row.name!r}, penalty.name = {penalty.name!r}",
             mend="choose one of them, or --set penalty.name=l2",
         )
     if penalty.has_l1 and optimizer.ema:
@@ -75,7 +76,7 @@ def check_devices(optimizer: OptimizerConfig, num_replicas: int) -> None:
     if num_replicas == 1:
         return
     mend = f"make one device visible, by CUDA_VISIBLE_DEVICES=0, instead of {num_replicas}"
-    if optimizer.accumulation_steps > 1 or OPTIMIZERS[optimizer.name].full_batch:
+    if optimizer.accumulation_steps > 1 or optimizer.row.full_batch:
         raise RecipeError(
             "Keras accumulates gradients on one device only",
             expected="optimizer.accumulation_steps = 1 and not gradient_descent",
@@ -241,3 +242,59 @@ def check_features(augment: AugmentConfig, *, use: bool, frozen: bool) -> None:
             received=f"augment.policy = {augment}",
             mend="--set features.use=false",
         )
+
+
+def leaves_fitting_open(settings: RecipeSettings) -> bool:
+    """Whether a head is linear, and the recipe does not say how its weights are found.
+
+    Args:
+        settings: A recipe whose head trains on features.
+    """
+    return (
+        settings.optimizer == OptimizerConfig()
+        and settings.schedule == ScheduleConfig()
+        and settings.train.epochs is None
+        and settings.train.oversample == "none"
+        and not settings.tasks
+        and _convex_problem(settings) is None
+    )
+
+
+def check_convex(settings: RecipeSettings, *, use: bool) -> None:
+    """Checks that `lbfgs` has a convex problem on features.
+
+    Args:
+        settings: The recipe.
+        use: Whether the head trains on features.
+
+    Raises:
+        RecipeError: The head is not linear, or something in its training is random.
+    """
+    problem = _convex_problem(settings)
+    if problem is None and settings.tasks:
+        problem = "tasks", ", ".join(settings.tasks)
+    if problem is None and not use:
+        problem = "features.use", "false"
+    if problem is None and settings.train.oversample != "none":
+        problem = "train.oversample", repr(settings.train.oversample)
+    if problem:
+        path, value = problem
+        raise RecipeError(
+            "lbfgs fits a linear head to the features of a frozen backbone, with one task",
+            expected="head.hidden = [], no dropout, cross-entropy, a penalty without L1",
+            received=f"{path} = {value}",
+            mend=f"leave optimizer.name out, or --set optimizer.name={DEFAULT_OPTIMIZER}",
+        )
+
+
+def _convex_problem(settings: RecipeSettings) -> tuple[str, str] | None:
+    """Returns the setting, and its value, that makes the loss of a head not convex."""
+    if settings.head.hidden:
+        return "head.hidden", str(list(settings.head.hidden))
+    if settings.head.input_dropout:
+        return "head.input_dropout", str(settings.head.input_dropout)
+    if settings.train.loss != "cross_entropy":
+        return "train.loss", repr(settings.train.loss)
+    if settings.penalty.has_l1:
+        return "penalty.name", repr(settings.penalty.name)
+    return None

@@ -105,14 +105,14 @@ PRESETS: Mapping[str, Mapping[str, Any]] = {
     # Handwriting: no flips and hardly any crops, which would turn a 6 into another sign.
     "digits": {
         "backbone": {"name": "micro_resnet_m.cifar10"},
-        "augment": {"policy": "digits"},
+        "augment": {"candidate": "digits"},
         "input": {"size": 32},
         "head": {"hidden": [256]},
     },
     # Small images of surfaces.
     "textures": {
         "backbone": {"name": "micro_resnet_m.cifar10"},
-        "augment": {"policy": "textures"},
+        "augment": {"candidate": "textures"},
         "input": {"size": 64},
         "head": {"hidden": [256]},
         "schedule": {"name": "cosine"},

@@ -2,11 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from typing import TypeVar
+from collections.abc import Mapping, Sequence
+from typing import Annotated, Any, TypeVar
 
+from pydantic import Field
+
+from pipelines.augment.operations import AnyOperation
+from pipelines.augment.policies import AugmentConfig
 from pipelines.features.config import FeatureConfig
 from pipelines.recipe.compatibility import (
+    check_convex,
     check_features,
     check_fine_tuning,
     check_input_size,
@@ -14,17 +19,24 @@ from pipelines.recipe.compatibility import (
     check_single_image_batches,
     check_training,
     check_validation_schedule,
+    leaves_fitting_open,
 )
-from pipelines.recipe.sections import BackboneConfig
+from pipelines.recipe.sections import BackboneConfig, TrainConfig
 from pipelines.recipe.settings import RecipeSettings
 from pipelines.recipe.task_sections import TaskConfig, TaskName, check_combination
-from tuning.optimization.optimizers import OptimizerConfig
-from tuning.optimization.penalties import PenaltyConfig
+from tuning.linear_heads.logistic_regression import MAX_ITERATIONS
+from tuning.optimization.optimizer_config import OptimizerConfig
+from tuning.optimization.penalties import PenaltyConfig, Strength
 from zoo.backbones.catalog import resolve
 from zoo.config import Config
 from zoo.errors import InputError
 
 C = TypeVar("C", bound=Config)
+
+DEFAULT_EPOCHS = 30
+"""Epochs of gradient steps where the recipe gives no number."""
+
+_MEASURED = {"augment": "policy", "penalty": "l2"}
 
 
 class ResolvedBackbone(BackboneConfig):
@@ -39,9 +51,22 @@ class ResolvedFeatures(FeatureConfig):
     use: bool
 
 
+class ResolvedAugment(AugmentConfig):
+    """The section `augment`, its policy decided or to be measured against none."""
+
+    policy: tuple[AnyOperation, ...]
+
+
+class ResolvedTrain(TrainConfig):
+    """The section `train` with its number of epochs."""
+
+    epochs: Annotated[int, Field(ge=1)]
+
+
 class ResolvedOptimizer(OptimizerConfig):
     """The section `optimizer` with the optimizer's own values where none were given."""
 
+    name: str
     learning_rate: float
     weight_decay: float
     backbone_weight_decay: float
@@ -50,8 +75,9 @@ class ResolvedOptimizer(OptimizerConfig):
 class ResolvedPenalty(PenaltyConfig):
     """The section `penalty` with the penalty's own strengths where none were given."""
 
+    name: str
     l1: float
-    l2: float
+    l2: Strength
     backbone_l1: float
     backbone_l2: float
 
@@ -60,12 +86,28 @@ class ResolvedRecipe(RecipeSettings):
     """A recipe without open choices: what jobs take, and what recipe.toml holds.
 
     `input.size` is the size in pixels, above 0, and each task has its column and loss.
+
+    Args:
+        to_measure: Paths of settings that are measured once features exist, of
+            `augment.policy` and `penalty.l2`; until then they have their usual values.
     """
 
+    augment: ResolvedAugment
     backbone: ResolvedBackbone
     features: ResolvedFeatures
     optimizer: ResolvedOptimizer
     penalty: ResolvedPenalty
+    train: ResolvedTrain
+    to_measure: frozenset[str] = Field(default=frozenset(), exclude=True)
+
+    def to_settings(self) -> dict[str, Any]:
+        """Returns every setting as nested JSON values; what is to be measured is `auto`."""
+        settings = super().to_settings()
+        if "augment.policy" in self.to_measure:
+            settings["augment"]["policy"] = "auto"
+        if "penalty.l2" in self.to_measure:
+            settings["penalty"]["l2"] = "auto"
+        return settings
 
     @property
     def source(self) -> str:
@@ -82,6 +124,32 @@ class ResolvedRecipe(RecipeSettings):
     def num_views(self) -> int:
         """Augmented views of each training image; 0 where the policy changes nothing."""
         return self.features.views if self.augment.policy else 0
+
+    @property
+    def is_convex(self) -> bool:
+        """Whether the head is fitted to convergence rather than by gradient steps."""
+        return self.optimizer.name == "lbfgs"
+
+    def with_measured(
+        self, *, policy: Sequence[AnyOperation] | None = None, l2: float | None = None
+    ) -> ResolvedRecipe:
+        """Returns the recipe with measured values of settings that it left open.
+
+        Args:
+            policy: Of `augment.policy`; None leaves it.
+            l2: Of `penalty.l2`; None leaves it.
+        """
+        changed: dict[str, Any] = {}
+        if policy is not None:
+            changed["augment"] = self.augment.with_policy(policy)
+        if l2 is not None:
+            changed["penalty"] = self.penalty.with_measured_l2(l2)
+        measured = {f"{section}.{_MEASURED[section]}" for section in changed}
+        return self.model_copy(update={**changed, "to_measure": self.to_measure - measured})
+
+    def without_measuring(self) -> ResolvedRecipe:
+        """Returns the recipe with the usual values of settings that it left open."""
+        return self.model_copy(update={"to_measure": frozenset()})
 
     def with_engine(self, name: str) -> ResolvedRecipe:
         """Returns the recipe with the engine that computed its features.
@@ -118,18 +186,41 @@ def resolve_recipe(settings: RecipeSettings) -> ResolvedRecipe:
     if use == "auto":
         use = frozen and not settings.augment.blends
     check_features(settings.augment, use=use, frozen=frozen)
+    optimizer = settings.optimizer.completed()
+    if settings.optimizer.name is None and use and leaves_fitting_open(settings):
+        optimizer = OptimizerConfig(name="lbfgs").completed()
+    if optimizer.name == "lbfgs":
+        check_convex(settings, use=use)
+    epochs = MAX_ITERATIONS if optimizer.name == "lbfgs" else DEFAULT_EPOCHS
+    # Of one task on features, heads are quick to compare.
+    measurable = (
+        use and not settings.tasks and (optimizer.name == "lbfgs" or optimizer.row.elementwise)
+    )
+    to_measure = set()
+    if measurable and settings.augment.policy == "auto" and settings.features.views:
+        to_measure.add("augment.policy")
+    penalty = settings.penalty.completed()
+    if measurable and settings.penalty.measures_l2:
+        to_measure.add("penalty.l2")
+        usual = penalty.row.l2 if penalty.row else 0.0
+        penalty = penalty.with_measured_l2(usual)
     tasks: Mapping[TaskName, TaskConfig] = {
         name: task.completed(name) for name, task in settings.tasks.items()
     }
     return ResolvedRecipe.model_validate(
         {
             **dict(settings),
+            "augment": _narrow(
+                ResolvedAugment, settings.augment, policy=settings.augment.operations
+            ),
             "backbone": _narrow(ResolvedBackbone, settings.backbone, frozen=frozen),
             "features": _narrow(ResolvedFeatures, settings.features, use=use),
             "input": settings.input.model_copy(update={"size": size}),
-            "optimizer": _narrow(ResolvedOptimizer, settings.optimizer.completed()),
-            "penalty": _narrow(ResolvedPenalty, settings.penalty.completed()),
+            "optimizer": _narrow(ResolvedOptimizer, optimizer),
+            "penalty": _narrow(ResolvedPenalty, penalty),
+            "train": _narrow(ResolvedTrain, settings.train, epochs=settings.train.epochs or epochs),
             "tasks": tasks,
+            "to_measure": frozenset(to_measure),
         }
     )
 

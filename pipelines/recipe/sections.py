@@ -53,7 +53,10 @@ class TrainConfig(Config):
     """Epochs, loss and class balance of the first phase.
 
     Args:
-        epochs: Epochs, at most.
+        epochs: Epochs, at most; left out, 30, or 200 iterations of `lbfgs`.
+        standardize: Whether the features of a frozen backbone reach the head with mean 0 and
+            standard deviation 1 over the training images. A saved model holds none of it: its
+            first kernel takes plain features.
         loss: A row of LOSSES for classes: `cross_entropy` or `focal`.
         label_smoothing: Fraction of the target that is spread over all classes, 0 to below
             1 (Szegedy et al., 2016, https://arxiv.org/abs/1512.00567).
@@ -69,7 +72,8 @@ class TrainConfig(Config):
             kept.
     """
 
-    epochs: Annotated[int, Field(ge=1)] = 30
+    epochs: Annotated[int, Field(ge=1)] | None = None
+    standardize: bool = True
     loss: str = "cross_entropy"
     label_smoothing: Annotated[float, Field(ge=0, lt=1)] = 0.0
     focal_gamma: Annotated[float, Field(ge=0, le=10)] = 2.0

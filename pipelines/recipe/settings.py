@@ -18,7 +18,7 @@ from pipelines.recipe.sections import BackboneConfig, FineTuneConfig, RecipeData
 from pipelines.recipe.task_sections import TaskConfig, TaskName, build_unbound_tasks
 from pipelines.runtime.devices import DeviceConfig
 from tuning.early_stopping import StoppingConfig
-from tuning.optimization.optimizers import OptimizerConfig
+from tuning.optimization.optimizer_config import OptimizerConfig
 from tuning.optimization.penalties import PenaltyConfig
 from tuning.optimization.schedules import ScheduleConfig
 from zoo.config import Config, first_problem

@@ -119,8 +119,11 @@ class SearchPlan(Config):
         """
         if not self.retrain_on_val:
             return recipe
-        length = epochs or recipe.train.epochs
-        return recipe.override({"train.with_validation": True, "train.epochs": length})
+        recipe = recipe.override({"train.with_validation": True})
+        resolved = recipe.resolve()
+        if resolved.is_convex:  # fitted to convergence
+            return recipe
+        return recipe.override({"train.epochs": epochs or resolved.train.epochs})
 
     def fingerprint(self, recipe: Recipe, source: Source) -> dict[str, str]:
         """Returns digests of everything the results depend on, by the name of each part.

@@ -15,19 +15,16 @@ from pipelines.recipe.resolved import ResolvedRecipe
 from pipelines.runtime.devices import Devices
 from pipelines.sources.source import Source, join_examples
 from pipelines.storage.run_folder import RunFolder
-from pipelines.training.feeds import (
-    FeatureFeed,
-    build_feature_feed,
-    build_recipe_order,
-    class_weights_of,
-)
+from pipelines.training.convex import ConvexFit
+from pipelines.training.feeds import FeatureFeed, build_feature_feed, build_recipe_order
+from pipelines.training.head_specs import build_head_spec
+from pipelines.training.measured_settings import measure_settings
 from pipelines.training.model import build_model
 from pipelines.training.trainer import Trainer
 from tuning.batched_heads.head_spec import HeadSpec, structure_of
 from tuning.batched_heads.trainer import HeadTrainer, Outcome, can_stack
-from tuning.hyperparameters.folds import mean_result, stratified_folds
-from tuning.hyperparameters.trial import Result, Trial
-from tuning.optimization.optimizers import OPTIMIZERS
+from tuning.folds import stratified_folds
+from tuning.hyperparameters.trial import Result, Trial, mean_result
 from zoo.errors import InputError, TrainingError
 from zoo.heads.activations import ACTIVATIONS
 
@@ -96,7 +93,13 @@ class TrialTrainer:
         Raises:
             RecipeError: A value does not fit.
         """
-        return self.recipe.override(trial.values, reset=self.searched)
+        recipe = self.recipe.override(trial.values, reset=self.searched)
+        resolved = recipe.resolve()
+        if "penalty.l2" in resolved.to_measure and not resolved.is_convex:
+            # To search strengths is what trials are for.
+            usual = {f"penalty.{name}": getattr(resolved.penalty, name) for name in ("name", "l2")}
+            recipe = recipe.override(usual)
+        return recipe
 
     def with_its_engine(self, recipe: ResolvedRecipe) -> ResolvedRecipe:
         """Returns a recipe with the engine that computed its features here, if any did."""
@@ -104,10 +107,19 @@ class TrialTrainer:
         return recipe.with_engine(feeds[0].extractor.engine_name) if feeds else recipe
 
     def prepare(self) -> None:
-        """Computes the features that most trials will need, if they need any."""
+        """Computes the features that most trials will need, if they need any.
+
+        Whether they are augmented is measured once, on the recipe that trials change.
+        """
         recipe = self.recipe.resolve()
-        if self._trains_on_features(recipe):
-            self._feeds_of(recipe)
+        if not self._trains_on_features(recipe):
+            return
+        if "augment.policy" in recipe.to_measure and "augment.policy" not in self.searched:
+            measured = measure_settings(recipe, self._build_feed(recipe, self.divisions[0]))
+            settings = measured.augment.model_dump(mode="json")
+            self.recipe = self.recipe.override({"augment.policy": settings["policy"]})
+            recipe = self.recipe.resolve()
+        self._feeds_of(recipe)
 
     def __call__(self, trials: Sequence[Trial]) -> Iterator[Mapping[str, Result]]:
         """Trains trials; yields results by id, as trials finish."""
@@ -118,6 +130,9 @@ class TrialTrainer:
                 recipe = self.build_recipe(trial).resolve()
             except InputError as error:
                 yield {trial.id: Result(failure=str(error))}
+                continue
+            if recipe.is_convex:
+                yield {trial.id: self._fit_convex(recipe)}
                 continue
             specs = self._specs(recipe, trial) if self._trains_on_features(recipe) else []
             if not specs or not can_stack(specs[0]):
@@ -145,6 +160,16 @@ class TrialTrainer:
             results[id_] = mean_result(parts) if len(parts) > 1 else parts[0]
         return results
 
+    def _fit_convex(self, recipe: ResolvedRecipe) -> Result:
+        """Fits a linear head to convergence on each division."""
+        parts = []
+        for feed in self._feeds_of(recipe):
+            fit = ConvexFit(measure_settings(recipe, feed), feed)
+            fit.run(recipe.train.epochs)
+            last, count = fit.iterations[-1], len(fit.iterations)
+            parts.append(_scored(last[recipe.stopping.monitor], last["val_loss"], count, count - 1))
+        return mean_result(parts) if len(parts) > 1 else parts[0]
+
     def _train_alone(self, trial: Trial, recipe: ResolvedRecipe) -> Result:
         """Trains a trial on each division like a run, resuming from its last checkpoint."""
         import keras
@@ -161,7 +186,7 @@ class TrialTrainer:
                     folder=RunFolder(folder / str(number)),
                     stop_after=trial.epochs,
                 )
-                trainer.compute_features()
+                trainer.prepare()
                 trainer.fit()
                 loop = trainer.loop
                 best = loop.stopping
@@ -183,24 +208,9 @@ class TrialTrainer:
 
     def _specs(self, recipe: ResolvedRecipe, trial: Trial) -> list[HeadSpec]:
         """Returns a trial's head on each division."""
-        ((name, task),) = recipe.task_configs.items()
-        weights = [class_weights_of(recipe, division).get(name, ()) for division in self.divisions]
         return [
-            HeadSpec(
-                head=recipe.head,
-                optimizer=recipe.optimizer,
-                schedule=recipe.schedule,
-                penalty=recipe.penalty,
-                stopping=recipe.stopping,
-                seed=recipe.seed,
-                epochs=recipe.train.epochs,
-                stop_after=trial.epochs,
-                loss=task.chosen_loss,
-                label_smoothing=task.label_smoothing,
-                focal_gamma=task.focal_gamma,
-                class_weights=tuple(float(weight) for weight in class_weights),
-            )
-            for class_weights in weights
+            build_head_spec(recipe, division, stop_after=trial.epochs)
+            for division in self.divisions
         ]
 
     def _feeds_of(self, recipe: ResolvedRecipe) -> list[FeatureFeed]:
@@ -216,19 +226,22 @@ class TrialTrainer:
             self._feeds[key] = feeds
         return self._feeds[key]
 
-    def _compute_features(self, recipe: ResolvedRecipe, division: Source) -> FeatureFeed:
+    def _build_feed(self, recipe: ResolvedRecipe, division: Source) -> FeatureFeed:
         model = build_model(recipe, division, self.devices)
         order = build_recipe_order(recipe, division)
-        feed = build_feature_feed(recipe, division, order, model.classifier)
+        return build_feature_feed(recipe, division, order, model.classifier)
+
+    def _compute_features(self, recipe: ResolvedRecipe, division: Source) -> FeatureFeed:
+        feed = self._build_feed(recipe, division)
         for split in ("train", "val"):
             feed.features(split)
         return feed
 
     def _rows_of(self, recipe: ResolvedRecipe) -> list[FeatureBatches]:
         feeds = self._feeds_of(recipe)
-        full_batch = OPTIMIZERS[recipe.optimizer.name].full_batch
+        full_batch = recipe.optimizer.row.full_batch
         batching = recipe.input.batch_size, recipe.train.oversample, full_batch
-        key = id(feeds), recipe.head.pooling, batching
+        key = id(feeds), recipe.head.pooling, recipe.train.standardize, batching
         if key not in self._rows:
             self._rows[key] = [
                 FeatureBatches(
@@ -239,6 +252,7 @@ class TrialTrainer:
                     recipe.head.pooling,
                     build_recipe_order(recipe, feed.source),
                     len(self.source.class_names),
+                    standardize=recipe.train.standardize,
                 )
                 for feed in feeds
             ]

@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from pipelines.recipe.recipe import Recipe
+from pipelines.recipe.resolved import DEFAULT_EPOCHS
 from pipelines.recipe.settings import RecipeSettings
 from pipelines.search.job import SearchJob, SpaceFile
 from pipelines.search.plan import FOLDER, claim_search
@@ -126,7 +127,7 @@ def tune(
     trial, result = best
     logger.info(f"best: trial {trial.id}, {objective.name} {result.score:.4f}; training it")
     chosen = job.plan.final_recipe(trainer.build_recipe(trial), result.best_epoch).resolve()
-    chosen = folder.with_its_engine(trainer.with_its_engine(chosen))
+    chosen = folder.with_its_choices(trainer.with_its_engine(chosen))
     folder.check_same(chosen)
     folder.clear_leftovers()
     with reporting(folder.path, report):
@@ -218,7 +219,7 @@ def _build_oracle(job: SearchJob, objective: Objective) -> BatchedOracle:
         objective=objective.name,
         maximize=objective.maximize,
         num_trials=job.plan.trials,
-        epochs=job.recipe.train.epochs,
+        epochs=job.recipe.train.epochs or DEFAULT_EPOCHS,
         seed=job.recipe.seed,
     )
 

@@ -73,11 +73,18 @@ class RunFolder:
             )
         return run
 
-    def with_its_engine(self, recipe: ResolvedRecipe) -> ResolvedRecipe:
-        """Returns the recipe with the engine this run's features were computed by, if any."""
-        if not self.recipe_file.is_file() or not recipe.features.engine_is_open:
+    def with_its_choices(self, recipe: ResolvedRecipe) -> ResolvedRecipe:
+        """Returns the recipe with what this run chose once it had features, if it has."""
+        if not self.recipe_file.is_file():
             return recipe
-        return recipe.with_engine(self.recipe.features.engine)
+        own = self.recipe
+        if recipe.features.engine_is_open:
+            recipe = recipe.with_engine(own.features.engine)
+        if "augment.policy" in recipe.to_measure:
+            recipe = recipe.with_measured(policy=own.augment.policy)
+        if "penalty.l2" in recipe.to_measure:
+            recipe = recipe.with_measured(l2=own.penalty.l2)
+        return recipe
 
     def check_same(self, recipe: ResolvedRecipe) -> None:
         """Checks that a run, if it has started, has the same recipe.

@@ -16,7 +16,6 @@ from pipelines.input_pipeline.label_tensors import compute_balanced_weights
 from pipelines.input_pipeline.order import SampleOrder, build_order
 from pipelines.recipe.resolved import ResolvedRecipe
 from pipelines.sources.source import Source
-from tuning.optimization.optimizers import OPTIMIZERS
 
 
 class Feed(Protocol):
@@ -169,7 +168,7 @@ def build_recipe_order(
         recipe.input.batch_size,
         seed=recipe.seed,
         oversample=recipe.train.oversample,
-        whole_passes=OPTIMIZERS[recipe.optimizer.name].full_batch,
+        whole_passes=recipe.optimizer.row.full_batch,
         num_replicas=num_replicas,
     )
 

@@ -9,6 +9,7 @@ import logging
 from pathlib import Path
 
 from pipelines.recipe.recipe import Recipe
+from pipelines.recipe.resolved import ResolvedOptimizer
 from pipelines.recipe.settings import RecipeSettings
 from pipelines.runtime.devices import prepare_devices
 from pipelines.runtime.output_paths import check_destination
@@ -17,7 +18,6 @@ from pipelines.storage.run_folder import FIND_LR_PICTURE, FIND_LR_TABLE
 from pipelines.training.prepare import open_images
 from pipelines.training.trainer import Trainer
 from tuning.learning_rate_finder import RateCurve, run_range_test
-from tuning.optimization.optimizers import OPTIMIZERS
 from zoo.files import replacing, write_text
 
 logger = logging.getLogger(__name__)
@@ -51,14 +51,16 @@ def find_learning_rate(
     check_destination(folder, "--out")
     resolved = Recipe.of(recipe or Recipe.for_data(data)).for_source(data).resolve()
     constant = resolved.schedule.model_copy(update={"name": "constant", "milestones": ()})
-    resolved = resolved.model_copy(update={"schedule": constant})
+    optimizer = ResolvedOptimizer.model_validate(dict(resolved.optimizer.by_gradient_steps))
+    resolved = resolved.model_copy(update={"schedule": constant, "optimizer": optimizer})
     with suppress_stderr():
         devices = prepare_devices(resolved.device)
     source = open_images(resolved)
     logger.info(f"trying learning rates on {devices.description}")
     trainer = Trainer(resolved, source, devices)
+    trainer.prepare()
     part, feed = trainer.compile_phase(trainer.phases[0])
-    full_batch = OPTIMIZERS[resolved.optimizer.name].full_batch
+    full_batch = resolved.optimizer.row.full_batch
     curve = run_range_test(
         part,
         iter(feed.train(0).dataset),

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import logging
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 from pipelines.recipe.resolved import ResolvedRecipe
 from pipelines.sources.source import Source
 from pipelines.storage.checkpoint import Checkpoint, History
 from pipelines.storage.run_folder import RunFolder
+from pipelines.training.phases import Phase
 from tuning.early_stopping import EarlyStopping, validated_epochs
 from tuning.reduce_on_plateau import ReduceOnPlateau
 from tuning.weight_averaging import averaged_weights, build_averaging_callbacks
@@ -129,6 +130,47 @@ class TrainingLoop:
                 callbacks=[*callbacks, *build_averaging_callbacks(model)],
             )
 
+    def record_phase(
+        self,
+        model: Any,
+        phase: Phase,
+        position: int,
+        iterations: Sequence[Mapping[str, float]],
+        wall_s: Sequence[float],
+    ) -> None:
+        """Records a phase that was fitted as a whole, and keeps its last weights.
+
+        Args:
+            model: The Keras model that was fitted.
+            phase: The phase, whose epochs are iterations.
+            position: The phase's position in the job.
+            iterations: The metrics of each, as Keras logs them; at least one.
+            wall_s: Seconds of each.
+        """
+        for number, (metrics, seconds) in enumerate(zip(iterations, wall_s, strict=True)):
+            row = {"epoch": phase.first_epoch + number + 1, "phase": phase.name, **metrics}
+            self.history.append({**row, "learning_rate": None, "wall_s": round(seconds, 3)})
+        last, epoch = iterations[-1], phase.first_epoch + len(iterations) - 1
+        if self.stopping.update(epoch, last):
+            self.stopping.best_weights = model.get_weights()
+        self._save(model, position, epoch)
+        ended = "converged" if len(iterations) < phase.num_epochs else "stopped"
+        line = f"{phase.name} {ended} after {len(iterations)} iterations: "
+        line += self.describe(last, "")
+        if "val_loss" in last:
+            line += f"; val {self.describe(last, 'val_')}"
+        logger.info(f"{line} ({sum(wall_s):.1f} s)")
+
+    def restore_phase(self, model: Any) -> None:
+        """Restores the weights of a phase that `record_phase` recorded.
+
+        Raises:
+            ValueError: There is no checkpoint.
+        """
+        checkpoint = self._checkpoint()
+        self.stopping.restore(dict(checkpoint.stopping), list(checkpoint.best))
+        model.set_weights(checkpoint.current)
+
     def begin_phase(self, model: Any) -> None:
         """Starts a phase whose epochs have to beat a model's present weights."""
         self.stopping.best_weights = averaged_weights(model)
@@ -141,14 +183,17 @@ class TrainingLoop:
         Raises:
             ValueError: There is no checkpoint.
         """
-        checkpoint = self.checkpoint
-        if checkpoint is None:
-            raise ValueError("There is no checkpoint to restore.")
+        checkpoint = self._checkpoint()
         self.stopping.restore(dict(checkpoint.stopping), list(checkpoint.best))
         self.plateau.restore(dict(checkpoint.plateau))
         for variable, value in zip(_variables(model), checkpoint.current, strict=True):
             variable.assign(value)
         logger.info(f"resuming after epoch {checkpoint.epoch + 1}")
+
+    def _checkpoint(self) -> Checkpoint:
+        if self.checkpoint is None:
+            raise ValueError("There is no checkpoint to restore.")
+        return self.checkpoint
 
     def _save(self, model: Any, phase: int, epoch: int) -> None:
         if not self.folder:
@@ -171,4 +216,5 @@ class TrainingLoop:
 def _variables(model: Any) -> list[Any]:
     """Returns all that the next step depends on: weights, dropout's seeds, optimizer state."""
     seeds = [v for v in model.variables if "seed_generator" in v.path]
-    return [*model.weights, *seeds, *model.optimizer.variables]
+    optimizer = getattr(model, "optimizer", None)
+    return [*model.weights, *seeds, *(optimizer.variables if optimizer else ())]

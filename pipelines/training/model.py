@@ -5,20 +5,31 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass
 from functools import cached_property
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from pipelines.recipe.resolved import ResolvedRecipe
 from pipelines.runtime.devices import Devices
 from pipelines.sources.source import Source
 from pipelines.training.data_statistics import fit_normalization, fit_stem
-from tuning.optimization.optimizers import build_optimizer
+from tuning.optimization.optimizer_config import build_optimizer
 from tuning.optimization.schedules import build_schedule
-from zoo.heads.head import initialize_head
-from zoo.models.blocks import backbone_of, check_blocks, depth_of, unfreeze_top
+from zoo.heads.head import LOGITS, initialize_head
+from zoo.models.blocks import backbone_of, check_blocks, depth_of, head_kernels, unfreeze_top
 from zoo.models.classifier import build_classifier
 from zoo.models.multi_task import build_multi_task
+from zoo.models.standardization import (
+    Standardization,
+    build_standardization_layer,
+    fold_standardization,
+    set_statistics,
+    statistics_of,
+)
 from zoo.models.trainable import build_head_model, build_logits_model
 from zoo.preprocessing import Normalization
+
+if TYPE_CHECKING:
+    import numpy as np
+    import numpy.typing as npt
 
 
 @dataclass(frozen=True)
@@ -31,7 +42,9 @@ class TransferModel:
         devices: Where it trains.
         normalization: What its pixels go through, fitted.
         classifier: From images float32 [B, S, S, 3] in 0 to 255 to probabilities.
-        logits: From the same images to logits; shares every weight with `classifier`.
+        logits: From the same images to logits; shares every weight with `classifier`, whose
+            head gets standardized features here.
+        standardize: The Keras layer that standardizes them; None for none.
     """
 
     recipe: ResolvedRecipe
@@ -40,10 +53,39 @@ class TransferModel:
     normalization: Normalization
     classifier: Any
     logits: Any
+    standardize: Any = None
 
     def head(self) -> Any:
         """Returns the head alone: from pooled features float32 [B, F] to logits."""
-        return build_head_model(self.classifier, tasks=self.source.tasks)
+        tasks = self.source.tasks
+        return build_head_model(self.classifier, tasks=tasks, standardize=self.standardize)
+
+    def fit_standardization(self, rows: Callable[[], npt.NDArray[np.float32]]) -> None:
+        """Computes the mean and the standard deviation of features, if they are standardized.
+
+        Args:
+            rows: Returns pooled features of the training images, float32 [N, F].
+        """
+        if self.standardize is not None:
+            set_statistics(self.standardize, Standardization.fit(rows()))
+
+    def set_linear_head(
+        self, kernel: npt.NDArray[np.float32], bias: npt.NDArray[np.float32]
+    ) -> None:
+        """Sets the weights of a head without hidden layers.
+
+        Args:
+            kernel: float32 [F, C], of standardized features where these are standardized.
+            bias: float32 [C].
+        """
+        layer = self.classifier.get_layer(LOGITS)
+        layer.kernel.assign(kernel)
+        layer.bias.assign(bias)
+
+    @property
+    def kernels(self) -> dict[str, npt.NDArray[np.float32]]:
+        """The head's kernels by layer, as penalties see them: of standardized features."""
+        return head_kernels(self.classifier, self.recipe.backbone.name)
 
     def unfreeze(self, num_blocks: int) -> None:
         """Makes the backbone's top blocks trainable, from the next `compile` on."""
@@ -55,9 +97,16 @@ class TransferModel:
         return depth_of(self.classifier, self.recipe.backbone.name)
 
     def finished(self) -> Any:
-        """Returns the classifier in float32 on one device, whatever it trained in."""
+        """Returns the classifier in float32 on one device, whatever it trained in.
+
+        Its head takes plain features from now on.
+        """
         import keras
 
+        if self.standardize is not None:
+            fold_standardization(self.classifier, statistics_of(self.standardize))
+            width = self.standardize.moving_mean.shape[0]
+            set_statistics(self.standardize, Standardization.identity(width))
         if self.devices.precision == "float32" and self.devices.num_replicas == 1:
             return self.classifier
         keras.mixed_precision.set_dtype_policy("float32")
@@ -91,10 +140,14 @@ def build_model(
             backbone = backbone_of(classifier, name)
             fit_stem(backbone, name, normalization, source.train, preprocessing)
         devices.synchronize_batch_norm(classifier)
-        logits = build_logits_model(classifier, frozen=recipe.backbone.frozen, tasks=source.tasks)
+        frozen = recipe.backbone.frozen
+        standardize = build_standardization_layer() if frozen and recipe.train.standardize else None
+        logits = build_logits_model(
+            classifier, frozen=frozen, tasks=source.tasks, standardize=standardize
+        )
     if recipe.fine_tune.blocks:
         check_blocks(classifier, name, recipe.fine_tune.blocks)
-    return TransferModel(recipe, source, devices, normalization, classifier, logits)
+    return TransferModel(recipe, source, devices, normalization, classifier, logits, standardize)
 
 
 def _build_classifier(recipe: ResolvedRecipe, source: Source, normalization: Normalization) -> Any:
@@ -142,7 +195,10 @@ def compile_model(
     )
     model.compile(
         optimizer=build_optimizer(
-            recipe.optimizer, schedule, rule_of=rules, steps_per_epoch=steps_per_epoch
+            recipe.optimizer.by_gradient_steps,
+            schedule,
+            rule_of=rules,
+            steps_per_epoch=steps_per_epoch,
         ),
         jit_compile=devices.jit_compile,
         **arguments,

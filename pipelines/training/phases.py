@@ -17,6 +17,7 @@ class Phase:
         last_epoch: The epoch before which the phase ends at the latest.
         blocks: How many of the backbone's top blocks train with the head.
         learning_rate: The highest rate of the schedule.
+        convex: Whether a linear head is fitted to convergence; its epochs are iterations.
     """
 
     name: str
@@ -24,6 +25,7 @@ class Phase:
     last_epoch: int
     blocks: int
     learning_rate: float
+    convex: bool = False
 
     @property
     def num_epochs(self) -> int:
@@ -35,7 +37,8 @@ def build_phases(recipe: ResolvedRecipe) -> list[Phase]:
     """Returns the phases of a recipe, in order."""
     epochs, fine = recipe.train.epochs, recipe.fine_tune
     name = "head" if recipe.backbone.frozen else "all"
-    phases = [Phase(name, 0, epochs, 0, recipe.optimizer.learning_rate)]
+    rate = recipe.optimizer.learning_rate
+    phases = [Phase(name, 0, epochs, 0, rate, convex=recipe.is_convex)]
     # Pairs of unfrozen blocks and the epoch from which they train.
     stages = [(fine.blocks, epochs)] if fine.blocks else []
     if fine.gradual:

@@ -42,7 +42,7 @@ def claim_run(
         started = resume and folder.recipe_file.is_file()
         file = folder.recipe_file if started else None
         recipe = Recipe.for_data(data, file=file)
-    resolved = folder.with_its_engine(Recipe.of(recipe).for_source(data).resolve())
+    resolved = folder.with_its_choices(Recipe.of(recipe).for_source(data).resolve())
     folder.check_same(resolved)
     return folder, resolved
 

@@ -99,7 +99,7 @@ def _build_rows(
     originals = [preprocessing.fit_image(image).numpy() for image in images]
     names = [Path(examples.names[int(index)]).name for index in indices]
     yield Row("as validation shows them", originals, names)
-    for number, operation in enumerate(expand_groups(config.policy)):
+    for number, operation in enumerate(expand_groups(config.operations)):
         always = operation.model_copy(update={"p": 1.0})
         alone = config.model_copy(update={"policy": (always,)})
         augmenter = Augmenter(alone, preprocessing, seed, color_axes)
@@ -108,7 +108,7 @@ def _build_rows(
         captions = [_format_parameters(sampled[0].parameters, i) for i in range(len(images))]
         yield Row(format_policy([operation]), views, captions)
     augmenter = Augmenter(config, preprocessing, seed, color_axes)
-    for number in range(NUM_PASSES if config.policy else 0):
+    for number in range(NUM_PASSES if config.operations else 0):
         views, sampled = _render_views(augmenter, images, indices, number)
         captions = [_format_operations(sampled, i) for i in range(len(images))]
         yield Row(f"whole policy, pass {number + 1}", views, captions)

@@ -23,7 +23,6 @@ from pipelines.training.prepare import claim_run, open_images
 from pipelines.training.trainer import Trainer
 from tuning.optimization.penalties import summarize_kernels
 from zoo.errors import RecipeError
-from zoo.models.blocks import head_kernels
 
 logger = logging.getLogger(__name__)
 
@@ -120,7 +119,7 @@ def train_on(
         source = replace(source, train=join_examples([source.train, source.val]))
     # Every check of the input comes before the first file is written.
     trainer = Trainer(recipe, source, devices, folder=folder)
-    recipe = trainer.compute_features()
+    recipe = trainer.prepare()
     folder.begin(recipe, source.tasks, alone=alone)
     folder.save_digests({name: examples.digests for name, examples in source.splits.items()})
     read_s = time.perf_counter() - started - trainer.extract_s
@@ -134,8 +133,7 @@ def train_on(
         for name, predictions in compute_split_predictions(model, recipe, source, features).items()
         if name != "val" or not recipe.train.with_validation
     }
-    kernels = head_kernels(model, recipe.backbone.name)
-    metrics["head"] = summarize_kernels(kernels, recipe.penalty.l1, recipe.penalty.l2)
+    metrics["head"] = summarize_kernels(trainer.kernels, recipe.penalty.l1, recipe.penalty.l2)
     metrics["timing"] = {
         "wall_s": round(time.perf_counter() - started + earlier_s, 3),
         "read_s": round(read_s, 3),

@@ -5,11 +5,14 @@ from __future__ import annotations
 from functools import partial
 from typing import Any
 
+from pipelines.input_pipeline.datasets import build_image_dataset
 from pipelines.recipe.compatibility import check_devices, check_steps
 from pipelines.recipe.resolved import ResolvedRecipe
 from pipelines.runtime.devices import Devices
 from pipelines.sources.source import Source
 from pipelines.storage.run_folder import RunFolder
+from pipelines.training.convex import ConvexFit
+from pipelines.training.data_statistics import take_evenly
 from pipelines.training.feeds import (
     FeatureFeed,
     Feed,
@@ -19,9 +22,11 @@ from pipelines.training.feeds import (
 )
 from pipelines.training.loop import TrainingLoop
 from pipelines.training.losses_and_metrics import build_compile_arguments, format_metrics
+from pipelines.training.measured_settings import measure_settings
 from pipelines.training.model import build_model, compile_model
 from pipelines.training.phases import Phase, build_phases
-from tuning.optimization.optimizers import build_rules
+from tuning.optimization.optimizer_config import build_rules
+from zoo.models.trainable import build_pooling_model
 
 
 class Trainer:
@@ -63,6 +68,7 @@ class Trainer:
         # A checkpoint holds the whole model, or with features the head alone.
         fresh = self.loop.checkpoint is None or recipe.features.use
         self.model = build_model(recipe, source, devices, fit_first_layers=fresh)
+        self._kernels: dict[str, Any] = {}
         self.images = ImageFeed(recipe, source, order)
         self.features = (
             build_feature_feed(recipe, source, order, self.model.classifier)
@@ -84,21 +90,49 @@ class Trainer:
         fine_tuned = bool(self.phases[-1].blocks)
         return None if fine_tuned or self.devices.precision != "float32" else self.features
 
-    def compute_features(self) -> ResolvedRecipe:
-        """Computes the features that remaining phases need, or finds them.
+    @property
+    def kernels(self) -> dict[str, Any]:
+        """The head's kernels at the end of `fit`, as penalties see them."""
+        return self._kernels
+
+    def prepare(self) -> ResolvedRecipe:
+        """Computes the features that remaining phases need, and measures open settings on them.
 
         Returns:
-            The recipe, with the engine that computes features.
+            The recipe, with the engine that computes features and without open settings.
+
+        Raises:
+            TrainingError: No head could be trained to measure a setting.
         """
         checkpoint = self.loop.checkpoint
-        if self.features is not None and not (checkpoint and checkpoint.phase):
-            # Fine-tuned backbones are evaluated on images: their test features differ.
-            fine_tuned = bool(self.recipe.fine_tune.blocks)
-            splits = ("train", "val") if fine_tuned else self.features.source.splits
-            for split in splits:
-                self.features.features(split)
-            self.recipe = self.recipe.with_engine(self.features.extractor.engine_name)
+        if self.features is None:
+            if checkpoint is None:
+                self.model.fit_standardization(self._read_some_features)
+            return self.recipe
+        if checkpoint and checkpoint.phase:
+            return self.recipe
+        # Heads train side by side on one device, in float32.
+        plain = self.devices.num_replicas == 1 and self.devices.precision == "float32"
+        if plain or self.recipe.is_convex:
+            self.recipe = measure_settings(self.recipe, self.features)
+        else:
+            self.recipe = self.recipe.without_measuring()
+        self.features.recipe = self.images.recipe = self.recipe
+        # Fine-tuned backbones are evaluated on images: their test features differ.
+        fine_tuned = bool(self.recipe.fine_tune.blocks)
+        for split in ("train", "val") if fine_tuned else self.features.source.splits:
+            self.features.features(split)
+        train, pooling = self.features.features("train"), self.recipe.head.pooling
+        self.model.fit_standardization(lambda: train.read(pooling))
+        self.recipe = self.recipe.with_engine(self.features.extractor.engine_name)
         return self.recipe
+
+    def _read_some_features(self) -> Any:
+        """Returns features of at most 2,000 training images, where training needs none."""
+        examples = take_evenly(self.model.source.train)
+        config = self.recipe.input
+        images = build_image_dataset(examples, config.preprocessing, config.batch_size)
+        return build_pooling_model(self.model.classifier).predict(images, verbose=0)
 
     def fit(self) -> Any:
         """Trains the remaining phases.
@@ -114,6 +148,13 @@ class Trainer:
             if position and not resumed:
                 # A later phase starts from the best weights and has to beat them.
                 loop.stopping.restore_best(part)
+            if phase.convex and self.features is not None:
+                if resumed:
+                    part = self.model.head()
+                    loop.restore_phase(part)
+                else:
+                    part = self._fit_convex(phase, position, self.features)
+                continue
             part, feed = self.compile_phase(phase)
             first = phase.first_epoch
             if checkpoint and resumed:
@@ -137,7 +178,17 @@ class Trainer:
                     phase_start=phase.first_epoch,
                 )
         loop.stopping.restore_best(part)
+        self._kernels = self.model.kernels
         return self.model.finished()
+
+    def _fit_convex(self, phase: Phase, position: int, features: FeatureFeed) -> Any:
+        """Fits a linear head to convergence; returns the head, a Keras model."""
+        fit = ConvexFit(self.recipe, features)
+        head = fit.run(phase.num_epochs)
+        self.model.set_linear_head(head.kernel, head.bias)
+        part = self.model.head()
+        self.loop.record_phase(part, phase, position, fit.iterations, fit.wall_s)
+        return part
 
     def compile_phase(self, phase: Phase) -> tuple[Any, Feed]:
         """Compiles the part of the model that a phase trains.
@@ -161,7 +212,7 @@ class Trainer:
                 num_epochs=phase.num_epochs,
                 steps_per_epoch=self.steps_per_epoch,
                 rules=build_rules(
-                    self.recipe.optimizer,
+                    self.recipe.optimizer.by_gradient_steps,
                     self.recipe.penalty,
                     depth_of=self.model.depth_of,
                     block_decay=self.recipe.fine_tune.block_decay if phase.blocks else 1.0,

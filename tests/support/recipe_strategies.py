@@ -10,6 +10,7 @@ from typing import Any
 
 from hypothesis import strategies as st
 
+from pipelines.augment.policies import POLICIES
 from pipelines.features.engines.catalog import ENGINES
 from pipelines.features.engines.choice import CHOICES as ENGINE_CHOICES
 from tests.support.policy_strategies import policies
@@ -91,7 +92,8 @@ _sections: dict[str, Any] = dict(
         cache_mib=st.integers(0, 4096),
     ),
     augment=_section(
-        policy=policies(),
+        policy=st.one_of(st.just("auto"), policies()),
+        candidate=_row(POLICIES),
         border=st.sampled_from(["reflect", "edge", "black"]),
         renderer=st.sampled_from(["opencv", "tensorflow"]),
     ),
@@ -130,6 +132,7 @@ _sections: dict[str, Any] = dict(
     schedule=st.one_of(_schedule(), _schedule(name=st.just("multi_step"), milestones=_milestones)),
     penalty=st.sampled_from(list(PENALTIES)).flatmap(_penalty),
     train=_section(
+        standardize=st.booleans(),
         epochs=_epochs,
         loss=_row({loss.name: 0 for loss in LOSSES.values() if loss.kind == "single_label"}),
         label_smoothing=_shares,

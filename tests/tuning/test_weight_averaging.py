@@ -6,7 +6,7 @@ import keras
 import numpy as np
 import pytest
 
-from tuning.optimization.optimizers import OptimizerConfig, build_optimizer
+from tuning.optimization.optimizer_config import OptimizerConfig, build_optimizer
 from tuning.weight_averaging import averaged_weights, build_averaging_callbacks
 
 X = np.random.default_rng(0).normal(size=(16, 3)).astype(np.float32)

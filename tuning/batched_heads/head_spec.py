@@ -11,7 +11,7 @@ import numpy as np
 import numpy.typing as npt
 
 from tuning.early_stopping import StoppingConfig
-from tuning.optimization.optimizers import OPTIMIZERS, OptimizerConfig
+from tuning.optimization.optimizer_config import OptimizerConfig
 from tuning.optimization.penalties import PenaltyConfig
 from tuning.optimization.schedules import ScheduleConfig
 from zoo.config import Config
@@ -97,9 +97,9 @@ def structure_of(
         activation="prelu" if head.hidden and head.activation == "prelu" else "relu",
         batch_norm_position="after" if head.hidden and normalizes_after else "before",
     )
-    row = OPTIMIZERS[optimizer.name]
+    row = optimizer.row
     steps = OptimizerConfig(
-        name="sgd" if row.full_batch else optimizer.name,
+        name="sgd" if row.full_batch else row.name,
         ema=optimizer.ema,
         clip=optimizer.clip,
         accumulation_steps=steps_per_epoch if row.full_batch else optimizer.accumulation_steps,

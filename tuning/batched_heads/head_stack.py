@@ -17,7 +17,7 @@ import numpy.typing as npt
 from tuning.batched_heads.head_spec import HeadSpec, HeadStructure
 from tuning.batched_heads.stacked_head import StackedHead, assign_per_head, build_per_head
 from tuning.optimization.losses import build_loss
-from tuning.optimization.optimizers import OPTIMIZERS, build_optimizer, build_rules
+from tuning.optimization.optimizer_config import build_optimizer, build_rules
 from tuning.optimization.penalties import is_kernel
 from tuning.optimization.update_rules import UpdateRule
 from zoo.private_api import moving_averages, replace_clipping
@@ -45,7 +45,7 @@ class HeadStack:
         self._learning_rates = build_per_head(capacity)
         self._clip_values, self._smoothing = build_per_head(capacity), build_per_head(capacity)
         self._class_weights = build_per_head(capacity, structure.num_classes)
-        has_l1 = OPTIMIZERS[structure.optimizer.name].step_size is not None
+        has_l1 = structure.optimizer.row.step_size is not None
         self._rules = {
             variable.path: UpdateRule(
                 rate=build_per_head(capacity),

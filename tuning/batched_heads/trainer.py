@@ -16,7 +16,6 @@ import numpy.typing as npt
 from tuning.batched_heads.head_spec import HeadSpec, HeadStructure, structure_of
 from tuning.batched_heads.head_stack import HeadStack
 from tuning.early_stopping import EarlyStopping, validated_epochs
-from tuning.optimization.optimizers import OPTIMIZERS
 from tuning.optimization.schedules import ScheduleConfig, build_schedule
 from tuning.reduce_on_plateau import ReduceOnPlateau
 from zoo.errors import TrainingError
@@ -123,7 +122,7 @@ class HeadTrainer:
         for index, spec in enumerate(specs):
             if not can_stack(spec):
                 raise ValueError(
-                    f"{spec.optimizer.name} cannot train heads side by side; expected an "
+                    f"{spec.optimizer.row.name} cannot train heads side by side; expected an "
                     "elementwise optimizer"
                 )
             structure = structure_of(
@@ -160,7 +159,7 @@ class HeadTrainer:
 
 def can_stack(spec: HeadSpec) -> bool:
     """Whether a head can train beside others: its optimizer updates each weight by itself."""
-    return OPTIMIZERS[spec.optimizer.name].elementwise
+    return spec.optimizer.row.elementwise
 
 
 def _capacity(num_heads: int) -> int:

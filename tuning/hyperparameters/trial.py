@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import math
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -98,3 +98,34 @@ def best_first(
         if result.score is not None
     ]
     return [pair for _, pair in sorted(ranked, key=lambda entry: entry[0])]
+
+
+def mean_result(results: Sequence[Result]) -> Result:
+    """Computes the mean of a trial's results over the folds.
+
+    Args:
+        results: The trial's result on each fold. If one failed, the mean is a failure.
+
+    Returns:
+        The mean score and loss; `score_std` is the standard deviation of the population of
+        folds, not an estimate of that of the mean.
+
+    Example:
+        >>> mean_result([Result(0.5, None, 1.0, 3, 2), Result(1.0, None, 2.0, 5, 5)])
+        Result(score=0.75, score_std=0.25, loss=1.5, epochs=5, best_epoch=4, failure='')
+    """
+    import numpy as np
+
+    epochs = max(result.epochs for result in results)
+    for number, result in enumerate(results, start=1):
+        if result.score is None:
+            return Result(epochs=epochs, failure=f"fold {number}: {result.failure}")
+    scores = np.array([result.score for result in results], np.float64)
+    losses = np.array([result.loss for result in results], np.float64)
+    return Result(
+        score=float(scores.mean()),
+        score_std=float(scores.std()),
+        loss=float(losses.mean()),
+        epochs=epochs,
+        best_epoch=round(sum(result.best_epoch for result in results) / len(results)),
+    )

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 from pydantic import Field, field_validator, model_validator
 
@@ -61,31 +61,32 @@ class PenaltyConfig(Config):
     weight decay is a setting of the optimizer: `optimizer.weight_decay`.
 
     Args:
-        name: A row of PENALTIES.
+        name: A row of PENALTIES; left out, `l2` for a head on features and `none` otherwise.
         l1: Strength of Σ|θ| over the head's kernels, 0 to 100; left out, the penalty's default.
-        l2: Strength of Σθ² over the head's kernels, likewise.
+        l2: Strength of Σθ² over the head's kernels, likewise; `auto` tries a dozen strengths on
+            features and takes the one with the lowest validation loss.
         backbone_l1: Strength of Σ|θ| over the backbone's trained kernels; left out, the head's.
         backbone_l2: Strength of Σθ² over them, likewise.
     """
 
-    name: str = "none"
+    name: str | None = None
     l1: Strength | None = None
-    l2: Strength | None = None
+    l2: Strength | Literal["auto"] = "auto"
     backbone_l1: Strength | None = None
     backbone_l2: Strength | None = None
 
     @field_validator("name")
     @classmethod
-    def _known(cls, name: str) -> str:
-        return PENALTIES[name].name
+    def _known(cls, name: str | None) -> str | None:
+        return PENALTIES[name].name if name else None
 
     @model_validator(mode="after")
     def _has_its_terms(self) -> PenaltyConfig:
-        row = PENALTIES[self.name]
+        row = self.row or PENALTIES["l2"]
         for field, default in self._defaults(row).items():
-            if getattr(self, field) and not default:
+            if getattr(self, field) not in (None, "auto", 0.0) and not default:
                 raise ValueError(
-                    f"name = {self.name!r} has no {field}; expected {field} = 0, or another name: "
+                    f"name = {row.name!r} has no {field}; expected {field} = 0, or another name: "
                     + ", ".join(p.name for p in PENALTIES.values() if self._defaults(p)[field])
                 )
         return self
@@ -95,23 +96,51 @@ class PenaltyConfig(Config):
         return {"l1": row.l1, "l2": row.l2, "backbone_l1": row.l1, "backbone_l2": row.l2}
 
     @property
+    def row(self) -> Penalty | None:
+        """The row of PENALTIES; None where neither a name nor a strength of L2 is given."""
+        if self.name:
+            return PENALTIES[self.name]
+        return None if self.l2 == "auto" else PENALTIES["l2"]
+
+    @property
     def has_l1(self) -> bool:
         """Whether the penalty has an L1 term, which sets weights to exactly 0."""
-        return bool(PENALTIES[self.name].l1)
+        return bool(self.row and self.row.l1)
+
+    @property
+    def measures_l2(self) -> bool:
+        """Whether the strength of L2 is to be found by validation."""
+        return self.l2 == "auto" and (self.row is None or bool(self.row.l2))
 
     def completed(self) -> PenaltyConfig:
-        """Returns a copy in which default strengths are replaced by their values."""
-        row = PENALTIES[self.name]
+        """Returns a copy in which default strengths are replaced by their values.
+
+        An L2 strength that is not measured is the usual one of the penalty named, and 0 where
+        none is named.
+        """
+        row = self.row or PENALTIES["none"]
         l1 = row.l1 if self.l1 is None else self.l1
-        l2 = row.l2 if self.l2 is None else self.l2
+        l2 = row.l2 if self.l2 == "auto" else self.l2
         return self.model_copy(
             update={
+                "name": row.name,
                 "l1": l1,
                 "l2": l2,
                 "backbone_l1": l1 if self.backbone_l1 is None else self.backbone_l1,
                 "backbone_l2": l2 if self.backbone_l2 is None else self.backbone_l2,
             }
         )
+
+    def with_measured_l2(self, l2: float) -> PenaltyConfig:
+        """Returns a copy with an L2 strength that was found for the head.
+
+        The backbone's kernels, which are not those of standardized features, keep theirs.
+
+        Args:
+            l2: The strength.
+        """
+        name = self.name if self.row and self.row.l1 else "l2"
+        return self.model_copy(update={"name": name, "l2": l2})
 
 
 def soft_threshold(weights: Any, threshold: Any) -> Any:

@@ -12,7 +12,11 @@ from zoo.tasks import CLASSIFICATION, Task, unwrap
 
 
 def build_logits_model(
-    classifier: Any, *, frozen: bool, tasks: Sequence[Task] = (CLASSIFICATION,)
+    classifier: Any,
+    *,
+    frozen: bool,
+    tasks: Sequence[Task] = (CLASSIFICATION,),
+    standardize: Any = None,
 ) -> Any:
     """Builds the model from images to logits.
 
@@ -25,6 +29,8 @@ def build_logits_model(
         classifier: From `build_classifier` or `build_multi_task`.
         frozen: Whether it was built frozen.
         tasks: What it predicts.
+        standardize: A Keras layer between the pooled features and the head, which the
+            classifier itself lacks; None for none. Only if frozen.
 
     Returns:
         A `keras.Model` from float32 [B, S, S, 3] in 0 to 255 to logits, float32 [B, C], or
@@ -33,9 +39,9 @@ def build_logits_model(
     """
     import keras
 
-    images, logits = classifier.input, _logits_of(classifier, tasks)
+    images, pooled = classifier.input, pooled_features(classifier)
     if not frozen:
-        return keras.Model(images, logits, name="logits")
+        return keras.Model(images, _logits_of(classifier, tasks), name="logits")
     # The output of the nested backbone model is another tensor than its output in this graph.
     boundary = classifier.get_layer("pool").input
 
@@ -45,41 +51,59 @@ def build_logits_model(
         def __init__(self) -> None:
             super().__init__(name="logits")
             self.trunk = keras.Model(images, boundary, name="trunk")
-            self.head = keras.Model(boundary, logits, name="head")
+            self.pool = keras.Model(boundary, pooled, name="pooling")
+            self.head = build_head_model(classifier, tasks=tasks, standardize=standardize)
 
         def call(self, images: Any, training: bool | None = None) -> Any:
             """Maps images to logits."""
-            return self.head(self.trunk(images, training=False), training=training)
+            maps = self.trunk(images, training=False)
+            return self.head(self.pool(maps, training=training), training=training)
 
     model = FrozenBackboneModel()
     model.build(classifier.input_shape)
     return model
 
 
-def build_head_model(classifier: Any, *, tasks: Sequence[Task] = (CLASSIFICATION,)) -> Any:
+def build_head_model(
+    classifier: Any, *, tasks: Sequence[Task] = (CLASSIFICATION,), standardize: Any = None
+) -> Any:
     """Builds the model from pooled features to logits.
 
     Args:
         classifier: From `build_classifier` or `build_multi_task`, or any model with the
             layers of a head.
         tasks: What it predicts.
+        standardize: As `build_logits_model` takes it.
 
     Returns:
         A `keras.Model` from float32 [B, F] to the outputs of `build_logits_model`.
     """
     import keras
 
-    return keras.Model(_pooled_of(classifier), _logits_of(classifier, tasks), name="head")
+    pooled = pooled_features(classifier)
+    head = keras.Model(pooled, _logits_of(classifier, tasks), name="head")
+    if standardize is None:
+        return head
+    features = keras.Input(pooled.shape[1:], name="features")
+    return keras.Model(features, head(standardize(features)), name="standardized_head")
 
 
 def build_probability_model(classifier: Any) -> Any:
     """Builds the model from pooled features, float32 [B, F], to a classifier's outputs."""
     import keras
 
-    return keras.Model(_pooled_of(classifier), classifier.output, name="probabilities")
+    return keras.Model(pooled_features(classifier), classifier.output, name="probabilities")
 
 
-def _pooled_of(classifier: Any) -> Any:
+def build_pooling_model(classifier: Any) -> Any:
+    """Builds the model from images, float32 [B, S, S, 3], to a classifier's pooled features."""
+    import keras
+
+    return keras.Model(classifier.input, pooled_features(classifier), name="pooled_features")
+
+
+def pooled_features(classifier: Any) -> Any:
+    """Returns the Keras tensor [B, F] of a classifier's pooled features, a head's input."""
     names = {layer.name for layer in classifier.layers}
     return classifier.get_layer("pool_both" if "pool_both" in names else "pool").output
 

@@ -54,9 +54,10 @@ def test_strong_applies_two_operations_of_its_group() -> None:
 
 @pytest.mark.parametrize("kind", SOURCES.values(), ids=list(SOURCES))
 def test_every_source_preset_has_its_policy(kind: Any) -> None:
-    policy = Recipe.from_preset(kind.preset).augment
+    recipe = Recipe.from_preset(kind.preset)
     expected = kind.preset if kind.preset in POLICIES else "photo"
-    assert str(policy).startswith(expected + ":")
+    assert str(recipe.augment) == f"auto: none or {expected}"
+    assert str(recipe.resolve().augment).startswith(expected + ":")
 
 
 @pytest.mark.parametrize("preset", PRESETS)
@@ -64,9 +65,13 @@ def test_recipe_writes_its_policy_as_a_list_of_tables(preset: str, tmp_path: Pat
     recipe = Recipe.from_preset(preset).resolve()
     file = tmp_path / "recipe.toml"
     file.write_text(recipe.to_toml(), encoding="utf-8")
+    assert Recipe.from_toml(file).resolve() == recipe
+    measured = recipe.with_measured(policy=recipe.augment.operations)
+    file.write_text(measured.to_toml(), encoding="utf-8")
     written = "[[augment.policy]]" if recipe.augment.policy else "policy = []"
     assert written in file.read_text()
-    assert Recipe.from_toml(file).resolve() == recipe
+    again = Recipe.from_toml(file).resolve()
+    assert (again.augment, again.to_measure) == (measured.augment, measured.to_measure)
 
 
 @pytest.mark.parametrize(

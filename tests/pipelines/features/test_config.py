@@ -33,6 +33,6 @@ def test_run_keeps_the_engine_it_was_started_with(engine: str, tiny_run: Any) ->
     started = tiny_run.recipe.features.engine
     assert started in ENGINES
     recipe = Recipe.from_settings(TINY, {"features": {"engine": engine}}).resolve()
-    assert folder.with_its_engine(recipe).features.engine == started
+    assert folder.with_its_choices(recipe).features.engine == started
     named = recipe.with_engine("openvino")
-    assert folder.with_its_engine(named) == named
+    assert folder.with_its_choices(named) == named

@@ -8,7 +8,8 @@ import pytest
 
 from pipelines.recipe.compatibility import check_devices, check_steps, check_training
 from tuning.early_stopping import StoppingConfig
-from tuning.optimization.optimizers import OPTIMIZERS, OptimizerConfig
+from tuning.optimization.optimizer_config import OptimizerConfig
+from tuning.optimization.optimizers import OPTIMIZERS
 from tuning.optimization.penalties import PENALTIES, PenaltyConfig
 from tuning.optimization.schedules import ScheduleConfig
 from zoo.errors import RecipeError

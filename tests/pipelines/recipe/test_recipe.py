@@ -18,7 +18,7 @@ from pipelines.recipe.resolved import ResolvedRecipe
 from pipelines.training.phases import build_phases
 from pipelines.training.train import train
 from tests.support.recipe_strategies import recipes
-from tuning.optimization.optimizers import build_optimizer, build_rules
+from tuning.optimization.optimizer_config import build_optimizer, build_rules
 from tuning.optimization.schedules import build_schedule
 from zoo.errors import RecipeError, TrainingError, UnknownNameError
 from zoo.heads.head import build_head
@@ -142,7 +142,7 @@ def test_recipe_cannot_be_changed() -> None:
         ("head=3", r"head does not fit; expected"),
         ("head.dropout", r"--set does not understand its argument; expected PATH=VALUE"),
         ("=3", r"--set does not understand its argument"),
-        ("penalty.l1=0.1", r"penalty contradicts itself: name = 'none' has no l1; expected l1 = 0"),
+        ("penalty.l1=0.1", r"penalty contradicts itself: name = 'l2' has no l1; expected l1 = 0"),
         ("schedule.name=multi_step", r"schedule contradicts itself: .* milestones = \[\]"),
         ("schedule.milestones=[3, 2]", r"schedule\.milestones .* do not increase"),
         (

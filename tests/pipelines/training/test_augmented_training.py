@@ -52,7 +52,7 @@ def test_another_policy_gives_other_weights_and_the_same_validation(
 
 
 def test_recipe_of_the_run_spells_the_policy_out(augmented_run: Run) -> None:
-    assert augmented_run.recipe.augment == _recipe().augment
+    assert augmented_run.recipe.augment == _recipe().resolve().augment
     assert 'name = "perspective"' in augmented_run.recipe_file.read_text(encoding="utf-8")
 
 

@@ -41,7 +41,8 @@ def uneven(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def _train(uneven: Path, out: Path, **settings: Any) -> Run:
     recipe = Recipe.from_settings(
         TINY,
-        {"head": {"hidden": [16], "dropout": 0.0}, "train": {"epochs": 15, **settings}},
+        {"head": {"hidden": [16], "dropout": 0.0}},
+        {"train": {"epochs": 15, "standardize": False, **settings}},
         {"input": {"batch_size": 34}, "stopping": {"patience": 0}},
         {"seed": 1, "augment": {"policy": "none"}},  # Brightness alone tells the classes.
         {"optimizer": {"name": "adam", "learning_rate": 0.01}, "schedule": {"name": "cosine"}},

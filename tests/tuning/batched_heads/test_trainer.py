@@ -16,7 +16,8 @@ from tuning.batched_heads.trainer import Batches, HeadTrainer, Outcome, can_stac
 from tuning.early_stopping import EarlyStopping, StoppingConfig, validated_epochs
 from tuning.optimization.clipping import CLIPPINGS
 from tuning.optimization.losses import LOSSES, build_loss
-from tuning.optimization.optimizers import OPTIMIZERS, OptimizerConfig, build_optimizer, build_rules
+from tuning.optimization.optimizer_config import OptimizerConfig, build_optimizer, build_rules
+from tuning.optimization.optimizers import OPTIMIZERS
 from tuning.optimization.penalties import PENALTIES, PenaltyConfig
 from tuning.optimization.schedules import SCHEDULES, ScheduleConfig, build_schedule
 from tuning.reduce_on_plateau import ReduceOnPlateau

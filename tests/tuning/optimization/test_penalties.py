@@ -11,7 +11,7 @@ import pytest
 from pydantic import ValidationError
 from scipy.optimize import minimize_scalar
 
-from tuning.optimization.optimizers import OptimizerConfig, build_optimizer, build_rules
+from tuning.optimization.optimizer_config import OptimizerConfig, build_optimizer, build_rules
 from tuning.optimization.penalties import (
     PENALTIES,
     PenaltyConfig,
@@ -151,7 +151,7 @@ def test_backbone_strength_defaults_to_that_of_the_head() -> None:
     [
         (
             {"l1": 0.1},
-            r"name = 'none' has no l1; expected l1 = 0, or another name: l1, elastic_net",
+            r"name = 'l2' has no l1; expected l1 = 0, or another name: l1, elastic_net",
         ),
         ({"name": "l2", "backbone_l1": 0.1}, r"name = 'l2' has no backbone_l1"),
         ({"name": "l1", "l2": 0.1}, r"name = 'l1' has no l2; .* l2, elastic_net"),

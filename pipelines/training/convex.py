@@ -1,0 +1,107 @@
+"""Fit of a linear head to convergence, on the features of a frozen backbone."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+
+from pipelines.recipe.resolved import ResolvedRecipe
+from pipelines.training.feeds import FeatureFeed, class_weights_of
+from tuning.linear_heads.logistic_regression import (
+    Floats,
+    LinearHead,
+    fit_logistic_regression,
+    one_hot,
+)
+from zoo.models.standardization import Standardization
+
+Logs = dict[str, float]
+"""Metrics by name, as Keras logs them."""
+
+
+class ConvexFit:
+    """The rows and targets of a fit, and what each iteration reached.
+
+    Args:
+        recipe: The recipe of a linear head on features, without open settings.
+        feed: The features.
+
+    Attributes:
+        iterations: Metrics of each iteration: of training before its step, as an epoch has
+            them, and of validation after it.
+        wall_s: Seconds of each iteration.
+    """
+
+    def __init__(self, recipe: ResolvedRecipe, feed: FeatureFeed) -> None:
+        self.recipe = recipe
+        pooling, source = recipe.head.pooling, feed.source
+        (task,) = source.tasks
+        (config,) = recipe.task_configs.values()
+        num_classes, smoothing = task.num_outputs, config.label_smoothing
+        features = feed.features("train")
+        views = [features.read(pooling, views=view) for view in range(features.num_views)]
+        statistics = Standardization.fit(views[0]) if recipe.train.standardize else None
+        standardize = statistics.apply if statistics else np.asarray
+        labels = np.tile(source.train.labels, len(views))
+        weights = class_weights_of(recipe, source).get(task.name)
+        self._weights = None if weights is None else weights[labels]
+        self._train = np.concatenate(list(map(standardize, views)))
+        self._targets = one_hot(labels, num_classes, smoothing)
+        self._val: tuple[Floats, Floats] | None = None
+        if not recipe.train.with_validation:
+            rows = standardize(feed.features("val").read(pooling))
+            self._val = rows, one_hot(source.val.labels, num_classes, smoothing)
+        self.iterations: list[Logs] = []
+        self.wall_s: list[float] = []
+
+    def run(self, max_iterations: int) -> LinearHead:
+        """Fits the head from zeros.
+
+        Args:
+            max_iterations: Iterations, at most.
+
+        Returns:
+            The head of standardized features.
+        """
+        started = time.perf_counter()
+        head = LinearHead.zeros(self._train.shape[1], self._targets.shape[1])
+
+        def record(after: LinearHead) -> None:
+            nonlocal head, started
+            loss, accuracy = _measure(head, self._train, self._targets, self._weights)
+            logs = {"accuracy": accuracy, "loss": loss}
+            if self._val:
+                logs["val_loss"], logs["val_accuracy"] = _measure(after, *self._val)
+            self.iterations.append(logs)
+            self.wall_s.append(time.perf_counter() - started)
+            head, started = after, time.perf_counter()
+
+        result = self._solve(max_iterations, record)
+        if not self.iterations:  # zeros are the best
+            record(result)
+        return result
+
+    def _solve(self, max_iterations: int, record: Callable[[LinearHead], None]) -> LinearHead:
+        return fit_logistic_regression(
+            self._train,
+            self._targets,
+            self.recipe.penalty.l2,
+            sample_weights=self._weights,
+            max_iterations=max_iterations,
+            on_iteration=record,
+        )
+
+
+def _measure(
+    head: LinearHead, rows: Floats, targets: Floats, weights: Floats | None = None
+) -> tuple[float, float]:
+    """Returns mean loss and accuracy."""
+    log_probabilities = head.log_probabilities(rows)
+    losses: Any = -np.einsum("nc,nc->n", targets, log_probabilities)
+    if weights is not None:
+        losses = losses * weights
+    right = log_probabilities.argmax(axis=1) == targets.argmax(axis=1)
+    return float(losses.mean(dtype=np.float64)), float(right.mean())

@@ -1,0 +1,43 @@
+"""Stratified folds, for cross-validation."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from zoo.errors import DataError
+
+if TYPE_CHECKING:
+    import numpy as np
+    import numpy.typing as npt
+
+
+def stratified_folds(
+    labels: npt.NDArray[np.int64], num_folds: int, seed: int
+) -> list[tuple[npt.NDArray[np.int64], npt.NDArray[np.int64]]]:
+    """Splits images into folds of the same class frequencies.
+
+    Args:
+        labels: int64 [N], the class of each image.
+        num_folds: K, at least 2.
+        seed: Seeds the shuffling.
+
+    Returns:
+        K pairs of int64 indices, for training and for validation. Each image is in the
+        validation part of exactly one fold.
+
+    Raises:
+        DataError: A class has fewer images than there are folds.
+    """
+    import numpy as np
+    from sklearn.model_selection import StratifiedKFold
+
+    _, sizes = np.unique(labels, return_counts=True)
+    if sizes.min() < num_folds:
+        raise DataError(
+            "a class has fewer images than there are folds",
+            expected=f"at least {num_folds} of each class",
+            received=str(sizes.min()),
+            mend="lower --folds, or add images",
+        )
+    folds = StratifiedKFold(num_folds, shuffle=True, random_state=seed)
+    return list(folds.split(np.zeros(len(labels)), labels))

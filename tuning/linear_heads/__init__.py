@@ -1,0 +1,1 @@
+"""Linear heads: convex problems, solved to convergence."""

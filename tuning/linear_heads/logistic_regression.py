@@ -1,0 +1,242 @@
+"""Multinomial logistic regression with an L2 penalty, by L-BFGS.
+
+Minimizes Σᵢ wᵢ · CE(yᵢ, softmax(xᵢW + b)) / N + l2 · ΣW², which is what a linear head with the
+same penalty minimizes by mini-batches, from W = 0 and b = 0: the first loss is ln C. In
+scikit-learn's terms C = 1 / (2 · N · l2). Reference: Liu and Nocedal, 1989,
+https://doi.org/10.1007/BF01589116
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import AbstractContextManager, nullcontext
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+Floats = npt.NDArray[np.float32]
+
+MAX_ITERATIONS = 200
+"""Iterations, at most; heads on standardized features converge in 20 to 100."""
+
+
+@dataclass(frozen=True)
+class _Tolerance:
+    """When a fit has converged, in SciPy's terms.
+
+    Args:
+        gradient: Largest component of the gradient.
+        loss: Relative fall of the loss in an iteration.
+    """
+
+    gradient: float
+    loss: float
+
+
+_EXACT = _Tolerance(1e-5, 1e-8)
+# On 240 photographs of ten classes the log losses of a path are within 1 % of those of exact fits
+# at a third of the time.
+_FOR_COMPARISON = _Tolerance(1e-4, 1e-5)
+
+_LARGE = 10**9
+"""Products of a step from which on a second thread is worth its waiting."""
+
+
+@dataclass(frozen=True)
+class LinearHead:
+    """A linear head.
+
+    Args:
+        kernel: float32 [F, C].
+        bias: float32 [C].
+    """
+
+    kernel: Floats
+    bias: Floats
+
+    @classmethod
+    def zeros(cls, num_features: int, num_classes: int) -> LinearHead:
+        """Returns the head that gives every class the same probability."""
+        shape = (num_features, num_classes)
+        return cls(np.zeros(shape, np.float32), np.zeros(num_classes, np.float32))
+
+    def log_probabilities(self, rows: Floats) -> Floats:
+        """Maps features float32 [N, F] to log-probabilities float32 [N, C]."""
+        logits = rows @ self.kernel + self.bias
+        logits -= logits.max(axis=1, keepdims=True)
+        return np.asarray(logits - np.log(np.exp(logits).sum(axis=1, keepdims=True)))
+
+
+def compute_log_losses(log_probabilities: Floats, labels: npt.NDArray[np.int64]) -> Floats:
+    """Returns the cross-entropy of each row, float32 [N].
+
+    Args:
+        log_probabilities: float32 [N, C].
+        labels: int64 [N].
+    """
+    return -log_probabilities[np.arange(len(labels)), labels]
+
+
+def one_hot(
+    labels: npt.NDArray[np.int64], num_classes: int, label_smoothing: float = 0.0
+) -> Floats:
+    """Returns targets float32 [N, C], a share of each spread over all classes.
+
+    Args:
+        labels: int64 [N].
+        num_classes: C.
+        label_smoothing: That share, 0 to below 1.
+    """
+    targets = np.eye(num_classes, dtype=np.float32)[labels]
+    return targets * np.float32(1 - label_smoothing) + np.float32(label_smoothing / num_classes)
+
+
+def fit_logistic_regression(
+    rows: Floats,
+    targets: Floats,
+    l2: float,
+    *,
+    sample_weights: Floats | None = None,
+    start: LinearHead | None = None,
+    max_iterations: int = MAX_ITERATIONS,
+    on_iteration: Callable[[LinearHead], None] | None = None,
+) -> LinearHead:
+    """Fits a linear head to convergence.
+
+    Args:
+        rows: float32 [N, F], standardized.
+        targets: float32 [N, C], rows that sum to 1.
+        l2: Strength of ΣW², at least 0; biases are not penalized.
+        sample_weights: float32 [N]; None weighs all rows by 1.
+        start: Where to start; None starts from zeros.
+        max_iterations: Iterations, at most.
+        on_iteration: Receives the head after each iteration.
+    """
+    basis = _row_basis(rows)
+    if basis is not None:
+        rows = rows @ basis
+    start = start or LinearHead.zeros(len(rows[0]), targets.shape[1])
+    if basis is not None and len(start.kernel) != rows.shape[1]:
+        start = LinearHead(basis.T @ start.kernel, start.bias)
+    problem = _Problem(rows, targets, l2, sample_weights)
+
+    def lift(head: LinearHead) -> LinearHead:
+        return head if basis is None else LinearHead(basis @ head.kernel, head.bias)
+
+    callback = (lambda head: on_iteration(lift(head))) if on_iteration else None
+    return lift(problem.solve(start, max_iterations, _EXACT, callback))
+
+
+def fit_path(
+    rows: Floats,
+    targets: Floats,
+    strengths: Sequence[float],
+    *,
+    sample_weights: Floats | None = None,
+) -> Iterator[LinearHead]:
+    """Fits a head for each strength, well enough to compare them.
+
+    Each fit starts from the head before it, which from the strongest penalty to the weakest is
+    far less work than separate fits.
+
+    Args:
+        rows: float32 [N, F], standardized.
+        targets: float32 [N, C].
+        strengths: Strengths of ΣW², in falling order.
+        sample_weights: float32 [N]; None weighs all rows by 1.
+
+    Yields:
+        The head of each strength, fitted when it is asked for.
+    """
+    basis = _row_basis(rows)
+    if basis is not None:
+        rows = rows @ basis
+    head = LinearHead.zeros(rows.shape[1], targets.shape[1])
+    for strength in strengths:
+        problem = _Problem(rows, targets, strength, sample_weights)
+        head = problem.solve(head, MAX_ITERATIONS, _FOR_COMPARISON)
+        yield head if basis is None else LinearHead(basis @ head.kernel, head.bias)
+
+
+def _row_basis(rows: Floats) -> Floats | None:
+    """Returns an orthonormal basis [F, N] of the space that N < F rows span, else None.
+
+    A penalized kernel lies in that space: anything orthogonal to all rows changes no logit
+    and costs a penalty. N coordinates then stand for F.
+    """
+    if len(rows) >= rows.shape[1]:
+        return None
+    with _few_threads(rows.size):
+        return np.asarray(np.linalg.qr(rows.T, mode="reduced")[0])
+
+
+def _few_threads(size: int) -> AbstractContextManager[Any]:
+    """Returns a context in which a small problem uses one thread.
+
+    The threads of BLAS wait for each other by spinning: beside another job, 18 iterations on
+    800 × 1,280 features took 17 s with two threads and 0.8 s with one.
+    """
+    from threadpoolctl import threadpool_limits
+
+    return threadpool_limits(1) if size < _LARGE else nullcontext()
+
+
+class _Problem:
+    """The penalized loss and its gradient, as a function of one flat vector of weights."""
+
+    def __init__(
+        self, rows: Floats, targets: Floats, l2: float, sample_weights: Floats | None
+    ) -> None:
+        self.rows, self.targets, self.l2 = rows, targets, l2
+        ones = np.ones(len(rows), np.float32)
+        weights = ones if sample_weights is None else sample_weights
+        self.weights = (weights / np.float32(len(rows))).astype(np.float32)
+        self.num_features, self.num_classes = rows.shape[1], targets.shape[1]
+
+    def solve(
+        self,
+        start: LinearHead,
+        max_iterations: int,
+        tolerance: _Tolerance,
+        on_iteration: Callable[[LinearHead], None] | None = None,
+    ) -> LinearHead:
+        from scipy.optimize import minimize
+
+        with _few_threads(self.rows.size * self.num_classes):
+            result = minimize(
+                self,
+                np.concatenate([start.kernel.ravel(), start.bias]).astype(np.float64),
+                jac=True,
+                method="L-BFGS-B",
+                callback=(lambda flat: on_iteration(self._head(flat))) if on_iteration else None,
+                options={
+                    "maxiter": max_iterations,
+                    "maxfun": 2 * max_iterations,
+                    "gtol": tolerance.gradient,
+                    "ftol": tolerance.loss,
+                    "maxcor": 20,
+                },
+            )
+        return self._head(result.x)
+
+    def __call__(self, flat: npt.NDArray[np.float64]) -> tuple[float, npt.NDArray[np.float64]]:
+        """Returns the loss and its gradient."""
+        head = self._head(flat)
+        log_probabilities = head.log_probabilities(self.rows)
+        losses = -np.einsum("nc,nc->n", self.targets, log_probabilities)
+        # [N, C], the gradient by the logits.
+        errors = (np.exp(log_probabilities) - self.targets) * self.weights[:, None]
+        kernel = flat[: head.kernel.size]
+        gradient = np.empty_like(flat)
+        gradient[: kernel.size] = (self.rows.T @ errors).ravel()
+        gradient[: kernel.size] += 2 * self.l2 * kernel
+        gradient[kernel.size :] = errors.sum(axis=0, dtype=np.float64)
+        loss = np.dot(losses.astype(np.float64), self.weights.astype(np.float64))
+        return float(loss + self.l2 * np.dot(kernel, kernel)), gradient
+
+    def _head(self, flat: npt.NDArray[np.float64]) -> LinearHead:
+        size = self.num_features * self.num_classes
+        kernel = flat[:size].reshape(self.num_features, self.num_classes)
+        return LinearHead(kernel.astype(np.float32), flat[size:].astype(np.float32))

@@ -1,0 +1,124 @@
+"""Choice of the L2 strength of a linear head, by the log loss of images it was not fitted to."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import numpy.typing as npt
+
+from tuning.linear_heads.logistic_regression import (
+    Floats,
+    compute_log_losses,
+    fit_path,
+    one_hot,
+)
+from zoo.models.standardization import Standardization
+
+STRENGTHS = tuple(float(f"{10**exponent:.3g}") for exponent in np.arange(1.5, -5.01, -0.5))
+"""Strengths that are tried, strongest first: 31.6 to 0.00001 for standardized features."""
+
+_RISES = 2
+"""Weaker penalties are not tried once the log loss has risen this many times in a row."""
+
+Labels = npt.NDArray[np.int64]
+
+
+@dataclass(frozen=True)
+class Division:
+    """Images to fit a head to, and others to score it on.
+
+    Args:
+        rows: float32 [V, n, F], the V views of n images; the first is the plain one.
+        labels: int64 [n].
+        held_rows: float32 [m, F], the plain view of m other images.
+        held_labels: int64 [m].
+        class_weights: float32 [C], the weight of each class in the loss; None weighs all by 1.
+    """
+
+    rows: Floats
+    labels: Labels
+    held_rows: Floats
+    held_labels: Labels
+    class_weights: Floats | None = None
+
+    def fit(
+        self, strengths: Sequence[float], num_classes: int, label_smoothing: float = 0.0
+    ) -> Iterator[Floats]:
+        """Fits a head at each strength.
+
+        Args:
+            strengths: In falling order.
+            num_classes: C.
+            label_smoothing: Of the targets.
+
+        Yields:
+            Log-probabilities float32 [m, C] of the held-out images.
+        """
+        num_views, _, num_features = self.rows.shape
+        statistics = Standardization.fit(self.rows[0])
+        rows = statistics.apply(self.rows).reshape(-1, num_features)
+        labels = np.tile(self.labels, num_views)
+        weights = None if self.class_weights is None else self.class_weights[labels]
+        held_rows = statistics.apply(self.held_rows)
+        targets = one_hot(labels, num_classes, label_smoothing)
+        for head in fit_path(rows, targets, strengths, sample_weights=weights):
+            yield head.log_probabilities(held_rows)
+
+
+@dataclass(frozen=True)
+class StrengthChoice:
+    """The strength with the lowest log loss.
+
+    Args:
+        l2: Strength of ΣW².
+        log_loss: Mean cross-entropy of the held-out images, each scored once.
+        accuracy: Share of them classified rightly.
+        tried: Mean log loss by strength, strongest first.
+        log_probabilities: float32 [M, C], of all held-out images, division by division.
+    """
+
+    l2: float
+    log_loss: float
+    accuracy: float
+    tried: Mapping[float, float]
+    log_probabilities: Floats
+
+
+def choose_strength(
+    divisions: Sequence[Callable[[], Division]],
+    num_classes: int,
+    *,
+    strengths: Sequence[float] = STRENGTHS,
+    label_smoothing: float = 0.0,
+) -> StrengthChoice:
+    """Tries strengths from the strongest on, until the log loss rises.
+
+    Args:
+        divisions: Each called once; folds, or the training and the validation images.
+        num_classes: C.
+        strengths: In falling order.
+        label_smoothing: Of the targets that heads are fitted to.
+    """
+    opened = [division() for division in divisions]
+    labels = np.concatenate([division.held_labels for division in opened])
+    paths = [division.fit(strengths, num_classes, label_smoothing) for division in opened]
+    tried: dict[float, float] = {}
+    best: StrengthChoice | None = None
+    rises = 0
+    for strength, parts in zip(strengths, zip(*paths, strict=True), strict=True):
+        log_probabilities = np.concatenate(parts)
+        log_loss = float(compute_log_losses(log_probabilities, labels).mean(dtype=np.float64))
+        tried[strength] = log_loss
+        if best is None or log_loss < best.log_loss:
+            accuracy = float((log_probabilities.argmax(axis=1) == labels).mean())
+            best = StrengthChoice(strength, log_loss, accuracy, tried, log_probabilities)
+            rises = 0
+        else:
+            rises += 1
+            if rises == _RISES:
+                break
+    if best is None:
+        raise ValueError("expected at least one strength, received none")
+    return best
