@@ -94,7 +94,7 @@ def fold_standardization(classifier: Any, statistics: Standardization) -> None:
         if hasattr(layer, "kernel"):
             _fold_into_dense(classifier, layer, statistics)
         else:
-            _fold_into_norm(layer, statistics)
+            _fold_into_norm(classifier, layer, statistics)
 
 
 def _fold_into_dense(classifier: Any, dense: Any, statistics: Standardization) -> None:
@@ -110,12 +110,16 @@ def _fold_into_dense(classifier: Any, dense: Any, statistics: Standardization) -
         norm.moving_mean.assign(mean.astype(np.float32))
 
 
-def _fold_into_norm(norm: Any, statistics: Standardization) -> None:
-    # (x' − m) / √(v + ε) = (x − (μ + σm)) / √(σ²(v + ε))
-    mean = statistics.mean + statistics.std * np.asarray(norm.moving_mean)
-    variance = np.square(statistics.std) * (np.asarray(norm.moving_variance) + norm.epsilon)
-    norm.moving_mean.assign(mean)
-    norm.moving_variance.assign(variance - norm.epsilon)
+def _fold_into_norm(classifier: Any, norm: Any, statistics: Standardization) -> None:
+    # (x' − m) / √(v + ε) = (x − (μ + σm)) / (σ√(v + ε)). The dense layer behind takes the
+    # divisor: as a variance less ε, in float32, that of a feature that hardly varies would be 0.
+    divisor = statistics.std * np.sqrt(np.asarray(norm.moving_variance) + norm.epsilon)
+    norm.moving_mean.assign(statistics.mean + statistics.std * np.asarray(norm.moving_mean))
+    norm.moving_variance.assign(np.full_like(divisor, 1 - norm.epsilon))
+    dense = norm
+    while not hasattr(dense, "kernel"):
+        (dense,) = _consumers(classifier, dense.output)
+    dense.kernel.assign(np.asarray(dense.kernel) / divisor[:, None])
 
 
 def _first_layers(classifier: Any) -> list[Any]:
