@@ -4,7 +4,8 @@
       → normalization → backbone → head → logits [B, C] → probabilities [B, C]
 
 It consists of Keras' own layers, so a saved classifier loads without this project; only a
-head with the activation `rrelu` or `step` needs `import zoo.layers` first.
+head with the activation `rrelu` or `step` needs `import zoo.layers` first, and a backbone of
+KerasHub `import keras_hub`.
 """
 
 from __future__ import annotations
