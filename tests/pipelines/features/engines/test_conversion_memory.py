@@ -1,4 +1,4 @@
-"""Garbage that refers to itself, as tf2onnx leaves it, is collected while a network is converted."""
+"""Garbage that refers to itself, as tf2onnx leaves it, is collected during a conversion."""
 
 from __future__ import annotations
 
