@@ -7,14 +7,13 @@ where there are many, and otherwise of folds of the training images.
 from __future__ import annotations
 
 import logging
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
 
 import numpy as np
 import numpy.typing as npt
 
-from pipelines.augment.operations import AnyOperation
 from pipelines.features.batches import FeatureBatches
 from pipelines.recipe.resolved import ResolvedRecipe
 from pipelines.sources.source import Source
@@ -34,23 +33,32 @@ _MAX_IMAGES = 2000
 
 _NUM_FOLDS = 5
 
-_TRAINED_STRENGTHS = (0.0, *(10.0**exponent for exponent in np.arange(-5, -0.9, 0.5)))
-"""Strengths for heads trained by gradient steps: no penalty, and 0.00001 to 0.1."""
+_FOLDS_WITH_VIEWS = 2
+"""How many of the folds are scored where every image has several views: each fit takes longer."""
+
+_NEIGHBORS = 2
+"""A policy is tried with the strength that is best without it, and with so many on either side."""
+
+_TRAINED_STRENGTHS = (*(10.0**exponent for exponent in np.arange(-1, -5.1, -0.5)), 0.0)
+"""Strengths for heads trained by gradient steps: 0.1 to 0.00001, and no penalty."""
+
+Pair = tuple[npt.NDArray[np.int64], npt.NDArray[np.int64] | None]
+"""Training images to fit to, and those to score on; None stands for the validation images."""
 
 
 @dataclass(frozen=True)
 class _Score:
-    """How a head did on images it did not train on.
+    """How heads did on images they did not train on.
 
     Args:
-        l2: Its strength of L2.
-        log_loss: Mean cross-entropy.
+        l2: The strength of L2 with the lowest log loss.
+        losses: float32 [M], its cross-entropy on each of M images, or their mean alone.
         tried: The log loss of each strength that was tried.
     """
 
     l2: float
-    log_loss: float
-    tried: dict[float, float]
+    losses: npt.NDArray[np.float32]
+    tried: Mapping[float, float]
 
 
 def measure_settings(recipe: ResolvedRecipe, feed: FeatureFeed) -> ResolvedRecipe:
@@ -62,40 +70,43 @@ def measure_settings(recipe: ResolvedRecipe, feed: FeatureFeed) -> ResolvedRecip
 
     Returns:
         The recipe without open settings.
-
-    Raises:
-        TrainingError: No head could be trained.
     """
     if not recipe.to_measure:
         return recipe
     source = _subset(feed.source, recipe.seed)
-    divisions, how = _divide(source, recipe)
-    if not divisions:
+    pairs = _divide(source, recipe)
+    if not pairs:
         logger.info("too few images to choose settings by: augmentation and penalty as usual")
         return recipe.without_measuring()
-    policies: list[tuple[AnyOperation, ...]] = [recipe.augment.policy]
-    if "augment.policy" in recipe.to_measure:
-        policies.insert(0, ())
     score = _score_linear if recipe.is_convex else _score_trained
-    scores = []
-    for policy in policies:
-        variant = recipe.with_measured(policy=policy)
-        scores.append(score(variant, feed, source, divisions))
-        logger.info(f"{_describe(variant, scores[-1])}; log loss of {how}")
-    best = min(range(len(policies)), key=lambda i: scores[i].log_loss)
-    if "augment.policy" in recipe.to_measure:
-        recipe = recipe.with_measured(policy=policies[best])
-        logger.info(f"chosen: augmentation {recipe.augment}")
+    strengths: tuple[float, ...] = (recipe.penalty.l2,)
     if "penalty.l2" in recipe.to_measure:
-        recipe = recipe.with_measured(l2=scores[best].l2)
-        logger.info(f"chosen: penalty.l2 = {scores[best].l2:.3g}")
+        strengths = STRENGTHS if recipe.is_convex else _TRAINED_STRENGTHS
+    if "augment.policy" not in recipe.to_measure:
+        found = score(recipe, feed, source, pairs, strengths)
+    else:
+        plain = score(recipe.with_measured(policy=()), feed, source, pairs, strengths)
+        augmented = score(recipe, feed, source, pairs, _near(plain.l2, strengths))
+        # On the same images.
+        without = float(plain.losses[: len(augmented.losses)].mean(dtype=np.float64))
+        with_it = float(augmented.losses.mean(dtype=np.float64))
+        taken = recipe.augment.policy if with_it < without else ()
+        logger.info(
+            f"augmentation: log loss {without:.4f} without, {with_it:.4f} with {recipe.augment}; "
+            f"{'it is used' if taken else 'none is used'}"
+        )
+        found = augmented if taken else plain
+        recipe = recipe.with_measured(policy=taken)
+    if "penalty.l2" in recipe.to_measure:
+        tried = ", ".join(f"{loss:.4f} at {l2:.2g}" for l2, loss in found.tried.items())
+        logger.info(f"penalty.l2: log loss {tried}; {found.l2:.2g} is used")
+        recipe = recipe.with_measured(l2=found.l2)
     return recipe
 
 
-def _describe(recipe: ResolvedRecipe, score: _Score) -> str:
-    tried = ", ".join(f"{l2:.2g}: {loss:.3f}" for l2, loss in score.tried.items())
-    policy = recipe.augment if recipe.augment.policy else "none"
-    return f"augmentation {policy}: {score.log_loss:.4f} (penalty.l2 {tried})"
+def _near(l2: float, strengths: Sequence[float]) -> tuple[float, ...]:
+    position = strengths.index(l2)
+    return tuple(strengths[max(0, position - _NEIGHBORS) : position + _NEIGHBORS + 1])
 
 
 def _subset(source: Source, seed: int) -> Source:
@@ -113,27 +124,25 @@ def _subset(source: Source, seed: int) -> Source:
     return replace(source, train=source.train.take(taken))
 
 
-Pair = tuple[npt.NDArray[np.int64], npt.NDArray[np.int64] | None]
-"""Training images to fit to, and those to score on; None stands for the validation images."""
-
-
-def _divide(source: Source, recipe: ResolvedRecipe) -> tuple[list[Pair], str]:
-    """Returns how to divide images, and that in words; no division where there are too few."""
+def _divide(source: Source, recipe: ResolvedRecipe) -> list[Pair]:
+    """Returns how to divide images; no division where there are too few."""
     labels = source.train.labels
     if len(source.val) >= _MANY and not recipe.train.with_validation:
-        return [(np.arange(len(labels)), None)], f"{len(source.val)} validation images"
+        return [(np.arange(len(labels)), None)]
     num_folds = min(_NUM_FOLDS, int(np.bincount(labels, minlength=len(source.class_names)).min()))
-    if num_folds < 2:
-        return [], ""
-    folds: list[Pair] = [*stratified_folds(labels, num_folds, recipe.seed)]
-    return folds, f"{len(labels)} training images in {num_folds} folds"
+    return [*stratified_folds(labels, num_folds, recipe.seed)] if num_folds > 1 else []
 
 
 def _score_linear(
-    recipe: ResolvedRecipe, feed: FeatureFeed, source: Source, pairs: Sequence[Pair]
+    recipe: ResolvedRecipe,
+    feed: FeatureFeed,
+    source: Source,
+    pairs: Sequence[Pair],
+    strengths: Sequence[float],
 ) -> _Score:
-    """Scores a linear head, fitted to convergence at every strength."""
+    """Scores linear heads, fitted to convergence at every strength."""
     pooling, (task,) = recipe.head.pooling, source.tasks
+    (config,) = recipe.task_configs.values()
     array = feed.extractor.extract(source.train, recipe.num_views)
     rows = np.stack([array.read(pooling, views=view) for view in range(array.num_views)])
     labels, weights = source.train.labels, class_weights_of(recipe, source).get(task.name)
@@ -144,34 +153,35 @@ def _score_linear(
             return Division(rows, labels, held_rows, source.val.labels, weights)
         return Division(rows[:, fit], labels[fit], rows[0, held], labels[held], weights)
 
-    (config,) = recipe.task_configs.values()
+    if array.num_views > 1:
+        pairs = pairs[:_FOLDS_WITH_VIEWS]
     choice = choose_strength(
         [partial(divide, *pair) for pair in pairs],
         task.num_outputs,
-        strengths=STRENGTHS if "penalty.l2" in recipe.to_measure else (recipe.penalty.l2,),
+        strengths=strengths,
         label_smoothing=config.label_smoothing,
     )
-    return _Score(choice.l2, choice.log_loss, dict(choice.tried))
+    return _Score(choice.l2, choice.losses, choice.tried)
 
 
 def _score_trained(
-    recipe: ResolvedRecipe, feed: FeatureFeed, source: Source, pairs: Sequence[Pair]
+    recipe: ResolvedRecipe,
+    feed: FeatureFeed,
+    source: Source,
+    pairs: Sequence[Pair],
+    strengths: Sequence[float],
 ) -> _Score:
-    """Scores a head trained by gradient steps, at every strength side by side."""
-    measures_l2 = "penalty.l2" in recipe.to_measure
-    strengths = _TRAINED_STRENGTHS if measures_l2 else (recipe.penalty.l2,)
-    trainer, losses = HeadTrainer(), np.zeros(len(strengths))
-    for fit, held in pairs:
-        part = replace(source, train=source.train.take(fit))
-        if held is not None:
-            part = replace(part, val=source.train.take(held))
-        batches = _read_batches(recipe, feed, part)
-        specs = [build_head_spec(recipe.with_measured(l2=l2), part) for l2 in strengths]
-        outcomes = trainer.train(specs, batches)
-        losses += [np.inf if outcome.failure else outcome.loss for outcome in outcomes]
-    losses /= len(pairs)
+    """Scores heads trained by gradient steps, all strengths side by side, on the first pair."""
+    fit, held = pairs[0]
+    part = replace(source, train=source.train.take(fit))
+    if held is not None:
+        part = replace(part, val=source.train.take(held))
+    specs = [build_head_spec(recipe.with_measured(l2=l2), part) for l2 in strengths]
+    outcomes = HeadTrainer().train(specs, _read_batches(recipe, feed, part))
+    losses = np.array([np.inf if o.failure else o.loss for o in outcomes], np.float32)
     best = int(np.argmin(losses))
-    return _Score(strengths[best], float(losses[best]), dict(zip(strengths, losses, strict=True)))
+    tried = dict(zip(strengths, losses.tolist(), strict=True))
+    return _Score(strengths[best], losses[best : best + 1], tried)
 
 
 def _read_batches(recipe: ResolvedRecipe, feed: FeatureFeed, source: Source) -> FeatureBatches:

@@ -75,6 +75,7 @@ class StrengthChoice:
         l2: Strength of ΣW².
         log_loss: Mean cross-entropy of the held-out images, each scored once.
         accuracy: Share of them classified rightly.
+        losses: float32 [M], the cross-entropy of each.
         tried: Mean log loss by strength, strongest first.
         log_probabilities: float32 [M, C], of all held-out images, division by division.
     """
@@ -82,6 +83,7 @@ class StrengthChoice:
     l2: float
     log_loss: float
     accuracy: float
+    losses: Floats
     tried: Mapping[float, float]
     log_probabilities: Floats
 
@@ -109,11 +111,12 @@ def choose_strength(
     rises = 0
     for strength, parts in zip(strengths, zip(*paths, strict=True), strict=True):
         log_probabilities = np.concatenate(parts)
-        log_loss = float(compute_log_losses(log_probabilities, labels).mean(dtype=np.float64))
+        losses = compute_log_losses(log_probabilities, labels)
+        log_loss = float(losses.mean(dtype=np.float64))
         tried[strength] = log_loss
         if best is None or log_loss < best.log_loss:
             accuracy = float((log_probabilities.argmax(axis=1) == labels).mean())
-            best = StrengthChoice(strength, log_loss, accuracy, tried, log_probabilities)
+            best = StrengthChoice(strength, log_loss, accuracy, losses, tried, log_probabilities)
             rises = 0
         else:
             rises += 1
