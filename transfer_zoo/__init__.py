@@ -119,7 +119,7 @@ _BUILDERS = {
     "build_backbone": "zoo.backbones.catalog",
     "build_classifier": "zoo.models.classifier",
     "build_loss": "tuning.optimization.losses",
-    "build_optimizer": "tuning.optimization.optimizers",
+    "build_optimizer": "tuning.optimization.optimizer_config",
     "build_schedule": "tuning.optimization.schedules",
     "open_data": "pipelines.input_pipeline.image_data",
 }
