@@ -25,6 +25,7 @@ if TYPE_CHECKING:
     from pipelines.features.engines.catalog import ENGINES as engines
     from pipelines.input_pipeline.image_data import open_data
     from pipelines.inspection.audit import audit
+    from pipelines.inspection.choose import choose
     from pipelines.pretraining.pretrain import pretrain
     from pipelines.recipe.presets import HEADS as heads
     from pipelines.recipe.pretraining import METHODS as pretraining_methods
@@ -71,6 +72,7 @@ __all__ = [
     "build_loss",
     "build_optimizer",
     "build_schedule",
+    "choose",
     "clippings",
     "engines",
     "evaluate",
@@ -101,6 +103,7 @@ __all__ = [
 
 _VERBS = {
     "audit": "pipelines.inspection.audit",
+    "choose": "pipelines.inspection.choose",
     "evaluate": "pipelines.evaluation.evaluate",
     "export": "pipelines.serving.export",
     "find_learning_rate": "pipelines.training.find_learning_rate",

@@ -1,4 +1,4 @@
-"""Stratified folds, for cross-validation."""
+"""Stratified folds and subsets of images, for cross-validation."""
 
 from __future__ import annotations
 
@@ -41,3 +41,31 @@ def stratified_folds(
         )
     folds = StratifiedKFold(num_folds, shuffle=True, random_state=seed)
     return list(folds.split(np.zeros(len(labels)), labels))
+
+
+def stratified_subset(
+    labels: npt.NDArray[np.int64], max_images: int, seed: int
+) -> npt.NDArray[np.int64]:
+    """Draws images of all classes by their shares.
+
+    A smaller subset of the same images is part of a larger one.
+
+    Args:
+        labels: int64 [N], the class of each image.
+        max_images: Images to draw, at most.
+        seed: Seeds the drawing.
+
+    Returns:
+        int64 indices in rising order; all of them if N is not above `max_images`.
+    """
+    import numpy as np
+
+    if len(labels) <= max_images:
+        return np.arange(len(labels))
+    order = np.random.default_rng(seed).permutation(len(labels))
+    # Images in order of their rank within their class, relative to its size.
+    ranks = np.empty(len(labels))
+    for label in np.unique(labels):
+        members = order[labels[order] == label]
+        ranks[members] = (np.arange(len(members)) + 0.5) / len(members)
+    return np.sort(np.argsort(ranks, kind="stable")[:max_images])

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from pipelines.cli.choose_command import choose
 from pipelines.cli.model_commands import evaluate, export, predict
 from pipelines.cli.options import (
     Backbone,
@@ -68,6 +69,9 @@ def audit(data: Data, recipe: RecipeFile = None, set_: Set = None, as_json: Json
         print("\n".join(found.lines()))
     if not found.clean:
         raise typer.Exit(1)
+
+
+app.command()(choose)
 
 
 @app.command()

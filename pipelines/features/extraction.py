@@ -147,7 +147,7 @@ class Extractor:
 
     def _compute(self, examples: Examples, views: tuple[int, ...]) -> None:
         """Computes views of images; writes a shard per view for every `_SHARD_IMAGES` images."""
-        engine = self._open_engine()
+        engine = self.open_engine()
         dataset = self._dataset(examples, views, engine.batch_size)
         shape = (len(STORED_POOLINGS), self.network.num_features)
         # float32 [views of the shard's images, 2, F], in the order of the dataset.
@@ -203,7 +203,8 @@ class Extractor:
             axes=self._axes,
         )
 
-    def _open_engine(self) -> Engine:
+    def open_engine(self) -> Engine:
+        """Returns the engine that computes features, once `extract` has chosen it."""
         if self._engine is None:
             row = ENGINES[self.engine_name]
             self._engine = open_engine(row, self.network, self.network_folder)

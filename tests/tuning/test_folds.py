@@ -1,11 +1,11 @@
-"""Stratified folds."""
+"""Stratified folds and subsets."""
 
 from __future__ import annotations
 
 import numpy as np
 import pytest
 
-from tuning.folds import stratified_folds
+from tuning.folds import stratified_folds, stratified_subset
 from zoo.errors import DataError
 
 
@@ -29,3 +29,14 @@ def test_seed_determines_the_folds() -> None:
 def test_class_with_fewer_images_than_folds_raises() -> None:
     with pytest.raises(DataError, match=r"fewer images than there are folds.*received 2"):
         stratified_folds(np.array([0, 0, 0, 1, 1]), 3, seed=0)
+
+
+def test_subset_keeps_class_frequencies_and_grows_by_nesting() -> None:
+    labels = np.random.default_rng(0).permutation(np.repeat([0, 1, 2], [300, 60, 40]))
+    subsets = [stratified_subset(labels, count, seed=3) for count in (40, 200, 400, 1000)]
+    assert np.bincount(labels[subsets[0]]).tolist() == [30, 6, 4]
+    assert np.bincount(labels[subsets[1]]).tolist() == [150, 30, 20]
+    assert subsets[2].tolist() == subsets[3].tolist() == list(range(400))
+    assert set(subsets[0]) < set(subsets[1])
+    assert subsets[0].tolist() == sorted(subsets[0])
+    assert subsets[0].tolist() != stratified_subset(labels, 40, seed=4).tolist()

@@ -132,18 +132,36 @@ def truncate_backbone(backbone: Backbone, model: Any, num_blocks: int) -> Any:
             received=str(num_blocks),
             mend="leave it out, or choose a row of `zoo list backbones`",
         )
-    blocks = blocks_of(backbone, model)
-    outputs = {n: _output_below(blocks, model, n) for n in range(1, len(blocks))}
+    outputs = find_cuts(backbone, model)
     output = outputs.get(num_blocks)
     if output is None:
-        possible = ", ".join(["0", *(str(n) for n, out in outputs.items() if out is not None)])
+        possible = ", ".join(["0", *map(str, outputs)])
+        num_all = len(blocks_of(backbone, model))
         raise RecipeError(
-            f"{backbone.name} cannot be truncated by {num_blocks} of its {len(blocks)} blocks",
+            f"{backbone.name} cannot be truncated by {num_blocks} of its {num_all} blocks",
             expected=f"backbone.truncate_blocks of {possible}",
             received=str(num_blocks),
             mend="choose one of these: any other cut crosses parallel branches",
         )
     return keras.Model(model.input, output, name=model.name)
+
+
+def find_cuts(backbone: Backbone, model: Any) -> dict[int, Any]:
+    """Returns the places between blocks where one feature map passes, from the top down.
+
+    Args:
+        backbone: The row that `model` was built from.
+        model: A model that `backbone.build` returned.
+
+    Returns:
+        From the number of blocks above the place, at least 1, to the Keras tensor that passes
+        it; empty for a backbone without blocks.
+    """
+    if not backbone.block_pattern:
+        return {}
+    blocks = blocks_of(backbone, model)
+    outputs = {n: _output_below(blocks, model, n) for n in range(1, len(blocks))}
+    return {n: output for n, output in outputs.items() if output is not None}
 
 
 def _output_below(blocks: list[list[Any]], model: Any, num_blocks: int) -> Any:

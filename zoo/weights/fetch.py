@@ -76,6 +76,28 @@ def fetch(weights: Weights) -> Path:
     return cached
 
 
+def find_at_hand(weights: Weights) -> Path | None:
+    """Returns where a weight file lies on this machine, or None if it had to be fetched.
+
+    Looks in the package, the folder that `ZOO_WEIGHTS` names and the cache. A file in the
+    cache is verified, others are when they are fetched.
+
+    Args:
+        weights: The row of the file.
+
+    Raises:
+        WeightsError: `ZOO_WEIGHTS` is neither a folder nor a URL.
+    """
+    if weights.shipped:
+        path = SHIPPED_FOLDER / weights.url
+        return path if path.is_file() else None
+    location = _user_location()
+    if isinstance(location, Path) and (given := location / weights.file).is_file():
+        return given
+    cached = _cache_path(weights)
+    return cached if _is_verified(weights, cached) else None
+
+
 def _verified_shipped_path(weights: Weights) -> Path:
     path = SHIPPED_FOLDER / weights.url
     mend = "install transfer-zoo again"

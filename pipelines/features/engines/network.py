@@ -86,15 +86,37 @@ def build_feature_network(classifier: Any) -> FeatureNetwork:
     import keras
 
     boundary = classifier.get_layer("pool").input
-    trunk = keras.Model(classifier.input, boundary, name="trunk")
-    size = int(classifier.input_shape[1])
+    return build_pooled_network(keras.Model(classifier.input, boundary, name="trunk"))
+
+
+def build_pooled_network(trunk: Any) -> FeatureNetwork:
+    """Builds the feature network of a model that ends in feature maps.
+
+    Args:
+        trunk: A `keras.Model` named `trunk`, from float32 [B, S, S, 3] in 0 to 255 to one
+            feature map [B, h, w, F] or to several, whose channels are put side by side. Its
+            digest covers the names of nested models, not their layers.
+    """
+    import keras
+
+    size = int(trunk.input_shape[1])
     images = keras.Input((size, size, 3), dtype="uint8", name="images")
+    maps = keras.tree.flatten(trunk(keras.ops.cast(images, "float32"), training=False))
     # In float32 under every dtype policy: a mean in half precision would lose digits.
-    maps = keras.ops.cast(trunk(keras.ops.cast(images, "float32"), training=False), "float32")
-    pooled = [keras.ops.mean(maps, axis=(1, 2)), keras.ops.max(maps, axis=(1, 2))]
+    maps = [keras.ops.cast(one, "float32") for one in maps]
+    pooled = [
+        _join([keras.ops.mean(one, axis=(1, 2)) for one in maps]),
+        _join([keras.ops.max(one, axis=(1, 2)) for one in maps]),
+    ]
     model = keras.Model(images, keras.ops.stack(pooled, axis=1), name="features")
     precision = keras.mixed_precision.global_policy().name
     return FeatureNetwork(model, size, _digest_of(trunk, size, precision), precision)
+
+
+def _join(rows: list[Any]) -> Any:
+    import keras
+
+    return rows[0] if len(rows) == 1 else keras.ops.concatenate(rows, axis=-1)
 
 
 def _digest_of(trunk: Any, size: int, precision: str) -> str:

@@ -1,0 +1,49 @@
+"""Features of a backbone at several cuts, against networks that are truncated for real."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+from pipelines.features.engines.cost import count_multiply_adds
+from pipelines.features.engines.cut_network import build_cut_network
+from pipelines.features.engines.network import FeatureNetwork, build_feature_network
+from pipelines.features.engines.opening import build_probes
+from zoo.backbones.catalog import build_backbone
+from zoo.models.classifier import build_classifier
+
+pytestmark = pytest.mark.train
+
+NAME, SIZE = "micro_resnet_s.cifar10", 32
+
+
+def _truncated(num_blocks: int) -> FeatureNetwork:
+    return build_feature_network(
+        build_classifier(NAME, 3, size=SIZE, frozen=True, truncate_blocks=num_blocks)
+    )
+
+
+def test_cuts_have_the_features_and_costs_of_truncated_networks() -> None:
+    network, cuts = build_cut_network(NAME, SIZE, 3)
+    # A residual sum crosses the places above the first and the fourth block.
+    assert [cut.truncate_blocks for cut in cuts] == [0, 2, 3, 5]
+    assert network.num_features == cuts[-1].stop
+    images = build_probes(SIZE)
+    together = np.asarray(network.model(images, training=False))
+    for cut in cuts:
+        alone = np.asarray(_truncated(cut.truncate_blocks).model(images, training=False))
+        np.testing.assert_allclose(together[:, :, cut.start : cut.stop], alone, rtol=1e-5)
+        backbone = build_backbone(NAME, SIZE, truncate_blocks=cut.truncate_blocks)
+        assert cut.num_parameters == backbone.count_params()
+        assert cut.multiply_adds == count_multiply_adds(backbone)
+
+
+def test_other_cuts_are_other_features() -> None:
+    digests = {build_cut_network(NAME, SIZE, number)[0].digest for number in range(4)}
+    assert len(digests) == 4
+
+
+def test_whole_backbone_shares_the_features_of_a_classifier() -> None:
+    network, cuts = build_cut_network(NAME, SIZE, 0)
+    assert network.digest == _truncated(0).digest
+    assert [(cut.truncate_blocks, cut.start) for cut in cuts] == [(0, 0)]
