@@ -57,7 +57,7 @@ class FeatureArray:
         pooling: str,
         images: npt.NDArray[np.int64] | None = None,
         views: npt.NDArray[np.int64] | int = 0,
-        channels: slice = slice(None),
+        channels: slice | None = None,
     ) -> npt.NDArray[np.float32]:
         """Reads features as the inputs of a head.
 
@@ -65,7 +65,7 @@ class FeatureArray:
             pooling: The head's pooling, a row of `zoo.heads.head.POOLINGS`.
             images: int64 [B], in 0 to N - 1; None reads all images in order.
             views: int64 [B], the view of each image, in 0 to V - 1; an int for all.
-            channels: Those to read of each pooling; by default all F.
+            channels: Those to read of each pooling; None reads all F.
 
         Returns:
             float32 [B, F], or [B, 2F] where both poolings are concatenated.
@@ -78,7 +78,7 @@ class FeatureArray:
             rows = self._gather(images, views)
         poolings = STORED_POOLINGS if pooling == "concatenated" else (pooling,)
         columns = [STORED_POOLINGS.index(name) for name in poolings]
-        return rows[:, columns, channels].reshape(len(images), -1)
+        return rows[:, columns, channels or slice(None)].reshape(len(images), -1)
 
     def _gather(
         self, images: npt.NDArray[np.int64], views: npt.NDArray[np.int64]
