@@ -61,7 +61,7 @@ def choose(
         data: DATA as the command line takes it.
         recipe: Images, pooling and engine; None takes the preset that suits the data.
         settings: Nested sections that override the recipe of every backbone.
-        backbones: The ones to rank, by name, file or preset of KerasHub; by default all of the
+        backbones: The ones to rank, by name, file or preset of KerasHub; none takes all of the
             catalog whose weights are on this machine.
         folds: K, at least 2.
         truncations: Truncated variants of each backbone, at most: without its top blocks, from
