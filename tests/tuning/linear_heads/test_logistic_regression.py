@@ -240,24 +240,30 @@ def test_fit_repeats_to_the_bit_also_beside_a_busy_thread(
         np.testing.assert_array_equal(quiet.bias, other.bias)
 
 
+@pytest.mark.parametrize("contradictory", [False, True])
 @pytest.mark.parametrize("shape", [(120, 10), (40, 90)])
-def test_path_is_close_to_separate_fits(shape: tuple[int, int]) -> None:
+def test_path_equals_separate_fits(shape: tuple[int, int], contradictory: bool) -> None:
     rows, labels = _problem(*shape)
-    held, held_labels = _problem(200, shape[1], seed=0)
-    targets, strengths = one_hot(labels, 3), [1.0, 0.1, 0.01, 0.001]
-    rng = np.random.default_rng(3)
-    weights = rng.uniform(0.5, 2, len(rows)).astype(np.float32)
-    for strength, head in zip(
-        strengths, fit_path(rows, targets, strengths, sample_weights=weights), strict=True
-    ):
+    held, held_labels = _problem(200, shape[1])
+    if contradictory:
+        # Each row again with another label, as a policy that flips arrows does. The loss is flat,
+        # and a fit must not take a small step from the one before for convergence.
+        rows = np.concatenate([rows, rows + np.float32(0.05)])
+        labels = np.concatenate([labels, np.roll(labels, 1)])
+    targets, strengths = one_hot(labels, 3), [10.0**-exponent for exponent in range(4)]
+    weights = np.random.default_rng(3).uniform(0.5, 2, len(rows)).astype(np.float32)
+    path = fit_path(rows, targets, strengths, sample_weights=weights)
+    for strength, head in zip(strengths, path, strict=True):
         exact = fit_logistic_regression(rows, targets, strength, sample_weights=weights)
         least = _objective(exact, rows, targets, strength, weights)
-        found = _objective(head, rows, targets, strength, weights)
-        assert least - 1e-6 <= found <= least * 1.002 + 1e-6
-        losses = [
-            compute_log_losses(h.log_probabilities(held), held_labels).mean() for h in (head, exact)
-        ]
-        assert losses[0] == pytest.approx(losses[1], rel=0.05)
+        assert _objective(head, rows, targets, strength, weights) == pytest.approx(
+            least, rel=1e-3, abs=1e-6
+        )
+        found, expected = (
+            compute_log_losses(one.log_probabilities(held), held_labels).mean()
+            for one in (head, exact)
+        )
+        assert found == pytest.approx(expected, rel=0.03)
 
 
 def test_path_fits_only_what_is_asked_for() -> None:
