@@ -1,0 +1,238 @@
+"""Settings that are measured before training: what helps is chosen, and what harms is not."""
+
+from __future__ import annotations
+
+import re
+import shutil
+import tomllib
+from pathlib import Path
+from typing import Any
+
+import cv2
+import numpy as np
+import pytest
+
+from pipelines.cli.main import run_command
+from pipelines.recipe.recipe import Recipe
+from pipelines.serving.run import Run
+from pipelines.training.train import train
+from tests.support.tiny import write_images
+
+pytestmark = pytest.mark.train
+
+SIZE = 32
+# Everything else is the default, so that augmentation and penalty are measured.
+OPEN: dict[str, Any] = {
+    "backbone": {"name": "micro_resnet_s.cifar10"},
+    "input": {"size": SIZE},
+    "features": {"views": 2},
+}
+CLOSED: dict[str, Any] = {"augment": {"policy": "none"}, "penalty": {"l2": 0.01}}
+
+
+def _noise(rng: np.random.Generator) -> np.ndarray:
+    return rng.normal(60, 25, (SIZE, SIZE, 3)).clip(0, 255).astype(np.uint8)
+
+
+def _write_arrows(folder: Path, per_class: int) -> Path:
+    """Writes arrows to the left and to the right, which a flip turns into each other."""
+    rng = np.random.default_rng(0)
+    for name, ends in {"left": (26, 6), "right": (6, 26)}.items():
+        (folder / name).mkdir(parents=True)
+        for number in range(per_class):
+            image, y = _noise(rng), int(rng.integers(9, 23))
+            color = [int(value) for value in rng.integers(150, 255, 3)]
+            cv2.arrowedLine(image, (ends[0], y), (ends[1], y), color, 2, tipLength=0.4)
+            cv2.imwrite(str(folder / name / f"{number:03d}.png"), image)
+    return folder
+
+
+def _write_slopes(folder: Path, per_class: int) -> Path:
+    """Writes short strokes, lying and standing, each in a corner of the image.
+
+    Few of them show either kind in all corners; their mirror images do.
+    """
+    rng = np.random.default_rng(1)
+    for name, (dx, dy) in {"lying": (5, 1), "standing": (1, 5)}.items():
+        (folder / name).mkdir(parents=True)
+        for number in range(per_class):
+            image = _noise(rng)
+            x, y = (int(value) for value in rng.choice([8, 24], 2) + rng.integers(-2, 3, 2))
+            color = [int(value) for value in rng.integers(150, 255, 3)]
+            cv2.line(image, (x - dx, y - dy), (x + dx, y + dy), color, 2)
+            cv2.imwrite(str(folder / name / f"{number:03d}.png"), image)
+    return folder
+
+
+@pytest.fixture(scope="module")
+def arrows(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return _write_arrows(tmp_path_factory.mktemp("arrows") / "data", 15)
+
+
+def _train(data: Path, out: Path, *layers: dict[str, Any]) -> Run:
+    return train(data, Recipe.from_settings(OPEN, *layers), out=out)
+
+
+def _weights(run: Run) -> list[np.ndarray]:
+    return [np.asarray(weight) for weight in run.load_model().get_weights()]
+
+
+def _check_same(one: Run, other: Run) -> None:
+    for a, b in zip(_weights(one), _weights(other), strict=True):
+        np.testing.assert_array_equal(a, b)
+
+
+@pytest.mark.parametrize("hidden", [[], [8]], ids=["linear", "hidden layer"])
+def test_flips_are_rejected_where_they_turn_one_class_into_the_other(
+    hidden: list[int], arrows: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    run = _train(arrows, tmp_path / "run", {"head": {"hidden": hidden, "dropout": 0.0}})
+    assert run.recipe.augment.policy == ()
+    assert run.recipe.optimizer.name == ("nesterov" if hidden else "lbfgs")
+    assert not run.recipe.to_measure
+    said = capsys.readouterr().err
+    number = r"(\d+\.\d{4})"
+    found = re.search(
+        rf"augmentation: log loss {number} without, {number} with photo: .*; none is used", said
+    )
+    assert found
+    without, with_it = map(float, found.groups())
+    assert without < with_it
+    tried = re.search(r"penalty\.l2: log loss (.*); (\S+) is used", said)
+    assert tried
+    losses = {
+        strength: float(loss)
+        for loss, strength in (entry.split(" at ") for entry in tried[1].split(", "))
+    }
+    assert len(losses) > 2
+    assert losses[tried[2]] == min(losses.values())
+    assert run.recipe.penalty.l2 == pytest.approx(float(tried[2]), rel=0.06)
+    assert run.metrics["val"]["accuracy"] >= 0.8
+
+
+def test_views_are_used_where_mirror_images_fill_gaps(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    data = _write_slopes(tmp_path / "data", 8)
+    settings = {"augment": {"candidate": "textures"}, "features": {"views": 4}}
+    run = _train(data, tmp_path / "run", settings)
+    assert str(run.recipe.augment).startswith("textures:")
+    assert re.search(r"without, .* with textures: .*; it is used", capsys.readouterr().err)
+
+
+@pytest.fixture(scope="module")
+def arrows_run(arrows: Path, tmp_path_factory: pytest.TempPathFactory) -> Run:
+    """A run of the default recipe, read-only by convention."""
+    return _train(arrows, tmp_path_factory.mktemp("runs") / "arrows")
+
+
+def test_recipe_of_the_run_holds_the_choices_and_repeats_it_without_measuring(
+    arrows_run: Run, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    written = tomllib.loads(arrows_run.recipe_file.read_text(encoding="utf-8"))
+    assert written["augment"]["policy"] == []
+    assert isinstance(written["penalty"]["l2"], float)
+    assert written["optimizer"]["name"] == "lbfgs"
+    arguments = ["train", "--recipe", str(arrows_run.recipe_file), "--out", str(tmp_path / "again")]
+    assert run_command(arguments) == 0
+    said = capsys.readouterr().err
+    assert "log loss" not in said
+    assert "computing features" not in said
+    _check_same(Run.open(tmp_path / "again"), arrows_run)
+
+
+def test_resuming_takes_the_choices_of_the_run(
+    arrows_run: Run, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    out = tmp_path / "run"
+    shutil.copytree(arrows_run.path, out)
+    for name in ("metrics.json", "model.keras"):
+        (out / name).unlink()
+    # The recipe as it was given, settings open.
+    again = train(None, _open_recipe(arrows_run), out=out, resume=True)
+    assert "log loss" not in capsys.readouterr().err
+    _check_same(again, arrows_run)
+
+
+def _open_recipe(run: Run) -> Recipe:
+    return Recipe.from_settings(OPEN, {"data": {"source": run.recipe.source}})
+
+
+@pytest.mark.parametrize(
+    ("settings", "measured"),
+    [
+        ({"penalty": {"l2": 0.03}}, "augmentation"),
+        ({"penalty": {"name": "none"}}, "augmentation"),
+        ({"augment": {"policy": "none"}}, "penalty.l2"),
+        ({"augment": {"policy": "flip_lr(0.5)"}}, "penalty.l2"),
+        ({"features": {"views": 0}}, "penalty.l2"),
+        (CLOSED, ""),
+    ],
+    ids=["number", "no penalty", "no policy", "own policy", "no views", "both given"],
+)
+def test_given_setting_is_not_measured(
+    settings: dict[str, Any],
+    measured: str,
+    arrows: Path,
+    tmp_path: Path,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    run = _train(arrows, tmp_path / "run", settings)
+    said = capsys.readouterr().err
+    for name in ("augmentation", "penalty.l2"):
+        assert (f"{name}: log loss" in said) == (name == measured), said
+    if "l2" in settings.get("penalty", {}):
+        assert run.recipe.penalty.l2 == settings["penalty"]["l2"]
+    if settings.get("penalty", {}).get("name") == "none":
+        assert (run.recipe.penalty.name, run.recipe.penalty.l2) == ("none", 0)
+
+
+def test_too_few_images_keep_the_usual_settings(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    data = write_images(tmp_path / "data" / "train", 1).parent
+    write_images(data / "val", 2, seed=1)
+    run = _train(data, tmp_path / "run")
+    assert "too few images to choose settings by" in capsys.readouterr().err
+    assert str(run.recipe.augment).startswith("photo:")
+    assert not run.recipe.to_measure
+
+
+def test_several_tasks_take_the_usual_settings(tmp_path: Path) -> None:
+    data = tmp_path / "tasks.csv"
+    write_images(tmp_path / "images", 6)
+    files = sorted((tmp_path / "images").rglob("*.jpg"))
+    rows = [f"{file},{file.parent.name},{index % 7}" for index, file in enumerate(files)]
+    data.write_text("path,label,size\n" + "\n".join(rows) + "\n", encoding="utf-8")
+    tasks = {"label": {"kind": "single_label"}, "size": {"kind": "regression"}}
+    run = _train(data, tmp_path / "run", {"tasks": tasks, "train": {"epochs": 2}})
+    assert str(run.recipe.augment).startswith("photo:")
+    assert (run.recipe.optimizer.name, run.recipe.penalty.name) == ("nesterov", "none")
+    assert not run.recipe.to_measure
+
+
+def test_validation_images_measure_where_there_are_many(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr("pipelines.training.measured_settings._MANY", 12)
+    data = _write_arrows(tmp_path / "data" / "train", 6).parent
+    _write_arrows(data / "val", 8)
+    run = _train(data, tmp_path / "run", {"features": {"views": 0}})
+    found = re.search(r"penalty\.l2: log loss (.*); ", capsys.readouterr().err)
+    assert found
+    best = min(float(entry.split(" at ")[0]) for entry in found[1].split(", "))
+    # The very head is fitted in the end: to all training images, with that strength.
+    assert run.metrics["val"]["loss"] == pytest.approx(best, rel=0.02, abs=2e-4)
+
+
+def test_validation_images_do_not_measure_if_they_are_trained_on(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("pipelines.training.measured_settings._MANY", 12)
+    data = _write_arrows(tmp_path / "data" / "train", 6).parent
+    _write_arrows(data / "val", 8)
+    run = _train(data, tmp_path / "run", {"train": {"with_validation": True}})
+    assert "val" not in run.metrics
+    assert run.metrics["train"]["num_images"] == 28
+    assert not run.recipe.to_measure
+    assert run.metrics["train"]["accuracy"] >= 0.9
