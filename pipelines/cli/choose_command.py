@@ -121,7 +121,7 @@ def _format_row(row: RankedVariant, is_first: bool) -> list[str]:
 
 def _format_comparison(row: RankedVariant) -> str:
     if not row.worse_in:
-        return f"not distinguishable (p = {row.p_value:.2g})"
+        return f"no real difference (p = {row.p_value:.2g})"
     if "accuracy" in row.worse_in:
         return f"worse (p = {row.p_value:.2g})"
     low, high = row.log_loss_interval

@@ -27,6 +27,7 @@ from pipelines.sources.describe import describe
 from pipelines.sources.source import Examples, Source, join_examples
 from tuning.folds import stratified_folds, stratified_subset
 from zoo.errors import InputError, RecipeError, WeightsError, ZooError
+from zoo.weights.fetch import fetch
 
 logger = logging.getLogger(__name__)
 
@@ -35,8 +36,8 @@ NUM_TRUNCATIONS = 2
 MAX_IMAGES = 2000
 """Images of the probe, at most: by then a difference that matters is clear."""
 
-_SPEED_S = 0.3
-"""Seconds to measure the speed of a network for."""
+_NUM_TRIALS, _TRIAL_S = 3, 0.15
+"""Trials of a network's speed, of which the best counts, and the seconds of each."""
 
 
 def choose(
@@ -86,11 +87,13 @@ def choose(
         import tensorflow  # noqa: F401
     candidates = name_candidates(backbones) if backbones else list_candidates(at_hand=True)
     recipes, left_out = _resolve(base, candidates, settings or {}, strict=bool(backbones))
+    for candidate in candidates if backbones else ():
+        fetch(candidate.weights)  # an absent file is an error before images are read
     source = _open(next(iter(recipes.values())))
     examples, divisions = _divide(source, folds, max_images, base.seed)
     logger.info(
         f"{data}: {len(source.class_names)} classes, {len(examples)} training and validation "
-        f"images in {folds} folds, {len(recipes)} backbones"
+        f"images in {folds} folds, {len(recipes)} backbone{'s' * (len(recipes) != 1)}"
     )
     scored: list[tuple[Variant, ProbeScore]] = []
     for number, candidate in enumerate(candidates):
@@ -205,7 +208,8 @@ def _probe(
         config=recipe.features,
     )
     features = extractor.extract(examples, 0)
-    rate = measure_rate(extractor.open_engine(), build_probes(size), _SPEED_S)
+    engine, probes = extractor.open_engine(), build_probes(size)
+    rate = max(measure_rate(engine, probes, _TRIAL_S) for _ in range(_NUM_TRIALS))
     for cut in cuts:
         rows = features.read(recipe.head.pooling, channels=slice(cut.start, cut.stop))
         variant = Variant(

@@ -13,9 +13,16 @@ from pipelines.inspection.probe import ProbeScore
 SIGNIFICANCE = 0.05
 """A p-value below this makes a difference in accuracy count as real."""
 
+MIN_LOG_LOSS_DIFFERENCE = 0.01
+"""Nats; a smaller difference in log loss counts as none, however certain it is.
+
+It is what the true class loses when its probability falls by 1 %: where all heads are right and
+sure of it, thousandths of a nat can be told apart, and mean nothing.
+"""
+
 TEST = (
     "paired by image, against the first: McNemar's exact test of the hits, "
-    "95 % bootstrap interval of the difference in log loss"
+    "95 % bootstrap interval of the difference in log loss, from 0.01 nats on"
 )
 
 
@@ -164,7 +171,7 @@ class Ranking:
         share = take.variant.multiply_adds / first.variant.multiply_adds
         low, high = take.log_loss_interval
         return (
-            f"not distinguishable from the first, {first.variant.label} "
+            f"no real difference from the first, {first.variant.label} "
             f"(accuracy {take.accuracy:.3f} and {first.accuracy:.3f}, p = {take.p_value:.2g}; "
             f"log loss {take.log_loss_difference:+.3f}, 95 % interval {low:+.3f} to {high:+.3f}), "
             f"for {share:.0%} of its multiply-adds"
@@ -211,10 +218,11 @@ def rank_variants(scored: Sequence[tuple[Variant, ProbeScore]]) -> tuple[RankedV
 
 def _compare(variant: Variant, score: ProbeScore, first: ProbeScore) -> RankedVariant:
     p_value = mcnemar_p_value(score.hits, first.hits)
+    difference = score.log_loss - first.log_loss
     low, high = bootstrap_mean_interval(score.log_losses - first.log_losses)
     worse = {
         "accuracy": p_value < SIGNIFICANCE and score.num_hits < first.num_hits,
-        "log_loss": low > 0,
+        "log_loss": low > 0 and difference >= MIN_LOG_LOSS_DIFFERENCE,
     }
     lower, upper = wilson_interval(score.num_hits, len(score.hits))
     return RankedVariant(
@@ -224,7 +232,7 @@ def _compare(variant: Variant, score: ProbeScore, first: ProbeScore) -> RankedVa
         log_loss=score.log_loss,
         l2=score.l2,
         p_value=p_value,
-        log_loss_difference=score.log_loss - first.log_loss,
+        log_loss_difference=difference,
         log_loss_interval=(low, high),
         worse_in=tuple(name for name, is_worse in worse.items() if is_worse),
     )

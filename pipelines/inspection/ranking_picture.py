@@ -16,7 +16,9 @@ _TAKE = "#e08a00"
 _LINE, _CHARACTER = 12.0, 5.3
 """Height of a name and width of a character of it, in points."""
 
-_OFFSETS = ((12, 0), (10, 14), (10, -14), (-12, 0), (-10, 14), (-10, -14), (10, 28), (10, -28))
+_OFFSETS = tuple(
+    (side * 12, height) for height in (0, 14, -14, 28, -28, -42, -56, -70, -84) for side in (1, -1)
+)
 """Places of a name beside its point, in points, the best first; negative ones are to its left."""
 
 
@@ -87,6 +89,10 @@ def _draw_backbone(axes: Any, rows: list[RankedVariant], color: str) -> None:
             )  # fmt: skip
 
 
+_OUTSIDE = 100
+"""A name outside of the axes is as bad as one that covers this many points."""
+
+
 @dataclass(frozen=True)
 class _Box:
     """A rectangle of the figure, in points."""
@@ -95,6 +101,14 @@ class _Box:
     right: float
     bottom: float
     top: float
+
+    def lies_in(self, other: _Box) -> bool:
+        return (
+            other.left <= self.left
+            and self.right <= other.right
+            and other.bottom <= self.bottom
+            and self.top <= other.top
+        )
 
     def overlaps(self, other: _Box) -> bool:
         return (
@@ -116,6 +130,8 @@ def _write_names(
         x, y = axes.transData.transform(point) * 72 / figure.dpi
         return float(x), float(y)
 
+    extent = axes.get_window_extent()
+    frame = _Box(*(72 / figure.dpi * edge for edge in (*extent.intervalx, *extent.intervaly)))
     taken = []
     for row in ranking.rows:
         x, y = locate(row)
@@ -128,7 +144,8 @@ def _write_names(
         for dx, dy in _OFFSETS:
             left = x + (dx if dx >= 0 else dx - width)
             box = _Box(left, left + width, y + dy - _LINE / 2, y + dy + _LINE / 2)
-            options.append((sum(box.overlaps(other) for other in taken), dx, dy, box))
+            covered = sum(box.overlaps(other) for other in taken)
+            options.append((covered + _OUTSIDE * (not box.lies_in(frame)), dx, dy, box))
         _, dx, dy, box = min(options, key=lambda option: option[0])
         taken.append(box)
         axes.annotate(

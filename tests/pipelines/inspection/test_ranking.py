@@ -49,7 +49,7 @@ def test_cheapest_of_those_that_are_not_really_worse_is_taken() -> None:
     ranking = _ranking((BIG, first), (SMALL, close), (CUT, far))
     assert [row.worse_in for row in ranking.rows] == [(), (), ("accuracy", "log_loss")]
     assert ranking.take.variant is SMALL
-    assert ranking.reason.startswith("not distinguishable from the first, big.imagenet (accuracy 0")
+    assert ranking.reason.startswith("no real difference from the first, big.imagenet (accuracy 0")
     assert "33% of its multiply-adds" in ranking.reason
     without = _ranking((BIG, first), (CUT, far))
     assert without.take.variant is BIG
@@ -62,6 +62,15 @@ def test_equal_hits_with_a_worse_log_loss_are_really_worse() -> None:
     assert ranking.rows[1].p_value == 1
     assert ranking.rows[1].log_loss_interval[0] > 0
     assert ranking.take.variant is BIG
+
+
+def test_tiny_differences_in_log_loss_do_not_count() -> None:
+    right = range(0)
+    scored = [(BIG, _score(right, loss=0.001)), (SMALL, _score(right, loss=0.009))]
+    ranking = _ranking(*scored)
+    assert ranking.rows[1].log_loss_interval[0] > 0
+    assert ranking.rows[1].worse_in == ()
+    assert ranking.take.variant is SMALL
 
 
 def test_measured_speed_changes_nothing_but_its_column() -> None:
