@@ -43,7 +43,7 @@ def test_probe_has_the_predictions_of_scikit_learn(num_features: int, l2: float)
     assert score.log_loss == pytest.approx(log_loss(labels, expected), rel=1e-3)
     second, first = np.sort(expected, axis=1).T[-2:]
     clear = first - second > 0.02
-    assert clear.mean() > 0.9
+    assert clear.mean() > 0.8
     hits = expected.argmax(axis=1) == labels
     np.testing.assert_array_equal(score.hits[clear], hits[clear])
     assert score.accuracy == score.num_hits / len(labels) == score.hits.mean()

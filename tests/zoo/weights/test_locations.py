@@ -94,7 +94,7 @@ def test_shipped_file_is_verified_in_place(
     # A temporary package: a test must not write into the real one.
     package = tmp_path / "zoo"
     (package / "pretrained").mkdir(parents=True)
-    monkeypatch.setattr("zoo.weights.fetch.__file__", str(package / "weights" / "fetch.py"))
+    monkeypatch.setattr("zoo.weights.fetch.SHIPPED_FOLDER", package / "pretrained")
     weights = row("", url="net.h5")
     with pytest.raises(WeightsError, match=r"missing; .*net\.h5; install transfer-zoo again"):
         fetch(weights)
