@@ -24,7 +24,7 @@ from typing import Annotated, Any
 
 import typer
 
-from tuning.hyperparameters.default_space import DEFAULT_SPACE
+from tuning.hyperparameters.default_space import HEAD_SPACE
 from tuning.hyperparameters.space import SearchSpace
 from zoo.files import write_json
 
@@ -120,7 +120,7 @@ def main(
     import keras
     import keras_tuner
 
-    space = SearchSpace.from_settings(DEFAULT_SPACE, list(DEFAULT_SPACE), lambda values: None)
+    space = SearchSpace.from_settings(HEAD_SPACE, list(HEAD_SPACE), lambda values: None)
     size = keras.models.load_model(backbone).input_shape[1]
     train, val, num_classes = read_images(folder, size)
     per_epoch = int(train.cardinality())

@@ -149,7 +149,8 @@ def tune(
         typer.Option(
             "--folds",
             metavar="K",
-            help="Score by the mean over K stratified folds; by default by the validation split.",
+            help="Score by the mean over K stratified folds; 0 scores by the validation split. "
+            "By default 5 where that is small and trials train on features.",
         ),
     ] = None,
     space: Annotated[

@@ -15,6 +15,7 @@ from pipelines.recipe.settings import RecipeSettings
 from pipelines.runtime.devices import Devices, prepare_devices
 from pipelines.runtime.stderr import suppress_stderr
 from pipelines.search.plan import SearchPlan
+from pipelines.search.plan_defaults import complete_plan
 from pipelines.search.trial_trainer import TrialTrainer
 from pipelines.sources.source import Source
 from pipelines.training.prepare import open_images
@@ -79,11 +80,14 @@ class SearchJob:
         if isinstance(space, str | Path):
             space = read_settings(Path(space))
         plan = _changed(before, space=space, **settings)
-        checked = plan.build_space(base)
+        if plan.space is not None:  # checked before anything is read
+            plan.build_space(base)
         resolved = base.resolve()
         with suppress_stderr():
             devices = prepare_devices(resolved.device)
-        return cls(plan, base, checked, open_images(resolved), devices)
+        source = open_images(resolved)
+        plan = complete_plan(plan, resolved, source)
+        return cls(plan, base, plan.build_space(base), source, devices)
 
     @property
     def fingerprint(self) -> dict[str, str]:
@@ -101,7 +105,7 @@ class SearchJob:
             list(self.space.domains),
             self.source,
             self.devices,
-            folds=self.plan.folds,
+            folds=self.plan.folds or 0,
             scratch=scratch,
         )
 

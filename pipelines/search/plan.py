@@ -21,7 +21,6 @@ from pipelines.recipe.recipe import Recipe
 from pipelines.runtime.output_paths import check_destination
 from pipelines.sources.source import Source
 from pipelines.storage.run_folder import FIND_LR_PICTURE, FIND_LR_TABLE
-from tuning.hyperparameters.default_space import DEFAULT_SPACE
 from tuning.hyperparameters.oracles import TUNERS
 from tuning.hyperparameters.search import compute_fingerprint
 from tuning.hyperparameters.space import SearchSpace
@@ -44,16 +43,16 @@ class SearchPlan(Config):
         trials: Trials, at most.
         tuner: A row of TUNERS.
         folds: Stratified folds that a trial's score is the mean over; 0 scores it on the
-            validation images.
+            validation images; None until `complete_plan` decides.
         retrain_on_val: Whether the best recipe trains on the validation images too.
-        space: The search space, as a space file holds it.
+        space: The search space, as a space file holds it; None likewise.
     """
 
     trials: Annotated[int, Field(ge=1)] = 100
     tuner: str = "random"
-    folds: Annotated[int, Field(ge=0)] = 0
+    folds: Annotated[int, Field(ge=0)] | None = None
     retrain_on_val: bool = False
-    space: Mapping[str, Any] = DEFAULT_SPACE
+    space: Mapping[str, Any] | None = None
 
     @field_validator("tuner")
     @classmethod
@@ -62,7 +61,7 @@ class SearchPlan(Config):
 
     @field_validator("folds")
     @classmethod
-    def _several(cls, folds: int) -> int:
+    def _several(cls, folds: int | None) -> int | None:
         if folds == 1:
             raise ValueError("1 fold leaves nothing to train on; expected 0, or 2 or more")
         return folds
@@ -105,9 +104,9 @@ class SearchPlan(Config):
         def check(values: Mapping[str, Any]) -> None:
             self.final_recipe(recipe.override(values, reset=searched)).resolve()
 
-        unchecked = SearchSpace.from_settings(self.space, paths, lambda values: None)
+        unchecked = SearchSpace.from_settings(self.space or {}, paths, lambda values: None)
         searched.extend(unchecked.domains)
-        return SearchSpace.from_settings(self.space, paths, check)
+        return SearchSpace.from_settings(self.space or {}, paths, check)
 
     def final_recipe(self, recipe: Recipe, epochs: int = 0) -> Recipe:
         """Returns the recipe by which the best trial is trained again.

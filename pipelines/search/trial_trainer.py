@@ -7,7 +7,10 @@ import math
 import shutil
 from collections.abc import Hashable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from functools import partial
 from pathlib import Path
+
+import numpy as np
 
 from pipelines.features.batches import FeatureBatches
 from pipelines.recipe.recipe import Recipe
@@ -15,8 +18,12 @@ from pipelines.recipe.resolved import ResolvedRecipe
 from pipelines.runtime.devices import Devices
 from pipelines.sources.source import Source, join_examples
 from pipelines.storage.run_folder import RunFolder
-from pipelines.training.convex import ConvexFit
-from pipelines.training.feeds import FeatureFeed, build_feature_feed, build_recipe_order
+from pipelines.training.feeds import (
+    FeatureFeed,
+    build_feature_feed,
+    build_recipe_order,
+    class_weights_of,
+)
 from pipelines.training.head_specs import build_head_spec
 from pipelines.training.measured_settings import measure_settings
 from pipelines.training.model import build_model
@@ -25,6 +32,7 @@ from tuning.batched_heads.head_spec import HeadSpec, structure_of
 from tuning.batched_heads.trainer import HeadTrainer, Outcome, can_stack
 from tuning.folds import stratified_folds
 from tuning.hyperparameters.trial import Result, Trial, mean_result
+from tuning.linear_heads.strengths import STRENGTHS, Division, choose_strength
 from zoo.errors import InputError, TrainingError
 from zoo.heads.activations import ACTIVATIONS
 
@@ -131,7 +139,7 @@ class TrialTrainer:
             except InputError as error:
                 yield {trial.id: Result(failure=str(error))}
                 continue
-            if recipe.is_convex:
+            if recipe.is_convex and self._trains_on_features(recipe):
                 yield {trial.id: self._fit_convex(recipe)}
                 continue
             specs = self._specs(recipe, trial) if self._trains_on_features(recipe) else []
@@ -161,13 +169,41 @@ class TrialTrainer:
         return results
 
     def _fit_convex(self, recipe: ResolvedRecipe) -> Result:
-        """Fits a linear head to convergence on each division."""
-        parts = []
-        for feed in self._feeds_of(recipe):
-            fit = ConvexFit(measure_settings(recipe, feed), feed)
-            fit.run(recipe.train.epochs)
-            last, count = fit.iterations[-1], len(fit.iterations)
-            parts.append(_scored(last[recipe.stopping.monitor], last["val_loss"], count, count - 1))
+        """Fits a linear head to convergence on each division.
+
+        A strength of L2 that the trial leaves open is the best on all divisions.
+        """
+        pooling, ((name, config),) = recipe.head.pooling, recipe.task_configs.items()
+
+        def divide(feed: FeatureFeed) -> Division:
+            features = feed.features("train")
+            views = [features.read(pooling, views=view) for view in range(features.num_views)]
+            return Division(
+                np.stack(views),
+                feed.source.train.labels,
+                feed.features("val").read(pooling),
+                feed.source.val.labels,
+                class_weights_of(recipe, feed.source).get(name),
+                standardize=recipe.train.standardize,
+            )
+
+        feeds = self._feeds_of(recipe)
+        choice = choose_strength(
+            [partial(divide, feed) for feed in feeds],
+            len(self.source.class_names),
+            strengths=STRENGTHS if "penalty.l2" in recipe.to_measure else (recipe.penalty.l2,),
+            label_smoothing=config.label_smoothing,
+        )
+        metrics = {"val_accuracy": choice.hits.astype(np.float32), "val_loss": choice.losses}
+        ends = np.cumsum([len(feed.source.val) for feed in feeds])[:-1]
+        parts = [
+            _scored(float(scores.mean()), float(losses.mean()), epochs=1, best_epoch=0)
+            for scores, losses in zip(
+                np.split(metrics[recipe.stopping.monitor], ends),
+                np.split(choice.losses, ends),
+                strict=True,
+            )
+        ]
         return mean_result(parts) if len(parts) > 1 else parts[0]
 
     def _train_alone(self, trial: Trial, recipe: ResolvedRecipe) -> Result:

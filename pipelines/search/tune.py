@@ -62,9 +62,11 @@ def tune(
         epochs: Epochs of a trial, at most; None takes the recipe's.
         tuner: A row of TUNERS; None takes `random`.
         folds: Stratified folds of all images except the test images that a score is the
-            mean over; None or 0 scores on the validation images.
+            mean over; 0 scores on the validation images. None takes five folds where these
+            are fewer than 1,000, trials train on features and the space is the default.
         space: The search space: a TOML file or its content, see
-            `tuning.hyperparameters.space`; None takes the settings that matter in a head.
+            `tuning.hyperparameters.space`; None takes the settings of a head that matter,
+            and for up to 5,000 images how many blocks its features come from.
         retrain_on_val: Whether the best recipe trains on the validation images too.
         workers: Processes of this machine that train the trials, without effect on the
             results; 0 trains in this process. On several machines KerasTuner's variables

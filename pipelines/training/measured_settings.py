@@ -150,8 +150,10 @@ def _score_linear(
     def divide(fit: npt.NDArray[np.int64], held: npt.NDArray[np.int64] | None) -> Division:
         if held is None:
             held_rows = feed.features("val").read(pooling)
-            return Division(rows, labels, held_rows, source.val.labels, weights)
-        return Division(rows[:, fit], labels[fit], rows[0, held], labels[held], weights)
+            division = Division(rows, labels, held_rows, source.val.labels, weights)
+        else:
+            division = Division(rows[:, fit], labels[fit], rows[0, held], labels[held], weights)
+        return replace(division, standardize=recipe.train.standardize)
 
     if array.num_views > 1:
         pairs = pairs[:_FOLDS_WITH_VIEWS]

@@ -1,11 +1,11 @@
-"""The default search space: the settings of a head that matter most.
+"""The default search space: the settings of a head and of its features that matter most.
 
 It has few optimizers and widths on purpose: heads that share them train as one stack.
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 # Learning rates from the optimizer's default divided by 10 to 30 to its default times as much.
@@ -18,9 +18,9 @@ _INITIALIZERS = {
     "glorot_normal": ["tanh"],
 }
 _HIDDEN = [[64], [256]]
-_STRENGTH = {"min": 1e-6, "max": 1e-2, "log": True}
+_STRENGTH = {"min": 1e-6, "max": 1e-1, "log": True}
 
-DEFAULT_SPACE: Mapping[str, Any] = {
+HEAD_SPACE: Mapping[str, Any] = {
     "head.input_dropout": {"min": 0.0, "max": 0.6},
     "head.hidden": [[], *_HIDDEN],
     "head.dropout": {"min": 0.0, "max": 0.7, "when": {"head.hidden": _HIDDEN}},
@@ -43,3 +43,34 @@ DEFAULT_SPACE: Mapping[str, Any] = {
     "penalty.l1": _STRENGTH | {"when": {"penalty.name": ["l1", "elastic_net"]}},
     "penalty.l2": _STRENGTH | {"when": {"penalty.name": ["l2", "elastic_net"]}},
 }
+"""Heads that are trained by gradient steps."""
+
+
+def build_default_space(cuts: Sequence[int] = ()) -> Mapping[str, Any]:
+    """Returns the space of a search that is given none.
+
+    Besides `HEAD_SPACE` it has linear heads that are fitted to convergence, of which a search
+    finds the strength of L2 by itself, and what features a head reads.
+
+    Args:
+        cuts: Values of `backbone.truncate_blocks`, besides 0.
+    """
+    space: dict[str, Any] = {"head.pooling": ["avg", "concatenated"]}
+    if cuts:
+        space["backbone.truncate_blocks"] = [0, *cuts]
+    by_steps = {"optimizer.name": HEAD_SPACE["optimizer.name"]}
+    for path, domains in HEAD_SPACE.items():
+        if path == "optimizer.name":
+            space[path] = ["lbfgs", *domains]
+        elif _is_unconditional(domains):
+            domain = {"choice": domains} if isinstance(domains, list) else domains
+            space[path] = {**domain, "when": by_steps}
+        else:
+            space[path] = domains
+    return space
+
+
+def _is_unconditional(domains: Any) -> bool:
+    if isinstance(domains, list):
+        return not any(isinstance(domain, Mapping) for domain in domains)
+    return "when" not in domains

@@ -35,6 +35,7 @@ class Division:
         held_rows: float32 [m, F], the plain view of m other images.
         held_labels: int64 [m].
         class_weights: float32 [C], the weight of each class in the loss; None weighs all by 1.
+        standardize: Whether features get mean 0 and standard deviation 1 over `rows`.
     """
 
     rows: Floats
@@ -42,6 +43,7 @@ class Division:
     held_rows: Floats
     held_labels: Labels
     class_weights: Floats | None = None
+    standardize: bool = True
 
     def fit(
         self, strengths: Sequence[float], num_classes: int, label_smoothing: float = 0.0
@@ -57,7 +59,11 @@ class Division:
             Log-probabilities float32 [m, C] of the held-out images.
         """
         num_views, _, num_features = self.rows.shape
-        statistics = Standardization.fit(self.rows[0])
+        statistics = (
+            Standardization.fit(self.rows[0])
+            if self.standardize
+            else Standardization.identity(num_features)
+        )
         rows = statistics.apply(self.rows).reshape(-1, num_features)
         labels = np.tile(self.labels, num_views)
         weights = None if self.class_weights is None else self.class_weights[labels]
@@ -74,7 +80,7 @@ class StrengthChoice:
     Args:
         l2: Strength of ΣW².
         log_loss: Mean cross-entropy of the held-out images, each scored once.
-        accuracy: Share of them classified rightly.
+        hits: bool [M], whether each is classified rightly.
         losses: float32 [M], the cross-entropy of each.
         tried: Mean log loss by strength, strongest first.
         log_probabilities: float32 [M, C], of all held-out images, division by division.
@@ -82,10 +88,15 @@ class StrengthChoice:
 
     l2: float
     log_loss: float
-    accuracy: float
+    hits: npt.NDArray[np.bool_]
     losses: Floats
     tried: Mapping[float, float]
     log_probabilities: Floats
+
+    @property
+    def accuracy(self) -> float:
+        """Share of the images classified rightly."""
+        return float(self.hits.mean())
 
 
 def choose_strength(
@@ -115,8 +126,8 @@ def choose_strength(
         log_loss = float(losses.mean(dtype=np.float64))
         tried[strength] = log_loss
         if best is None or log_loss < best.log_loss:
-            accuracy = float((log_probabilities.argmax(axis=1) == labels).mean())
-            best = StrengthChoice(strength, log_loss, accuracy, losses, tried, log_probabilities)
+            hits = log_probabilities.argmax(axis=1) == labels
+            best = StrengthChoice(strength, log_loss, hits, losses, tried, log_probabilities)
             rises = 0
         else:
             rises += 1

@@ -27,7 +27,7 @@ from zoo.backbones import (
     vgg,
     xception,
 )
-from zoo.backbones.base import Backbone, truncate_backbone
+from zoo.backbones.base import Backbone, find_cuts, truncate_backbone
 from zoo.backbones.kerashub.resolve import PREFIX, resolve_preset
 from zoo.errors import RecipeError, UnknownNameError, WeightsError
 from zoo.table import Table, unknown_name
@@ -176,3 +176,17 @@ def build_backbone(name: str, size: int | None = None, *, truncate_blocks: int =
             mend="remove it, and the next run downloads it again",
         ) from error
     return truncate_backbone(backbone, model, truncate_blocks)
+
+
+def possible_cuts(name: str, size: int) -> list[int]:
+    """Returns the numbers of blocks that can be removed from a backbone, from 1 on.
+
+    Args:
+        name: An architecture or `architecture.tag`; the cuts are those of random weights.
+        size: Height and width of the images, in pixels.
+
+    Raises:
+        UnknownNameError: No such backbone.
+    """
+    row, _ = resolve(name)
+    return sorted(find_cuts(row, row.build(size))) if row.block_pattern else []

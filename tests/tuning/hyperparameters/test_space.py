@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from tuning.hyperparameters.default_space import DEFAULT_SPACE
+from tuning.hyperparameters.default_space import HEAD_SPACE
 from tuning.hyperparameters.space import SearchSpace
 from zoo.errors import RecipeError, UnknownNameError
 
@@ -160,7 +160,7 @@ def test_unknown_path_raises_with_a_suggestion() -> None:
 
 
 def test_default_space_draws_compatible_settings() -> None:
-    space = SearchSpace.from_settings(DEFAULT_SPACE, list(DEFAULT_SPACE), accept)
+    space = SearchSpace.from_settings(HEAD_SPACE, list(HEAD_SPACE), accept)
     drawn = [draw(space, seed) for seed in range(200)]
     for values in drawn:
         penalty = values["penalty.name"]

@@ -1,0 +1,63 @@
+"""Defaults of a search that depend on its images: folds and space."""
+
+from __future__ import annotations
+
+import logging
+from typing import Any
+
+import numpy as np
+
+from pipelines.recipe.resolved import ResolvedRecipe
+from pipelines.search.plan import SearchPlan
+from pipelines.sources.source import Source
+from tuning.hyperparameters.default_space import HEAD_SPACE, build_default_space
+from zoo.backbones.catalog import possible_cuts
+
+logger = logging.getLogger(__name__)
+
+_MANY = 1000
+"""Validation images from which on they are enough to score trials by."""
+
+_NUM_FOLDS = 5
+
+_MAX_IMAGES = 5000
+"""Images up to which features of truncated backbones, each a pass of its own, are searched too."""
+
+_MAX_CUT = 3
+
+
+def complete_plan(plan: SearchPlan, recipe: ResolvedRecipe, source: Source) -> SearchPlan:
+    """Decides what a plan leaves open, and logs it.
+
+    Args:
+        plan: The plan; settings that it has stay.
+        recipe: The recipe whose settings trials change.
+        source: The images.
+    """
+    # Other trials take as long as a run each.
+    quick = recipe.features.use and not recipe.tasks and not recipe.fine_tune.blocks
+    decided: dict[str, Any] = {}
+    if plan.folds is None:
+        decided["folds"] = _choose_folds(source) if quick and plan.space is None else 0
+    if plan.space is None:
+        cuts: list[int] = []
+        few = len(source.train) + len(source.val) <= _MAX_IMAGES
+        if quick and few and not recipe.backbone.truncate_blocks:
+            found = possible_cuts(recipe.backbone.name, recipe.input.size)
+            cuts = [cut for cut in found if cut <= _MAX_CUT]
+        decided["space"] = build_default_space(cuts) if quick else HEAD_SPACE
+    return plan.model_copy(update=decided)
+
+
+def _choose_folds(source: Source) -> int:
+    if len(source.val) >= _MANY:
+        return 0
+    labels = np.concatenate([source.train.labels, source.val.labels])
+    folds = min(_NUM_FOLDS, int(np.bincount(labels, minlength=len(source.class_names)).min()))
+    if folds < 2:
+        return 0
+    logger.info(
+        f"scoring trials on {folds} folds: {len(source.val)} validation images are few; "
+        "--folds 0 scores on them alone"
+    )
+    return folds
