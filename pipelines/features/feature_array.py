@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 from collections.abc import Sequence
 
 import numpy as np
@@ -26,7 +27,8 @@ class FeatureArray:
 
     def __init__(self, folders: Sequence[FeatureFolder], digests: Sequence[str]) -> None:
         self.num_images, self.num_views = len(digests), len(folders)
-        self.num_features = folders[0].num_features
+        self.num_features = self._stored_features = folders[0].num_features
+        self._channels = slice(None)
         self._shards = [shard for folder in folders for shard in folder.shards]
         first_shard = np.cumsum([0, *(len(folder.shards) for folder in folders)])
         # int64 [V, N, 2]: index into self._shards, row of that shard.
@@ -47,6 +49,16 @@ class FeatureArray:
 
     def __len__(self) -> int:
         return self.num_images
+
+    def part(self, channels: slice) -> FeatureArray:
+        """Returns the same features with a part of the channels of each pooling.
+
+        Args:
+            channels: From `start` to `stop`, without a step.
+        """
+        part = copy.copy(self)
+        part._channels, part.num_features = channels, channels.stop - channels.start
+        return part
 
     def width(self, pooling: str) -> int:
         """Returns the number of inputs of a head with this pooling."""
@@ -78,14 +90,15 @@ class FeatureArray:
             rows = self._gather(images, views)
         poolings = STORED_POOLINGS if pooling == "concatenated" else (pooling,)
         columns = [STORED_POOLINGS.index(name) for name in poolings]
-        return rows[:, columns, channels or slice(None)].reshape(len(images), -1)
+        return rows[:, columns, channels or self._channels].reshape(len(images), -1)
 
     def _gather(
         self, images: npt.NDArray[np.int64], views: npt.NDArray[np.int64]
     ) -> npt.NDArray[np.float32]:
         """Reads features, float32 [B, 2, F], from the shards."""
         shards, rows = self._locations[views, images].T
-        result = np.empty((len(images), len(STORED_POOLINGS), self.num_features), np.float32)
+        shape = (len(images), len(STORED_POOLINGS), self._stored_features)
+        result = np.empty(shape, np.float32)
         for shard in np.unique(shards):
             in_shard = shards == shard
             result[in_shard] = self._shards[shard][rows[in_shard]]

@@ -107,6 +107,7 @@ class SearchJob:
             self.devices,
             folds=self.plan.folds or 0,
             scratch=scratch,
+            num_truncations=self.space.largest("backbone.truncate_blocks"),
         )
 
 

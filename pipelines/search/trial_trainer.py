@@ -16,17 +16,12 @@ from pipelines.features.batches import FeatureBatches
 from pipelines.recipe.recipe import Recipe
 from pipelines.recipe.resolved import ResolvedRecipe
 from pipelines.runtime.devices import Devices
+from pipelines.search.trial_features import TrialFeatures
 from pipelines.sources.source import Source, join_examples
 from pipelines.storage.run_folder import RunFolder
-from pipelines.training.feeds import (
-    FeatureFeed,
-    build_feature_feed,
-    build_recipe_order,
-    class_weights_of,
-)
+from pipelines.training.feeds import FeatureFeed, build_recipe_order, class_weights_of
 from pipelines.training.head_specs import build_head_spec
 from pipelines.training.measured_settings import measure_settings
-from pipelines.training.model import build_model
 from pipelines.training.trainer import Trainer
 from tuning.batched_heads.head_spec import HeadSpec, structure_of
 from tuning.batched_heads.trainer import HeadTrainer, Outcome, can_stack
@@ -37,9 +32,6 @@ from zoo.errors import InputError, TrainingError
 from zoo.heads.activations import ACTIVATIONS
 
 logger = logging.getLogger(__name__)
-
-# The sections that features depend on.
-_FEATURE_SECTIONS = ("seed", "data", "augment", "backbone", "features", "input")
 
 
 @dataclass
@@ -71,6 +63,7 @@ class TrialTrainer:
         folds: Folds that all images except the test images are divided into; 0 keeps the
             source's own division.
         scratch: A folder for checkpoints of trials that train alone.
+        num_truncations: Values of `backbone.truncate_blocks` that are searched besides 0.
     """
 
     def __init__(
@@ -82,18 +75,19 @@ class TrialTrainer:
         *,
         folds: int,
         scratch: Path,
+        num_truncations: int = 0,
     ) -> None:
         self.recipe, self.searched, self.source = recipe, searched, source
         self.devices, self.scratch = devices, scratch
         self.divisions = divide_into_folds(source, folds, recipe.seed) if folds else [source]
         self._heads = HeadTrainer(tuple(ACTIVATIONS))
-        self._feeds: dict[Hashable, list[FeatureFeed]] = {}
+        self.features = TrialFeatures(self.divisions, devices, num_truncations=num_truncations)
         self._rows: dict[Hashable, list[FeatureBatches]] = {}
 
     @property
     def extract_s(self) -> float:
         """Seconds spent on computing features so far, or on finding them."""
-        return sum(feed.extractor.extract_s for feeds in self._feeds.values() for feed in feeds)
+        return self.features.extract_s
 
     def build_recipe(self, trial: Trial) -> Recipe:
         """Returns the recipe of a trial.
@@ -111,8 +105,7 @@ class TrialTrainer:
 
     def with_its_engine(self, recipe: ResolvedRecipe) -> ResolvedRecipe:
         """Returns a recipe with the engine that computed its features here, if any did."""
-        feeds = self._feeds.get(_feature_key(recipe))
-        return recipe.with_engine(feeds[0].extractor.engine_name) if feeds else recipe
+        return self.features.with_engine(recipe)
 
     def prepare(self) -> None:
         """Computes the features that most trials will need, if they need any.
@@ -123,11 +116,11 @@ class TrialTrainer:
         if not self._trains_on_features(recipe):
             return
         if "augment.policy" in recipe.to_measure and "augment.policy" not in self.searched:
-            measured = measure_settings(recipe, self._build_feed(recipe, self.divisions[0]))
+            measured = measure_settings(recipe, self.features.build_feeds(recipe)[0])
             settings = measured.augment.model_dump(mode="json")
             self.recipe = self.recipe.override({"augment.policy": settings["policy"]})
             recipe = self.recipe.resolve()
-        self._feeds_of(recipe)
+        self.features.feeds(recipe)
 
     def __call__(self, trials: Sequence[Trial]) -> Iterator[Mapping[str, Result]]:
         """Trains trials; yields results by id, as trials finish."""
@@ -187,7 +180,7 @@ class TrialTrainer:
                 standardize=recipe.train.standardize,
             )
 
-        feeds = self._feeds_of(recipe)
+        feeds = self.features.feeds(recipe)
         choice = choose_strength(
             [partial(divide, feed) for feed in feeds],
             len(self.source.class_names),
@@ -249,32 +242,8 @@ class TrialTrainer:
             for division in self.divisions
         ]
 
-    def _feeds_of(self, recipe: ResolvedRecipe) -> list[FeatureFeed]:
-        """Returns the features a recipe needs on each division, computed on first use."""
-        key = _feature_key(recipe)
-        if key not in self._feeds:
-            feeds: list[FeatureFeed] = []
-            # A division has its own: normalization and color axes are fitted to its images.
-            for division in self.divisions:
-                feeds.append(self._compute_features(recipe, division))
-                # One engine for all divisions, also where a race chose it.
-                recipe = recipe.with_engine(feeds[0].extractor.engine_name)
-            self._feeds[key] = feeds
-        return self._feeds[key]
-
-    def _build_feed(self, recipe: ResolvedRecipe, division: Source) -> FeatureFeed:
-        model = build_model(recipe, division, self.devices)
-        order = build_recipe_order(recipe, division)
-        return build_feature_feed(recipe, division, order, model.classifier)
-
-    def _compute_features(self, recipe: ResolvedRecipe, division: Source) -> FeatureFeed:
-        feed = self._build_feed(recipe, division)
-        for split in ("train", "val"):
-            feed.features(split)
-        return feed
-
     def _rows_of(self, recipe: ResolvedRecipe) -> list[FeatureBatches]:
-        feeds = self._feeds_of(recipe)
+        feeds = self.features.feeds(recipe)
         full_batch = recipe.optimizer.row.full_batch
         batching = recipe.input.batch_size, recipe.train.oversample, full_batch
         key = id(feeds), recipe.head.pooling, recipe.train.standardize, batching
@@ -311,13 +280,6 @@ def divide_into_folds(source: Source, count: int, seed: int) -> list[Source]:
         replace(source, train=both.take(train), val=both.take(val))
         for train, val in stratified_folds(both.labels, count, seed)
     ]
-
-
-def _feature_key(recipe: ResolvedRecipe) -> str:
-    sections = recipe.model_dump(mode="json")
-    # Features do not depend on the batch size of training.
-    sections["input"].pop("batch_size")
-    return repr([sections[name] for name in _FEATURE_SECTIONS])
 
 
 def _result_of(outcome: Outcome) -> Result:

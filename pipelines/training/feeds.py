@@ -7,7 +7,7 @@ from typing import Any, Protocol
 
 from pipelines.features.datasets import build_feature_dataset, build_feature_stream
 from pipelines.features.engines.catalog import ENGINES
-from pipelines.features.engines.network import build_feature_network
+from pipelines.features.engines.network import FeatureNetwork
 from pipelines.features.extraction import Extractor
 from pipelines.features.feature_array import FeatureArray
 from pipelines.input_pipeline.datasets import TrainStream, build_eval_dataset, build_train_stream
@@ -15,7 +15,7 @@ from pipelines.input_pipeline.decoded_images import DecodedImages, decode_images
 from pipelines.input_pipeline.label_tensors import compute_balanced_weights
 from pipelines.input_pipeline.order import SampleOrder, build_order
 from pipelines.recipe.resolved import ResolvedRecipe
-from pipelines.sources.source import Source
+from pipelines.sources.source import Examples, Source
 
 
 class Feed(Protocol):
@@ -80,21 +80,54 @@ class FeatureFeed:
         source: The images.
         order: Which image each position of the training stream shows.
         extractor: Computes features and keeps them.
+        whole: A feed of which this one has a part of the channels; None for all of them.
+        channels: That part.
     """
 
     def __init__(
-        self, recipe: ResolvedRecipe, source: Source, order: SampleOrder, extractor: Extractor
+        self,
+        recipe: ResolvedRecipe,
+        source: Source,
+        order: SampleOrder,
+        extractor: Extractor,
+        *,
+        whole: FeatureFeed | None = None,
+        channels: slice = slice(None),
     ) -> None:
         self.recipe, self.source, self.order = recipe, source, order
         self.extractor = extractor
+        self._whole, self._channels = whole, channels
         self._features: dict[str, FeatureArray] = {}
+
+    def part(self, recipe: ResolvedRecipe, channels: slice) -> FeatureFeed:
+        """Returns a feed with a part of the channels, which shares these features.
+
+        Args:
+            recipe: Its recipe.
+            channels: The part.
+        """
+        return FeatureFeed(
+            recipe, self.source, self.order, self.extractor, whole=self, channels=channels
+        )
+
+    def extract(self, examples: Examples, num_views: int) -> FeatureArray:
+        """Returns the features of any images, in the plain view and in augmented ones.
+
+        Args:
+            examples: The images.
+            num_views: Augmented views per image.
+        """
+        features = self.extractor.extract(examples, num_views)
+        return features.part(self._channels) if self._whole else features
 
     def features(self, split: str) -> FeatureArray:
         """Returns the features of a split: all views of training images, plain ones of others."""
+        if self._whole:
+            return self._whole.features(split).part(self._channels)
         if split not in self._features:
             views = self.recipe.num_views if split == "train" else 0
             examples = self.source.splits[split]
-            self._features[split] = self.extractor.extract(examples, views)
+            self._features[split] = self.extract(examples, views)
         return self._features[split]
 
     def train(self, first_epoch: int) -> TrainStream:
@@ -128,7 +161,7 @@ class FeatureFeed:
 
 
 def build_feature_feed(
-    recipe: ResolvedRecipe, source: Source, order: SampleOrder, classifier: Any
+    recipe: ResolvedRecipe, source: Source, order: SampleOrder, network: FeatureNetwork
 ) -> FeatureFeed:
     """Builds the feed of a head that trains on features.
 
@@ -136,7 +169,7 @@ def build_feature_feed(
         recipe: Engine, views and augmentation.
         source: The images.
         order: Which image each position of the training stream shows.
-        classifier: Built with a frozen backbone; its backbone computes the features.
+        network: Computes the features.
 
     Raises:
         RecipeError: The engine is not installed.
@@ -144,7 +177,7 @@ def build_feature_feed(
     if not recipe.features.engine_is_open:
         ENGINES[recipe.features.engine].check_installed()
     extractor = Extractor(
-        build_feature_network(classifier),
+        network,
         recipe.input.preprocessing,
         recipe.augment,
         seed=recipe.seed,

@@ -143,7 +143,7 @@ def _score_linear(
     """Scores linear heads, fitted to convergence at every strength."""
     pooling, (task,) = recipe.head.pooling, source.tasks
     (config,) = recipe.task_configs.values()
-    array = feed.extractor.extract(source.train, recipe.num_views)
+    array = feed.extract(source.train, recipe.num_views)
     rows = np.stack([array.read(pooling, views=view) for view in range(array.num_views)])
     labels, weights = source.train.labels, class_weights_of(recipe, source).get(task.name)
 
@@ -188,9 +188,9 @@ def _score_trained(
 
 def _read_batches(recipe: ResolvedRecipe, feed: FeatureFeed, source: Source) -> FeatureBatches:
     return FeatureBatches(
-        feed.extractor.extract(source.train, recipe.num_views),
+        feed.extract(source.train, recipe.num_views),
         source.train,
-        feed.extractor.extract(source.val, 0),
+        feed.extract(source.val, 0),
         source.val,
         recipe.head.pooling,
         build_recipe_order(recipe, source),

@@ -5,6 +5,7 @@ from __future__ import annotations
 from functools import partial
 from typing import Any
 
+from pipelines.features.engines.network import build_feature_network
 from pipelines.input_pipeline.datasets import build_image_dataset
 from pipelines.recipe.compatibility import check_devices, check_steps
 from pipelines.recipe.resolved import ResolvedRecipe
@@ -71,7 +72,7 @@ class Trainer:
         self._kernels: dict[str, Any] = {}
         self.images = ImageFeed(recipe, source, order)
         self.features = (
-            build_feature_feed(recipe, source, order, self.model.classifier)
+            build_feature_feed(recipe, source, order, build_feature_network(self.model.classifier))
             if recipe.features.use
             else None
         )

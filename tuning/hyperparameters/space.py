@@ -278,6 +278,15 @@ class SearchSpace(Config):
         count = len(self.domains[path])
         return [path] if count == 1 else [f"{path}, case {i}" for i in range(1, count + 1)]
 
+    def largest(self, path: str) -> int:
+        """Returns the largest integer that a setting may have; 0 if it is not searched.
+
+        Args:
+            path: A setting whose values are integers.
+        """
+        values = (value for domain in self.domains.get(path, ()) for value in domain.extremes)
+        return max(map(int, values), default=0)
+
     def to_json(self) -> dict[str, Any]:
         """Returns JSON values: by path, whether any domain is logarithmic, and the domains."""
         return {
