@@ -202,8 +202,8 @@ def resolve_recipe(settings: RecipeSettings) -> ResolvedRecipe:
     penalty = settings.penalty.completed()
     if measurable and settings.penalty.measures_l2:
         to_measure.add("penalty.l2")
-        row = penalty.row if penalty.row and penalty.row.l2 else PENALTIES["l2"]
-        penalty = penalty.with_measured_l2(row.l2)
+        usual = PENALTIES["l2"].l2 if penalty.l2 in ("auto", 0.0) else penalty.l2
+        penalty = penalty.with_measured_l2(float(usual))
     tasks: Mapping[TaskName, TaskConfig] = {
         name: task.completed(name) for name, task in settings.tasks.items()
     }

@@ -27,7 +27,7 @@ from tuning.batched_heads.head_spec import HeadSpec, structure_of
 from tuning.batched_heads.trainer import HeadTrainer, Outcome, can_stack
 from tuning.folds import stratified_folds
 from tuning.hyperparameters.trial import Result, Trial, mean_result
-from tuning.linear_heads.strengths import STRENGTHS, Division, choose_strength
+from tuning.linear_heads.strengths import STRENGTHS, Division, choose_strength, neighbors
 from zoo.errors import InputError, TrainingError
 from zoo.heads.activations import ACTIVATIONS
 
@@ -82,6 +82,7 @@ class TrialTrainer:
         self.divisions = divide_into_folds(source, folds, recipe.seed) if folds else [source]
         self._heads = HeadTrainer(tuple(ACTIVATIONS))
         self.features = TrialFeatures(self.divisions, devices, num_truncations=num_truncations)
+        self._strengths: Sequence[float] = STRENGTHS
         self._rows: dict[Hashable, list[FeatureBatches]] = {}
 
     @property
@@ -119,6 +120,8 @@ class TrialTrainer:
             measured = measure_settings(recipe, self.features.build_feeds(recipe)[0])
             settings = measured.augment.model_dump(mode="json")
             self.recipe = self.recipe.override({"augment.policy": settings["policy"]})
+            if recipe.is_convex and "penalty.l2" in recipe.to_measure:
+                self._strengths = neighbors(measured.penalty.l2)
             recipe = self.recipe.resolve()
         self.features.feeds(recipe)
 
@@ -184,7 +187,9 @@ class TrialTrainer:
         choice = choose_strength(
             [partial(divide, feed) for feed in feeds],
             len(self.source.class_names),
-            strengths=STRENGTHS if "penalty.l2" in recipe.to_measure else (recipe.penalty.l2,),
+            strengths=(
+                self._strengths if "penalty.l2" in recipe.to_measure else (recipe.penalty.l2,)
+            ),
             label_smoothing=config.label_smoothing,
         )
         metrics = {"val_accuracy": choice.hits.astype(np.float32), "val_loss": choice.losses}

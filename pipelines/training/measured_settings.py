@@ -21,7 +21,7 @@ from pipelines.training.feeds import FeatureFeed, build_recipe_order, class_weig
 from pipelines.training.head_specs import build_head_spec
 from tuning.batched_heads.trainer import HeadTrainer
 from tuning.folds import stratified_folds
-from tuning.linear_heads.strengths import STRENGTHS, Division, choose_strength
+from tuning.linear_heads.strengths import STRENGTHS, Division, choose_strength, neighbors
 
 logger = logging.getLogger(__name__)
 
@@ -35,9 +35,6 @@ _NUM_FOLDS = 5
 
 _FOLDS_WITH_VIEWS = 2
 """How many of the folds are scored where every image has several views: each fit takes longer."""
-
-_NEIGHBORS = 2
-"""A policy is tried with the strength that is best without it, and with so many on either side."""
 
 _TRAINED_STRENGTHS = (*(10.0**exponent for exponent in np.arange(-1, -5.1, -0.5)), 0.0)
 """Strengths for heads trained by gradient steps: 0.1 to 0.00001, and no penalty."""
@@ -86,7 +83,7 @@ def measure_settings(recipe: ResolvedRecipe, feed: FeatureFeed) -> ResolvedRecip
         found = score(recipe, feed, source, pairs, strengths)
     else:
         plain = score(recipe.with_measured(policy=()), feed, source, pairs, strengths)
-        augmented = score(recipe, feed, source, pairs, _near(plain.l2, strengths))
+        augmented = score(recipe, feed, source, pairs, neighbors(plain.l2, strengths))
         # On the same images.
         without = float(plain.losses[: len(augmented.losses)].mean(dtype=np.float64))
         with_it = float(augmented.losses.mean(dtype=np.float64))
@@ -102,11 +99,6 @@ def measure_settings(recipe: ResolvedRecipe, feed: FeatureFeed) -> ResolvedRecip
         logger.info(f"penalty.l2: log loss {tried}; {found.l2:.2g} is used")
         recipe = recipe.with_measured(l2=found.l2)
     return recipe
-
-
-def _near(l2: float, strengths: Sequence[float]) -> tuple[float, ...]:
-    position = strengths.index(l2)
-    return tuple(strengths[max(0, position - _NEIGHBORS) : position + _NEIGHBORS + 1])
 
 
 def _subset(source: Source, seed: int) -> Source:

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 
 import numpy as np
@@ -21,6 +23,8 @@ STRENGTHS = tuple(float(f"{10**exponent:.3g}") for exponent in np.arange(1.5, -5
 
 _RISES = 2
 """Weaker penalties are not tried once the log loss has risen this many times in a row."""
+
+_NEIGHBORS = 2
 
 Labels = npt.NDArray[np.int64]
 
@@ -99,6 +103,17 @@ class StrengthChoice:
         return float(self.hits.mean())
 
 
+def neighbors(l2: float, strengths: Sequence[float] = STRENGTHS) -> tuple[float, ...]:
+    """Returns a strength and the two on either side, in falling order.
+
+    Args:
+        l2: One of `strengths`.
+        strengths: In falling order.
+    """
+    position = strengths.index(l2)
+    return tuple(strengths[max(0, position - _NEIGHBORS) : position + _NEIGHBORS + 1])
+
+
 def choose_strength(
     divisions: Sequence[Callable[[], Division]],
     num_classes: int,
@@ -120,7 +135,7 @@ def choose_strength(
     tried: dict[float, float] = {}
     best: StrengthChoice | None = None
     rises = 0
-    for strength, parts in zip(strengths, zip(*paths, strict=True), strict=True):
+    for strength, parts in zip(strengths, _in_threads(paths), strict=False):
         log_probabilities = np.concatenate(parts)
         losses = compute_log_losses(log_probabilities, labels)
         log_loss = float(losses.mean(dtype=np.float64))
@@ -136,3 +151,19 @@ def choose_strength(
     if best is None:
         raise ValueError("expected at least one strength, received none")
     return best
+
+
+def _in_threads(paths: Sequence[Iterator[Floats]]) -> Iterator[list[Floats]]:
+    """Yields the next value of every path, each computed in a thread of its own."""
+    from threadpoolctl import threadpool_limits
+
+    if len(paths) == 1:
+        yield from ([value] for value in paths[0])
+        return
+    with threadpool_limits(1), ThreadPoolExecutor(os.cpu_count()) as pool:
+        while True:
+            values = list(pool.map(lambda path: next(path, None), paths))
+            complete = [value for value in values if value is not None]
+            if len(complete) < len(paths):
+                return
+            yield complete
