@@ -32,8 +32,7 @@ class FeatureBatches:
         pooling: The heads' pooling, a row of `zoo.heads.head.POOLINGS`.
         order: Order of the images and size of a batch.
         num_classes: C.
-        standardize: Whether features have mean 0 and standard deviation 1 over the plain
-            training images.
+        standardize: Whether features are standardized by the plain training images.
     """
 
     def __init__(

@@ -95,7 +95,7 @@ class Recipe(RecipeSettings):
 
         Example:
             >>> str(Recipe.from_preset("digits").augment)
-            'digits: crop(0.8, aspect=1.1)'
+            'auto: none or digits'
             >>> Recipe.from_preset(settings={"head": {"dropout": 0.3}}).head.dropout
             0.3
         """

@@ -54,9 +54,9 @@ class TrainConfig(Config):
 
     Args:
         epochs: Epochs, at most; left out, 30, or 200 iterations of `lbfgs`.
-        standardize: Whether the features of a frozen backbone reach the head with mean 0 and
-            standard deviation 1 over the training images. A saved model holds none of it: its
-            first kernel takes plain features.
+        standardize: Whether the features of a frozen backbone reach the head centered and
+            scaled by their mean and standard deviation over the training images. A saved model
+            holds none of it: its first kernel takes plain features.
         loss: A row of LOSSES for classes: `cross_entropy` or `focal`.
         label_smoothing: Fraction of the target that is spread over all classes, 0 to below
             1 (Szegedy et al., 2016, https://arxiv.org/abs/1512.00567).

@@ -84,7 +84,8 @@ def train(
     with suppress_stderr():
         devices = prepare_devices(resolved.device)
     source = open_images(resolved)
-    logger.info(f"augmentation {resolved.augment}")
+    if "augment.policy" not in resolved.to_measure:
+        logger.info(f"augmentation {resolved.augment}")
     logger.info(f"training on {devices.description}")
     train_on(folder, resolved, source, devices, started=started)
     return Run(folder.path)

@@ -41,6 +41,9 @@ class Trainer:
         stop_after: Epochs after which each phase ends, whatever length its schedule was
             made for; 0 goes to its end.
 
+    Attributes:
+        kernels: The head's kernels by layer at the end of `fit`, as penalties see them.
+
     Raises:
         RecipeError: The backbone has fewer blocks than are to be unfrozen, or the
             optimizer's settings do not suit the devices or the number of batches.
@@ -69,7 +72,7 @@ class Trainer:
         # A checkpoint holds the whole model, or with features the head alone.
         fresh = self.loop.checkpoint is None or recipe.features.use
         self.model = build_model(recipe, source, devices, fit_first_layers=fresh)
-        self._kernels: dict[str, Any] = {}
+        self.kernels: dict[str, Any] = {}
         self.images = ImageFeed(recipe, source, order)
         self.features = (
             build_feature_feed(recipe, source, order, build_feature_network(self.model.classifier))
@@ -90,11 +93,6 @@ class Trainer:
         """
         fine_tuned = bool(self.phases[-1].blocks)
         return None if fine_tuned or self.devices.precision != "float32" else self.features
-
-    @property
-    def kernels(self) -> dict[str, Any]:
-        """The head's kernels at the end of `fit`, as penalties see them."""
-        return self._kernels
 
     def prepare(self) -> ResolvedRecipe:
         """Computes the features that remaining phases need, and measures open settings on them.
@@ -179,7 +177,7 @@ class Trainer:
                     phase_start=phase.first_epoch,
                 )
         loop.stopping.restore_best(part)
-        self._kernels = self.model.kernels
+        self.kernels = self.model.kernels
         return self.model.finished()
 
     def _fit_convex(self, phase: Phase, position: int, features: FeatureFeed) -> Any:

@@ -87,27 +87,23 @@ def fit_logistic_regression(
     l2: float,
     *,
     sample_weights: Floats | None = None,
-    start: LinearHead | None = None,
     max_iterations: int = MAX_ITERATIONS,
     on_iteration: Callable[[LinearHead], None] | None = None,
 ) -> LinearHead:
-    """Fits a linear head to convergence.
+    """Fits a linear head to convergence, from zeros.
 
     Args:
         rows: float32 [N, F], standardized.
         targets: float32 [N, C], rows that sum to 1.
         l2: Strength of ΣW², at least 0; biases are not penalized.
         sample_weights: float32 [N]; None weighs all rows by 1.
-        start: Where to start; None starts from zeros.
         max_iterations: Iterations, at most.
         on_iteration: Receives the head after each iteration.
     """
     basis = _row_basis(rows)
     if basis is not None:
         rows = rows @ basis
-    start = start or LinearHead.zeros(len(rows[0]), targets.shape[1])
-    if basis is not None and len(start.kernel) != rows.shape[1]:
-        start = LinearHead(basis.T @ start.kernel, start.bias)
+    start = LinearHead.zeros(rows.shape[1], targets.shape[1])
     problem = _Problem(rows, targets, l2, sample_weights)
 
     def lift(head: LinearHead) -> LinearHead:

@@ -55,9 +55,10 @@ def test_recipe_survives_toml(tmp_path_factory: pytest.TempPathFactory, layer: A
     assert again.to_settings() == recipe.to_settings()
     assert list(again.tasks) == list(recipe.tasks), "in their order"
     assert again.resolve() == recipe
-    if not recipe.to_measure:
-        assert ResolvedRecipe.from_toml(file) == recipe
     assert again.to_toml() == recipe.to_toml()
+    measured = recipe.without_measuring()
+    file.write_text(measured.to_toml(), encoding="utf-8")
+    assert ResolvedRecipe.from_toml(file) == Recipe.from_toml(file).resolve() == measured
 
 
 @pytest.mark.train
