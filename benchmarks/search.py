@@ -34,8 +34,10 @@ from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Annotated, Any
 
+import tomlkit
 import typer
 
+from tuning.hyperparameters.default_space import HEAD_SPACE
 from zoo.files import placing_folder, replacing, write_json, write_text
 
 ZOO = (sys.executable, "-c", "from pipelines.cli.main import main; main()")
@@ -80,6 +82,10 @@ def tune(
     }
     command = [*ZOO, "tune", str(photos), "--out", str(out), "--backbone", backbone]
     command += ["--trials", str(trials), "--epochs", str(epochs), "--tuner", "random"]
+    # The peer trains heads by gradient steps, and scores them on the validation images.
+    space = out.with_name(f"{out.name}-space.toml")
+    write_text(space, tomlkit.dumps(HEAD_SPACE))
+    command += ["--folds", "0", "--space", str(space)]
     for path, value in settings.items():
         command += ["--set", f"{path}={value}"]
     log = out.with_suffix(".log")

@@ -83,6 +83,7 @@ class TrialTrainer:
         self._heads = HeadTrainer(tuple(ACTIVATIONS))
         self.features = TrialFeatures(self.divisions, devices, num_truncations=num_truncations)
         self._strengths: Sequence[float] = STRENGTHS
+        self._convex: dict[str, Result] = {}
         self._rows: dict[Hashable, list[FeatureBatches]] = {}
 
     @property
@@ -136,7 +137,11 @@ class TrialTrainer:
                 yield {trial.id: Result(failure=str(error))}
                 continue
             if recipe.is_convex and self._trains_on_features(recipe):
-                yield {trial.id: self._fit_convex(recipe)}
+                # Trials that differ in settings of other heads alone are the same.
+                key = recipe.to_toml()
+                if key not in self._convex:
+                    self._convex[key] = self._fit_convex(recipe)
+                yield {trial.id: self._convex[key]}
                 continue
             specs = self._specs(recipe, trial) if self._trains_on_features(recipe) else []
             if not specs or not can_stack(specs[0]):

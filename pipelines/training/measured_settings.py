@@ -33,6 +33,9 @@ _MAX_IMAGES = 2000
 
 _NUM_FOLDS = 5
 
+_NUM_VIEWS = 2
+"""Augmented views of each image to measure a policy by, at most: most of its effect shows."""
+
 _FOLDS_WITH_VIEWS = 2
 """How many of the folds are scored where every image has several views: each fit takes longer."""
 
@@ -135,7 +138,7 @@ def _score_linear(
     """Scores linear heads, fitted to convergence at every strength."""
     pooling, (task,) = recipe.head.pooling, source.tasks
     (config,) = recipe.task_configs.values()
-    array = feed.extract(source.train, recipe.num_views)
+    array = feed.extract(source.train, min(recipe.num_views, _NUM_VIEWS))
     rows = np.stack([array.read(pooling, views=view) for view in range(array.num_views)])
     labels, weights = source.train.labels, class_weights_of(recipe, source).get(task.name)
 
@@ -180,7 +183,7 @@ def _score_trained(
 
 def _read_batches(recipe: ResolvedRecipe, feed: FeatureFeed, source: Source) -> FeatureBatches:
     return FeatureBatches(
-        feed.extract(source.train, recipe.num_views),
+        feed.extract(source.train, min(recipe.num_views, _NUM_VIEWS)),
         source.train,
         feed.extract(source.val, 0),
         source.val,

@@ -9,7 +9,7 @@ from typing import Any
 import keras
 import numpy as np
 
-from benchmarks import augment, imbalance, transfer, unlabeled
+from benchmarks import augment, default, imbalance, transfer, unlabeled
 
 
 def test_augment_reports_the_median_of_ratios_within_rounds(tmp_path: Path) -> None:
@@ -52,6 +52,38 @@ def test_transfer_reports_mean_and_range_over_seeds(tmp_path: Path) -> None:
     assert lines[3] == f"| digits | 20 |{f' {figures} |' * 3}  | {figures} |"
     transfer.draw(rows, tmp_path / "transfer.png")
     assert (tmp_path / "transfer.png").stat().st_size > 1000
+
+
+def test_default_reports_means_over_seeds_and_sets(tmp_path: Path) -> None:
+    def row(name: str, seed: int, accuracy: float) -> dict[str, Any]:
+        peer = {"accuracy": 0.5, "loss": 1.0}
+        own = {"accuracy": accuracy, "loss": 0.25}
+        methods = {"train": own, "peer": peer, "peer by log loss": peer}
+        return {"backbone": "lite.tag", "set": name, "seed": seed, **methods}
+
+    rows = [row("a", 0, 0.6), row("a", 1, 0.8), row("b", 0, 0.9)]
+    assert default.table_of(rows).splitlines()[2:] == [
+        "| lite.tag | a | 0.700 / 0.250 |  | 0.500 / 1.000 | 0.500 / 1.000 |",
+        "| lite.tag | b | 0.900 / 0.250 |  | 0.500 / 1.000 | 0.500 / 1.000 |",
+        "| mean | | 0.800 / 0.250 |  | 0.500 / 1.000 | 0.500 / 1.000 |",
+    ]
+    default.draw(rows, tmp_path / "default.png")
+    assert (tmp_path / "default.png").stat().st_size > 1000
+
+
+def test_default_divides_images_as_it_says(tmp_path: Path) -> None:
+    for name in ("0", "1"):
+        (tmp_path / "signs" / name).mkdir(parents=True)
+        for number in range(100):
+            (tmp_path / "signs" / name / f"{number}.jpg").touch()
+    sets = default.data_sets(tmp_path, 0, None, tmp_path / "signs", None)
+    tables = [Path(data).read_text(encoding="utf-8") for _, data, _ in islice(sets, 2)]
+    for table, count in zip(tables, (30, 70), strict=True):
+        lines = table.splitlines()[1:]
+        assert len(lines) == len({line.split(",")[0] for line in lines}) == 2 * (count + 30)
+        assert sum(line.endswith("train") for line in lines) == 2 * count
+    tests = [{x for x in table.splitlines() if x.endswith("test")} for table in tables]
+    assert tests[0] == tests[1], "the same images test both"
 
 
 def test_imbalance_reports_every_way() -> None:
