@@ -138,10 +138,10 @@ class TrialTrainer:
                 continue
             if recipe.is_convex and self._trains_on_features(recipe):
                 # Trials that differ in settings of other heads alone are the same.
-                key = recipe.to_toml()
-                if key not in self._convex:
-                    self._convex[key] = self._fit_convex(recipe)
-                yield {trial.id: self._convex[key]}
+                same = recipe.to_toml()
+                if same not in self._convex:
+                    self._convex[same] = self._fit_convex(recipe)
+                yield {trial.id: self._convex[same]}
                 continue
             specs = self._specs(recipe, trial) if self._trains_on_features(recipe) else []
             if not specs or not can_stack(specs[0]):
