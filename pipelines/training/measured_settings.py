@@ -39,6 +39,9 @@ _NUM_VIEWS = 2
 _FOLDS_WITH_VIEWS = 2
 """How many of the folds are scored where every image has several views: each fit takes longer."""
 
+_STANDARD_ERRORS = 2
+"""A policy is used if its gain exceeds so many standard errors of the gain, image by image."""
+
 _TRAINED_STRENGTHS = (*(10.0**exponent for exponent in np.arange(-1, -5.1, -0.5)), 0.0)
 """Strengths for heads trained by gradient steps: 0.1 to 0.00001, and no penalty."""
 
@@ -88,12 +91,14 @@ def measure_settings(recipe: ResolvedRecipe, feed: FeatureFeed) -> ResolvedRecip
         plain = score(recipe.with_measured(policy=()), feed, source, pairs, strengths)
         augmented = score(recipe, feed, source, pairs, neighbors(plain.l2, strengths))
         # On the same images.
-        without = float(plain.losses[: len(augmented.losses)].mean(dtype=np.float64))
-        with_it = float(augmented.losses.mean(dtype=np.float64))
-        taken = recipe.augment.policy if with_it < without else ()
+        without = plain.losses[: len(augmented.losses)].astype(np.float64)
+        gains = without - augmented.losses
+        # Views cost time: a gain that may be chance does not pay for them.
+        chance = gains.std() / np.sqrt(len(gains))
+        taken = recipe.augment.policy if gains.mean() > _STANDARD_ERRORS * chance else ()
         logger.info(
-            f"augmentation: log loss {without:.4f} without, {with_it:.4f} with {recipe.augment}; "
-            f"{'it is used' if taken else 'none is used'}"
+            f"augmentation: log loss {without.mean():.4f} without, {augmented.losses.mean():.4f} "
+            f"with {recipe.augment}; {'it is used' if taken else 'none is used'}"
         )
         found = augmented if taken else plain
         recipe = recipe.with_measured(policy=taken)
