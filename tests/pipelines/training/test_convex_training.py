@@ -166,8 +166,8 @@ def test_gradient_steps_start_near_chance(use: bool, uneven_folder: Path, tmp_pa
         "features": {"use": use},
     }
     run = _train(uneven_folder, tmp_path / "run", settings)
-    # Glorot's random kernel makes it a little worse than chance, of new images too.
-    assert math.log(3) <= float(_history(run)[0]["loss"]) < 2 * math.log(3)
+    # Glorot's random kernel makes it worse than chance, of new images too.
+    assert math.log(3) <= float(_history(run)[0]["loss"]) < 3 * math.log(3)
     assert math.log(3) <= run.metrics["val"]["loss"] < 3 * math.log(3)
 
 

@@ -113,7 +113,7 @@ def test_flips_are_rejected_where_they_turn_one_class_into_the_other(
 def test_views_are_used_where_mirror_images_fill_gaps(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    data = _write_slopes(tmp_path / "data", 8)
+    data = _write_slopes(tmp_path / "data", 6)
     settings = {"augment": {"candidate": "textures"}, "features": {"views": 4}}
     run = _train(data, tmp_path / "run", settings)
     assert str(run.recipe.augment).startswith("textures:")
