@@ -20,7 +20,7 @@ from pipelines.sources.source import Source
 from pipelines.training.feeds import FeatureFeed, build_recipe_order, class_weights_of
 from pipelines.training.head_specs import build_head_spec
 from tuning.batched_heads.trainer import HeadTrainer
-from tuning.folds import stratified_folds
+from tuning.folds import stratified_folds, stratified_subset
 from tuning.linear_heads.strengths import STRENGTHS, Division, choose_strength, neighbors
 
 logger = logging.getLogger(__name__)
@@ -76,7 +76,10 @@ def measure_settings(recipe: ResolvedRecipe, feed: FeatureFeed) -> ResolvedRecip
     """
     if not recipe.to_measure:
         return recipe
-    source = _subset(feed.source, recipe.seed)
+    source, train = feed.source, feed.source.train
+    if len(train) > _MAX_IMAGES:
+        train = train.take(stratified_subset(train.labels, _MAX_IMAGES, recipe.seed))
+        source = replace(source, train=train)
     pairs = _divide(source, recipe)
     if not pairs:
         logger.info("too few images to choose settings by: augmentation and penalty as usual")
@@ -107,21 +110,6 @@ def measure_settings(recipe: ResolvedRecipe, feed: FeatureFeed) -> ResolvedRecip
         logger.info(f"penalty.l2: log loss {tried}; {found.l2:.2g} is used")
         recipe = recipe.with_measured(l2=found.l2)
     return recipe
-
-
-def _subset(source: Source, seed: int) -> Source:
-    """Returns a source with at most 2,000 training images, of each class its share."""
-    labels = source.train.labels
-    if len(labels) <= _MAX_IMAGES:
-        return source
-    order = np.random.default_rng(seed).permutation(len(labels))
-    # Images in order of their rank within their class, relative to its size.
-    ranks = np.empty(len(labels))
-    for label in np.unique(labels):
-        members = order[labels[order] == label]
-        ranks[members] = (np.arange(len(members)) + 0.5) / len(members)
-    taken = np.sort(np.argsort(ranks, kind="stable")[:_MAX_IMAGES])
-    return replace(source, train=source.train.take(taken))
 
 
 def _divide(source: Source, recipe: ResolvedRecipe) -> list[Pair]:
