@@ -22,7 +22,8 @@ def _features(num_features: int) -> tuple[np.ndarray, np.ndarray]:
     labels = rng.permutation(np.repeat(np.arange(NUM_CLASSES), 50))
     # As far from each other with many features as with few.
     centers = rng.normal(0, 1 / np.sqrt(num_features), (NUM_CLASSES, num_features))
-    scales = rng.uniform(0.1, 20, num_features)
+    # None is so small beside the others that it is scaled by less than its deviation.
+    scales = rng.uniform(14, 20, num_features)
     rows = (2 * centers[labels] + rng.normal(0, 1, (150, num_features))) * scales
     return rows.astype(np.float32), labels
 
