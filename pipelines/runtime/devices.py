@@ -58,6 +58,14 @@ class Devices:
     deterministic: bool
     strategy: Any = None
 
+    @property
+    def can_stack_heads(self) -> bool:
+        """Whether heads can train side by side: on one device, in float32, by TensorFlow."""
+        import keras
+
+        plain = self.num_replicas == 1 and self.precision == "float32"
+        return plain and keras.backend.backend() == "tensorflow"
+
     def scope(self) -> contextlib.AbstractContextManager[Any]:
         """Returns the context in which models and optimizers must be created."""
         return self.strategy.scope() if self.strategy else contextlib.nullcontext()

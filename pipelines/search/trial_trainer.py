@@ -242,8 +242,8 @@ class TrialTrainer:
         return mean_result(parts) if len(self.divisions) > 1 else parts[0]
 
     def _trains_on_features(self, recipe: ResolvedRecipe) -> bool:
-        plain = self.devices.num_replicas == 1 and self.devices.precision == "float32"
-        return plain and recipe.features.use and not recipe.tasks and not recipe.fine_tune.blocks
+        stacked = self.devices.can_stack_heads
+        return stacked and recipe.features.use and not recipe.tasks and not recipe.fine_tune.blocks
 
     def _specs(self, recipe: ResolvedRecipe, trial: Trial) -> list[HeadSpec]:
         """Returns a trial's head on each division."""

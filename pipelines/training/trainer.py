@@ -110,9 +110,7 @@ class Trainer:
             return self.recipe
         if checkpoint and checkpoint.phase:
             return self.recipe
-        # Heads train side by side on one device, in float32.
-        plain = self.devices.num_replicas == 1 and self.devices.precision == "float32"
-        if plain or self.recipe.is_convex:
+        if self.devices.can_stack_heads or self.recipe.is_convex:
             self.recipe = measure_settings(self.recipe, self.features)
         else:
             self.recipe = self.recipe.without_measuring()
