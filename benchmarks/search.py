@@ -84,7 +84,7 @@ def tune(
     command += ["--trials", str(trials), "--epochs", str(epochs), "--tuner", "random"]
     # The peer trains heads by gradient steps, and scores them on the validation images.
     space = out.with_name(f"{out.name}-space.toml")
-    write_text(space, tomlkit.dumps(HEAD_SPACE))
+    write_text(space, format_space(HEAD_SPACE))
     command += ["--folds", "0", "--space", str(space)]
     for path, value in settings.items():
         command += ["--set", f"{path}={value}"]
@@ -97,6 +97,22 @@ def tune(
         "scores": [trial["score"] for trial in in_order],
         "timing": search["timing"],
     }
+
+
+def format_space(space: Mapping[str, Any]) -> str:
+    """Returns a search space as TOML in the order of its settings, which trials depend on."""
+    document = tomlkit.document()
+    for path, domain in space.items():
+        # Tables of their own would come after all plain values.
+        if isinstance(domain, Mapping):
+            table = tomlkit.inline_table()
+            table.update(domain)
+            document.add(path, table)
+        else:
+            array = tomlkit.array()
+            array.extend(domain)
+            document.add(path, array)
+    return tomlkit.dumps(document)
 
 
 def measure_own(

@@ -15,6 +15,7 @@ from pipelines.search.plan import SearchPlan
 from pipelines.search.trial_trainer import TrialTrainer
 from pipelines.sources.dataset import open_source
 from tests.support.tiny import TINY
+from tuning.hyperparameters.default_space import HEAD_SPACE
 from tuning.hyperparameters.oracles import BatchedOracle
 from tuning.hyperparameters.search import Journal, Search
 
@@ -23,7 +24,7 @@ def main(data: str, scratch: Path) -> None:
     """Trains trials of the default space by tens; prints the bytes after each, as JSON."""
     gc.set_threshold(*GC_THRESHOLDS)
     recipe = Recipe.from_settings(TINY, {"features": {"engine": "keras"}, "train": {"epochs": 2}})
-    space = SearchPlan().build_space(recipe)
+    space = SearchPlan(space=HEAD_SPACE).build_space(recipe)
     source = open_source(data, recipe.data, seed=0)
     devices = prepare_devices(recipe.device)
     trainer = TrialTrainer(recipe, list(space.domains), source, devices, folds=0, scratch=scratch)

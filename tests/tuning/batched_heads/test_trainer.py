@@ -216,7 +216,7 @@ def test_head_trains_as_it_does_alone_with_every_penalty(name: str, optimizer: s
             penalty=PenaltyConfig(
                 name=name,
                 l1=strength if row.l1 else None,
-                l2=strength if row.l2 else None,
+                l2=strength if row.l2 else "auto",
             ).completed(),
         )
         for strength in (1e-3, 0.1)
