@@ -121,6 +121,7 @@ def first_loss(run: Run) -> float:
 
 def measure_peers(data: str, run: Run) -> dict[str, dict[str, float]]:
     """Returns accuracy and log loss of logistic regressions on a run's plain features."""
+    from sklearn.exceptions import ConvergenceWarning
     from sklearn.linear_model import LogisticRegressionCV
     from sklearn.metrics import log_loss
     from sklearn.preprocessing import StandardScaler
@@ -140,7 +141,8 @@ def measure_peers(data: str, run: Run) -> dict[str, dict[str, float]]:
     found = {}
     for name, scoring in (("peer", None), ("peer by log loss", "neg_log_loss")):
         with warnings.catch_warnings():
-            warnings.simplefilter("ignore")  # of iterations and of coming defaults
+            warnings.simplefilter("ignore", ConvergenceWarning)
+            warnings.simplefilter("ignore", FutureWarning)  # of its coming defaults
             model = LogisticRegressionCV(max_iter=1000, scoring=scoring).fit(rows, labels)
         probabilities = model.predict_proba(tests)
         found[name] = {

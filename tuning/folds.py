@@ -11,6 +11,25 @@ if TYPE_CHECKING:
     import numpy.typing as npt
 
 
+_NUM_FOLDS = 5
+
+
+def count_folds(labels: npt.NDArray[np.int64], num_classes: int) -> int:
+    """Returns how many folds images are divided into where nobody says it.
+
+    Args:
+        labels: int64 [N], the class of each image.
+        num_classes: C.
+
+    Returns:
+        5, or as many as the rarest class has images; 0 where it has fewer than two.
+    """
+    import numpy as np
+
+    rarest = int(np.bincount(labels, minlength=num_classes).min())
+    return min(_NUM_FOLDS, rarest) if rarest > 1 else 0
+
+
 def stratified_folds(
     labels: npt.NDArray[np.int64], num_folds: int, seed: int
 ) -> list[tuple[npt.NDArray[np.int64], npt.NDArray[np.int64]]]:

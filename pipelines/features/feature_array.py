@@ -69,7 +69,6 @@ class FeatureArray:
         pooling: str,
         images: npt.NDArray[np.int64] | None = None,
         views: npt.NDArray[np.int64] | int = 0,
-        channels: slice | None = None,
     ) -> npt.NDArray[np.float32]:
         """Reads features as the inputs of a head.
 
@@ -77,7 +76,6 @@ class FeatureArray:
             pooling: The head's pooling, a row of `zoo.heads.head.POOLINGS`.
             images: int64 [B], in 0 to N - 1; None reads all images in order.
             views: int64 [B], the view of each image, in 0 to V - 1; an int for all.
-            channels: Those to read of each pooling; None reads all F.
 
         Returns:
             float32 [B, F], or [B, 2F] where both poolings are concatenated.
@@ -90,7 +88,15 @@ class FeatureArray:
             rows = self._gather(images, views)
         poolings = STORED_POOLINGS if pooling == "concatenated" else (pooling,)
         columns = [STORED_POOLINGS.index(name) for name in poolings]
-        return rows[:, columns, channels or self._channels].reshape(len(images), -1)
+        return rows[:, columns, self._channels].reshape(len(images), -1)
+
+    def read_views(self, pooling: str) -> npt.NDArray[np.float32]:
+        """Reads all views of all images as the inputs of a head, float32 [V, N, F].
+
+        Args:
+            pooling: As `read` takes it.
+        """
+        return np.stack([self.read(pooling, views=view) for view in range(self.num_views)])
 
     def _gather(
         self, images: npt.NDArray[np.int64], views: npt.NDArray[np.int64]

@@ -211,7 +211,7 @@ def _probe(
     engine, probes = extractor.open_engine(), build_probes(size)
     rate = max(measure_rate(engine, probes, _TRIAL_S) for _ in range(_NUM_TRIALS))
     for cut in cuts:
-        rows = features.read(recipe.head.pooling, channels=slice(cut.start, cut.stop))
+        rows = features.part(slice(cut.start, cut.stop)).read(recipe.head.pooling)
         variant = Variant(
             backbone=candidate.name,
             truncate_blocks=cut.truncate_blocks,

@@ -10,6 +10,7 @@ import numpy as np
 from pipelines.recipe.resolved import ResolvedRecipe
 from pipelines.search.plan import SearchPlan
 from pipelines.sources.source import Source
+from tuning.folds import count_folds
 from tuning.hyperparameters.default_space import HEAD_SPACE, build_default_space
 from zoo.backbones.catalog import possible_cuts
 
@@ -18,10 +19,8 @@ logger = logging.getLogger(__name__)
 _MANY = 1000
 """Validation images from which on they are enough to score trials by."""
 
-_NUM_FOLDS = 5
-
 _MAX_IMAGES = 5000
-"""Images up to which features of truncated backbones, each a pass of its own, are searched too."""
+"""Images up to which the features of truncated backbones are searched too."""
 
 _MAX_CUT = 3
 
@@ -53,11 +52,10 @@ def _choose_folds(source: Source) -> int:
     if len(source.val) >= _MANY:
         return 0
     labels = np.concatenate([source.train.labels, source.val.labels])
-    folds = min(_NUM_FOLDS, int(np.bincount(labels, minlength=len(source.class_names)).min()))
-    if folds < 2:
-        return 0
-    logger.info(
-        f"scoring trials on {folds} folds: {len(source.val)} validation images are few; "
-        "--folds 0 scores on them alone"
-    )
+    folds = count_folds(labels, len(source.class_names))
+    if folds:
+        logger.info(
+            f"scoring trials on {folds} folds: {len(source.val)} validation images are few; "
+            "--folds 0 scores on them alone"
+        )
     return folds

@@ -178,9 +178,8 @@ class TrialTrainer:
 
         def divide(feed: FeatureFeed) -> Division:
             features = feed.features("train")
-            views = [features.read(pooling, views=view) for view in range(features.num_views)]
             return Division(
-                np.stack(views),
+                features.read_views(pooling),
                 feed.source.train.labels,
                 feed.features("val").read(pooling),
                 feed.source.val.labels,

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable
 from typing import Any
 
 import numpy as np
@@ -36,19 +35,19 @@ class ConvexFit:
     """
 
     def __init__(self, recipe: ResolvedRecipe, feed: FeatureFeed) -> None:
-        self.recipe = recipe
+        self._l2 = recipe.penalty.l2
         pooling, source = recipe.head.pooling, feed.source
         (task,) = source.tasks
         (config,) = recipe.task_configs.values()
         num_classes, smoothing = task.num_outputs, config.label_smoothing
         features = feed.features("train")
-        views = [features.read(pooling, views=view) for view in range(features.num_views)]
+        views = features.read_views(pooling)
         statistics = Standardization.fit(views[0]) if recipe.train.standardize else None
         standardize = statistics.apply if statistics else np.asarray
         labels = np.tile(source.train.labels, len(views))
         weights = class_weights_of(recipe, source).get(task.name)
         self._weights = None if weights is None else weights[labels]
-        self._train = np.concatenate(list(map(standardize, views)))
+        self._train = standardize(views).reshape(-1, views.shape[-1])
         self._targets = one_hot(labels, num_classes, smoothing)
         self._val: tuple[Floats, Floats] | None = None
         if not recipe.train.with_validation:
@@ -79,20 +78,17 @@ class ConvexFit:
             self.wall_s.append(time.perf_counter() - started)
             head, started = after, time.perf_counter()
 
-        result = self._solve(max_iterations, record)
-        if not self.iterations:  # zeros are the best
-            record(result)
-        return result
-
-    def _solve(self, max_iterations: int, record: Callable[[LinearHead], None]) -> LinearHead:
-        return fit_logistic_regression(
+        result = fit_logistic_regression(
             self._train,
             self._targets,
-            self.recipe.penalty.l2,
+            self._l2,
             sample_weights=self._weights,
             max_iterations=max_iterations,
             on_iteration=record,
         )
+        if not self.iterations:  # zeros are the best
+            record(result)
+        return result
 
 
 def _measure(

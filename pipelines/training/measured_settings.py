@@ -20,7 +20,7 @@ from pipelines.sources.source import Source
 from pipelines.training.feeds import FeatureFeed, build_recipe_order, class_weights_of
 from pipelines.training.head_specs import build_head_spec
 from tuning.batched_heads.trainer import HeadTrainer
-from tuning.folds import stratified_folds, stratified_subset
+from tuning.folds import count_folds, stratified_folds, stratified_subset
 from tuning.linear_heads.strengths import STRENGTHS, Division, choose_strength, neighbors
 
 logger = logging.getLogger(__name__)
@@ -30,8 +30,6 @@ _MANY = 1000
 
 _MAX_IMAGES = 2000
 """Training images to measure on, at most; a choice is clear by then."""
-
-_NUM_FOLDS = 5
 
 _NUM_VIEWS = 2
 """Augmented views of each image to measure a policy by, at most: most of its effect shows."""
@@ -117,8 +115,8 @@ def _divide(source: Source, recipe: ResolvedRecipe) -> list[Pair]:
     labels = source.train.labels
     if len(source.val) >= _MANY and not recipe.train.with_validation:
         return [(np.arange(len(labels)), None)]
-    num_folds = min(_NUM_FOLDS, int(np.bincount(labels, minlength=len(source.class_names)).min()))
-    return [*stratified_folds(labels, num_folds, recipe.seed)] if num_folds > 1 else []
+    num_folds = count_folds(labels, len(source.class_names))
+    return [*stratified_folds(labels, num_folds, recipe.seed)] if num_folds else []
 
 
 def _score_linear(
@@ -132,7 +130,7 @@ def _score_linear(
     pooling, (task,) = recipe.head.pooling, source.tasks
     (config,) = recipe.task_configs.values()
     array = feed.extract(source.train, min(recipe.num_views, _NUM_VIEWS))
-    rows = np.stack([array.read(pooling, views=view) for view in range(array.num_views)])
+    rows = array.read_views(pooling)
     labels, weights = source.train.labels, class_weights_of(recipe, source).get(task.name)
 
     def divide(fit: npt.NDArray[np.int64], held: npt.NDArray[np.int64] | None) -> Division:

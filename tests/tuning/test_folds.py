@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from tuning.folds import stratified_folds, stratified_subset
+from tuning.folds import count_folds, stratified_folds, stratified_subset
 from zoo.errors import DataError
 
 
@@ -40,3 +40,13 @@ def test_subset_keeps_class_frequencies_and_grows_by_nesting() -> None:
     assert set(subsets[0]) < set(subsets[1])
     assert subsets[0].tolist() == sorted(subsets[0])
     assert subsets[0].tolist() != stratified_subset(labels, 40, seed=4).tolist()
+
+
+@pytest.mark.parametrize(
+    ("sizes", "num_folds"), [((9, 5), 5), ((9, 3), 3), ((9, 2), 2), ((9, 1), 0), ((9,), 0)]
+)
+def test_folds_are_five_or_as_many_as_the_rarest_class_allows(
+    sizes: tuple[int, ...], num_folds: int
+) -> None:
+    labels = np.repeat(np.arange(len(sizes)), sizes)
+    assert count_folds(labels, 2) == num_folds
