@@ -12,8 +12,8 @@ from typing import Any
 from pipelines.runtime.stderr import suppress_stderr
 from pipelines.sources.catalog import kind_of
 from pipelines.sources.config import DataConfig
+from pipelines.sources.examination import ImageScan
 from pipelines.sources.folder import IMAGE_EXTENSIONS
-from pipelines.sources.scan import ImageScan
 from pipelines.sources.scanned_dataset import ScannedDataset, scan_dataset
 from pipelines.sources.source import Finding, Listing
 from pipelines.sources.split import split_listing

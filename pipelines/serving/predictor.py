@@ -12,7 +12,8 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from pipelines.sources.scan import decode_image, find_format_problem
+from pipelines.sources.examination import decode_image
+from pipelines.sources.formats import find_format_problem
 from pipelines.storage.pretrained_network import open_pretrained_network
 from pipelines.storage.run_folder import RunFolder
 from zoo.errors import RunError

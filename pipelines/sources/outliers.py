@@ -6,7 +6,7 @@ from collections import Counter
 from collections.abc import Sequence
 from statistics import median
 
-from pipelines.sources.scan import MAX_COUNTED_COLORS, ImageScan
+from pipelines.sources.examination import MAX_COUNTED_COLORS, ImageScan
 from pipelines.sources.source import Finding
 
 

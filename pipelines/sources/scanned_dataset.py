@@ -6,8 +6,9 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 from pipelines.sources.config import DataConfig
+from pipelines.sources.examination import ImageScan
 from pipelines.sources.outliers import find_outliers
-from pipelines.sources.scan import ImageScan, keep_decodable, scan_images
+from pipelines.sources.scan import keep_decodable, scan_images
 from pipelines.sources.source import Finding, Listing
 from pipelines.sources.task_columns import bind_tasks, check_tasks
 from pipelines.sources.validation import (

@@ -8,8 +8,8 @@ from collections.abc import Iterable, Sequence
 from dataclasses import replace
 from pathlib import PurePosixPath
 
+from pipelines.sources.examination import MISSING, ImageScan
 from pipelines.sources.folder import IMAGE_EXTENSIONS
-from pipelines.sources.scan import MISSING, ImageScan
 from pipelines.sources.source import Examples, Listing
 from zoo.errors import (
     DataError,
