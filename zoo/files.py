@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import contextlib
 import hashlib
-import json
 import os
 import secrets
 import shutil
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
+
+from zoo.json_text import json_text
 
 
 @contextlib.contextmanager
@@ -70,7 +71,7 @@ def write_json(path: Path, value: Any) -> None:
     Raises:
         ValueError: `value` holds NaN or an infinity, which JSON lacks.
     """
-    write_text(path, json.dumps(value, indent=2, allow_nan=False, ensure_ascii=False) + "\n")
+    write_text(path, json_text(value) + "\n")
 
 
 def sha256_of(path: Path) -> str:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import gc
+import io
 import os
 import sys
 from typing import NoReturn
@@ -22,6 +23,9 @@ makes half a million objects that stay, and every collection would visit them.""
 def main() -> NoReturn:
     """Runs the command line and exits: 0 done, 1 the job failed, 2 the input is wrong."""
     gc.set_threshold(*GC_THRESHOLDS)
+    if isinstance(sys.stdout, io.TextIOWrapper):
+        # A path may hold bytes, and a class characters, that the terminal's encoding lacks.
+        sys.stdout.reconfigure(errors="backslashreplace")
     status = run_command(sys.argv[1:])
     gc.freeze()  # spares the collection at exit
     sys.exit(status)

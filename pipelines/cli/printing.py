@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import json
+import sys
 from collections.abc import Mapping, Sequence
 from typing import Any
 
 from pipelines.cli.tables import TABLES, find_table
+from zoo.json_text import json_text
 
 PIPE_WIDTH = 400
 """Characters a line where standard output is no terminal: a row of a table is one line."""
@@ -16,14 +18,15 @@ MAX_MATRIX_CLASSES = 12
 
 
 def print_json(value: Any) -> None:
-    """Prints one JSON value, indented."""
-    print(json.dumps(value, indent=2, ensure_ascii=False, allow_nan=False))
+    """Prints one JSON value, indented; readable as UTF-8 whatever the output's encoding."""
+    encoding = (sys.stdout.encoding or "").lower().replace("-", "")
+    print(json_text(value, ascii_only=encoding != "utf8"))
 
 
 def print_tables(*, as_json: bool) -> None:
     """Prints the names of the tables; imports none of them."""
     if as_json:
-        print(json.dumps({"tables": list(TABLES)}))
+        print_json({"tables": list(TABLES)})
         return
     for name in TABLES:
         print(f"zoo list {name}")
@@ -38,7 +41,7 @@ def print_table(name: str, *, as_json: bool) -> None:
     entry = find_table(name)
     rows = entry.rows()
     if as_json:
-        print(json.dumps({name: rows}, indent=2, ensure_ascii=False))
+        print_json({name: rows})
         return
     columns = [c for c in ("name", *entry.columns, "summary") if c not in entry.json_only]
     print_grid(columns, [[_format_cell(row[c]) for c in columns] for row in rows])
@@ -183,7 +186,10 @@ def _print_single_label(metrics: Mapping[str, Any]) -> None:
     if len(classes) <= MAX_MATRIX_CLASSES:
         print("  confusion matrix, true classes as rows")
         matrix = metrics["confusion_matrix"]
-        numbered = [[name, *map(str, row)] for name, row in zip(classes, matrix, strict=True)]
+        numbered = [
+            [true, *(str(matrix.get(true, {}).get(name, 0)) for name in classes)]
+            for true in classes
+        ]
         print_grid(["", *(name[:10] for name in classes)], numbered, indent=2)
 
 

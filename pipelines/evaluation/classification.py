@@ -27,8 +27,9 @@ def compute_classification_metrics(
         JSON values: `loss` (cross-entropy in nats); `accuracy` and `top5` in 0 to 1,
         with their intervals; `macro_f1` over the classes that have images; `ece`, see
         `expected_calibration_error`; `per_class`, by name the precision, recall, f1 and
-        support; `confusion_matrix`, true classes as rows. `top5` is omitted with five
-        classes or fewer.
+        support; `confusion_matrix`, the number of images by true class, then by
+        predicted class, without pairs that have none. `top5` is omitted with five classes
+        or fewer.
     """
     from sklearn import metrics
 
@@ -64,10 +65,19 @@ def compute_classification_metrics(
         }
         for i, name in enumerate(class_names)
     }
-    result["confusion_matrix"] = metrics.confusion_matrix(
-        labels, predicted, labels=classes
-    ).tolist()
+    result["confusion_matrix"] = _count_pairs(labels, predicted, class_names)
     return result
+
+
+def _count_pairs(
+    labels: npt.NDArray[np.int64], predicted: npt.NDArray[np.int64], class_names: Sequence[str]
+) -> dict[str, dict[str, int]]:
+    """Counts the images of each pair of true and predicted class that occurs."""
+    pairs, counts = np.unique(np.stack([labels, predicted]), axis=1, return_counts=True)
+    found: dict[str, dict[str, int]] = {}
+    for (true, given), count in zip(pairs.T.tolist(), counts.tolist(), strict=True):
+        found.setdefault(class_names[true], {})[class_names[given]] = count
+    return found
 
 
 def wilson_interval(hits: int, count: int) -> list[float]:

@@ -15,6 +15,11 @@ from pipelines.recipe.resolved import ResolvedRecipe
 from pipelines.runtime.output_paths import check_destination
 from pipelines.sources.source import Source
 from pipelines.storage.checkpoint import Checkpoint
+from pipelines.storage.confusion_file import (
+    split_off_confusion,
+    with_confusion,
+    write_confusion,
+)
 from pipelines.storage.model_file import load_model
 from pipelines.storage.split_metrics import SplitMetrics, Timing
 from zoo.errors import RunError
@@ -27,8 +32,8 @@ FIND_LR_PICTURE, FIND_LR_TABLE = "find_lr.png", "find_lr.csv"
 class RunFolder:
     """The folder of a job: recipe, model, metrics, history and checkpoint.
 
-    It holds recipe.toml, labels.json, images.json, metrics.json, history.csv, model.keras,
-    logs/ for TensorBoard and checkpoint/ for `--resume`; after `zoo tune` also search.json
+    It holds recipe.toml, labels.json, images.json, metrics.json, confusion.csv, history.csv,
+    model.keras, logs/ for TensorBoard and checkpoint/ for `--resume`; after `zoo tune` also search.json
     and search/.
 
     Args:
@@ -167,6 +172,11 @@ class RunFolder:
         return self.path / "pretrained.npz"
 
     @property
+    def confusion_file(self) -> Path:
+        """The confusion matrices of a finished classifier."""
+        return self.path / "confusion.csv"
+
+    @property
     def checkpoint_file(self) -> Path:
         """The checkpoint that `--resume` reads."""
         return self.path / "checkpoint" / "last.npz"
@@ -197,8 +207,12 @@ class RunFolder:
 
     @property
     def metrics(self) -> dict[str, SplitMetrics]:
-        """Metrics by split, `train`, `val` and `test`; empty while the run is not finished."""
-        record = self.record
+        """Metrics by split, `train`, `val` and `test`; empty while the run is not finished.
+
+        Raises:
+            RunError: A file of them is damaged.
+        """
+        record = with_confusion(self.record, self.confusion_file)
         return {split: record[split] for split in ("train", "val", "test") if split in record}
 
     @property
@@ -290,8 +304,12 @@ class RunFolder:
         write_json(self.path / "images.json", {k: sorted(v) for k, v in digests.items()})
 
     def save_metrics(self, metrics: Mapping[str, Any]) -> None:
-        """Writes metrics.json."""
-        write_json(self.path / "metrics.json", metrics)
+        """Writes metrics.json, and the confusion matrices to confusion.csv."""
+        rest, matrices = split_off_confusion(metrics)
+        if matrices:
+            write_confusion(self.confusion_file, matrices)
+        # Last, because a run with a metrics.json is finished.
+        write_json(self.path / "metrics.json", rest)
 
     def save_search(self, search: Mapping[str, Any]) -> None:
         """Writes search.json."""

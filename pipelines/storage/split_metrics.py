@@ -1,4 +1,4 @@
-"""Types of the metrics of a split, as `evaluate` returns them and metrics.json keeps them."""
+"""Types of the metrics of a split, as `evaluate` returns them and a run keeps them."""
 
 from __future__ import annotations
 
@@ -39,7 +39,8 @@ class TaskMetrics(TypedDict, total=False):
         macro_f1: Mean F1 over the classes, or over the labels that occur.
         ece: Expected calibration error, 0 to 1.
         per_class: Metrics by class.
-        confusion_matrix: Number of images by true class (rows) and predicted class.
+        confusion_matrix: Number of images by true class, then by predicted class; pairs
+            without images are absent. A run keeps it in confusion.csv.
         exact_match: Fraction of images with every label correct.
         exact_match_interval: Its 95 % interval.
         micro_f1: F1 over all labels of all images.
@@ -61,7 +62,7 @@ class TaskMetrics(TypedDict, total=False):
     macro_f1: float | None
     ece: float
     per_class: dict[str, ClassMetrics]
-    confusion_matrix: list[list[int]]
+    confusion_matrix: dict[str, dict[str, int]]
     exact_match: float
     exact_match_interval: list[float]
     micro_f1: float

@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from sklearn.metrics import confusion_matrix
 
 from pipelines.evaluation.classification import (
     compute_classification_metrics,
@@ -34,13 +35,27 @@ def test_measure_worked_example() -> None:
     measured = compute_classification_metrics(LABELS, PROBABILITIES, NAMES)
     assert measured["accuracy"] == pytest.approx(4 / 6)
     assert measured["loss"] == pytest.approx(-np.log([0.8, 0.2, 0.9, 0.6, 0.8, 0.3]).mean(), 1e-5)
-    assert measured["confusion_matrix"] == [[1, 1, 0], [0, 2, 0], [1, 0, 1]]
+    expected = {"a": {"a": 1, "b": 1}, "b": {"b": 2}, "c": {"a": 1, "c": 1}}
+    assert measured["confusion_matrix"] == expected
     # F1 = 2PR / (P + R): a 1/2 1/2, b 2/3 1, c 1 1/2.
     assert measured["macro_f1"] == pytest.approx((0.5 + 0.8 + 2 / 3) / 3)
     assert measured["per_class"]["b"]["precision"] == pytest.approx(2 / 3)
     assert measured["per_class"]["b"]["support"] == 2
     assert "top5" not in measured, "with three classes it is always right"
     json.dumps(measured, allow_nan=False)
+
+
+@pytest.mark.parametrize("num_classes", [2, 7, 1000])
+def test_confusion_matrix_is_scikit_learns(num_classes: int) -> None:
+    rng = np.random.default_rng(num_classes)
+    labels = rng.integers(0, num_classes, 500)
+    probabilities = rng.dirichlet(np.ones(num_classes), 500).astype(np.float32)
+    names = [f"class {i}" for i in range(num_classes)]
+    found = compute_classification_metrics(labels, probabilities, names)["confusion_matrix"]
+    dense = [[found.get(true, {}).get(name, 0) for name in names] for true in names]
+    predicted = probabilities.argmax(axis=1)
+    expected = confusion_matrix(labels, predicted, labels=np.arange(num_classes))
+    assert np.array_equal(dense, expected)
 
 
 def test_measure_top5_counts_the_five_likeliest() -> None:

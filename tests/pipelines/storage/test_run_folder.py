@@ -39,6 +39,7 @@ def _damage(file: Path, kind: str) -> None:
 
 READERS: dict[str, Callable[[Run], object]] = {
     "metrics.json": lambda run: run.metrics,
+    "confusion.csv": lambda run: run.metrics,
     "labels.json": lambda run: run.class_names,
     "images.json": lambda run: run.digests("val"),
 }
