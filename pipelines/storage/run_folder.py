@@ -33,8 +33,8 @@ class RunFolder:
     """The folder of a job: recipe, model, metrics, history and checkpoint.
 
     It holds recipe.toml, labels.json, images.json, metrics.json, confusion.csv, history.csv,
-    model.keras, logs/ for TensorBoard and checkpoint/ for `--resume`; after `zoo tune` also search.json
-    and search/.
+    model.keras, logs/ for TensorBoard and checkpoint/ for `--resume`; after `zoo tune` also
+    search.json and search/.
 
     Args:
         path: The folder; `open` and `claim` check it.
