@@ -24,46 +24,32 @@ ConfusionMatrix = dict[str, dict[str, int]]
 """Number of images by true class, then by predicted class; pairs without images are absent."""
 
 
-def split_off_confusion(
-    metrics: Mapping[str, Any],
-) -> tuple[dict[str, Any], dict[tuple[str, str], ConfusionMatrix]]:
-    """Separates the confusion matrices from the rest of a run's metrics.
-
-    Args:
-        metrics: Metrics by split, beside other values.
-
-    Returns:
-        The metrics without them, and the matrices by split and task.
-    """
-    rest = dict(metrics)
-    found: dict[tuple[str, str], ConfusionMatrix] = {}
-    for split, task, values in _tables(metrics):
-        if KEY not in values:
-            continue
-        found[split, task] = values[KEY]
-        kept = {key: value for key, value in values.items() if key != KEY}
-        if task:
-            others = rest[split]["tasks"]
-            rest[split] = {**rest[split], "tasks": {**others, task: kept}}
-        else:
-            rest[split] = kept
-    return rest, found
-
-
-def write_confusion(path: Path, matrices: Mapping[tuple[str, str], ConfusionMatrix]) -> None:
-    """Writes confusion.csv.
+def write_confusion(path: Path, metrics: Mapping[str, Any]) -> dict[str, Any]:
+    """Writes confusion.csv, if there is a matrix.
 
     Args:
         path: The file.
-        matrices: By split and task.
+        metrics: Metrics by split, beside other values.
+
+    Returns:
+        The metrics without the matrices.
     """
+    rest = dict(metrics)
     text = io.StringIO()
     writer = csv.writer(text, lineterminator="\n")
     writer.writerow(COLUMNS)
-    for (split, task), matrix in matrices.items():
-        for true, row in matrix.items():
+    found = False
+    for split, task, values in _tables(metrics):
+        if KEY not in values:
+            continue
+        found = True
+        for true, row in values[KEY].items():
             writer.writerows((split, task, true, predicted, n) for predicted, n in row.items())
-    write_text(path, text.getvalue())
+        kept = {key: value for key, value in values.items() if key != KEY}
+        rest[split] = _with_task(rest[split], task, kept)
+    if found:
+        write_text(path, text.getvalue())
+    return rest
 
 
 def with_confusion(metrics: Mapping[str, Any], path: Path) -> dict[str, Any]:
@@ -88,11 +74,13 @@ def with_confusion(metrics: Mapping[str, Any], path: Path) -> dict[str, Any]:
         if counted != values["num_images"]:
             of = f"{split}, task {task}" if task else split
             raise _damaged(path, f"{counted} of {values['num_images']} images of {of}")
-        full = {**values, KEY: matrix}
-        if task:
-            full = {**merged[split], "tasks": {**merged[split]["tasks"], task: full}}
-        merged[split] = full
+        merged[split] = _with_task(merged[split], task, {**values, KEY: matrix})
     return merged
+
+
+def _with_task(metrics: Mapping[str, Any], task: str, values: dict[str, Any]) -> dict[str, Any]:
+    """Returns the metrics of a split with those of one task replaced."""
+    return {**metrics, "tasks": {**metrics["tasks"], task: values}} if task else values
 
 
 def _tables(metrics: Mapping[str, Any]) -> Iterator[tuple[str, str, Mapping[str, Any]]]:

@@ -15,11 +15,7 @@ from pipelines.recipe.resolved import ResolvedRecipe
 from pipelines.runtime.output_paths import check_destination
 from pipelines.sources.source import Source
 from pipelines.storage.checkpoint import Checkpoint
-from pipelines.storage.confusion_file import (
-    split_off_confusion,
-    with_confusion,
-    write_confusion,
-)
+from pipelines.storage.confusion_file import with_confusion, write_confusion
 from pipelines.storage.model_file import load_model
 from pipelines.storage.split_metrics import SplitMetrics, Timing
 from zoo.errors import RunError
@@ -305,10 +301,8 @@ class RunFolder:
 
     def save_metrics(self, metrics: Mapping[str, Any]) -> None:
         """Writes metrics.json, and the confusion matrices to confusion.csv."""
-        rest, matrices = split_off_confusion(metrics)
-        if matrices:
-            write_confusion(self.confusion_file, matrices)
-        # Last, because a run with a metrics.json is finished.
+        # metrics.json is last, because a run that has it is finished.
+        rest = write_confusion(self.confusion_file, metrics)
         write_json(self.path / "metrics.json", rest)
 
     def save_search(self, search: Mapping[str, Any]) -> None:
