@@ -5,13 +5,18 @@ from __future__ import annotations
 import contextlib
 import hashlib
 import os
+import re
 import secrets
 import shutil
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+from zoo.file_lock import try_lock
 from zoo.json_text import json_text
+
+_TEMPORARY = re.compile(r"\..+\.[0-9a-f]{8}(\.[^.]+)?")
+"""Names of the temporary files and folders of `replacing` and `placing_folder`."""
 
 
 @contextlib.contextmanager
@@ -40,6 +45,9 @@ def replacing(path: Path) -> Iterator[Path]:
 def placing_folder(path: Path) -> Iterator[Path]:
     """Yields a temporary folder beside `path`, and moves it to `path` on success.
 
+    The folder is locked while it is written. Those beside it that nobody holds are what
+    killed processes left behind, and are removed.
+
     Args:
         path: The folder to create, with its missing parents.
 
@@ -48,15 +56,41 @@ def placing_folder(path: Path) -> Iterator[Path]:
     """
     path = Path(path)
     path.parent.mkdir(parents=True, exist_ok=True)
-    temporary = path.with_name(f".{path.name}.{secrets.token_hex(4)}")
-    temporary.mkdir()
-    try:
-        yield temporary
-        if path.exists():
-            raise FileExistsError(str(path))
-        os.rename(temporary, path)
-    finally:
-        shutil.rmtree(temporary, ignore_errors=True)
+    _remove_abandoned_folders(path.parent)
+    with contextlib.ExitStack() as stack:
+        temporary = _make_held_folder(path, stack)
+        try:
+            yield temporary
+            if path.exists():
+                raise FileExistsError(str(path))
+            os.rename(temporary, path)
+        finally:
+            shutil.rmtree(temporary, ignore_errors=True)
+
+
+def remove_leftovers(folder: Path) -> None:
+    """Removes the temporary files of killed processes in a folder and the folders below it.
+
+    Args:
+        folder: A folder that no other process writes into.
+    """
+    for path in list(folder.rglob(".*.*")):
+        if not is_temporary(path.name):
+            continue
+        if path.is_dir() and not path.is_symlink():
+            shutil.rmtree(path, ignore_errors=True)
+        else:
+            path.unlink(missing_ok=True)
+
+
+def is_temporary(name: str) -> bool:
+    """Returns whether a file or folder has a name that this module gives to temporary ones.
+
+    Example:
+        >>> is_temporary(".model.0a1b2c3d.keras"), is_temporary(".hidden.txt")
+        (True, False)
+    """
+    return bool(_TEMPORARY.fullmatch(name))
 
 
 def write_text(path: Path, text: str) -> None:
@@ -89,6 +123,43 @@ def cache_folder() -> Path:
         return Path(chosen).expanduser()
     base = os.environ.get("XDG_CACHE_HOME") or "~/.cache"
     return Path(base).expanduser() / "transfer-zoo"
+
+
+def _make_held_folder(path: Path, stack: contextlib.ExitStack) -> Path:
+    """Creates a temporary folder beside a path, locked until the stack closes."""
+    while True:
+        temporary = path.with_name(f".{path.name}.{secrets.token_hex(4)}")
+        temporary.mkdir()
+        held = stack.enter_context(_held(temporary))
+        # Another process may have taken it for abandoned, before it was locked.
+        if held is not False and temporary.is_dir():
+            return temporary
+
+
+@contextlib.contextmanager
+def _held(folder: Path) -> Iterator[bool | None]:
+    """Yields whether the lock of a folder is had; None where folders have no locks."""
+    held = None
+    descriptor = -1
+    # Windows opens no folders, and not every file system has locks.
+    with contextlib.suppress(OSError):
+        descriptor = os.open(folder, os.O_RDONLY)
+        held = try_lock(descriptor)
+    try:
+        yield held
+    finally:
+        if descriptor >= 0:
+            os.close(descriptor)
+
+
+def _remove_abandoned_folders(parent: Path) -> None:
+    """Removes temporary folders in a folder that no process holds any more."""
+    for path in parent.glob(".*.*"):
+        if not is_temporary(path.name) or path.is_symlink() or not path.is_dir():
+            continue
+        with _held(path) as abandoned:
+            if abandoned:
+                shutil.rmtree(path, ignore_errors=True)
 
 
 def _sync(path: Path) -> None:

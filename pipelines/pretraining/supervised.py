@@ -8,7 +8,9 @@ from pipelines.evaluation.classification import compute_classification_metrics
 from pipelines.evaluation.predictions import compute_predictions
 from pipelines.pretraining.model_card import write_backbone
 from pipelines.recipe.recipe import Recipe
+from pipelines.serving.run import Run
 from pipelines.sources.dataset import open_source
+from pipelines.storage.run_folder import RunFolder
 from pipelines.training.train import train
 from zoo.backbones.catalog import resolve
 from zoo.errors import RecipeError
@@ -42,7 +44,13 @@ def pretrain_supervised(
             f"head.pooling = {recipe.head.pooling!r}",
             mend="start from the preset: leave --recipe out",
         )
-    run = train(data, recipe, out=out, resume=resume)
+    with RunFolder.claim(out, resume=resume):
+        run = train(data, recipe, out=out, resume=resume)
+        return _write_backbone(run)
+
+
+def _write_backbone(run: Run) -> Path:
+    """Writes the backbone and the top of a finished run, and what they are worth."""
     network, resolved = run.load_model(), run.recipe
     backbone = network.get_layer(resolve(resolved.backbone.name)[0].name)
     top = network.get_layer("logits")

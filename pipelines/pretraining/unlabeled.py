@@ -63,11 +63,15 @@ def pretrain_unlabeled(
         DataError: The images cannot be trained on.
         RunError: `out` is taken, or was made by another recipe or from other images.
     """
+    with claim_run(data, recipe, out, resume=resume) as (folder, resolved):
+        if folder.pretrained_file.is_file():
+            logger.info(f"{folder.path} is finished already")
+            return folder.pretrained_file
+        return _pretrain(folder, resolved, fit)
+
+
+def _pretrain(folder: RunFolder, resolved: ResolvedRecipe, fit: Fit) -> Path:
     started = time.perf_counter()
-    folder, resolved = claim_run(data, recipe, out, resume=resume)
-    if folder.pretrained_file.is_file():
-        logger.info(f"{folder.path} is finished already")
-        return folder.pretrained_file
     with suppress_stderr():
         devices = prepare_devices(resolved.device)
     source = open_images(resolved, labeled=False)

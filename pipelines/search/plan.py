@@ -7,9 +7,10 @@ RUN/search/journal.json   the results so far
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
 import json
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Annotated, Any
@@ -20,7 +21,8 @@ from pipelines.recipe.overrides import setting_paths
 from pipelines.recipe.recipe import Recipe
 from pipelines.runtime.output_paths import check_destination
 from pipelines.sources.source import Source
-from pipelines.storage.run_folder import FIND_LR_PICTURE, FIND_LR_TABLE
+from pipelines.storage.destination import foreign_files
+from pipelines.storage.run_folder import RunFolder
 from tuning.hyperparameters.oracles import TUNERS
 from tuning.hyperparameters.search import compute_fingerprint
 from tuning.hyperparameters.space import SearchSpace
@@ -148,37 +150,45 @@ def is_begun(path: Path) -> bool:
     return (path / FOLDER / "plan.json").is_file()
 
 
-def claim_search(path: Path, *, resume: bool) -> bool:
-    """Checks that a folder is free for a search, or holds one to resume.
+@contextlib.contextmanager
+def claim_search(path: Path, *, resume: bool) -> Iterator[RunFolder]:
+    """Claims a folder for one search: a new one, or one with a search to resume.
+
+    As `RunFolder.claim`, for a folder with a search.
 
     Args:
         path: The folder.
         resume: Whether a search in it may be continued.
 
-    Returns:
-        Whether it holds a search.
-
     Raises:
         InputError: The folder cannot be written.
-        RunError: It holds something else, or a search and `resume` is off.
+        RunError: It holds something else, or a search and `resume` is off, or another job
+            writes into it.
+        TrainingError: The folder was removed before the body ended.
     """
     check_destination(path, "--out")
-    held = {p.name for p in path.iterdir()} if path.is_dir() else set()
-    begun = is_begun(path)
-    if begun and not resume:
-        raise RunError(
-            f"{path} already holds a search",
-            expected="a new directory",
-            mend="add --resume to go on with it, or choose another --out",
-        )
+    _check_no_foreign_files(path)
+    with RunFolder(path).claimed() as folder:
+        _check_no_foreign_files(path)
+        if is_begun(path) and not resume:
+            raise RunError(
+                f"{path} already holds a search",
+                expected="a new directory",
+                mend="add --resume to go on with it, or choose another --out",
+            )
+        yield folder
+
+
+def _check_no_foreign_files(path: Path) -> None:
+    if is_begun(path):
+        return
     # A killed search may have left its folder before it wrote a plan.
-    if not begun and (held - {FIND_LR_PICTURE, FIND_LR_TABLE, FOLDER} or path.is_file()):
+    if foreign_files(path) - {FOLDER} or path.is_file():
         raise RunError(
             f"{path} exists and holds no search",
             expected="a new directory",
             mend="choose another --out",
         )
-    return begun
 
 
 def _digest_of_code() -> str:

@@ -15,7 +15,7 @@ from pipelines.recipe.recipe import Recipe
 from pipelines.recipe.resolved import DEFAULT_EPOCHS
 from pipelines.recipe.settings import RecipeSettings
 from pipelines.search.job import SearchJob, SpaceFile
-from pipelines.search.plan import FOLDER, claim_search
+from pipelines.search.plan import FOLDER, claim_search, is_begun
 from pipelines.search.reports.reporting import reporting
 from pipelines.search.roles import ORACLE_IP, TUNER_ID, Role, role
 from pipelines.search.trial_trainer import TrialTrainer
@@ -87,26 +87,36 @@ def tune(
     clock = _Clock()
     me = role()
     _check_role(me, workers)
-    folder = RunFolder(Path(out))
-    begun = claim_search(folder.path, resume=resume)
-    job = SearchJob.prepare(
-        data,
-        recipe,
-        folder.path if begun else None,
-        trials=trials,
-        epochs=epochs,
-        tuner=tuner,
-        folds=folds,
-        retrain_on_val=retrain_on_val,
-        space=space,
-    )
-    journal = Journal(folder.path / FOLDER / "journal.json", job.fingerprint)
-    if folder.finished:
-        logger.info(f"{folder.path} is finished already")
-        return Run(folder.path)
+    settings: dict[str, Any] = {
+        "trials": trials,
+        "epochs": epochs,
+        "tuner": tuner,
+        "folds": folds,
+        "retrain_on_val": retrain_on_val,
+        "space": space,
+    }
+    with claim_search(Path(out), resume=resume) as folder:
+        begun = folder.path if is_begun(folder.path) else None
+        job = SearchJob.prepare(data, recipe, begun, **settings)
+        journal = Journal(folder.path / FOLDER / "journal.json", job.fingerprint)
+        if folder.finished:
+            logger.info(f"{folder.path} is finished already")
+            return Run(folder.path)
+        _search(job, folder, journal, clock, me, workers)
+    return Run(folder.path)
+
+
+def _search(
+    job: SearchJob,
+    folder: RunFolder,
+    journal: Journal,
+    clock: _Clock,
+    me: Role | None,
+    workers: int,
+) -> None:
     logger.info(f"searching {', '.join(job.space.domains)}")
     trainer = job.build_trainer(folder.path / FOLDER / "trials")
-    if not begun:
+    if not is_begun(folder.path):
         job.plan.save(folder.path, job.recipe)
     trainer.prepare()
     clock.start_search(trainer, journal.search_s)
@@ -116,7 +126,7 @@ def tune(
     if done:
         logger.info(f"{done} of {search.num_trials} trials are done already")
     with track("search", search.num_trials, unit="trials", done=done, log_every_s=0) as trials_done:
-        progress = _TrialProgress(search, objective, trials_done)
+        progress = _TrialProgress(search, objective, trials_done, folder)
         if (me or workers) and not search.finished:
             _serve(search, job.fingerprint, progress, folder, me, workers)
         else:
@@ -131,11 +141,9 @@ def tune(
     chosen = job.plan.final_recipe(trainer.build_recipe(trial), result.best_epoch).resolve()
     chosen = folder.with_its_choices(trainer.with_its_engine(chosen))
     folder.check_same(chosen)
-    folder.clear_leftovers()
     with reporting(folder.path, report):
-        train_on(folder, chosen, job.source, job.devices, started=time.perf_counter(), alone=False)
+        train_on(folder, chosen, job.source, job.devices, started=time.perf_counter())
     folder.save_search({**report, "timing": clock.timing()})
-    return Run(folder.path)
 
 
 @dataclass(frozen=True)
@@ -195,12 +203,17 @@ class _TrialProgress:
         search: The search.
         objective: The score of a trial.
         progress: The count of trials.
+        folder: The run folder, which must still be there.
     """
 
-    def __init__(self, search: Search, objective: Objective, progress: Progress) -> None:
+    def __init__(
+        self, search: Search, objective: Objective, progress: Progress, folder: RunFolder
+    ) -> None:
         self._search, self._objective, self._progress = search, objective, progress
+        self._folder = folder
 
     def __call__(self, results: Mapping[str, Result]) -> None:
+        self._folder.check_present()
         search = self._search
         for id_, result in results.items():
             if result.failure:

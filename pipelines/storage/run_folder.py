@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-import csv
-import io
-import json
-from collections.abc import Mapping, Sequence
+import contextlib
+from collections.abc import Iterator, Mapping, Sequence
 from functools import cached_property
 from pathlib import Path
 from typing import Any, Self
@@ -15,14 +13,15 @@ from pipelines.recipe.resolved import ResolvedRecipe
 from pipelines.runtime.output_paths import check_destination
 from pipelines.sources.source import Source
 from pipelines.storage.checkpoint import Checkpoint
+from pipelines.storage.claim import Claim, claim_folder
 from pipelines.storage.confusion_file import with_confusion, write_confusion
+from pipelines.storage.destination import RECIPE_FILE, holds_run
 from pipelines.storage.model_file import load_model
+from pipelines.storage.records import format_rows, read_record, read_tasks
 from pipelines.storage.split_metrics import SplitMetrics, Timing
 from zoo.errors import RunError
-from zoo.files import replacing, write_json, write_text
-from zoo.tasks import Task, classification
-
-FIND_LR_PICTURE, FIND_LR_TABLE = "find_lr.png", "find_lr.csv"
+from zoo.files import remove_leftovers, replacing, write_json, write_text
+from zoo.tasks import Task
 
 
 class RunFolder:
@@ -38,12 +37,15 @@ class RunFolder:
 
     def __init__(self, path: Path) -> None:
         self.path = Path(path)
+        self._claim: Claim | None = None
 
     @classmethod
-    def claim(cls, path: Path, *, resume: bool) -> Self:
-        """Checks that a folder is free for a run, or holds one to resume.
+    @contextlib.contextmanager
+    def claim(cls, path: Path, *, resume: bool) -> Iterator[Self]:
+        """Claims a folder for one job: a new one, or one with a run to resume.
 
-        Writes nothing: a job that fails its checks leaves no folder behind.
+        Nobody else writes into it until the body ends. Removes what a killed job left half
+        written. A job that writes nothing leaves no folder behind.
 
         Args:
             path: The folder.
@@ -51,28 +53,35 @@ class RunFolder:
 
         Raises:
             InputError: The folder cannot be written.
-            RunError: It holds something else, or a run and `resume` is off.
+            RunError: It holds something else, or a run and `resume` is off, or another job
+                writes into it.
+            TrainingError: The folder was removed before the body ended.
         """
         check_destination(path, "--out")
-        run = cls(path)
-        # `zoo train --find-lr` writes its curve where the run will be.
-        held = {p.name for p in path.iterdir()} if path.is_dir() else set()
-        taken = path.exists() and (
-            not path.is_dir() or bool(held - {FIND_LR_PICTURE, FIND_LR_TABLE})
-        )
-        if taken and not run.recipe_file.is_file():
-            raise RunError(
-                f"{path} exists and is no run",
-                expected="a new directory",
-                mend="choose another --out",
-            )
-        if taken and not resume:
-            raise RunError(
-                f"{path} already holds a run",
-                expected="a new directory",
-                mend="add --resume to go on with it, or choose another --out",
-            )
-        return run
+        holds_run(path)
+        with cls(path).claimed() as run:
+            if holds_run(path) and not resume:
+                raise RunError(
+                    f"{path} already holds a run",
+                    expected="a new directory",
+                    mend="add --resume to go on with it, or choose another --out",
+                )
+            yield run
+
+    @contextlib.contextmanager
+    def claimed(self) -> Iterator[Self]:
+        """Claims the folder, whatever it holds, and removes what a killed job left.
+
+        Raises:
+            RunError: Another job writes into it.
+            TrainingError: The folder was removed before the body ended.
+        """
+        with claim_folder(self.path) as self._claim:
+            remove_leftovers(self.path)
+            try:
+                yield self
+            finally:
+                self._claim = None
 
     def with_its_choices(self, recipe: ResolvedRecipe) -> ResolvedRecipe:
         """Returns the recipe with what this run chose once it had features, if it has."""
@@ -105,27 +114,28 @@ class RunFolder:
                 mend="leave these settings out to go on with its own, or choose another --out",
             )
 
-    def begin(self, recipe: ResolvedRecipe, tasks: Sequence[Task], *, alone: bool = True) -> None:
+    def begin(self, recipe: ResolvedRecipe, tasks: Sequence[Task]) -> None:
         """Creates the folder, with recipe.toml and labels.json.
 
         Args:
             recipe: The job's recipe.
             tasks: The tasks of the model.
-            alone: Whether no other process writes here; then leftovers are removed.
         """
-        if alone:
-            self.clear_leftovers()
-        self.path.mkdir(parents=True, exist_ok=True)
+        self.check_present()
         write_text(self.recipe_file, recipe.to_toml())
         # Of a plain classifier, as of most, it is the list of its classes.
         plain = tasks[0].bare
         names = list(tasks[0].class_names) if plain else [task.to_json() for task in tasks]
         write_json(self.path / "labels.json", names)
 
-    def clear_leftovers(self) -> None:
-        """Removes half-written files of a killed process; no other process may be writing here."""
-        for leftover in (*self.path.glob(".*.*.*"), *self.checkpoint_file.parent.glob(".*.*.*")):
-            leftover.unlink()
+    def check_present(self) -> None:
+        """Checks that the folder is still the one that this job claimed, if it claimed one.
+
+        Raises:
+            TrainingError: It is gone, or is another one.
+        """
+        if self._claim:
+            self._claim.check_present()
 
     @classmethod
     def open(cls, path: str | Path) -> Self:
@@ -155,7 +165,7 @@ class RunFolder:
     @property
     def recipe_file(self) -> Path:
         """The complete recipe."""
-        return self.path / "recipe.toml"
+        return self.path / RECIPE_FILE
 
     @property
     def model_file(self) -> Path:
@@ -199,7 +209,7 @@ class RunFolder:
             RunError: The file is damaged.
         """
         file = self.path / "metrics.json"
-        return _read_json(file, dict) if file.exists() else {}
+        return read_record(file, dict) if file.exists() else {}
 
     @property
     def metrics(self) -> dict[str, SplitMetrics]:
@@ -239,7 +249,7 @@ class RunFolder:
             RunError: The file is damaged.
         """
         file = self.path / "search.json"
-        return _read_json(file, dict) if file.exists() else {}
+        return read_record(file, dict) if file.exists() else {}
 
     @property
     def class_names(self) -> tuple[str, ...]:
@@ -257,14 +267,7 @@ class RunFolder:
         Raises:
             RunError: The file is damaged or missing.
         """
-        file = self.path / "labels.json"
-        values = _read_json(file, list)
-        try:
-            if values and all(isinstance(value, dict) for value in values):
-                return tuple(Task.from_json(value) for value in values)
-        except ValueError as error:
-            raise RunError(f"{file} is damaged: {error}", mend="train the run again") from None
-        return classification(values)
+        return read_tasks(self.path / "labels.json")
 
     def digests(self, split: str) -> tuple[str, ...]:
         """Returns the SHA-256 digests of a split's images, one per image, sorted.
@@ -272,7 +275,7 @@ class RunFolder:
         Raises:
             RunError: The file is damaged or missing.
         """
-        return tuple(_read_json(self.path / "images.json", dict).get(split, ()))
+        return tuple(read_record(self.path / "images.json", dict).get(split, ()))
 
     @cached_property
     def model(self) -> Any:
@@ -292,33 +295,35 @@ class RunFolder:
 
     def save_model(self, model: Any) -> None:
         """Writes model.keras, whole or not at all."""
+        self.check_present()
         with replacing(self.model_file) as temporary:
             model.save(temporary)
 
     def save_digests(self, digests: Mapping[str, Sequence[str]]) -> None:
         """Writes images.json: the SHA-256 of every image, by split."""
+        self.check_present()
         write_json(self.path / "images.json", {k: sorted(v) for k, v in digests.items()})
 
     def save_metrics(self, metrics: Mapping[str, Any]) -> None:
         """Writes metrics.json, and the confusion matrices to confusion.csv."""
+        self.check_present()
         # metrics.json is last, because a run that has it is finished.
         rest = write_confusion(self.confusion_file, metrics)
         write_json(self.path / "metrics.json", rest)
 
     def save_search(self, search: Mapping[str, Any]) -> None:
         """Writes search.json."""
+        self.check_present()
         write_json(self.path / "search.json", search)
 
     def save_history(self, rows: Sequence[Mapping[str, Any]]) -> None:
         """Writes history.csv, a row an epoch."""
-        text = io.StringIO()
-        writer = csv.DictWriter(text, list(rows[0]) if rows else [], lineterminator="\n")
-        writer.writeheader()
-        writer.writerows(rows)
-        write_text(self.path / "history.csv", text.getvalue())
+        self.check_present()
+        write_text(self.path / "history.csv", format_rows(rows))
 
     def save_checkpoint(self, checkpoint: Checkpoint) -> None:
         """Writes the checkpoint, in place of an earlier one."""
+        self.check_present()
         checkpoint.save(self.checkpoint_file)
 
     def load_checkpoint(self, source: Source) -> Checkpoint | None:
@@ -338,13 +343,3 @@ class RunFolder:
                 mend="choose another --out to train on the new ones",
             )
         return checkpoint
-
-
-def _read_json(file: Path, kind: type) -> Any:
-    try:
-        value = json.loads(file.read_text(encoding="utf-8"))
-    except (OSError, ValueError) as error:
-        raise RunError(f"{file} cannot be read", received=str(error)[:120]) from None
-    if not isinstance(value, kind):
-        raise RunError(f"{file} is damaged", received=str(value)[:40], mend="train the run again")
-    return value

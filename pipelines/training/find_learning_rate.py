@@ -14,7 +14,7 @@ from pipelines.recipe.settings import RecipeSettings
 from pipelines.runtime.devices import prepare_devices
 from pipelines.runtime.output_paths import check_destination
 from pipelines.runtime.stderr import suppress_stderr
-from pipelines.storage.run_folder import FIND_LR_PICTURE, FIND_LR_TABLE
+from pipelines.storage.destination import FIND_LR_PICTURE, FIND_LR_TABLE
 from pipelines.training.prepare import open_images
 from pipelines.training.trainer import Trainer
 from tuning.learning_rate_finder import RateCurve, run_range_test

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import contextlib
 import logging
+from collections.abc import Iterator
 from pathlib import Path
 
 from pipelines.recipe.recipe import Recipe
@@ -16,14 +18,15 @@ from pipelines.storage.run_folder import RunFolder
 logger = logging.getLogger(__name__)
 
 
+@contextlib.contextmanager
 def claim_run(
     data: str | Path | None,
     recipe: RecipeSettings | None,
     out: str | Path,
     *,
     resume: bool,
-) -> tuple[RunFolder, ResolvedRecipe]:
-    """Checks that a job can write its run folder, and resolves its recipe; writes nothing.
+) -> Iterator[tuple[RunFolder, ResolvedRecipe]]:
+    """Claims a job's run folder, and resolves its recipe; nobody else writes into it inside.
 
     Args:
         data: DATA as the command line takes it; None takes the recipe's.
@@ -36,15 +39,16 @@ def claim_run(
         InputError: There is no data set to work on.
         RecipeError: Two settings exclude each other.
         RunError: `out` is taken, or was started with another recipe.
+        TrainingError: The folder was removed before the body ended.
     """
-    folder = RunFolder.claim(Path(out), resume=resume)
-    if recipe is None:
-        started = resume and folder.recipe_file.is_file()
-        file = folder.recipe_file if started else None
-        recipe = Recipe.for_data(data, file=file)
-    resolved = folder.with_its_choices(Recipe.of(recipe).for_source(data).resolve())
-    folder.check_same(resolved)
-    return folder, resolved
+    with RunFolder.claim(Path(out), resume=resume) as folder:
+        if recipe is None:
+            started = resume and folder.recipe_file.is_file()
+            file = folder.recipe_file if started else None
+            recipe = Recipe.for_data(data, file=file)
+        resolved = folder.with_its_choices(Recipe.of(recipe).for_source(data).resolve())
+        folder.check_same(resolved)
+        yield folder, resolved
 
 
 def open_images(recipe: ResolvedRecipe, *, labeled: bool = True) -> Source:

@@ -58,7 +58,7 @@ def train(
         DataError: The images or labels cannot be trained on.
         RecipeError: The settings exclude each other or do not suit the data.
         RunError: `out` is taken, or was made by another recipe or from other data.
-        TrainingError: The loss is not a number.
+        TrainingError: The loss is not a number, or `out` was removed meanwhile.
     """
     started = time.perf_counter()
     if recipe is not None and (backbone or head):
@@ -77,17 +77,17 @@ def train(
             received=repr(recipe.pretraining.method),
             mend="zoo pretrain DATA --recipe FILE --out RUN",
         )
-    folder, resolved = claim_run(data, recipe, out, resume=resume)
-    if folder.finished:
-        logger.info(f"{folder.path} is finished already")
-        return Run(folder.path)
-    with suppress_stderr():
-        devices = prepare_devices(resolved.device)
-    source = open_images(resolved)
-    if "augment.policy" not in resolved.to_measure:
-        logger.info(f"augmentation {resolved.augment}")
-    logger.info(f"training on {devices.description}")
-    train_on(folder, resolved, source, devices, started=started)
+    with claim_run(data, recipe, out, resume=resume) as (folder, resolved):
+        if folder.finished:
+            logger.info(f"{folder.path} is finished already")
+            return Run(folder.path)
+        with suppress_stderr():
+            devices = prepare_devices(resolved.device)
+        source = open_images(resolved)
+        if "augment.policy" not in resolved.to_measure:
+            logger.info(f"augmentation {resolved.augment}")
+        logger.info(f"training on {devices.description}")
+        train_on(folder, resolved, source, devices, started=started)
     return Run(folder.path)
 
 
@@ -98,7 +98,6 @@ def train_on(
     devices: Devices,
     *,
     started: float,
-    alone: bool = True,
 ) -> None:
     """Trains on images that are read already, and evaluates every split.
 
@@ -108,8 +107,6 @@ def train_on(
         source: The images.
         devices: What to train on.
         started: When the job began, by `time.perf_counter`.
-        alone: Whether no other process writes into the folder; then half-written files of
-            a killed one are removed.
 
     Raises:
         RecipeError: The recipe does not suit the data.
@@ -121,7 +118,7 @@ def train_on(
     # Every check of the input comes before the first file is written.
     trainer = Trainer(recipe, source, devices, folder=folder)
     recipe = trainer.prepare()
-    folder.begin(recipe, source.tasks, alone=alone)
+    folder.begin(recipe, source.tasks)
     folder.save_digests({name: examples.digests for name, examples in source.splits.items()})
     read_s = time.perf_counter() - started - trainer.extract_s
 

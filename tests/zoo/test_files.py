@@ -94,6 +94,18 @@ def test_placing_folder_moves_into_place(tmp_path: Path) -> None:
     assert os.listdir(path.parent) == ["first"]
 
 
+def test_placing_folder_clears_what_killed_processes_left(tmp_path: Path) -> None:
+    abandoned = tmp_path / ".1.0a1b2c3d"
+    abandoned.mkdir()
+    (abandoned / "variables").write_text("half of")
+    (tmp_path / ".hidden").mkdir()
+    with placing_folder(tmp_path / "2") as held:
+        assert not abandoned.exists()
+        with placing_folder(tmp_path / "3"):
+            assert held.is_dir(), "another process is writing it"
+    assert sorted(os.listdir(tmp_path)) == [".hidden", "2", "3"]
+
+
 def test_placing_folder_leaves_nothing_when_the_body_raises(tmp_path: Path) -> None:
     def write() -> None:
         with placing_folder(tmp_path / "run") as temporary:

@@ -10,7 +10,6 @@ import contextlib
 import http.client
 import json
 import logging
-import sys
 import time
 import urllib.error
 import urllib.request
@@ -21,6 +20,7 @@ from typing import Any
 
 from zoo import files
 from zoo.errors import FetchError
+from zoo.file_lock import try_lock
 from zoo.progress import Progress, track
 
 logger = logging.getLogger(__name__)
@@ -144,32 +144,11 @@ def locked(path: Path, *, waiting: str) -> Iterator[None]:
     """
     path.parent.mkdir(parents=True, exist_ok=True)
     with path.open("ab") as file:
-        if not _try_lock(file.fileno()):
+        if not try_lock(file.fileno()):
             logger.info(waiting)
-            while not _try_lock(file.fileno()):
+            while not try_lock(file.fileno()):
                 time.sleep(0.1)
         yield  # closing the file releases the lock
-
-
-if sys.platform == "win32":
-    import msvcrt
-
-    def _try_lock(descriptor: int) -> bool:
-        try:
-            msvcrt.locking(descriptor, msvcrt.LK_NBLCK, 1)
-        except PermissionError:
-            return False
-        return True
-
-else:
-    import fcntl
-
-    def _try_lock(descriptor: int) -> bool:
-        try:
-            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
-            return False
-        return True
 
 
 class _Body:

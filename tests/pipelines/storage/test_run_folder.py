@@ -82,8 +82,11 @@ def test_classes_that_do_not_fit_the_model_are_refused(run: Run) -> None:
 @pytest.mark.parametrize("name", ["file/run", "x" * 300])
 def test_directory_that_cannot_be_made_is_refused(name: str, tmp_path: Path) -> None:
     (tmp_path / "file").write_text("in the way")
-    with pytest.raises(InputError, match=r"cannot be written"):
-        Run.claim(tmp_path / name, resume=False)
+    with (
+        pytest.raises(InputError, match=r"cannot be written"),
+        Run.claim(tmp_path / name, resume=False),
+    ):
+        pass
     assert (tmp_path / "file").read_text() == "in the way"
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import json
+import logging
 import os
 import shutil
 import signal
@@ -403,3 +404,19 @@ def test_metrics_are_json_that_anything_reads(tiny_run: Run) -> None:
 
     text = (tiny_run.path / "metrics.json").read_text(encoding="utf-8")
     json.loads(text, parse_constant=refuse)
+
+
+def test_run_deleted_during_training_is_an_error(tiny_folder: Path, tmp_path: Path) -> None:
+    class Remover(logging.Handler):
+        def emit(self, record: logging.LogRecord) -> None:
+            if record.getMessage().startswith("epoch 2"):
+                shutil.rmtree(tmp_path / "run")
+
+    remover = Remover()
+    logging.getLogger("pipelines").addHandler(remover)
+    try:
+        with pytest.raises(TrainingError, match=r"run was removed or replaced while the job ran"):
+            train(tiny_folder, _recipe(), out=tmp_path / "run")
+    finally:
+        logging.getLogger("pipelines").removeHandler(remover)
+    assert not (tmp_path / "run" / "recipe.toml").exists()

@@ -1,0 +1,44 @@
+"""What a job finds where its run folder is to be."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from pipelines.storage.claim import CLAIM_FILE
+from zoo.errors import RunError
+from zoo.files import is_temporary
+
+FIND_LR_PICTURE, FIND_LR_TABLE = "find_lr.png", "find_lr.csv"
+RECIPE_FILE = "recipe.toml"
+
+
+def holds_run(folder: Path) -> bool:
+    """Returns whether a folder holds a run, finished or not.
+
+    Raises:
+        RunError: It holds something else, or is a file.
+    """
+    is_file = folder.exists() and not folder.is_dir()
+    taken = is_file or bool(foreign_files(folder))
+    if taken and not (folder / RECIPE_FILE).is_file():
+        raise RunError(
+            f"{folder} exists and is no run",
+            expected="a new directory",
+            mend="choose another --out",
+        )
+    return taken
+
+
+def foreign_files(folder: Path) -> set[str]:
+    """Returns the names in a folder that a job may not meet where it begins.
+
+    Without the curve of `zoo train --find-lr`, which lies where the run will be, the claim,
+    and what a killed job left half written.
+
+    Args:
+        folder: A run folder to be; it may be missing.
+    """
+    if not folder.is_dir():
+        return set()
+    held = {path.name for path in folder.iterdir() if not is_temporary(path.name)}
+    return held - {FIND_LR_PICTURE, FIND_LR_TABLE, CLAIM_FILE}
