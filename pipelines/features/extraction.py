@@ -24,6 +24,7 @@ from pipelines.features.feature_array import FeatureArray
 from pipelines.features.store import FeatureFolder, FeatureStore
 from pipelines.input_pipeline.color_axes import fit_color_axes
 from pipelines.input_pipeline.datasets import build_views_dataset
+from pipelines.sources.columns import sortable
 from pipelines.sources.source import Examples
 from zoo.errors import DataError
 from zoo.files import cache_folder
@@ -113,7 +114,7 @@ class Extractor:
             if self.store.evict(self._folders.values()):
                 limit = f"{self.config.cache_gib:g} GiB"
                 logger.info(f"removed old features to keep the store within {limit}")
-        features = FeatureArray([self._folders[view] for view in views], examples.digests)
+        features = FeatureArray([self._folders[view] for view in views], examples.binary_digests)
         self.extract_s += time.perf_counter() - started
         return features
 
@@ -134,16 +135,21 @@ class Extractor:
 
     def _missing(
         self, examples: Examples, views: Sequence[int]
-    ) -> list[tuple[tuple[int, ...], list[int]]]:
+    ) -> list[tuple[tuple[int, ...], npt.NDArray[np.int64]]]:
         """Returns pairs of views and the indices of the images that lack exactly these views."""
+        digests = examples.binary_digests
         # Of images with the same bytes, the first stands for all.
-        first_index = {digest: i for i, digest in reversed(list(enumerate(examples.digests)))}
-        missing: dict[tuple[int, ...], list[int]] = {}
-        for digest, index in sorted(first_index.items(), key=lambda item: item[1]):
-            missing_views = tuple(view for view in views if digest not in self._folders[view])
-            if missing_views:
-                missing.setdefault(missing_views, []).append(index)
-        return list(missing.items())
+        first = np.sort(np.unique(sortable(digests), return_index=True)[1])
+        # [N, V]
+        lacks = np.stack(
+            [self._folders[view].locate(digests[first])[:, 0] < 0 for view in views], axis=1
+        )
+        patterns, starts, groups = np.unique(lacks, axis=0, return_index=True, return_inverse=True)
+        return [
+            (tuple(np.array(views)[patterns[group]].tolist()), first[groups.ravel() == group])
+            for group in np.argsort(starts)
+            if patterns[group].any()
+        ]
 
     def _compute(self, examples: Examples, views: tuple[int, ...]) -> None:
         """Computes views of images; writes a shard per view for every `_SHARD_IMAGES` images."""
@@ -178,8 +184,8 @@ class Extractor:
             views: V views.
             rows: float32 [n × V, 2, F], all views of the first image first.
         """
-        for index, digest in enumerate(examples.digests):
-            if hashlib.sha256(examples.read(index)).hexdigest() != digest:
+        for index, digest in enumerate(examples.binary_digests):
+            if hashlib.sha256(examples.read(index)).digest() != digest.tobytes():
                 raise DataError(
                     f"{examples.names[index]} changed while the job ran",
                     expected="the file that was scanned",
@@ -187,11 +193,12 @@ class Extractor:
                 )
         by_view = rows.reshape(len(examples), len(views), *rows.shape[1:])
         for column, view in enumerate(views):
-            self._folders[view].write(examples.digests, by_view[:, column])
+            self._folders[view].write(examples.binary_digests, by_view[:, column])
 
     def _dataset(self, examples: Examples, views: Sequence[int], batch_size: int) -> Any:
         # Keys made of the file's digest, so that an image has the same views in any split.
-        image_keys = [int(digest[:15], 16) for digest in examples.digests]
+        first_bytes = np.ascontiguousarray(examples.binary_digests[:, :8])
+        image_keys = (first_bytes.view(">u8")[:, 0] >> 4).astype(np.int64)  # 60 bits
         return build_views_dataset(
             examples,
             self.preprocessing,
@@ -199,7 +206,7 @@ class Extractor:
             seed=self.seed,
             views=views,
             batch_size=batch_size,
-            image_keys=np.array(image_keys, np.int64),
+            image_keys=image_keys,
             axes=self._axes,
         )
 

@@ -22,23 +22,18 @@ class FeatureArray:
 
     Args:
         folders: V folders, one per view and the plain view first; each has all images.
-        digests: SHA-256 of the N images.
+        digests: SHA-256 of the N images, uint8 [N, 32].
     """
 
-    def __init__(self, folders: Sequence[FeatureFolder], digests: Sequence[str]) -> None:
+    def __init__(self, folders: Sequence[FeatureFolder], digests: npt.NDArray[np.uint8]) -> None:
         self.num_images, self.num_views = len(digests), len(folders)
         self.num_features = self._stored_features = folders[0].num_features
         self._channels = slice(None)
         self._shards = [shard for folder in folders for shard in folder.shards]
         first_shard = np.cumsum([0, *(len(folder.shards) for folder in folders)])
         # int64 [V, N, 2]: index into self._shards, row of that shard.
-        self._locations = np.array(
-            [
-                [(first + shard, row) for shard, row in map(folder.locate, digests)]
-                for folder, first in zip(folders, first_shard, strict=False)
-            ],
-            np.int64,
-        ).reshape(self.num_views, self.num_images, 2)
+        self._locations = np.stack([folder.locate(digests) for folder in folders])
+        self._locations[..., 0] += first_shard[:-1, np.newaxis]
         self._in_memory: npt.NDArray[np.float32] | None = None
         if self._locations[..., 0].size * 2 * self.num_features * 4 <= _IN_MEMORY_BYTES:
             views, images = np.indices(self._locations.shape[:2])

@@ -16,13 +16,14 @@ import hashlib
 import json
 import os
 import time
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
+from pipelines.sources.columns import KeyIndex
 from zoo.files import replacing, write_json
 
 _PARTIAL_FILE_AGE_S = 6 * 3600
@@ -41,29 +42,43 @@ class FeatureFolder:
         self.path = path
         self.num_features = num_features
         self.shards: list[npt.NDArray[np.float32]] = []
-        self._location: dict[str, tuple[int, int]] = {}
+        # uint8 [rows of the shard, 32] of each shard
+        self._digests: list[npt.NDArray[np.uint8]] = []
         for file in sorted(path.glob("[!.]*.npy")):
             self._open(file)
 
-    def __contains__(self, digest: str) -> bool:
-        return digest in self._location
+    @property
+    def digests(self) -> npt.NDArray[np.uint8]:
+        """SHA-256 of the images, uint8 [N, 32]."""
+        return np.concatenate([np.empty((0, 32), np.uint8), *self._digests])
 
-    def locate(self, digest: str) -> tuple[int, int]:
-        """Returns (index into `shards`, row of that shard) of an image's features."""
-        return self._location[digest]
+    def locate(self, digests: npt.NDArray[np.uint8]) -> npt.NDArray[np.int64]:
+        """Returns where the features of images are.
 
-    def write(self, digests: Sequence[str], features: npt.NDArray[np.float32]) -> None:
+        Args:
+            digests: SHA-256 of N images, uint8 [N, 32].
+
+        Returns:
+            int64 [N, 2]: index into `shards`, row of that shard; -1 where there are none.
+        """
+        rows = KeyIndex(self.digests).find(digests)
+        ends = np.cumsum([len(part) for part in self._digests], dtype=np.int64)
+        shards = np.searchsorted(ends, rows, side="right")
+        starts = np.concatenate([[0], ends])
+        located = np.stack([shards, rows - starts[shards]], axis=1)
+        located[rows < 0] = -1
+        return located
+
+    def write(self, digests: npt.NDArray[np.uint8], features: npt.NDArray[np.float32]) -> None:
         """Writes a shard.
 
         Args:
-            digests: SHA-256 of n images, 64 hexadecimal digits each.
+            digests: SHA-256 of n images, uint8 [n, 32].
             features: float32 [n, 2, F], in the order of STORED_POOLINGS.
         """
-        name = hashlib.sha256("".join(digests).encode()).hexdigest()[:32]
+        name = hashlib.sha256(digests.tobytes().hex().encode()).hexdigest()[:32]
         shard = np.empty(1, _shard_dtype(len(digests), self.num_features))
-        binary = b"".join(bytes.fromhex(digest) for digest in digests)
-        shard["images"] = np.frombuffer(binary, np.uint8).reshape(-1, 32)
-        shard["features"] = features
+        shard["images"], shard["features"] = digests, features
         file = self.path / f"{name}.npy"
         with replacing(file) as temporary:
             np.save(temporary, shard, allow_pickle=False)
@@ -81,10 +96,8 @@ class FeatureFolder:
             return
         with contextlib.suppress(OSError):
             os.utime(file)  # eviction goes by the time of last use
-        shard_index = len(self.shards)
         self.shards.append(features)
-        for row, digest in enumerate(digests):
-            self._location[digest.tobytes().hex()] = (shard_index, row)
+        self._digests.append(np.array(digests))
 
 
 class FeatureStore:

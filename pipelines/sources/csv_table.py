@@ -8,6 +8,7 @@ from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 
+from pipelines.sources.columns import ByteStrings, Files, Texts
 from pipelines.sources.folder import SPLIT_NAMES
 from pipelines.sources.source import Examples, Finding, Listing
 from zoo.errors import DataError
@@ -82,10 +83,11 @@ def read_csv(data: str, columns: Sequence[str] | None = None) -> Listing:
     for split in ("all", "train", "val", "test"):
         names = sorted(n for n, (_, values) in rows_by_name.items() if values[0] == split)
         if names:
+            paths = ByteStrings.of(map(os.fsencode, names))
             splits[split] = Examples(
-                names=tuple(names),
+                names=Texts(paths),
                 labels=np.zeros(len(names), np.int64),
-                files=tuple(path.parent / name for name in names),
+                files=Files(str(path.parent), paths),
                 columns={
                     column: tuple(rows_by_name[name][1][position] for name in names)
                     for position, column in enumerate(present, start=1)

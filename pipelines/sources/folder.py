@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator
 from pathlib import Path
 
+from pipelines.sources.columns import ByteStrings, Files, Texts
 from pipelines.sources.source import Examples, Finding, Listing
+from pipelines.sources.walk import files_below, is_ignored, unreadable
 from zoo.errors import DataError
 
 SPLIT_NAMES = {
@@ -30,9 +31,6 @@ IMAGE_EXTENSIONS = {
     ".webp": "WebP",
 }
 """Format by the lower-case file name extension that promises it."""
-
-_IGNORED = {"thumbs.db", "ehthumbs.db", "desktop.ini", "__macosx", "@eadir", "icon\r"}
-"""Lower-case names of files and folders that file managers leave behind."""
 
 
 def read_folder(data: str) -> Listing:
@@ -81,21 +79,23 @@ def read_folder(data: str) -> Listing:
     empty: list[str] = []
     listed: dict[str, Examples] = {}
     for split, found in classes.items():
-        paths: list[Path] = []
+        parts: list[ByteStrings] = []
         labels: list[int] = []
         for label, class_name in enumerate(class_names):
             if class_name not in found:
                 continue
-            images = list(_files_below(found[class_name]))
-            if not images:
+            below = found[class_name].relative_to(root).as_posix()
+            images = files_below(found[class_name], f"{below}/")
+            parts.append(ByteStrings.of(map(os.fsencode, images)))
+            labels.append(label)
+            if not len(parts[-1]):
                 empty.append(_name(root, found[class_name]))
-            paths += images
-            labels += [label] * len(images)
-        if paths:
+        if any(map(len, parts)):
+            paths = ByteStrings.join(parts)
             listed[split] = Examples(
-                names=tuple(_name(root, path) for path in paths),
-                labels=np.array(labels, dtype=np.int64),
-                files=tuple(paths),
+                names=Texts(paths),
+                labels=np.repeat(np.array(labels, np.int64), [len(part) for part in parts]),
+                files=Files(str(root), paths),
             )
     return Listing(class_names, listed, empty=tuple(empty), ignored=tuple(ignored))
 
@@ -115,13 +115,13 @@ def read_unlabeled_folder(data: str) -> Listing:
     """
     import numpy as np
 
-    root = Path(data)
-    paths = list_images(root)
-    if not paths:
+    paths = ByteStrings.of(map(os.fsencode, filter(_is_image, files_below(data))))
+    if not len(paths):
         return Listing((), {})
-    names = tuple(_name(root, path) for path in paths)
-    labels = np.zeros(len(paths), np.int64)
-    return Listing(("images",), {"all": Examples(names=names, labels=labels, files=tuple(paths))})
+    examples = Examples(
+        names=Texts(paths), labels=np.zeros(len(paths), np.int64), files=Files(data, paths)
+    )
+    return Listing(("images",), {"all": examples})
 
 
 def _split_folders(data: str, folders: list[Path]) -> dict[str, Path] | None:
@@ -162,20 +162,7 @@ def _list(folder: Path) -> tuple[list[Path], list[Path]]:
         found = sorted(path for path in folder.iterdir() if not is_ignored(path.name))
         return [p for p in found if p.is_dir()], [p for p in found if not p.is_dir()]
     except OSError as error:
-        raise _unreadable(folder, error) from None
-
-
-def _unreadable(folder: Path, error: OSError) -> DataError:
-    return DataError(
-        f"Cannot read the folder {_shortened(folder)!r}: {error.strerror}",
-        mend="check the path and its permissions",
-    )
-
-
-def _shortened(path: Path) -> str:
-    # The path may be unreadable because it is too long.
-    text = os.fsencode(path).decode(errors="backslashreplace")
-    return text if len(text) <= 300 else f"{text[:150]}…{text[-150:]}"
+        raise unreadable(folder, error) from None
 
 
 def _check_encoding(root: Path, folder: Path) -> None:
@@ -196,28 +183,6 @@ def _name(root: Path, path: Path) -> str:
     return os.fsencode(name).decode(errors="backslashreplace")
 
 
-def is_ignored(name: str) -> bool:
-    """Whether a file or folder is hidden or left behind by a file manager, by its name."""
-    return name.startswith(".") or name.lower() in _IGNORED
-
-
-def _files_below(folder: Path) -> Iterator[Path]:
-    """Yields the files in a folder and all folders below it, in a deterministic order."""
-    seen: set[str] = set()
-
-    def fail(error: OSError) -> None:
-        # By default os.walk skips folders it cannot read, and the images in them.
-        raise _unreadable(Path(error.filename or folder), error) from None
-
-    for parent, folders, files in os.walk(folder, onerror=fail, followlinks=True):
-        real = os.path.realpath(parent)
-        # A link to a parent folder would recurse without end.
-        folders[:] = [] if real in seen else sorted(f for f in folders if not is_ignored(f))
-        if real not in seen:
-            yield from (Path(parent, file) for file in sorted(files) if not is_ignored(file))
-        seen.add(real)
-
-
 def list_images(folder: Path) -> list[Path]:
     """Lists the images in a folder and all folders below it, by their extensions, sorted.
 
@@ -228,7 +193,11 @@ def list_images(folder: Path) -> list[Path]:
     Raises:
         DataError: The folder or one below it cannot be read.
     """
-    return [p for p in _files_below(folder) if p.suffix.lower() in IMAGE_EXTENSIONS]
+    return [folder / name for name in files_below(folder) if _is_image(name)]
+
+
+def _is_image(name: str) -> bool:
+    return os.path.splitext(name)[1].lower() in IMAGE_EXTENSIONS
 
 
 def _loose_images(root: Path, files: list[Path]) -> list[Finding]:

@@ -6,14 +6,17 @@ import hashlib
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeVar
 
+from pipelines.sources.columns import Digests, Files, Texts
 from zoo.tasks import LABEL, Task
 
 if TYPE_CHECKING:
     import numpy as np
     import numpy.typing as npt
 
+
+Item = TypeVar("Item")
 
 SEPARATOR = "|"
 """Separates the labels of an image in a column of a multi-label task."""
@@ -24,7 +27,8 @@ class Examples:
     """The encoded images of one split with their labels.
 
     All readers return this form, so that all later steps are the same for every kind
-    of data set.
+    of data set. It takes any sequences, and keeps names, files and digests as columns of
+    `pipelines.sources.columns`: 100 bytes an image beside its path, however many there are.
 
     Args:
         names: Unique names for messages, valid Unicode: paths relative to the data set,
@@ -43,43 +47,64 @@ class Examples:
             int64 [N] classes, float32 [N, L] labels, each 0 or 1, or float32 [N] numbers.
     """
 
-    names: tuple[str, ...]
+    names: Sequence[str]
     labels: npt.NDArray[np.int64]
-    files: tuple[Path, ...] | None = None
+    files: Sequence[Path] | None = None
     encoded: tuple[bytes, ...] | None = None
-    digests: tuple[str, ...] = ()
+    digests: Sequence[str] = ()
     shapes: npt.NDArray[np.int64] | None = None
     columns: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
     targets: Mapping[str, npt.NDArray[Any]] = field(default_factory=dict)
 
+    def __post_init__(self) -> None:
+        columns: dict[str, object] = {
+            "names": Texts.of(self.names),
+            "files": None if self.files is None else Files.of(self.files),
+            "digests": Digests.of(self.digests),
+        }
+        for name, column in columns.items():
+            object.__setattr__(self, name, column)
+
     def __len__(self) -> int:
         return len(self.names)
+
+    @property
+    def binary_digests(self) -> npt.NDArray[np.uint8]:
+        """The digests as uint8 [N, 32], for arithmetic on all of them."""
+        return Digests.of(self.digests).binary
 
     def read(self, index: int) -> bytes:
         """Returns the bytes of an image in JPEG, PNG, GIF, BMP or WebP format."""
         if self.files is not None:
-            return self.files[index].read_bytes()
+            with open(Files.of(self.files).path(index), "rb") as file:
+                return file.read()
         if self.encoded is None:
             raise ValueError("Examples need files or encoded bytes.")
         return self.encoded[index]
 
     def take(self, indices: Sequence[int] | npt.NDArray[np.int64]) -> Examples:
         """Returns the examples at `indices`, in that order."""
-        chosen = [int(i) for i in indices]
+        import numpy as np
+
+        chosen = np.asarray(indices, np.int64)
         return Examples(
-            names=tuple(self.names[i] for i in chosen),
+            names=Texts.of(self.names).take(chosen),
             labels=self.labels[chosen],
-            files=None if self.files is None else tuple(self.files[i] for i in chosen),
-            encoded=None if self.encoded is None else tuple(self.encoded[i] for i in chosen),
-            digests=tuple(self.digests[i] for i in chosen) if self.digests else (),
+            files=None if self.files is None else Files.of(self.files).take(chosen),
+            encoded=None if self.encoded is None else _pick(self.encoded, chosen),
+            digests=Digests.of(self.digests).take(chosen) if self.digests else (),
             shapes=None if self.shapes is None else self.shapes[chosen],
-            columns={k: tuple(texts[i] for i in chosen) for k, texts in self.columns.items()},
+            columns={name: _pick(texts, chosen) for name, texts in self.columns.items()},
             targets={name: values[chosen] for name, values in self.targets.items()},
         )
 
     def target(self, task: Task) -> npt.NDArray[Any]:
         """Returns the targets of a task; those of the nameless task are the labels."""
         return self.targets[task.name] if task.name else self.labels
+
+
+def _pick(items: tuple[Item, ...], indices: npt.NDArray[np.int64]) -> tuple[Item, ...]:
+    return tuple(map(items.__getitem__, indices.tolist()))
 
 
 def join_examples(parts: Sequence[Examples]) -> Examples:
@@ -90,15 +115,15 @@ def join_examples(parts: Sequence[Examples]) -> Examples:
     """
     import numpy as np
 
-    files = [file for part in parts for file in part.files or ()]
+    files = [Files.of(part.files) for part in parts if part.files is not None]
     encoded = [content for part in parts for content in part.encoded or ()]
     shapes = [part.shapes for part in parts if part.shapes is not None]
     return Examples(
-        names=tuple(name for part in parts for name in part.names),
+        names=Texts.join([Texts.of(part.names) for part in parts]),
         labels=np.concatenate([part.labels for part in parts]),
-        files=tuple(files) if parts[0].files is not None else None,
+        files=Files.join(files) if files else None,
         encoded=tuple(encoded) if parts[0].encoded is not None else None,
-        digests=tuple(digest for part in parts for digest in part.digests),
+        digests=Digests.join([Digests.of(part.digests) for part in parts]),
         shapes=np.concatenate(shapes) if len(shapes) == len(parts) else None,
         columns={k: sum((part.columns[k] for part in parts), ()) for k in parts[0].columns},
         targets={k: np.concatenate([p.targets[k] for p in parts]) for k in parts[0].targets},

@@ -2,14 +2,19 @@
 
 from __future__ import annotations
 
-import hashlib
 import math
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
+from typing import TYPE_CHECKING, Any
 
+from pipelines.sources.columns import Digests, sortable
 from pipelines.sources.config import DataConfig
 from pipelines.sources.source import Examples, Listing, join_examples
 from zoo.errors import DataError
+
+if TYPE_CHECKING:
+    import numpy as np
+    import numpy.typing as npt
 
 
 def split_listing(listing: Listing, config: DataConfig, seed: int) -> dict[str, Examples]:
@@ -68,9 +73,10 @@ def split_examples(
 
     fractions = {"val": val_fraction, "test": test_fraction}
     fractions = {part: fraction for part, fraction in fractions.items() if fraction > 0}
-    chosen: dict[str, list[int]] = {part: [] for part in ("train", *fractions)}
+    chosen: dict[str, list[npt.NDArray[np.int64]]] = {p: [] for p in ("train", *fractions)}
+    ranks = _rank(seed, examples.names)
     for label in np.unique(examples.labels):
-        members = np.flatnonzero(examples.labels == label).tolist()
+        members = np.flatnonzero(examples.labels == label)
         if len(members) < len(chosen):
             raise DataError(
                 f"Class {class_names[label]!r} has too few images to split",
@@ -78,18 +84,17 @@ def split_examples(
                 received=str(len(members)),
                 mend="add images, or leave the class out with data.exclude",
             )
-        ranked = sorted(members, key=lambda index: _rank(seed, examples.names[index]))
+        ranked = members[np.argsort(ranks[members], kind="stable")]
         counts = {part: max(1, _round(len(ranked) * f)) for part, f in fractions.items()}
         while sum(counts.values()) >= len(ranked):
             counts[max(counts, key=lambda part: counts[part])] -= 1
         start = 0
         for part, count in counts.items():
-            chosen[part] += ranked[start : start + count]
+            chosen[part].append(ranked[start : start + count])
             start += count
-        chosen["train"] += ranked[start:]
+        chosen["train"].append(ranked[start:])
     return {
-        part: examples.take(sorted(indices, key=lambda index: examples.names[index]))
-        for part, indices in chosen.items()
+        part: _by_name(examples.take(np.concatenate(indices))) for part, indices in chosen.items()
     }
 
 
@@ -158,20 +163,23 @@ def limit_per_class(examples: Examples, count: int, *, seed: int = 0) -> Example
         The selected images in their given order. The selection for a smaller count is
         a subset of that for a larger one.
     """
-    ranked = sorted(range(len(examples)), key=lambda index: _rank(seed, examples.names[index]))
-    found: Counter[int] = Counter()
-    chosen = []
-    for index in ranked:
-        label = int(examples.labels[index])
-        found[label] += 1
-        if found[label] <= count:
-            chosen.append(index)
-    return examples.take(sorted(chosen))
+    import numpy as np
+
+    ranked = np.argsort(_rank(seed, examples.names), kind="stable")
+    labels = examples.labels[ranked]
+    chosen = [ranked[labels == label][:count] for label in np.unique(labels)]
+    return examples.take(np.sort(np.concatenate(chosen))) if chosen else examples
 
 
-def _rank(seed: int, name: str) -> bytes:
+def _rank(seed: int, names: Iterable[str]) -> npt.NDArray[Any]:
+    """Returns the SHA-256 digests of (seed, name), as keys that NumPy sorts."""
     # A file name may not be valid UTF-8.
-    return hashlib.sha256(f"{seed}/{name}".encode(errors="surrogateescape")).digest()
+    texts = (f"{seed}/{name}".encode(errors="surrogateescape") for name in names)
+    return sortable(Digests.hash(texts).binary)
+
+
+def _by_name(examples: Examples) -> Examples:
+    return examples.take(sorted(range(len(examples)), key=list(examples.names).__getitem__))
 
 
 def _round(value: float) -> int:

@@ -133,7 +133,7 @@ def test_labels_are_matched_by_name(fresh: Path, tmp_path: Path) -> None:
         for name, label in zip(examples.names, examples.labels, strict=True):
             assert name.split("/")[:2] == [folder, found.class_names[label]]
     joined = found.joined().splits["all"]
-    assert joined.names == found.splits["test"].names + found.splits["val"].names
+    assert joined.names == (*found.splits["test"].names, *found.splits["val"].names)
     assert len(joined.digests) == len(joined.labels) == len(joined) == 25
     assert joined.read(24) == (data / joined.names[24]).read_bytes()
     assert {finding.name for finding in found.skipped} == {"Test/note.png", "valid/note.png"}
