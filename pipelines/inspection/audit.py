@@ -141,7 +141,7 @@ def audit(
     data, config = str(data), config or DataConfig()
     with suppress_stderr():
         import tensorflow  # noqa: F401
-    listing = kind_of(data).list_images(data, tasks)
+    listing = kind_of(data).list_images(data, tasks, config)
     scanned = scan_dataset(data, listing, tasks, config, collect_errors=True)
     images = scanned.decodable
     scans = scanned.decoded

@@ -7,6 +7,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from pipelines.sources.config import DataConfig
 from pipelines.sources.csv_table import read_csv
 from pipelines.sources.digits import read_digits
 from pipelines.sources.folder import read_folder, read_unlabeled_folder
@@ -27,9 +28,11 @@ class SourceKind:
         summary: What DATA looks like, in one line.
         matches: Whether DATA, as the user wrote it, is of this kind. The first row
             that matches is used.
-        read: Lists the images with their classes.
+        read: Lists the images with their classes; takes DATA and the recipe's section
+            `data`.
         read_columns: Lists the images with the named columns, for recipes with tasks;
-            None if the images have a class and nothing else.
+            None if the images have a class and nothing else. Takes DATA, the columns and
+            the section `data`.
         read_unlabeled: Lists the images without labels, if `read` finds none; None if
             the data set always has labels.
         preset: The recipe preset that suits its images.
@@ -39,26 +42,29 @@ class SourceKind:
     name: str
     summary: str
     matches: Callable[[str], bool]
-    read: Callable[[str], Listing]
-    read_columns: Callable[[str, Sequence[str]], Listing] | None = None
+    read: Callable[[str, DataConfig], Listing]
+    read_columns: Callable[[str, Sequence[str], DataConfig], Listing] | None = None
     read_unlabeled: Callable[[str], Listing] | None = None
     preset: str = "photo"
     embedded: bool = False
 
-    def list_images(self, data: str, tasks: Sequence[Task], *, labeled: bool = True) -> Listing:
+    def list_images(
+        self, data: str, tasks: Sequence[Task], config: DataConfig, *, labeled: bool = True
+    ) -> Listing:
         """Lists a data set, with the columns that named tasks need.
 
         Args:
             data: DATA as the user wrote it.
             tasks: The tasks to learn or to evaluate.
+            config: Which folders are classes, and how a table names columns and files.
             labeled: Whether images need a label; otherwise a folder may be unsorted.
 
         Raises:
             DataError: The data set cannot be read.
         """
         if self.read_columns and not tasks[0].bare:
-            return self.read_columns(data, [task.column for task in tasks])
-        listing = self.read(data)
+            return self.read_columns(data, [task.column for task in tasks], config)
+        listing = self.read(data, config)
         if not labeled and not listing.splits and self.read_unlabeled:
             return self.read_unlabeled(data)
         return listing
@@ -71,8 +77,8 @@ SOURCES: Table[SourceKind] = Table(
             name="textures",
             summary="embedded: ten classes of drawn textures, 64x64, 2,000 images",
             matches=lambda data: data in ("textures", "tfds:textures"),
-            read=lambda _: read_tfds("tfds:textures"),
-            read_columns=lambda _, columns: read_tfds("tfds:textures", columns),
+            read=lambda data, config: read_tfds("tfds:textures"),
+            read_columns=lambda data, columns, config: read_tfds("tfds:textures", columns),
             preset="textures",
             embedded=True,
         ),
@@ -80,7 +86,7 @@ SOURCES: Table[SourceKind] = Table(
             name="digits",
             summary="embedded: scikit-learn's 1,797 scans of handwritten digits, 8x8",
             matches=lambda data: data == "digits",
-            read=read_digits,
+            read=lambda data, config: read_digits(data),
             preset="digits",
             embedded=True,
         ),
@@ -88,22 +94,24 @@ SOURCES: Table[SourceKind] = Table(
             name="signs",
             summary="embedded: 1,000 photographs of hand signs for the digits 0 to 9, 100x100",
             matches=lambda data: data == "signs",
-            read=read_signs,
+            read=lambda data, config: read_signs(data),
             embedded=True,
         ),
         SourceKind(
             name="tfds",
             summary="tfds:NAME[:CONFIG], a TensorFlow Datasets set of images with one label each",
             matches=lambda data: data.startswith("tfds:"),
-            read=read_tfds,
-            read_columns=read_tfds,
+            read=lambda data, config: read_tfds(data),
+            read_columns=lambda data, columns, config: read_tfds(data, columns),
         ),
         SourceKind(
             name="csv",
-            summary="a .csv file with the columns path, label and perhaps split, or others "
-            "for [tasks]",
-            matches=lambda data: data.lower().endswith(".csv") and not os.path.isdir(data),
-            read=read_csv,
+            summary="a .csv or .tsv file with the columns path, label and perhaps split, or "
+            "others for [tasks]",
+            matches=lambda data: (
+                data.lower().endswith((".csv", ".tsv")) and not os.path.isdir(data)
+            ),
+            read=lambda data, config: read_csv(data, config=config),
             read_columns=read_csv,
         ),
         SourceKind(
@@ -111,7 +119,7 @@ SOURCES: Table[SourceKind] = Table(
             summary="a folder of class folders, alone or below train/, val/ and test/",
             # Unlike Path.is_dir, it does not raise for a name that is too long.
             matches=os.path.isdir,
-            read=read_folder,
+            read=lambda data, config: read_folder(data),
             read_unlabeled=read_unlabeled_folder,
         ),
     ],
@@ -141,7 +149,7 @@ def kind_of(data: str) -> SourceKind:
             mend = guess[guess.index("Did you mean") :].replace("D", "d", 1)
     raise DataError(
         f"There is no data set {data!r}",
-        expected=f"a folder, a .csv file, tfds:NAME[:CONFIG], {' or '.join(embedded)}",
+        expected=f"a folder, a .csv or .tsv file, tfds:NAME[:CONFIG], {' or '.join(embedded)}",
         received="a file" if os.path.isfile(data) else "another name",
         mend=mend,
     )

@@ -9,6 +9,31 @@ from pydantic import Field, model_validator
 from zoo.config import Config
 
 
+class ColumnNames(Config):
+    """Headings of a table's columns; their case does not matter.
+
+    Args:
+        path: Heading of the images' paths.
+        label: Heading of their classes.
+        split: Heading of their splits, if there is such a column; an empty text leaves a
+            column `split` unread.
+    """
+
+    path: Annotated[str, Field(min_length=1)] = "path"
+    label: Annotated[str, Field(min_length=1)] = "label"
+    split: str = "split"
+
+    @model_validator(mode="after")
+    def _differ(self) -> ColumnNames:
+        names = (self.path, self.label, self.split)
+        if len({name.casefold() for name in names}) < len(names):
+            raise ValueError(
+                "data.columns names one column twice; expected three names that differ; "
+                f"received {', '.join(names)}"
+            )
+        return self
+
+
 class DataConfig(Config):
     """Selection and splits of the images.
 
@@ -34,6 +59,9 @@ class DataConfig(Config):
     train_per_class: Annotated[int, Field(ge=0)] = 0
     exclude: tuple[str, ...] = ()
     max_undecodable: Annotated[float, Field(ge=0, le=1)] = 0.05
+    columns: ColumnNames = ColumnNames()
+    suffix: str = ""
+    folder: str = ""
 
     @model_validator(mode="after")
     def _leaves_something_to_train_on(self) -> DataConfig:

@@ -1,16 +1,18 @@
-"""Read a .csv file of image paths and labels."""
+"""Read a table of image paths and labels, a .csv or .tsv file."""
 
 from __future__ import annotations
 
-import csv
 import os
 from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 
 from pipelines.sources.columns import ByteStrings, Files, Texts
-from pipelines.sources.folder import SPLIT_NAMES
+from pipelines.sources.config import DataConfig
 from pipelines.sources.source import Examples, Finding, Listing
+from pipelines.sources.spelling import FileFinder
+from pipelines.sources.split_names import SPLIT_NAMES, split_of
+from pipelines.sources.table_file import read_table
 from zoo.errors import DataError
 from zoo.tasks import LABEL
 
@@ -21,17 +23,21 @@ _Values = tuple[str, ...]
 """The values of a row: its split, then the requested columns."""
 
 
-def read_csv(data: str, columns: Sequence[str] | None = None) -> Listing:
-    """Lists the images in a CSV file with the columns `path`, `label` and perhaps `split`.
+def read_csv(
+    data: str, columns: Sequence[str] | None = None, config: DataConfig | None = None
+) -> Listing:
+    """Lists the images in a table with the columns `path`, `label` and perhaps `split`.
 
-    The case of these three headings does not matter. Paths are relative to the folder
-    of the file. Classes are sorted by name. A row that repeats another is left out and
-    reported.
+    `config.columns` names them if they are called otherwise; the case of these headings
+    does not matter. Commas, semicolons or tabs separate the cells. Paths are relative to
+    the folder of the file, or to `config.folder`, and `config.suffix` completes them.
+    Classes are sorted by name. A row that repeats another is left out and reported.
 
     Args:
         data: Path of the file; UTF-8, with or without a byte-order mark.
         columns: Columns to read as text instead of `label`. Missing columns are
             skipped, and a cell may be empty.
+        config: How the table names its columns and files; None takes the defaults.
 
     Returns:
         The splits that the column `split` names, or `all` if there is no such column.
@@ -42,30 +48,33 @@ def read_csv(data: str, columns: Sequence[str] | None = None) -> Listing:
     """
     import numpy as np
 
-    path = Path(data)
+    config = config or DataConfig()
+    root = Path(data).parent
     requested = (LABEL,) if columns is None else tuple(dict.fromkeys(columns))
-    required = ["path", LABEL] if columns is None else ["path"]
-    header, rows = _rows(path, data, required)
-    present = [column for column in requested if column in header]
-    required += ["split"] if "split" in header else []
+    headings = config.columns.model_dump()
+    # A split column of another name is there, if the user says so.
+    named = ("split",) if headings["split"] not in ("", "split") else ()
+    required = ("path", *((LABEL,) if columns is None else ()), *named)
+    optional = ("split", *requested) if headings["split"] else requested
+    found = read_table(data, headings, required, optional)
+    if not found.lines:
+        raise DataError(
+            f"The table {data!r} has a first line with the names of columns and nothing below",
+            expected="a line for each image",
+            mend="add the images",
+        )
+    present = [column for column in requested if column in found.cells]
+    filled = dict.fromkeys((*required, *(["split"] if "split" in found.cells else [])))
+    finder = FileFinder(root)
     rows_by_name: dict[str, tuple[int, _Values]] = {}
     repeated: list[Finding] = []
-    for line, row in rows:
-        split = "all"
-        for column in required:
-            if not row[column]:
+    for index, line in enumerate(found.lines):
+        for column in filled:
+            if not found.cells[column][index]:
                 raise DataError(f"Line {line} of {data!r} has no {column}", mend="fill it in")
-        if "split" in header:
-            if row["split"].lower() not in SPLIT_NAMES:
-                raise DataError(
-                    f"Line {line} of {data!r} names an unknown split",
-                    expected="train, val or test",
-                    received=repr(row["split"]),
-                )
-            split = SPLIT_NAMES[row["split"].lower()]
-        # `a/b.jpg` and `a\\.\\b.jpg` are the same image.
-        name = os.path.normpath(row["path"].replace("\\", "/")).replace(os.sep, "/")
-        values = (split, *(row[column] for column in present))
+        split = _read_split(data, line, found.cells["split"][index]) if "split" in filled else "all"
+        name = finder.find(_read_name(data, line, found.cells["path"][index], config))
+        values = (split, *(found.cells[column][index] for column in present))
         if name not in rows_by_name:
             rows_by_name[name] = (line, values)
         elif rows_by_name[name][1] == values:
@@ -78,6 +87,7 @@ def read_csv(data: str, columns: Sequence[str] | None = None) -> Listing:
                     "/".join((*cells, *([] if split == "all" else [split])))
                     for split, *cells in (rows_by_name[name][1], values)
                 ),
+                mend="remove one of the lines",
             )
     splits = {}
     for split in ("all", "train", "val", "test"):
@@ -87,21 +97,64 @@ def read_csv(data: str, columns: Sequence[str] | None = None) -> Listing:
             splits[split] = Examples(
                 names=Texts(paths),
                 labels=np.zeros(len(names), np.int64),
-                files=Files(str(path.parent), paths),
+                files=Files(str(root), paths),
                 columns={
                     column: tuple(rows_by_name[name][1][position] for name in names)
                     for position, column in enumerate(present, start=1)
                 },
             )
-    if splits and not {"all", "train"} & set(splits):
+    if not {"all", "train"} & set(splits):
         raise DataError(
             f"No line of {data!r} belongs to the train split",
             expected="train in the column split",
             received=", ".join(splits),
+            mend="write train where the model is to learn from an image",
         )
-    column_names = tuple(name for name in header if name not in ("path", "split"))
+    special = {headings["path"].casefold(), headings["split"].casefold()}
+    column_names = tuple(
+        LABEL if name.casefold() == headings[LABEL].casefold() else name
+        for name in found.header
+        if name and name.casefold() not in special
+    )
     listing = Listing(UNLABELED, splits, ignored=tuple(repeated), column_names=column_names)
     return listing if columns is not None else _with_labels(listing)
+
+
+def _read_split(data: str, line: int, text: str) -> str:
+    """Returns the split that a cell names.
+
+    Raises:
+        DataError: It is none.
+    """
+    split = split_of(text)
+    if not split:
+        raise DataError(
+            f"Line {line} of {data!r} names an unknown split",
+            expected="train, val or test, or another name of them: "
+            + ", ".join(name for name in SPLIT_NAMES if name not in ("train", "val", "test")),
+            received=repr(text),
+            mend="rename it; or, if the column is no split, --set 'data.columns.split=\"\"'",
+        )
+    return split
+
+
+def _read_name(data: str, line: int, path: str, config: DataConfig) -> str:
+    """Returns the file that a cell names, relative to the folder of the table.
+
+    Raises:
+        DataError: The cell has a line break.
+    """
+    if "\n" in path or "\r" in path:
+        raise DataError(
+            f"The path on line {line} of {data!r} has a line break",
+            expected="one path a line",
+            received=repr(path[:80]),
+            mend='close the quote (") that opens there',
+        )
+    # `a/b.jpg` and `a\\.\\b.jpg` are the same image.
+    name = os.path.normpath(os.path.join(config.folder, path.replace("\\", "/")))
+    name = name.replace(os.sep, "/")
+    return name if name.lower().endswith(config.suffix.lower()) else name + config.suffix
 
 
 def _with_labels(listing: Listing) -> Listing:
@@ -118,52 +171,3 @@ def _with_labels(listing: Listing) -> Listing:
         for split, examples in listing.splits.items()
     }
     return replace(listing, class_names=class_names, splits=splits)
-
-
-def _rows(
-    path: Path, data: str, required: Sequence[str]
-) -> tuple[list[str], list[tuple[int, dict[str, str]]]]:
-    """Returns the headings, and the rows by line number, with spaces stripped."""
-    try:
-        # utf-8-sig drops the byte-order mark that spreadsheets write.
-        with path.open(encoding="utf-8-sig", newline="") as file:
-            reader = csv.DictReader(file, restval="", strict=True)
-            header = [_heading(name or "") for name in reader.fieldnames or ()]
-            if not set(required) <= set(header):
-                raise DataError(
-                    f"The table {data!r} lacks a column",
-                    expected=f"{', '.join(required)} and perhaps split, with commas between them",
-                    received=", ".join(header) or "an empty file",
-                    mend="name the columns in the first line",
-                )
-            reader.fieldnames = header
-            rows = []
-            for row in reader:
-                kept = {column: (row[column] or "").strip() for column in header}
-                if any(kept.values()):
-                    rows.append((reader.line_num, kept))
-            return header, rows
-    except OSError as error:
-        raise DataError(
-            f"Cannot read the table {data!r}: {error.strerror}", mend="check the path"
-        ) from None
-    except UnicodeDecodeError as error:
-        raise DataError(
-            f"The table {data!r} is not in UTF-8",
-            received=f"byte 0x{error.object[error.start]:02x} at {error.start}",
-            mend="save it as 'CSV UTF-8'",
-        ) from None
-    except csv.Error as error:
-        raise DataError(f"The table {data!r} is not valid CSV: {error}") from None
-    except ValueError:
-        raise DataError(
-            f"There is no table {data!r}",
-            expected="the path of a .csv file",
-            received="a name with a NUL character",
-            mend="check the path",
-        ) from None
-
-
-def _heading(text: str) -> str:
-    name = text.strip()
-    return name.lower() if name.lower() in ("path", LABEL, "split") else name

@@ -37,7 +37,7 @@ def open_source(
         UnknownNameError: TFDS has no such data set.
     """
     config = config or DataConfig()
-    listing = kind_of(data).list_images(data, tasks, labeled=labeled)
+    listing = kind_of(data).list_images(data, tasks, config, labeled=labeled)
     scanned = scan_dataset(data, listing, tasks, config, labeled=labeled, trainable=True)
     splits = split_listing(scanned.decodable, config, seed)
     return Source(

@@ -8,10 +8,10 @@ from pathlib import Path
 
 from pipelines.sources.catalog import kind_of
 from pipelines.sources.config import DataConfig
-from pipelines.sources.folder import SPLIT_NAMES
 from pipelines.sources.scanned_dataset import scan_dataset
 from pipelines.sources.source import Examples, Finding, Listing, join_examples
 from pipelines.sources.split import assign_by_digest, split_listing
+from pipelines.sources.split_names import split_of
 from zoo.errors import UndecodableError
 from zoo.models.class_names import ClassNames
 from zoo.tasks import Task, classification
@@ -81,7 +81,7 @@ def open_evaluation_set(
 
     Args:
         data: DATA as the command line takes it.
-        config: Images to exclude.
+        config: Images to exclude, and how a table names columns and files.
         tasks: The model's tasks, with their classes.
         names: Names of a plain classifier's classes by which the images may be labeled too;
             the result has its classes by id if all labels are ids, else by readable name.
@@ -91,7 +91,7 @@ def open_evaluation_set(
             know.
         UnknownNameError: TFDS has no such data set.
     """
-    listing = _read_any_split(data, tasks)
+    listing = _read_any_split(data, tasks, config)
     if names is not None:
         listing = _match_names(listing, names)
         tasks = classification(listing.class_names)
@@ -130,15 +130,15 @@ def _match_names(listing: Listing, names: ClassNames) -> Listing:
     return replace(listing, class_names=class_names, splits=splits)
 
 
-def _read_any_split(data: str, tasks: Sequence[Task]) -> Listing:
+def _read_any_split(data: str, tasks: Sequence[Task], config: DataConfig) -> Listing:
     """Lists a data set; in a folder, val/ and test/ may stand without train/."""
     import numpy as np
 
     kind = kind_of(data)
     folders = _held_out_folders(Path(data)) if kind.name == "folder" else {}
     if not folders:
-        return kind.list_images(data, tasks)
-    parts = {split: kind.read(str(folder)) for split, folder in folders.items()}
+        return kind.list_images(data, tasks, config)
+    parts = {split: kind.read(str(folder), config) for split, folder in folders.items()}
     class_names = tuple(sorted({name for part in parts.values() for name in part.class_names}))
     empty: list[str] = []
     ignored: list[Finding] = []
@@ -170,6 +170,6 @@ def _held_out_folders(root: Path) -> dict[str, Path]:
         nested = all(any(below.is_dir() for below in folder.iterdir()) for folder in folders)
     except OSError:
         return {}  # The reader reports the error.
-    splits = {SPLIT_NAMES.get(folder.name.lower(), ""): folder for folder in folders}
+    splits = {split_of(folder.name): folder for folder in folders}
     held_out = nested and set(splits) <= {"val", "test"} and len(splits) == len(folders)
     return splits if held_out else {}

@@ -7,18 +7,9 @@ from pathlib import Path
 
 from pipelines.sources.columns import ByteStrings, Files, Texts
 from pipelines.sources.source import Examples, Finding, Listing
+from pipelines.sources.split_names import split_of
 from pipelines.sources.walk import files_below, is_ignored, unreadable
 from zoo.errors import DataError
-
-SPLIT_NAMES = {
-    "train": "train",
-    "training": "train",
-    "val": "val",
-    "valid": "val",
-    "validation": "val",
-    "test": "test",
-}
-"""Split by the lower-case names that folders and tables use for it."""
 
 IMAGE_EXTENSIONS = {
     ".jpg": "JPEG",
@@ -130,15 +121,15 @@ def _split_folders(data: str, folders: list[Path]) -> dict[str, Path] | None:
     A class can be called `train` (beside `bus` and `tram`), so folders with the names
     of splits are splits only if one of them holds a folder.
     """
-    candidates = [f for f in folders if f.name.lower() in SPLIT_NAMES]
+    candidates = [f for f in folders if split_of(f.name)]
     nested = [f for f in candidates if _list(f)[0]]
-    has_train = any(SPLIT_NAMES[f.name.lower()] == "train" for f in nested)
+    has_train = any(split_of(f.name) == "train" for f in nested)
     if not nested or (len(nested) < len(folders) and not has_train):
         return None
     # All candidates: a test/ of unlabeled images without class folders is no class either.
     splits: dict[str, Path] = {}
     for folder in candidates:
-        split = SPLIT_NAMES[folder.name.lower()]
+        split = split_of(folder.name)
         if split in splits:
             raise DataError(
                 f"Two folders of {data!r} name the {split} split",

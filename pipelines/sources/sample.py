@@ -25,13 +25,13 @@ def sample_images(data: str, count: int) -> Examples:
     """
     import numpy as np
 
-    tasks = (CLASSIFICATION,)
-    listing = kind_of(data).list_images(data, tasks, labeled=False)
+    tasks, config = (CLASSIFICATION,), DataConfig()
+    listing = kind_of(data).list_images(data, tasks, config, labeled=False)
     if listing.splits:
         examples = join_examples(list(listing.splits.values()))
         indices = np.linspace(0, len(examples) - 1, min(count, len(examples))).astype(np.int64)
         listing = replace(listing, splits={"all": examples.take(indices)})
-    scanned = scan_dataset(data, listing, tasks, DataConfig(), labeled=False, trainable=False)
+    scanned = scan_dataset(data, listing, tasks, config, labeled=False, trainable=False)
     if not scanned.decoded:
         first = scanned.undecodable[0]
         raise UndecodableError(

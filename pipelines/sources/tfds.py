@@ -15,8 +15,8 @@ from collections.abc import Callable, Sequence
 from typing import Any
 from urllib.parse import urlsplit
 
-from pipelines.sources.folder import SPLIT_NAMES
 from pipelines.sources.source import SEPARATOR, Examples, Listing
+from pipelines.sources.split_names import SPLIT_NAMES
 from zoo.errors import DataError
 from zoo.files import cache_folder
 from zoo.private_api import replaced_download

@@ -11,6 +11,7 @@ from pathlib import PurePosixPath
 from pipelines.sources.examination import MISSING, ImageScan
 from pipelines.sources.folder import IMAGE_EXTENSIONS
 from pipelines.sources.source import Examples, Listing
+from pipelines.sources.table_paths import propose_settings
 from zoo.errors import (
     DataError,
     EmptyClassError,
@@ -194,7 +195,7 @@ def check_decodable(data: str, scans: Sequence[ImageScan], limit: float) -> None
         raise DataError(
             f"{len(missing)} of {len(scans)} images that {data!r} names are missing",
             received=", ".join(map(_abbreviate, missing[:3])) + (", …" if len(missing) > 3 else ""),
-            mend="correct the paths, which are relative to the table's own folder",
+            mend=propose_settings(data, missing),
         )
     failed = [scan for scan in scans if scan.problem]
     # A division, because 0.29 * 100 is less than 29.

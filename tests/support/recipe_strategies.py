@@ -82,6 +82,13 @@ _sections: dict[str, Any] = dict(
         train_per_class=st.integers(0, 100),
         exclude=st.lists(st.text(max_size=8), max_size=2),
         max_undecodable=st.floats(0, 1),
+        columns=_section(
+            path=st.sampled_from(["path", "file"]),
+            label=st.sampled_from(["label", "class"]),
+            split=st.sampled_from(["split", ""]),
+        ),
+        suffix=st.sampled_from(["", ".jpg"]),
+        folder=st.sampled_from(["", "images"]),
     ),
     input=_section(
         size=st.integers(400, 1024),

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -38,12 +39,18 @@ def test_every_setting_is_drawn() -> None:
     @hypothesis.settings(max_examples=300, derandomize=True, phases=[hypothesis.Phase.generate])
     @given(recipes)
     def collect(layer: dict[str, Any]) -> None:
-        for section, settings in layer.items():
-            nested = isinstance(settings, dict) and section != "tasks"
-            drawn.update(f"{section}.{name}" for name in settings) if nested else drawn.add(section)
+        drawn.update(_paths(layer))
 
     collect()
     assert drawn == set(setting_paths(Recipe))
+
+
+def _paths(settings: dict[str, Any], prefix: str = "") -> Iterator[str]:
+    for name, value in settings.items():
+        if isinstance(value, dict) and name != "tasks":
+            yield from _paths(value, f"{prefix}{name}.")
+        else:
+            yield prefix + name
 
 
 @given(recipes)

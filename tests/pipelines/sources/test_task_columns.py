@@ -122,7 +122,7 @@ def test_textures_have_columns_for_what_was_drawn() -> None:
         (["0.jpg,a,,1", "1.jpg,a,,1"], [COLOR], r"'Color' .* leaves the task 'color' nothing"),
         (["0.jpg,a,,1", "1.jpg,a,,1"], [TAGS], r"expected at least one label; received none"),
         (["0.jpg,a,,1", "0.jpg,b,,1"], [COLOR], r"Lines 2 and 3 .* disagree .* a and b"),
-        ([], [COLOR], "no labeled image"),
+        ([], [COLOR], "nothing below"),
         (ROWS, [Task("age", "regression", "age")], r"no column 'age', .* Color, tags, cm"),
     ],
 )  # fmt: skip
