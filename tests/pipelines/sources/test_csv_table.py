@@ -179,7 +179,7 @@ def test_missing_files_are_found_by_the_proposed_setting(
     with pytest.raises(DataError, match=f"8 of 8 .* missing; .*; {' '.join(proposed)}$"):
         open_source(data)
     source = open_source(data, DataConfig(folder=folder, suffix=suffix))
-    assert {Path(name).stem for name in source.train.names + source.val.names} == set("01234567")
+    assert {Path(n).stem for n in (*source.train.names, *source.val.names)} == set("01234567")
 
 
 @pytest.mark.parametrize("form", ["NFC", "NFD"])
