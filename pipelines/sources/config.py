@@ -52,6 +52,11 @@ class DataConfig(Config):
         max_undecodable: Share of the files, 0 to 1, that may fail to decode; they are
             left out with a warning. If more fail, the job stops, because such a data
             set is rarely what its owner believes it to be.
+        columns: What a table calls its columns, such as
+            `{path = "filename", label = "class"}`.
+        suffix: Extension of the files that a table names without it, such as `.jpg`.
+        folder: Folder that the paths of a table are relative to; itself relative to the
+            folder of the table.
     """
 
     val_fraction: Annotated[float, Field(gt=0, lt=1)] = 0.2
