@@ -2,20 +2,24 @@
 
 from __future__ import annotations
 
-from collections import Counter, defaultdict
+import os
+from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import asdict, dataclass
-from pathlib import Path, PurePosixPath
-from statistics import median
+from dataclasses import asdict, dataclass, replace
+from pathlib import Path
 from typing import Any
+
+import numpy as np
+import numpy.typing as npt
 
 from pipelines.runtime.stderr import suppress_stderr
 from pipelines.sources.catalog import kind_of
+from pipelines.sources.columns import sortable
 from pipelines.sources.config import DataConfig
-from pipelines.sources.examination import ImageScan
 from pipelines.sources.folder import IMAGE_EXTENSIONS
+from pipelines.sources.scan_table import ScanTable
 from pipelines.sources.scanned_dataset import ScannedDataset, scan_dataset
-from pipelines.sources.source import Finding, Listing
+from pipelines.sources.source import Finding, Listing, join_examples
 from pipelines.sources.split import split_listing
 from zoo.errors import DataError
 from zoo.tasks import CLASSIFICATION, Task
@@ -159,8 +163,8 @@ def audit(
         conflicting=conflicting,
         leaking=leaking,
         imbalance=_compute_imbalance(images),
-        widths=_compute_range([scan.width for scan in scans]),
-        heights=_compute_range([scan.height for scan in scans]),
+        widths=_compute_range(scans.numbers("width")),
+        heights=_compute_range(scans.numbers("height")),
         tiny=tuple(_find_tiny(scans)),
     )
 
@@ -194,47 +198,56 @@ def _compute_imbalance(listing: Listing) -> float:
     return round(max(counts) / min(counts), 3)
 
 
-def _find_wrong_extensions(scans: Iterable[ImageScan]) -> Iterator[Finding]:
-    for scan in scans:
-        promised = IMAGE_EXTENSIONS.get(PurePosixPath(scan.name).suffix.lower())
-        if promised and promised != scan.format:
-            yield Finding(scan.name, f"a {scan.format} by its content")
+def _find_wrong_extensions(scans: ScanTable) -> Iterator[Finding]:
+    formats = [scans.texts[code] for code in scans.rows["format"].tolist()]
+    for name, found in zip(scans.names, formats, strict=True):
+        promised = IMAGE_EXTENSIONS.get(os.path.splitext(name)[1].lower())
+        if promised and promised != found:
+            yield Finding(name, f"a {found} by its content")
 
 
-def _find_tiny(scans: Sequence[ImageScan]) -> Iterator[Finding]:
-    sides = [min(scan.width, scan.height) for scan in scans]
+def _find_tiny(scans: ScanTable) -> Iterator[Finding]:
+    sides = np.minimum(scans.numbers("width"), scans.numbers("height"))
     # Where all images are small (digits, CIFAR), small ones are not worth mentioning.
-    if sides and median(sides) >= 2 * TINY:
-        for scan, side in zip(scans, sides, strict=True):
-            if side < TINY:
-                yield Finding(scan.name, f"{scan.width}x{scan.height} pixels")
+    if len(scans) and np.median(sides) >= 2 * TINY:
+        for scan in scans.take(np.flatnonzero(sides < TINY)):
+            yield Finding(scan.name, f"{scan.width}x{scan.height} pixels")
 
 
 def _find_copies(
     listing: Listing,
 ) -> tuple[tuple[Copies, ...], tuple[Copies, ...], tuple[Copies, ...]]:
     """Groups equal files: within a class and split, across classes, across splits."""
-    copies: dict[str, list[tuple[str, str, int]]] = defaultdict(list)
-    for split, examples in listing.splits.items():
-        rows = zip(examples.names, examples.labels.tolist(), examples.digests, strict=True)
-        for name, label, digest in rows:
-            copies[digest].append((name, split, label))
-    repeated, conflicting, leaking = [], [], []
-    for members in copies.values():
-        names = tuple(name for name, _, _ in members)
-        labels = {label for _, _, label in members}
-        splits = {split for _, split, _ in members}
-        if len(labels) > 1:
+    repeated: list[Copies] = []
+    conflicting: list[Copies] = []
+    leaking: list[Copies] = []
+    if not listing.splits:
+        return (), (), ()
+    whole = join_examples([replace(e, columns={}, targets={}) for e in listing.splits.values()])
+    split_codes = np.repeat(np.arange(len(listing.splits)), list(map(len, listing.splits.values())))
+    keys = sortable(whole.binary_digests)
+    order = np.argsort(keys, kind="stable")
+    starts = np.flatnonzero(np.append(True, keys[order][1:] != keys[order][:-1]))
+    groups = (
+        [g for g in np.split(order, starts[1:]) if len(g) > 1] if len(starts) < len(order) else []
+    )
+    for members in sorted(groups, key=lambda group: int(group[0])):
+        names = tuple(whole.names[index] for index in members.tolist())
+        num_labels = len(np.unique(whole.labels[members]))
+        num_splits = len(np.unique(split_codes[members]))
+        if num_labels > 1:
             conflicting.append(names)
-        if len(splits) > 1:
+        if num_splits > 1:
             leaking.append(names)
-        if len(names) > 1 and len(labels) == len(splits) == 1:
+        if num_labels == num_splits == 1:
             repeated.append(names)
     return tuple(repeated), tuple(conflicting), tuple(leaking)
 
 
-def _compute_range(values: list[int]) -> tuple[int, int, int]:
-    return (min(values), round(median(values)), max(values)) if values else (0, 0, 0)
+def _compute_range(values: npt.NDArray[np.int32]) -> tuple[int, int, int]:
+    if not len(values):
+        return 0, 0, 0
+    return int(values.min()), round(float(np.median(values))), int(values.max())
 
 
 def _format(findings: Iterable[Finding]) -> list[str]:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Annotated
+from typing import Annotated, Literal
 
 from pydantic import Field, model_validator
 
@@ -52,6 +52,8 @@ class DataConfig(Config):
         max_undecodable: Share of the files, 0 to 1, that may fail to decode; they are
             left out with a warning. If more fail, the job stops, because such a data
             set is rarely what its owner believes it to be.
+        verify: How a file that an earlier job read is known to be unchanged: by its size,
+            times and inode (`stat`), or by reading it again (`content`).
         columns: What a table calls its columns, such as
             `{path = "filename", label = "class"}`.
         suffix: Extension of the files that a table names without it, such as `.jpg`.
@@ -64,6 +66,7 @@ class DataConfig(Config):
     train_per_class: Annotated[int, Field(ge=0)] = 0
     exclude: tuple[str, ...] = ()
     max_undecodable: Annotated[float, Field(ge=0, le=1)] = 0.05
+    verify: Literal["stat", "content"] = "stat"
     columns: ColumnNames = ColumnNames()
     suffix: str = ""
     folder: str = ""

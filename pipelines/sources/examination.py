@@ -16,6 +16,10 @@ if TYPE_CHECKING:
     import numpy as np
     import numpy.typing as npt
 
+EXAMINATION = 1
+"""Version of the rules below; incremented when the same bytes give another result, so that
+what is in the ledger is examined again."""
+
 MISSING = "missing"
 """The `problem` of a file that a table names and that does not exist."""
 

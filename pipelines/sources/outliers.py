@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
-from collections import Counter
 from collections.abc import Sequence
-from statistics import median
+
+import numpy as np
+import numpy.typing as npt
 
 from pipelines.sources.examination import MAX_COUNTED_COLORS, ImageScan
+from pipelines.sources.scan_table import ScanTable
 from pipelines.sources.source import Finding
 
 
@@ -30,28 +32,42 @@ def find_outliers(scans: Sequence[ImageScan]) -> tuple[Finding, ...]:
     Returns:
         At most one finding per image, in the order of `scans`.
     """
-    if len(scans) < 10:
+    table = ScanTable.of(scans)
+    if len(table) < 10:
         return ()
-    usual_format, count = Counter(scan.format for scan in scans).most_common(1)[0]
-    uniform = count >= 0.9 * len(scans)
-    usual_colors = median(scan.colors for scan in scans)
-    few_colors = min(MAX_COUNTED_COLORS, usual_colors / 32)
-    usual_side = median(min(scan.width, scan.height) for scan in scans)
+    usual_format = _most_common(table)
+    usual = table.equals("format", usual_format)
+    uniform = usual.mean() >= 0.9
+    colors, sides = table.numbers("colors"), _sides(table)
+    usual_colors, usual_side = float(np.median(colors)), float(np.median(sides))
+    odd_format = ~usual if uniform else np.zeros_like(usual)
+    odd_gif = odd_format & table.equals("format", "GIF") & (colors <= usual_colors / 2)
+    few_colors = colors <= min(MAX_COUNTED_COLORS, usual_colors / 32)
+    small = sides <= min(16, usual_side / 4)
     findings = []
-    for scan in scans:
-        odd_format = uniform and scan.format != usual_format
-        colors = f"{scan.colors} color{'' if scan.colors == 1 else 's'}"
-        if odd_format and scan.format == "GIF" and scan.colors <= usual_colors / 2:
-            reason = f"GIF among {usual_format} files, {colors}: a drawing or placeholder?"
-        elif scan.colors <= few_colors:
-            start = f"{scan.format} among {usual_format} files, " if odd_format else ""
-            reason = f"{start}{colors}: a drawing or placeholder?"
-        elif min(scan.width, scan.height) <= min(16, usual_side / 4):
+    for index in np.flatnonzero(odd_gif | few_colors | small).tolist():
+        scan = table[index]
+        counted = f"{scan.colors} color{'' if scan.colors == 1 else 's'}"
+        if odd_gif[index]:
+            reason = f"GIF among {usual_format} files, {counted}: a drawing or placeholder?"
+        elif few_colors[index]:
+            start = f"{scan.format} among {usual_format} files, " if odd_format[index] else ""
+            reason = f"{start}{counted}: a drawing or placeholder?"
+        else:
             reason = (
                 f"{scan.width}x{scan.height} pixels, where the shorter side usually has "
                 f"{usual_side:.0f}: a thumbnail?"
             )
-        else:
-            continue
         findings.append(Finding(scan.name, reason))
     return tuple(findings)
+
+
+def _most_common(table: ScanTable) -> str:
+    """Returns the most common format; of equally common ones, the first."""
+    codes, first, counts = np.unique(table.rows["format"], return_index=True, return_counts=True)
+    best = min(range(len(codes)), key=lambda i: (-counts[i], first[i]))
+    return table.texts[codes[best]]
+
+
+def _sides(table: ScanTable) -> npt.NDArray[np.int32]:
+    return np.minimum(table.numbers("width"), table.numbers("height"))

@@ -1,7 +1,7 @@
-"""Examine each image of a listing once before training, on all cores.
+"""Examine each image of a listing once, on all cores, and no file that is known already.
 
-Pixels are dropped after the scan of their image: memory use does not grow with the
-number of images.
+Pixels are dropped after the scan of their image, and results are rows of one array: memory
+use hardly grows with the number of images.
 """
 
 from __future__ import annotations
@@ -9,33 +9,56 @@ from __future__ import annotations
 import errno
 import os
 import stat
-from collections.abc import Mapping, Sequence
-from concurrent.futures import ThreadPoolExecutor
+import time
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
-from pathlib import Path
+from typing import TYPE_CHECKING, Literal
 
-from pipelines.sources.examination import MISSING, ImageScan, examine_image
+from pipelines.runtime.threads import map_in_order
+from pipelines.sources.columns import Files
+from pipelines.sources.examination import EXAMINATION, MISSING, ImageScan, examine_image
 from pipelines.sources.formats import DECODABLE, HEAD_BYTES, format_of, why_no_image
-from pipelines.sources.source import Examples, Listing
+from pipelines.sources.ledger import NO_FILE, STAT, Ledger, hash_paths, stat_files, stat_values
+from pipelines.sources.scan_table import ROW, ScanTable, TextCodes, pack
+from pipelines.sources.source import Examples, Listing, join_examples
+from zoo.progress import track
+
+if TYPE_CHECKING:
+    import numpy as np
+    import numpy.typing as npt
+
+Verify = Literal["stat", "content"]
+
+_CHUNK = 4
+"""Images that a thread examines at a time."""
 
 
-def scan_images(listing: Listing) -> dict[str, tuple[ImageScan, ...]]:
-    """Decodes every image of a listing, on all cores.
+def scan_images(listing: Listing, verify: Verify = "stat") -> dict[str, ScanTable]:
+    """Examines the images of a listing.
+
+    Args:
+        listing: The images.
+        verify: Whether a file that was examined before and has the same size, times and inode
+            counts as unchanged (`stat`), or every file is read (`content`).
 
     Returns:
         A result for each image, by split, in the order of the listing.
     """
-    import tensorflow  # noqa: F401 - once, before several threads need it
+    import numpy as np
 
-    # The decoder releases the interpreter lock, so the threads run in parallel.
-    with ThreadPoolExecutor(max_workers=os.cpu_count()) as pool:
-        return {
-            split: tuple(pool.map(_scan_image, [examples] * len(examples), range(len(examples))))
-            for split, examples in listing.splits.items()
-        }
+    splits = listing.splits
+    if not splits:
+        return {}
+    whole = join_examples([replace(e, columns={}, targets={}) for e in splits.values()])
+    rows, texts = _scan_files(whole, verify) if whole.files else _scan_memory(whole)
+    ends = np.cumsum([len(examples) for examples in splits.values()])
+    return {
+        split: ScanTable(examples.names, rows[end - len(examples) : end], texts)
+        for (split, examples), end in zip(splits.items(), ends.tolist(), strict=True)
+    }
 
 
-def keep_decodable(listing: Listing, scans: Mapping[str, Sequence[ImageScan]]) -> Listing:
+def keep_decodable(listing: Listing, scans: Mapping[str, ScanTable]) -> Listing:
     """Returns a listing of the images that decode, with their digests and shapes.
 
     Args:
@@ -46,44 +69,122 @@ def keep_decodable(listing: Listing, scans: Mapping[str, Sequence[ImageScan]]) -
 
     splits: dict[str, Examples] = {}
     for split, examples in listing.splits.items():
-        kept = [i for i, scan in enumerate(scans[split]) if not scan.problem]
-        if kept:
-            found = [scans[split][i] for i in kept]
-            splits[split] = replace(
-                examples.take(kept),
-                digests=tuple(scan.sha256 for scan in found),
-                shapes=np.array([(scan.height, scan.width) for scan in found], np.int64),
-            )
+        kept, found = np.flatnonzero(~scans[split].has("problem")), scans[split]
+        if len(kept) < len(examples):
+            examples, found = examples.take(kept), found.take(kept)
+        if len(kept):
+            shapes = np.stack([found.numbers("height"), found.numbers("width")], axis=1)
+            splits[split] = replace(examples, digests=found.digests, shapes=shapes.astype(np.int64))
     return replace(listing, splits=splits)
 
 
-def _scan_image(examples: Examples, index: int) -> ImageScan:
-    name = examples.names[index]
-    content, problem = _read(examples, index)
-    if problem:
-        return ImageScan(name, format_of(content[:HEAD_BYTES]), problem=problem)
-    return examine_image(name, content)
+_Rows = tuple["npt.NDArray[np.void]", Sequence[str]]
+"""ROW [N], and what its texts index."""
 
 
-def _read(examples: Examples, index: int) -> tuple[bytes, str]:
-    """Returns the bytes of an image; else the first few bytes and why it is none."""
+def _scan_memory(examples: Examples) -> _Rows:
+    """Examines images without files."""
+    import numpy as np
+
+    codes, rows = TextCodes(), np.zeros(len(examples), ROW)
+    for part, found, _, _ in _examine(examples, np.arange(len(examples)), codes):
+        rows[part] = found
+    return rows, codes.texts
+
+
+def _scan_files(examples: Examples, verify: Verify) -> _Rows:
+    """Examines the files that are new or changed, and enters them into the ledger."""
+    import numpy as np
+    import tensorflow as tf
+
+    files = Files.of(examples.files or ())
+    ledger = Ledger(files.root, f"{EXAMINATION}, TensorFlow {tf.__version__}")
+    paths = hash_paths(files.encoded)
+    known, rows = np.zeros(len(files), bool), np.zeros(len(files), ROW)
+    if verify == "stat" and ledger.num_entries:
+        known, rows = ledger.find(paths, stat_files(files))
+    try:
+        for part, found, stats, read_ns in _examine(examples, np.flatnonzero(~known), ledger.codes):
+            rows[part] = found
+            ledger.add(paths[part], stats, found, read_ns)
+    finally:
+        ledger.flush()
+    ledger.compact()
+    return rows, ledger.codes.texts
+
+
+_Examined = tuple[
+    "npt.NDArray[np.int64]", "npt.NDArray[np.void]", "npt.NDArray[np.void]", "npt.NDArray[np.int64]"
+]
+
+
+def _examine(
+    examples: Examples, indices: npt.NDArray[np.int64], codes: TextCodes
+) -> Iterator[_Examined]:
+    """Examines images in threads.
+
+    Yields:
+        For a few images at a time: their indices; ROW; STAT, from before they were read; and
+        the time of that, by `time.time_ns`.
+    """
+    import numpy as np
+
+    if not len(indices):
+        return
+
+    def scan(start: int) -> list[_Scanned]:
+        return [_scan_image(examples, i) for i in indices[start : start + _CHUNK].tolist()]
+
+    starts = range(0, len(indices), _CHUNK)
+    # The decoder releases the interpreter lock, so the threads run in parallel.
+    results = map_in_order(scan, starts, os.cpu_count() or 1)
+    with track("examining", len(indices), unit="images") as progress:
+        for start, found in zip(starts, results, strict=True):
+            scans, stats, read_ns = zip(*found, strict=True)
+            rows = np.array([pack(scan, codes) for scan in scans], ROW)
+            part = indices[start : start + _CHUNK]
+            yield part, rows, np.array(list(stats), STAT), np.array(read_ns, np.int64)
+            progress.advance(len(found))
+
+
+_Scanned = tuple[ImageScan, tuple[int, int, int, int], int]
+
+
+def _scan_image(examples: Examples, index: int) -> _Scanned:
+    """Returns what an image is, the STAT of its file, and when that was taken."""
+    name, read_ns = examples.names[index], time.time_ns()
     if examples.files is None:
-        return examples.read(index), ""
-    path: Path = examples.files[index]
+        return examine_image(name, examples.read(index)), NO_FILE, read_ns
+    content, problem, stats = _read(Files.of(examples.files).path(index))
+    if problem:
+        scan = ImageScan(name, format_of(content[:HEAD_BYTES]), problem=problem)
+    else:
+        scan = examine_image(name, content)
+    return scan, stats, read_ns
+
+
+def _read(path: bytes) -> tuple[bytes, str, tuple[int, int, int, int]]:
+    """Reads a file.
+
+    Returns:
+        The bytes of an image, and nothing; else its first few bytes, and why it is none. And
+        its STAT.
+    """
     try:
         # Reading a pipe would block, and a video need not be read to its end.
-        if not stat.S_ISREG(path.stat().st_mode):
-            return b"", "not a file"
-        with path.open("rb") as file:
+        if not stat.S_ISREG(os.stat(path).st_mode):
+            return b"", "not a file", NO_FILE
+        with open(path, "rb") as file:
+            stats = stat_values(file.fileno())
             head = file.read(HEAD_BYTES)
             if format_of(head) not in DECODABLE:
-                return head, why_no_image(head)
-            return head + file.read(), ""
+                return head, why_no_image(head), stats
+            return head + file.read(), "", stats
     except (FileNotFoundError, NotADirectoryError):
-        return b"", "a broken link" if path.is_symlink() else MISSING
+        return b"", "a broken link" if os.path.islink(path) else MISSING, NO_FILE
     except ValueError:
-        return b"", MISSING  # The name holds a NUL character.
+        return b"", MISSING, NO_FILE  # The name holds a NUL character.
     except OSError as error:
         if error.errno == errno.ENAMETOOLONG:
-            return b"", MISSING
-        return b"", f"cannot be read: {error.strerror}"
+            return b"", MISSING, NO_FILE
+        return b"", f"cannot be read: {error.strerror}", NO_FILE

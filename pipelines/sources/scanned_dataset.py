@@ -5,10 +5,12 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
+import numpy as np
+
 from pipelines.sources.config import DataConfig
-from pipelines.sources.examination import ImageScan
 from pipelines.sources.outliers import find_outliers
 from pipelines.sources.scan import keep_decodable, scan_images
+from pipelines.sources.scan_table import ScanTable
 from pipelines.sources.source import Finding, Listing
 from pipelines.sources.task_columns import bind_tasks, check_tasks
 from pipelines.sources.validation import (
@@ -33,19 +35,21 @@ class ScannedDataset:
     """
 
     decodable: Listing
-    scans: tuple[ImageScan, ...]
+    scans: ScanTable
     errors: tuple[DataError, ...] = ()
     has_valid_labels: bool = True
 
     @property
-    def decoded(self) -> tuple[ImageScan, ...]:
+    def decoded(self) -> ScanTable:
         """Results for the images that decode."""
-        return tuple(scan for scan in self.scans if not scan.problem)
+        problems = self.scans.has("problem")
+        return self.scans.take(np.flatnonzero(~problems)) if problems.any() else self.scans
 
     @property
     def undecodable(self) -> tuple[Finding, ...]:
         """The images that do not decode, each with the reason."""
-        return tuple(Finding(scan.name, scan.problem) for scan in self.scans if scan.problem)
+        failed = self.scans.take(np.flatnonzero(self.scans.has("problem")))
+        return tuple(Finding(scan.name, scan.problem) for scan in failed)
 
     @property
     def skipped(self) -> tuple[Finding, ...]:
@@ -103,8 +107,8 @@ def scan_dataset(
     listing = bind_tasks(data, listing, tasks)
     # Before the scan, which can take minutes.
     has_labels = not (labeled and trainable) or is_valid(check_labels, data, listing)
-    scans = scan_images(listing)
-    flat = tuple(scan for found in scans.values() for scan in found)
+    scans = scan_images(listing, config.verify)
+    flat = ScanTable.join(list(scans.values()))
     # Even if any number of files may fail, none that a table names may be missing.
     is_valid(check_decodable, data, flat, config.max_undecodable if trainable else 1.0)
     decodable = keep_decodable(listing, scans)

@@ -10,6 +10,7 @@ from pathlib import PurePosixPath
 
 from pipelines.sources.examination import MISSING, ImageScan
 from pipelines.sources.folder import IMAGE_EXTENSIONS
+from pipelines.sources.scan_table import ScanTable
 from pipelines.sources.source import Examples, Listing
 from pipelines.sources.table_paths import propose_settings
 from zoo.errors import (
@@ -190,14 +191,17 @@ def check_decodable(data: str, scans: Sequence[ImageScan], limit: float) -> None
         DataError: A file that a table names does not exist.
         UndecodableError: More than `limit` of the files fail.
     """
-    missing = [scan.name for scan in scans if scan.problem == MISSING]
+    import numpy as np
+
+    table = ScanTable.of(scans)
+    failed = list(table.take(np.flatnonzero(table.has("problem"))))
+    missing = [scan.name for scan in failed if scan.problem == MISSING]
     if missing:
         raise DataError(
             f"{len(missing)} of {len(scans)} images that {data!r} names are missing",
             received=", ".join(map(_abbreviate, missing[:3])) + (", …" if len(missing) > 3 else ""),
             mend=propose_settings(data, missing),
         )
-    failed = [scan for scan in scans if scan.problem]
     # A division, because 0.29 * 100 is less than 29.
     if failed and len(failed) / len(scans) > limit:
         named = ", ".join(f"{_abbreviate(scan.name)} ({scan.problem})" for scan in failed[:3])
