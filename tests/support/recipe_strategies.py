@@ -82,6 +82,7 @@ _sections: dict[str, Any] = dict(
         train_per_class=st.integers(0, 100),
         exclude=st.lists(st.text(max_size=8), max_size=2),
         max_undecodable=st.floats(0, 1),
+        verify=st.sampled_from(["stat", "content"]),
         columns=_section(
             path=st.sampled_from(["path", "file"]),
             label=st.sampled_from(["label", "class"]),
