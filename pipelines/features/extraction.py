@@ -2,12 +2,9 @@
 
 from __future__ import annotations
 
-import hashlib
 import logging
 import time
-from collections import deque
 from collections.abc import Iterator, Sequence
-from concurrent.futures import Future, ThreadPoolExecutor
 from typing import Any
 
 import numpy as np
@@ -24,6 +21,8 @@ from pipelines.features.feature_array import FeatureArray
 from pipelines.features.store import FeatureFolder, FeatureStore
 from pipelines.input_pipeline.color_axes import fit_color_axes
 from pipelines.input_pipeline.datasets import build_views_dataset
+from pipelines.runtime.threads import map_in_order
+from pipelines.sources.changes import find_changed
 from pipelines.sources.columns import sortable
 from pipelines.sources.source import Examples
 from zoo.errors import DataError
@@ -184,13 +183,12 @@ class Extractor:
             views: V views.
             rows: float32 [n × V, 2, F], all views of the first image first.
         """
-        for index, digest in enumerate(examples.binary_digests):
-            if hashlib.sha256(examples.read(index)).digest() != digest.tobytes():
-                raise DataError(
-                    f"{examples.names[index]} changed while the job ran",
-                    expected="the file that was scanned",
-                    mend="start again",
-                )
+        if (index := find_changed(examples)) is not None:
+            raise DataError(
+                f"{examples.names[index]} changed while the job ran",
+                expected="the file that was scanned",
+                mend="start again",
+            )
         by_view = rows.reshape(len(examples), len(views), *rows.shape[1:])
         for column, view in enumerate(views):
             self._folders[view].write(examples.binary_digests, by_view[:, column])
@@ -226,16 +224,4 @@ def _run(
     def call(images: npt.NDArray[np.uint8]) -> npt.NDArray[np.float32]:
         return engine(pad_batch(images, engine.batch_size))[: len(images)]
 
-    pending: deque[Future[npt.NDArray[np.float32]]] = deque()
-    with ThreadPoolExecutor(engine.num_callers) as pool:
-        try:
-            for images in batches:
-                pending.append(pool.submit(call, images))
-                # One more batch is queued per thread, so that no thread is idle.
-                if len(pending) >= 2 * engine.num_callers:
-                    yield pending.popleft().result()
-            while pending:
-                yield pending.popleft().result()
-        finally:
-            for future in pending:
-                future.cancel()
+    return map_in_order(call, batches, engine.num_callers)

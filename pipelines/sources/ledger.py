@@ -114,8 +114,7 @@ class Ledger:
             rows: ROW [n], with the texts of `codes`.
             read_ns: int64 [n], when each file was read, by `time.time_ns`.
         """
-        changed = np.maximum(stats["modified_ns"], stats["changed_ns"])
-        settled = (stats["size"] >= 0) & (changed < read_ns - _UNSETTLED_NS)
+        settled = are_settled(stats, read_ns)
         entries = np.empty(int(settled.sum()), _ENTRY)
         entries["path"], entries["stat"] = paths[settled], stats[settled]
         entries["row"] = rows[settled]
@@ -219,6 +218,35 @@ def stat_values(path: bytes | int) -> tuple[int, int, int, int]:
         return NO_FILE
     inode = found.st_ino & 0x7FFFFFFFFFFFFFFF  # 64 bits on some systems, without a sign
     return found.st_size, found.st_mtime_ns, found.st_ctime_ns, inode
+
+
+def are_settled(
+    stats: npt.NDArray[np.void], read_ns: npt.NDArray[np.int64]
+) -> npt.NDArray[np.bool_]:
+    """Returns for which files a later change will show in their STAT, bool [N].
+
+    Args:
+        stats: STAT [N], from before the files were read.
+        read_ns: int64 [N], when each was read, by `time.time_ns`.
+    """
+    changed = np.maximum(stats["modified_ns"], stats["changed_ns"])
+    return (stats["size"] >= 0) & (changed < read_ns - _UNSETTLED_NS)
+
+
+def stamp_files(stats: npt.NDArray[np.void]) -> npt.NDArray[np.uint64]:
+    """Returns a number for each file that changes when its STAT does, uint64 [N]; never 0.
+
+    Args:
+        stats: STAT [N].
+    """
+    stamps = np.zeros(len(stats), np.uint64)
+    for field in STAT.names or ():
+        # The finalizer of SplitMix64, which changes each bit with half of the input's bits.
+        stamps += stats[field].astype(np.uint64) + np.uint64(0x9E3779B97F4A7C15)
+        for shift, factor in ((30, 0xBF58476D1CE4E5B9), (27, 0x94D049BB133111EB)):
+            stamps = (stamps ^ (stamps >> np.uint64(shift))) * np.uint64(factor)
+        stamps ^= stamps >> np.uint64(31)
+    return np.maximum(stamps, np.uint64(1))
 
 
 def hash_paths(paths: ByteStrings) -> npt.NDArray[np.uint8]:

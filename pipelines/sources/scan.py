@@ -18,7 +18,16 @@ from pipelines.runtime.threads import map_in_order
 from pipelines.sources.columns import Files
 from pipelines.sources.examination import EXAMINATION, MISSING, ImageScan, examine_image
 from pipelines.sources.formats import DECODABLE, HEAD_BYTES, format_of, why_no_image
-from pipelines.sources.ledger import NO_FILE, STAT, Ledger, hash_paths, stat_files, stat_values
+from pipelines.sources.ledger import (
+    NO_FILE,
+    STAT,
+    Ledger,
+    are_settled,
+    hash_paths,
+    stamp_files,
+    stat_files,
+    stat_values,
+)
 from pipelines.sources.scan_table import ROW, ScanTable, TextCodes, pack
 from pipelines.sources.source import Examples, Listing, join_examples
 from zoo.progress import track
@@ -74,7 +83,12 @@ def keep_decodable(listing: Listing, scans: Mapping[str, ScanTable]) -> Listing:
             examples, found = examples.take(kept), found.take(kept)
         if len(kept):
             shapes = np.stack([found.numbers("height"), found.numbers("width")], axis=1)
-            splits[split] = replace(examples, digests=found.digests, shapes=shapes.astype(np.int64))
+            splits[split] = replace(
+                examples,
+                digests=found.digests,
+                shapes=shapes.astype(np.int64),
+                stamps=found.rows["stamp"].copy(),
+            )
     return replace(listing, splits=splits)
 
 
@@ -102,9 +116,12 @@ def _scan_files(examples: Examples, verify: Verify) -> _Rows:
     paths = hash_paths(files.encoded)
     known, rows = np.zeros(len(files), bool), np.zeros(len(files), ROW)
     if verify == "stat" and ledger.num_entries:
-        known, rows = ledger.find(paths, stat_files(files))
+        stats = stat_files(files)
+        known, rows = ledger.find(paths, stats)
+        rows["stamp"][known] = stamp_files(stats[known])
     try:
         for part, found, stats, read_ns in _examine(examples, np.flatnonzero(~known), ledger.codes):
+            found["stamp"] = np.where(are_settled(stats, read_ns), stamp_files(stats), 0)
             rows[part] = found
             ledger.add(paths[part], stats, found, read_ns)
     finally:

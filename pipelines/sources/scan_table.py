@@ -18,9 +18,12 @@ _FIELDS = [f for f in dataclasses.fields(ImageScan) if f.name not in ("name", "s
 _TEXT_FIELDS = [f.name for f in _FIELDS if f.type == "str"]
 _TYPES = {"int": "<i4", "bool": "?", "str": "<u4"}
 
-ROW = np.dtype([("sha256", "u1", 32), *((f.name, _TYPES[str(f.type)]) for f in _FIELDS)])
-"""What a row holds of an `ImageScan`: its digest, zeros if it has none; its numbers; and the
-positions of its texts among those of the table."""
+ROW = np.dtype(
+    [("sha256", "u1", 32), ("stamp", "<u8"), *((f.name, _TYPES[str(f.type)]) for f in _FIELDS)]
+)
+"""What a row holds of an `ImageScan`: its digest, zeros if it has none; the stamp of the file as
+it was then, see `ledger.stamp_files`; its numbers; and the positions of its texts among those of
+the table."""
 
 
 class TextCodes:
@@ -67,7 +70,7 @@ def used_texts(
 
 
 class ScanTable(Column[ImageScan]):
-    """The results for N images; a sequence of `ImageScan`, of 64 bytes each.
+    """The results for N images; a sequence of `ImageScan`, of 70 bytes each.
 
     Args:
         names: Names of the images as in `Examples.names`.
@@ -102,6 +105,7 @@ class ScanTable(Column[ImageScan]):
     def _scan(self, name: str, row: tuple[Any, ...]) -> ImageScan:
         values = dict(zip(ROW.names or (), row, strict=True))
         digest = bytes(values.pop("sha256"))
+        del values["stamp"]
         values |= {field: self.texts[values[field]] for field in _TEXT_FIELDS}
         return ImageScan(name=name, sha256=digest.hex() if any(digest) else "", **values)
 
@@ -145,5 +149,6 @@ def pack(scan: ImageScan, codes: TextCodes) -> tuple[Any, ...]:
     values = [getattr(scan, field.name) for field in _FIELDS]
     return (
         np.frombuffer(digest, np.uint8),
+        0,
         *(codes.code(value) if isinstance(value, str) else value for value in values),
     )

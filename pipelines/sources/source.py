@@ -41,6 +41,8 @@ class Examples:
             scan. Features and decoded images are cached by it.
         shapes: int64 [N, 2], height and width of each image in pixels; None before the
             scan.
+        stamps: uint64 [N], `ledger.stamp_files` of each file as it was scanned; 0 where that
+            would not show a change, None before the scan.
         columns: Further columns of the data set by name, N texts each. Only the columns
             that tasks need are read.
         targets: Targets of each task by name; empty before `task_columns.bind_tasks`.
@@ -53,6 +55,7 @@ class Examples:
     encoded: tuple[bytes, ...] | None = None
     digests: Sequence[str] = ()
     shapes: npt.NDArray[np.int64] | None = None
+    stamps: npt.NDArray[np.uint64] | None = None
     columns: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
     targets: Mapping[str, npt.NDArray[Any]] = field(default_factory=dict)
 
@@ -87,13 +90,22 @@ class Examples:
         import numpy as np
 
         chosen = np.asarray(indices, np.int64)
+        names = Texts.of(self.names)
+        taken = names.take(chosen)
+        files: Files | None = None
+        if self.files is not None:
+            files = Files.of(self.files)
+            # A reader of a folder makes names of the paths: one column serves both.
+            shared = files.encoded is names.encoded
+            files = Files(files.root, taken.encoded) if shared else files.take(chosen)
         return Examples(
-            names=Texts.of(self.names).take(chosen),
+            names=taken,
             labels=self.labels[chosen],
-            files=None if self.files is None else Files.of(self.files).take(chosen),
+            files=files,
             encoded=None if self.encoded is None else _pick(self.encoded, chosen),
             digests=Digests.of(self.digests).take(chosen) if self.digests else (),
             shapes=None if self.shapes is None else self.shapes[chosen],
+            stamps=None if self.stamps is None else self.stamps[chosen],
             columns={name: _pick(texts, chosen) for name, texts in self.columns.items()},
             targets={name: values[chosen] for name, values in self.targets.items()},
         )
@@ -118,6 +130,7 @@ def join_examples(parts: Sequence[Examples]) -> Examples:
     files = [Files.of(part.files) for part in parts if part.files is not None]
     encoded = [content for part in parts for content in part.encoded or ()]
     shapes = [part.shapes for part in parts if part.shapes is not None]
+    stamps = [part.stamps for part in parts if part.stamps is not None]
     return Examples(
         names=Texts.join([Texts.of(part.names) for part in parts]),
         labels=np.concatenate([part.labels for part in parts]),
@@ -125,6 +138,7 @@ def join_examples(parts: Sequence[Examples]) -> Examples:
         encoded=tuple(encoded) if parts[0].encoded is not None else None,
         digests=Digests.join([Digests.of(part.digests) for part in parts]),
         shapes=np.concatenate(shapes) if len(shapes) == len(parts) else None,
+        stamps=np.concatenate(stamps) if len(stamps) == len(parts) else None,
         columns={k: sum((part.columns[k] for part in parts), ()) for k in parts[0].columns},
         targets={k: np.concatenate([p.targets[k] for p in parts]) for k in parts[0].targets},
     )
