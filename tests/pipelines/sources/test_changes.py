@@ -32,8 +32,9 @@ def num_reads(monkeypatch: pytest.MonkeyPatch) -> list[int]:
 
 
 def test_files_that_were_written_just_before_the_scan_are_read(
-    fill: Fill, num_reads: list[int]
+    fill: Fill, num_reads: list[int], monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    monkeypatch.setattr("pipelines.sources.ledger._UNSETTLED_NS", 10**12)
     examples = _scanned(fill)
     assert find_changed(examples) is None
     assert len(num_reads) == 12

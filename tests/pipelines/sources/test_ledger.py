@@ -82,8 +82,9 @@ def test_second_run_reads_nothing_and_finds_the_same(
 
 
 def test_file_that_has_just_changed_is_read_again(
-    fill: Fill, cache: Path, reads: list[str]
+    fill: Fill, cache: Path, reads: list[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    monkeypatch.setattr("pipelines.sources.ledger._UNSETTLED_NS", 10**12)
     data = _data(fill)
     open_source(data)
     open_source(data)
