@@ -12,7 +12,12 @@ import zlib
 from collections.abc import Callable, Iterator, Sequence
 from typing import Any
 
-READ_IN = {"keras": "3.15.1", "keras-tuner": "1.4.8", "tensorflow-datasets": "4.9.10"}
+READ_IN = {
+    "keras": "3.15.1",
+    "keras-tuner": "1.4.8",
+    "tensorflow-cpu": "2.21.0",
+    "tensorflow-datasets": "4.9.10",
+}
 """The version of each distribution that this file was written for."""
 
 OPTIMIZER_SLOTS = {
@@ -51,6 +56,61 @@ def inputs_of(operation: Any) -> list[Any]:
 def producer_of(tensor: Any) -> Any:
     """Returns the Keras operation whose output a Keras tensor is."""
     return tensor._keras_history.operation
+
+
+# Keras and TensorFlow: state of the process.
+
+
+def save_keras_state() -> Callable[[], None]:
+    """Gives this thread a fresh state of Keras: dtype policy, seed, names of layers.
+
+    Returns:
+        A function that puts the former state back, also after `keras.utils.clear_session`,
+        which takes the state of every thread away.
+    """
+    from keras.src.backend.common import global_state
+
+    trackers = {
+        name: getattr(global_state, name)
+        for name in ("GLOBAL_STATE_TRACKER", "GLOBAL_SETTINGS_TRACKER")
+    }
+    before = {name: dict(vars(tracker)) for name, tracker in trackers.items()}
+    vars(global_state.GLOBAL_STATE_TRACKER).clear()
+
+    def restore() -> None:
+        for name, tracker in trackers.items():
+            setattr(global_state, name, tracker)
+            vars(tracker).clear()
+            vars(tracker).update(before[name])
+
+    return restore
+
+
+def save_tensorflow_seed() -> Callable[[], None]:
+    """Returns a function that puts TensorFlow's seed, and what follows from it, back."""
+    from tensorflow.python.eager import context
+
+    seed, rng = context.context()._seed, getattr(context.context(), "_rng", None)
+
+    def restore() -> None:
+        context.context()._set_global_seed(seed)
+        context.context()._rng = rng
+
+    return restore
+
+
+def is_op_determinism_enabled() -> bool:
+    """Returns whether TensorFlow uses deterministic operations only."""
+    from tensorflow.python.framework import config
+
+    return bool(config.is_op_determinism_enabled())
+
+
+def disable_op_determinism() -> None:
+    """Lets TensorFlow use other operations again."""
+    from tensorflow.python.framework import config
+
+    config.disable_op_determinism()
 
 
 # Keras: optimizers.

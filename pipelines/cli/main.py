@@ -13,6 +13,7 @@ import typer
 from pipelines.cli.commands import app
 from pipelines.cli.progress_bars import draw_progress_bars
 from pipelines.runtime.log import log_to_stderr
+from pipelines.runtime.stderr import own_stderr
 from zoo.errors import ZooError
 
 GC_THRESHOLDS = (50_000, 10, 10)
@@ -22,6 +23,7 @@ makes half a million objects that stay, and every collection would visit them.""
 
 def main() -> NoReturn:
     """Runs the command line and exits: 0 done, 1 the job failed, 2 the input is wrong."""
+    own_stderr()
     gc.set_threshold(*GC_THRESHOLDS)
     if isinstance(sys.stdout, io.TextIOWrapper):
         # A path may hold bytes, and a class characters, that the terminal's encoding lacks.

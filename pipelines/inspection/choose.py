@@ -21,6 +21,7 @@ from pipelines.recipe.recipe import Recipe
 from pipelines.recipe.resolved import ResolvedRecipe
 from pipelines.recipe.settings import RecipeSettings
 from pipelines.runtime.devices import prepare_devices
+from pipelines.runtime.isolation import isolated, start_keras
 from pipelines.runtime.stderr import suppress_stderr
 from pipelines.sources.dataset import open_source
 from pipelines.sources.describe import describe
@@ -40,6 +41,7 @@ _NUM_TRIALS, _TRIAL_S = 3, 0.15
 """Trials of a network's speed, of which the best counts, and the seconds of each."""
 
 
+@isolated()
 def choose(
     data: str | Path,
     recipe: RecipeSettings | None = None,
@@ -83,8 +85,7 @@ def choose(
         check_picture(Path(picture))
     base = Recipe.of(recipe) if recipe else Recipe.for_data(data)
     base = base.override({"data.source": str(data)})
-    with suppress_stderr():
-        import tensorflow  # noqa: F401
+    start_keras()
     candidates = name_candidates(backbones) if backbones else list_candidates(at_hand=True)
     recipes, left_out = _resolve(base, candidates, settings or {}, strict=bool(backbones))
     for candidate in candidates if backbones else ():

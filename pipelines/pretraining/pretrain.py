@@ -11,11 +11,13 @@ from pipelines.pretraining.supervised import pretrain_supervised
 from pipelines.recipe.pretraining import METHODS
 from pipelines.recipe.recipe import Recipe
 from pipelines.recipe.settings import RecipeSettings
+from pipelines.runtime.isolation import isolated
 from pipelines.serving.run import Run
 from zoo.backbones.catalog import BACKBONES, resolve
 from zoo.errors import RecipeError
 
 
+@isolated()
 def pretrain(
     data: str | Path | None,
     recipe: RecipeSettings | None = None,

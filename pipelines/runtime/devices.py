@@ -9,6 +9,7 @@ from typing import Any, Literal
 
 from pydantic import model_validator
 
+from pipelines.runtime.isolation import start_keras
 from zoo.config import Config
 from zoo.private_api import nested_layers
 
@@ -107,6 +108,7 @@ def prepare_devices(config: DeviceConfig) -> Devices:
     Args:
         config: The section `device` of the recipe.
     """
+    start_keras()
     import keras
     import tensorflow as tf
 

@@ -6,18 +6,42 @@ import contextlib
 import os
 import sys
 import tempfile
+import threading
 from collections.abc import Iterator
+
+_lock = threading.Lock()
+_allowed: set[str] = set()
+
+
+def own_stderr() -> None:
+    """Lets `suppress_stderr` redirect standard error: this process is the command line's."""
+    os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
+    _allowed.add("stderr")
 
 
 @contextlib.contextmanager
 def suppress_stderr() -> Iterator[None]:
-    """Suppresses standard error, and replays it if the body raises.
+    """Suppresses standard error on the command line, and replays it if the body raises.
 
     TensorFlow's libraries write to file descriptor 2 while they load, before they read
-    their log level, so the descriptor itself is redirected.
+    their log level, so the descriptor itself is redirected. It belongs to the whole
+    process, hence to the caller of the library: without `own_stderr`, nothing happens. A
+    second thread within a suppression redirects nothing either.
     """
-    os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
-    sys.stderr.flush()
+    if not _allowed or not _lock.acquire(blocking=False):
+        yield
+        return
+    try:
+        with _redirected():
+            yield
+    finally:
+        _lock.release()
+
+
+@contextlib.contextmanager
+def _redirected() -> Iterator[None]:
+    if sys.stderr:
+        sys.stderr.flush()
     try:
         original = os.dup(2)
     except OSError:  # the parent process closed it, so there is nothing to suppress

@@ -14,6 +14,7 @@ from typing import Any
 from pipelines.recipe.recipe import Recipe
 from pipelines.recipe.resolved import DEFAULT_EPOCHS
 from pipelines.recipe.settings import RecipeSettings
+from pipelines.runtime.isolation import isolated
 from pipelines.search.job import SearchJob, SpaceFile
 from pipelines.search.plan import FOLDER, claim_search, is_begun
 from pipelines.search.reports.reporting import reporting
@@ -35,6 +36,7 @@ from zoo.progress import Progress, track
 logger = logging.getLogger(__name__)
 
 
+@isolated()
 def tune(
     data: str | Path | None,
     recipe: RecipeSettings | None = None,

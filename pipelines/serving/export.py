@@ -12,8 +12,8 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from pipelines.evaluation.predictions import compute_predictions
+from pipelines.runtime.isolation import isolated, start_keras
 from pipelines.runtime.output_paths import check_destination
-from pipelines.runtime.stderr import suppress_stderr
 from pipelines.sources.dataset import open_source
 from pipelines.sources.sample import sample_images
 from pipelines.sources.source import Examples
@@ -32,6 +32,7 @@ MAX_SAMPLE = 200
 """How many of them, at most."""
 
 
+@isolated()
 def export(
     model: RunFolder | str | Path, to: str | Path, *, data: str | Path | None = None
 ) -> Path:
@@ -63,8 +64,7 @@ def export(
     """
     to = Path(to)
     _check_to(to)
-    with suppress_stderr():
-        import tensorflow  # noqa: F401
+    start_keras()
     opened = open_run_or_network(model)
     if isinstance(opened, RunFolder):
         examples = _open_validation_images(opened, data, to)

@@ -9,7 +9,7 @@ from pathlib import Path
 import numpy as np
 import numpy.typing as npt
 
-from pipelines.runtime.stderr import suppress_stderr
+from pipelines.runtime.isolation import isolated, start_keras
 from pipelines.serving.image_files import Images, list_image_files
 from pipelines.serving.prediction import Prediction, TaskPrediction
 from pipelines.serving.predictor import Predictor, open_predictor
@@ -43,9 +43,9 @@ def predict(model: RunFolder | str | Path, images: Images, *, top: int = 5) -> l
         DataError: A file or folder does not exist, or there is no image.
     """
     files = list_image_files(images)
-    with suppress_stderr():
-        import tensorflow  # noqa: F401
-    predictor = open_predictor(model if isinstance(model, RunFolder) else Path(model))
+    with isolated():
+        start_keras()
+        predictor = open_predictor(model if isinstance(model, RunFolder) else Path(model))
     predictions: list[Prediction] = []
     for start in range(0, len(files), BATCH_SIZE):
         predictions += _predict_batch(predictor, files[start : start + BATCH_SIZE], top)

@@ -6,11 +6,13 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
+from pipelines.runtime.isolation import isolated, start_keras
 from zoo.backbones.kerashub.installation import import_for_model
 from zoo.errors import RunError
 from zoo.tasks import Task
 
 
+@isolated()
 def load_model(file: Path, tasks: Sequence[Task]) -> Any:
     """Loads a trained model.
 
@@ -26,6 +28,7 @@ def load_model(file: Path, tasks: Sequence[Task]) -> Any:
         RunError: The file is damaged, or its outputs are not those of the tasks.
         InputError: The model has layers of KerasHub, which is not installed.
     """
+    start_keras()
     import keras
 
     import zoo.layers  # noqa: F401  registers the layers of a head that are not Keras'

@@ -10,6 +10,7 @@ from typing import Any
 
 from pipelines.recipe.recipe import Recipe
 from pipelines.recipe.resolved import ResolvedRecipe
+from pipelines.runtime.isolation import isolated, start_keras
 from pipelines.runtime.stderr import suppress_stderr
 from pipelines.storage.run_folder import RunFolder
 from zoo.models.class_names import ClassNames
@@ -75,7 +76,8 @@ def open_pretrained_network(weights: Weights) -> PretrainedNetwork:
         WeightsError: The file is absent, damaged, or of a backbone without a top.
         FetchError: A download broke off.
     """
-    with suppress_stderr():
+    with isolated(), suppress_stderr():
+        start_keras()
         model, card = load_pretrained(fetch(weights))
     settings = tomllib.loads(card.recipe) or {
         "backbone": {"name": card.backbone},

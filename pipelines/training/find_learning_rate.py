@@ -12,6 +12,7 @@ from pipelines.recipe.recipe import Recipe
 from pipelines.recipe.resolved import ResolvedOptimizer
 from pipelines.recipe.settings import RecipeSettings
 from pipelines.runtime.devices import prepare_devices
+from pipelines.runtime.isolation import isolated
 from pipelines.runtime.output_paths import check_destination
 from pipelines.runtime.stderr import suppress_stderr
 from pipelines.storage.destination import FIND_LR_PICTURE, FIND_LR_TABLE
@@ -23,6 +24,7 @@ from zoo.files import replacing, write_text
 logger = logging.getLogger(__name__)
 
 
+@isolated()
 def find_learning_rate(
     data: str | Path | None, recipe: RecipeSettings | None = None, *, out: str | Path
 ) -> RateCurve:

@@ -20,7 +20,7 @@ from pipelines.augment.shorthand import format_policy
 from pipelines.evaluation.pictures import check_picture
 from pipelines.recipe.recipe import Recipe
 from pipelines.recipe.settings import RecipeSettings
-from pipelines.runtime.stderr import suppress_stderr
+from pipelines.runtime.isolation import isolated, start_keras
 from pipelines.sources.source import Examples
 from pipelines.training.prepare import open_images
 from zoo.files import replacing
@@ -52,6 +52,7 @@ class Row(NamedTuple):
     captions: Sequence[str]
 
 
+@isolated()
 def preview(
     data: str | Path | None, recipe: RecipeSettings | None = None, *, picture: str | Path
 ) -> Path:
@@ -75,8 +76,7 @@ def preview(
     path = Path(picture)
     check_picture(path, "--preview")
     resolved = Recipe.of(recipe or Recipe.for_data(data)).for_source(data).resolve()
-    with suppress_stderr():
-        import tensorflow  # noqa: F401
+    start_keras()
     source = open_images(resolved)
     augment = resolved.augment
     logger.info(f"augmentation {augment}")

@@ -14,6 +14,7 @@ from pipelines.recipe.recipe import Recipe
 from pipelines.recipe.resolved import ResolvedRecipe
 from pipelines.recipe.settings import RecipeSettings
 from pipelines.runtime.devices import Devices, prepare_devices
+from pipelines.runtime.isolation import isolated
 from pipelines.runtime.stderr import suppress_stderr
 from pipelines.serving.run import Run
 from pipelines.sources.source import Source, join_examples
@@ -27,6 +28,7 @@ from zoo.errors import RecipeError
 logger = logging.getLogger(__name__)
 
 
+@isolated()
 def train(
     data: str | Path | None,
     recipe: RecipeSettings | None = None,

@@ -6,7 +6,14 @@ import os
 
 import pytest
 
+from pipelines.runtime import stderr
 from pipelines.runtime.stderr import suppress_stderr
+
+
+@pytest.fixture(autouse=True)
+def _command_line(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Standard error is the process' own, as on the command line."""
+    monkeypatch.setattr(stderr, "_allowed", {"stderr"})
 
 
 def test_suppressed_output_of_native_code_is_dropped(capfd: pytest.CaptureFixture[str]) -> None:
