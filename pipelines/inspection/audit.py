@@ -17,6 +17,7 @@ from pipelines.sources.catalog import kind_of
 from pipelines.sources.columns import sortable
 from pipelines.sources.config import DataConfig
 from pipelines.sources.folder import IMAGE_EXTENSIONS
+from pipelines.sources.remarks import IMBALANCED, find_label_remarks
 from pipelines.sources.scan_table import ScanTable
 from pipelines.sources.scanned_dataset import ScannedDataset, scan_dataset
 from pipelines.sources.source import Finding, Listing, join_examples
@@ -26,9 +27,6 @@ from zoo.tasks import CLASSIFICATION, Task
 
 TINY = 32
 """Shorter sides below this many pixels count as tiny."""
-
-IMBALANCED = 10.0
-"""Ratio of the largest to the smallest class from which on accuracy alone misleads."""
 
 Copies = tuple[str, ...]
 """Names of images that are equal byte for byte."""
@@ -55,6 +53,7 @@ class Audit:
         widths: Minimum, median and maximum in pixels.
         heights: Minimum, median and maximum in pixels.
         tiny: Images whose shorter side is below TINY, in a data set of larger images.
+        remarks: What the owner should know of the folders and of the classes' names.
     """
 
     data: str
@@ -72,13 +71,14 @@ class Audit:
     widths: tuple[int, int, int]
     heights: tuple[int, int, int]
     tiny: tuple[Finding, ...]
+    remarks: tuple[str, ...] = ()
 
     @property
     def clean(self) -> bool:
         """Whether there is no finding."""
         found = (
             self.blocking, self.undecodable, self.ignored, self.wrong_extensions, self.outliers,
-            self.repeated, self.conflicting, self.leaking, self.tiny,
+            self.repeated, self.conflicting, self.leaking, self.tiny, self.remarks,
         )  # fmt: skip
         return not any(found) and self.imbalance < IMBALANCED
 
@@ -121,6 +121,7 @@ class Audit:
             lines += [f"{sort} {t}" if ":" in t else f"{sort}: {t}" for t in texts[:max_lines]]
             if len(texts) > max_lines:
                 lines.append(f"{sort}: {len(texts) - max_lines} more")
+        lines += self.remarks
         lines += ["no problems found"] if self.clean else []
         return ["".join(map(_escape, line)) for line in lines]
 
@@ -166,6 +167,7 @@ def audit(
         widths=_compute_range(scans.numbers("width")),
         heights=_compute_range(scans.numbers("height")),
         tiny=tuple(_find_tiny(scans)),
+        remarks=(*images.hints, *find_label_remarks(images)),
     )
 
 

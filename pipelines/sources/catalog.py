@@ -119,7 +119,7 @@ SOURCES: Table[SourceKind] = Table(
             summary="a folder of class folders, alone or below train/, val/ and test/",
             # Unlike Path.is_dir, it does not raise for a name that is too long.
             matches=os.path.isdir,
-            read=lambda data, config: read_folder(data),
+            read=read_folder,
             read_unlabeled=read_unlabeled_folder,
         ),
     ],

@@ -47,13 +47,15 @@ class DataConfig(Config):
             effect of fewer labels; 0 takes all. The recipe's seed selects them; the
             images for a smaller number are among those for a larger one.
         exclude: Images to leave out: names as in the messages, folders (`train/ants`),
-            or glob patterns (`*.gif`; `*` matches `/` too). A class without any image
-            left is dropped.
+            classes and labels (`ants`), or glob patterns of these (`*.gif`; `*` matches
+            `/` too). Case is ignored. A class without any image left is dropped.
         max_undecodable: Share of the files, 0 to 1, that may fail to decode; they are
             left out with a warning. If more fail, the job stops, because such a data
             set is rarely what its owner believes it to be.
         verify: How a file that an earlier job read is known to be unchanged: by its size,
             times and inode (`stat`), or by reading it again (`content`).
+        leaves: Whether the deepest folders are the classes, as in `photos/a/ants/1.jpg`,
+            instead of those below the data set or its splits.
         columns: What a table calls its columns, such as
             `{path = "filename", label = "class"}`.
         suffix: Extension of the files that a table names without it, such as `.jpg`.
@@ -67,6 +69,7 @@ class DataConfig(Config):
     exclude: tuple[str, ...] = ()
     max_undecodable: Annotated[float, Field(ge=0, le=1)] = 0.05
     verify: Literal["stat", "content"] = "stat"
+    leaves: bool = False
     columns: ColumnNames = ColumnNames()
     suffix: str = ""
     folder: str = ""

@@ -9,15 +9,12 @@ from pathlib import Path
 
 from pipelines.sources.columns import ByteStrings, Files, Texts
 from pipelines.sources.config import DataConfig
-from pipelines.sources.source import Examples, Finding, Listing
+from pipelines.sources.source import UNLABELED, Examples, Finding, Listing
 from pipelines.sources.spelling import FileFinder
 from pipelines.sources.split_names import SPLIT_NAMES, split_of
 from pipelines.sources.table_file import read_table
 from zoo.errors import DataError
 from zoo.tasks import LABEL
-
-UNLABELED = ("images",)
-"""Class names of images without labels: one class."""
 
 _Values = tuple[str, ...]
 """The values of a row: its split, then the requested columns."""

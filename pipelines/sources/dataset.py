@@ -49,4 +49,5 @@ def open_source(
         test=splits.get("test"),
         skipped=scanned.skipped,
         outliers=scanned.outliers,
+        remarks=scanned.remarks if labeled else scanned.decodable.hints,
     )

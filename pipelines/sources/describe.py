@@ -1,20 +1,19 @@
-"""Describe in log lines which images of a data set were left out or look unusual."""
+"""Describe in log lines which images were left out or look unusual, and other remarks."""
 
 from __future__ import annotations
 
-import json
-import shlex
-
 from pipelines.sources.evaluation_set import EvaluationSet
+from pipelines.sources.exclusion import quote_exclude
 from pipelines.sources.source import Source
 
 
 def describe(source: Source | EvaluationSet, *, max_lines: int = 20) -> list[str]:
-    """Returns a line for each image that was left out and for each outlier.
+    """Returns a line for each image that was left out, for each outlier and each remark.
 
     Args:
         source: A data set to train on or to evaluate a model on.
-        max_lines: Maximum number of lines of each sort; the rest is counted.
+        max_lines: Maximum number of lines of images left out, and of outliers; the rest is
+            counted.
     """
     lines = [f"skipped {finding.name}: {finding.reason}" for finding in source.skipped[:max_lines]]
     if len(source.skipped) > max_lines:
@@ -22,9 +21,8 @@ def describe(source: Source | EvaluationSet, *, max_lines: int = 20) -> list[str
     for finding in source.outliers[:max_lines]:
         advice = "kept"
         if isinstance(source, Source):
-            setting = f"data.exclude={json.dumps([finding.name], ensure_ascii=False)}"
-            advice += f"; leave it out with --set {shlex.quote(setting)}"
+            advice += f"; leave it out with --set {quote_exclude(finding.name)}"
         lines.append(f"outlier {finding.name}: {finding.reason} ({advice})")
     if len(source.outliers) > max_lines:
         lines.append(f"outlier {len(source.outliers) - max_lines} more; `zoo audit` lists all")
-    return lines
+    return [*lines, *source.remarks] if isinstance(source, Source) else lines

@@ -5,10 +5,17 @@ from __future__ import annotations
 import os
 from pathlib import Path
 
+from pipelines.sources.class_folders import (
+    find_class_folders,
+    find_hints,
+    list_folder,
+    relative_name,
+)
 from pipelines.sources.columns import ByteStrings, Files, Texts
-from pipelines.sources.source import Examples, Finding, Listing
+from pipelines.sources.config import DataConfig
+from pipelines.sources.source import UNLABELED, Examples, Finding, Listing
 from pipelines.sources.split_names import split_of
-from pipelines.sources.walk import files_below, is_ignored, unreadable
+from pipelines.sources.walk import files_below
 from zoo.errors import DataError
 
 IMAGE_EXTENSIONS = {
@@ -24,47 +31,48 @@ IMAGE_EXTENSIONS = {
 """Format by the lower-case file name extension that promises it."""
 
 
-def read_folder(data: str) -> Listing:
+def read_folder(data: str, config: DataConfig | None = None) -> Listing:
     """Lists a folder of class folders.
 
     Classes are sorted by name. A class folder is read recursively. Every file in it
     counts as an image, whatever its extension; the scan finds those that are none.
     Files that file managers leave behind (`.DS_Store` and other names with a leading
-    dot, `Thumbs.db`, `desktop.ini`, `__MACOSX`) are ignored. Links are followed.
+    dot, `Thumbs.db`, `desktop.ini`, `__MACOSX`) are ignored. Links are followed. Folders
+    whose names differ only in Unicode's form are one class.
 
     Args:
         data: Path of the folder.
+        config: Whether the deepest folders are the classes; None takes the defaults.
 
     Returns:
         Those of the splits `train`, `val` and `test` that exist, or `all`.
 
     Raises:
         DataError: The folder or one below it cannot be read, the name of a class
-            folder is not valid Unicode, or `train/` is missing beside `val/`.
+            folder is not valid Unicode, `train/` is missing beside `val/`, or `val/` has no
+            class folders.
     """
     import numpy as np
 
-    root = Path(data)
-    folders, files = _list(root)
+    root, leaves = Path(data), (config or DataConfig()).leaves
+    folders, files = list_folder(root)
     splits = _split_folders(data, folders)
+    ignored: list[Finding] = []
     if splits is None:
-        splits, unused = {"all": root}, []
+        splits = {"all": root}
     else:
-        unused = [folder for folder in folders if folder not in splits.values()]
-
-    classes: dict[str, dict[str, Path]] = {}
-    ignored = [
-        Finding(f"{_name(root, folder)}/", "not read, since it lies beside the split folders")
-        for folder in unused
-    ]
-    if splits.get("all") != root:
+        ignored += _report_unused(root, [f for f in folders if f not in splits.values()])
         ignored += _loose_images(root, files)
+    classes: dict[str, dict[str, list[Path]]] = {}
     for split, folder in splits.items():
-        class_folders, files = _list(folder)
+        classes[split], files = find_class_folders(root, folder, leaves=leaves)
         ignored += _loose_images(root, files)
-        for class_folder in class_folders:
-            _check_encoding(root, class_folder)
-        classes[split] = {f.name: f for f in class_folders}
+    if classes.get("train") and "val" in classes and not classes["val"]:
+        raise DataError(
+            f"{relative_name(root, splits['val'])}/ of {data!r} has no class folders",
+            expected="those of train/, with images in them",
+            mend="add them, or move it away; without it a share of train takes its place",
+        )
     class_names = tuple(sorted({name for found in classes.values() for name in found}))
 
     empty: list[str] = []
@@ -73,14 +81,13 @@ def read_folder(data: str) -> Listing:
         parts: list[ByteStrings] = []
         labels: list[int] = []
         for label, class_name in enumerate(class_names):
-            if class_name not in found:
-                continue
-            below = found[class_name].relative_to(root).as_posix()
-            images = files_below(found[class_name], f"{below}/")
-            parts.append(ByteStrings.of(map(os.fsencode, images)))
-            labels.append(label)
-            if not len(parts[-1]):
-                empty.append(_name(root, found[class_name]))
+            for folder in found.get(class_name, ()):
+                below = folder.relative_to(root).as_posix()
+                images = files_below(folder, f"{below}/")
+                parts.append(ByteStrings.of(map(os.fsencode, images)))
+                labels.append(label)
+                if not len(parts[-1]):
+                    empty.append(relative_name(root, folder))
         if any(map(len, parts)):
             paths = ByteStrings.join(parts)
             listed[split] = Examples(
@@ -88,7 +95,8 @@ def read_folder(data: str) -> Listing:
                 labels=np.repeat(np.array(labels, np.int64), [len(part) for part in parts]),
                 files=Files(str(root), paths),
             )
-    return Listing(class_names, listed, empty=tuple(empty), ignored=tuple(ignored))
+    hints = find_hints(root, classes, folders if "all" in splits else [], leaves=leaves)
+    return Listing(class_names, listed, tuple(empty), tuple(ignored), tuple(hints))
 
 
 def read_unlabeled_folder(data: str) -> Listing:
@@ -112,7 +120,7 @@ def read_unlabeled_folder(data: str) -> Listing:
     examples = Examples(
         names=Texts(paths), labels=np.zeros(len(paths), np.int64), files=Files(data, paths)
     )
-    return Listing(("images",), {"all": examples})
+    return Listing(UNLABELED, {"all": examples})
 
 
 def _split_folders(data: str, folders: list[Path]) -> dict[str, Path] | None:
@@ -122,21 +130,24 @@ def _split_folders(data: str, folders: list[Path]) -> dict[str, Path] | None:
     of splits are splits only if one of them holds a folder.
     """
     candidates = [f for f in folders if split_of(f.name)]
-    nested = [f for f in candidates if _list(f)[0]]
+    nested = [f for f in candidates if list_folder(f)[0]]
     has_train = any(split_of(f.name) == "train" for f in nested)
     if not nested or (len(nested) < len(folders) and not has_train):
         return None
     # All candidates: a test/ of unlabeled images without class folders is no class either.
     splits: dict[str, Path] = {}
-    for folder in candidates:
-        split = split_of(folder.name)
-        if split in splits:
+    for split in ("train", "val", "test"):
+        named = [folder for folder in candidates if split_of(folder.name) == split]
+        plain = [folder for folder in named if folder.name.lower() == split]
+        # `val/` counts where `valid/` and `dev/` lie beside it, which are then reported.
+        if len(named) > 1 and len(plain) != 1:
             raise DataError(
-                f"Two folders of {data!r} name the {split} split",
-                expected=f"one of {splits[split].name}/ and {folder.name}/",
-                mend="join them or move one away",
+                f"Several folders of {data!r} name the {split} split",
+                expected=f"one of {' and '.join(f'{folder.name}/' for folder in named)}",
+                mend="join them or move all but one away",
             )
-        splits[split] = folder
+        if named:
+            splits[split] = plain[0] if len(named) > 1 else named[0]
     if "train" not in splits:
         raise DataError(
             f"The folder {data!r} has no train/",
@@ -144,34 +155,17 @@ def _split_folders(data: str, folders: list[Path]) -> dict[str, Path] | None:
             received=", ".join(f"{folder.name}/" for folder in candidates),
             mend="add train/, or point at one of these folders",
         )
-    return {split: splits[split] for split in ("train", "val", "test") if split in splits}
+    return splits
 
 
-def _list(folder: Path) -> tuple[list[Path], list[Path]]:
-    """Returns the folders and the files in a folder, each sorted by name."""
-    try:
-        found = sorted(path for path in folder.iterdir() if not is_ignored(path.name))
-        return [p for p in found if p.is_dir()], [p for p in found if not p.is_dir()]
-    except OSError as error:
-        raise unreadable(folder, error) from None
-
-
-def _check_encoding(root: Path, folder: Path) -> None:
-    """Raises DataError for a class name that TOML, JSON and model files cannot hold."""
-    try:
-        folder.name.encode()
-    except UnicodeEncodeError:
-        raise DataError(
-            f"The name of the class folder {_name(root, folder)!r} is not valid UTF-8",
-            expected="a name in UTF-8",
-            mend="rename it",
-        ) from None
-
-
-def _name(root: Path, path: Path) -> str:
-    r"""Returns a path relative to `root`, with bytes that are not UTF-8 escaped as in \xe9."""
-    name = path.relative_to(root).as_posix()
-    return os.fsencode(name).decode(errors="backslashreplace")
+def _report_unused(root: Path, folders: list[Path]) -> list[Finding]:
+    """Returns a finding for each folder beside the split folders."""
+    return [
+        Finding(
+            f"{relative_name(root, folder)}/", "not read, since it lies beside the split folders"
+        )
+        for folder in folders
+    ]
 
 
 def list_images(folder: Path) -> list[Path]:
@@ -194,7 +188,7 @@ def _is_image(name: str) -> bool:
 def _loose_images(root: Path, files: list[Path]) -> list[Finding]:
     """Returns a finding for each image outside the class folders; other files are ignored."""
     return [
-        Finding(_name(root, path), "lies outside the class folders")
+        Finding(relative_name(root, path), "lies outside the class folders")
         for path in files
         if path.suffix.lower() in IMAGE_EXTENSIONS
     ]

@@ -8,7 +8,9 @@ from dataclasses import dataclass
 import numpy as np
 
 from pipelines.sources.config import DataConfig
+from pipelines.sources.exclusion import exclude_images
 from pipelines.sources.outliers import find_outliers
+from pipelines.sources.remarks import find_remarks
 from pipelines.sources.scan import keep_decodable, scan_images
 from pipelines.sources.scan_table import ScanTable
 from pipelines.sources.source import Finding, Listing
@@ -17,7 +19,7 @@ from pipelines.sources.validation import (
     check_classes,
     check_decodable,
     check_not_empty,
-    exclude_images,
+    check_splits_decode,
 )
 from zoo.errors import DataError
 from zoo.tasks import Task
@@ -61,6 +63,11 @@ class ScannedDataset:
         """Images that decode and look unlike the rest."""
         return find_outliers(self.decoded)
 
+    @property
+    def remarks(self) -> tuple[str, ...]:
+        """What the owner should know of the labels, splits and copies, a line each."""
+        return (*self.decodable.hints, *find_remarks(self.decodable))
+
 
 def scan_dataset(
     data: str,
@@ -102,7 +109,8 @@ def scan_dataset(
             return False
         return True
 
-    listing = exclude_images(listing, config.exclude)
+    columns = [task.column for task in tasks if task.kind != "regression" and not task.bare]
+    listing = exclude_images(listing, config.exclude, columns)
     check_not_empty(data, listing, labeled=labeled)
     listing = bind_tasks(data, listing, tasks)
     # Before the scan, which can take minutes.
@@ -112,6 +120,8 @@ def scan_dataset(
     # Even if any number of files may fail, none that a table names may be missing.
     is_valid(check_decodable, data, flat, config.max_undecodable if trainable else 1.0)
     decodable = keep_decodable(listing, scans)
+    if trainable:
+        is_valid(check_splits_decode, data, scans, decodable)
     if labeled and trainable and has_labels:
         has_labels = is_valid(check_labels, data, decodable, found="image that can be decoded")
     return ScannedDataset(decodable, flat, tuple(errors), has_labels)

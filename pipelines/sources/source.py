@@ -21,6 +21,9 @@ Item = TypeVar("Item")
 SEPARATOR = "|"
 """Separates the labels of an image in a column of a multi-label task."""
 
+UNLABELED = ("images",)
+"""Class names of images without labels: one class."""
+
 
 @dataclass(frozen=True)
 class Examples:
@@ -173,6 +176,7 @@ class Source:
         skipped: What was left out, with the reason: images that do not decode, then
             `Listing.ignored`.
         outliers: Images that are used and look unlike the rest.
+        remarks: What the owner should know of the labels, splits and copies, a line each.
     """
 
     name: str
@@ -183,6 +187,7 @@ class Source:
     test: Examples | None = None
     skipped: tuple[Finding, ...] = ()
     outliers: tuple[Finding, ...] = ()
+    remarks: tuple[str, ...] = ()
 
     @property
     def splits(self) -> dict[str, Examples]:
@@ -217,6 +222,7 @@ class Listing:
         empty: Class folders without files, such as `train/ants`.
         ignored: Images and folders outside the class folders, and repeated rows of a
             table.
+        hints: What the owner should know of how the data set was read, a line each.
         column_names: All columns of the data set, read or not.
         tasks: The tasks whose targets the examples have; empty before
             `task_columns.bind_tasks`.
@@ -226,5 +232,6 @@ class Listing:
     splits: dict[str, Examples] = field(default_factory=dict)
     empty: tuple[str, ...] = ()
     ignored: tuple[Finding, ...] = ()
+    hints: tuple[str, ...] = ()
     column_names: tuple[str, ...] = (LABEL,)
     tasks: tuple[Task, ...] = ()

@@ -9,6 +9,8 @@ from typing import TYPE_CHECKING, Any
 
 from pipelines.sources.columns import Digests, sortable
 from pipelines.sources.config import DataConfig
+from pipelines.sources.copies import CopyDivider, group_copies
+from pipelines.sources.exclusion import quote_exclude
 from pipelines.sources.source import Examples, Listing, join_examples
 from zoo.errors import DataError
 
@@ -55,6 +57,9 @@ def split_examples(
     files nor on a random number generator. A class added later does not change the
     split of the others, and an image added later moves few other images.
 
+    Copies of an image, by their digests, go to one split, whatever their classes: metrics
+    on an image that the model was trained on say nothing.
+
     Args:
         examples: The images; their names must differ.
         class_names: In the order of the labels; for the message.
@@ -67,7 +72,7 @@ def split_examples(
         a class is rounded, and at least one image.
 
     Raises:
-        DataError: A class has fewer images than there are splits.
+        DataError: A class has fewer different images than there are splits.
     """
     import numpy as np
 
@@ -75,27 +80,34 @@ def split_examples(
     fractions = {part: fraction for part, fraction in fractions.items() if fraction > 0}
     chosen: dict[str, list[npt.NDArray[np.int64]]] = {p: [] for p in ("train", *fractions)}
     ranks = _rank(seed, examples.names)
+    copies = CopyDivider(group_copies(examples))
     for label in np.unique(examples.labels):
         members = np.flatnonzero(examples.labels == label)
-        if len(members) < len(chosen):
-            raise DataError(
-                f"Class {class_names[label]!r} has too few images to split",
-                expected=f"{len(chosen)} or more, one each for {', '.join(chosen)}",
-                received=str(len(members)),
-                mend="add images, or leave the class out with data.exclude",
-            )
         ranked = members[np.argsort(ranks[members], kind="stable")]
+        num_different = copies.count_different(ranked)
+        if num_different < len(chosen):
+            raise _too_few(class_names[label], tuple(chosen), num_different, len(members))
         counts = {part: max(1, _round(len(ranked) * f)) for part, f in fractions.items()}
         while sum(counts.values()) >= len(ranked):
             counts[max(counts, key=lambda part: counts[part])] -= 1
-        start = 0
-        for part, count in counts.items():
-            chosen[part].append(ranked[start : start + count])
-            start += count
-        chosen["train"].append(ranked[start:])
+        divided = copies.divide(ranked, counts)
+        for part, indices in divided.items():
+            chosen[part].append(indices)
+        if not all(map(len, divided.values())):
+            raise _too_few(class_names[label], tuple(chosen), num_different, len(members))
     return {
         part: _by_name(examples.take(np.concatenate(indices))) for part, indices in chosen.items()
     }
+
+
+def _too_few(name: str, parts: Sequence[str], different: int, count: int) -> DataError:
+    copies = different < count
+    return DataError(
+        f"Class {name!r} has too few {'different ' if copies else ''}images to split",
+        expected=f"{len(parts)} or more, one each for {', '.join(parts)}",
+        received=f"{different} and {count - different} copies" if copies else str(count),
+        mend=f"add images, or leave the class out with --set {quote_exclude(name)}",
+    )
 
 
 def assign_by_digest(

@@ -11,7 +11,8 @@ from collections.abc import Callable, Sequence
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
-from pipelines.sources.source import SEPARATOR, Examples, Listing
+from pipelines.sources.source import SEPARATOR, UNLABELED, Examples, Listing
+from pipelines.sources.spelling import to_nfc
 from pipelines.sources.validation import check_class_name
 from zoo.errors import DataError, EmptyClassError, SingleClassError, UnseenClassError
 from zoo.tasks import LABEL, Task
@@ -86,7 +87,9 @@ def _match_classes(data: str, listing: Listing, class_names: tuple[str, ...]) ->
     import numpy as np
 
     used = sorted({label for e in listing.splits.values() for label in e.labels.tolist()})
-    unknown = [listing.class_names[i] for i in used if listing.class_names[i] not in class_names]
+    # A model may know its classes in another Unicode form.
+    index = {to_nfc(name): label for label, name in enumerate(class_names)}
+    unknown = [listing.class_names[i] for i in used if to_nfc(listing.class_names[i]) not in index]
     if unknown:
         some = ", ".join(unknown[:5]) + (", …" if len(unknown) > 5 else "")
         raise DataError(
@@ -97,7 +100,7 @@ def _match_classes(data: str, listing: Listing, class_names: tuple[str, ...]) ->
         )
     relabel = np.full(len(listing.class_names), -1, dtype=np.int64)
     for label in used:
-        relabel[label] = class_names.index(listing.class_names[label])
+        relabel[label] = index[to_nfc(listing.class_names[label])]
     splits = {name: replace(e, labels=relabel[e.labels]) for name, e in listing.splits.items()}
     return replace(listing, class_names=class_names, splits=splits)
 
@@ -315,7 +318,7 @@ def _stratified(listing: Listing) -> Listing:
         zeros = {
             n: replace(e, labels=np.zeros(len(e), np.int64)) for n, e in listing.splits.items()
         }
-        return replace(listing, class_names=("images",), splits=zeros)
+        return replace(listing, class_names=UNLABELED, splits=zeros)
     names = multi[0].class_names
     counts = _count_all(listing, multi[0])
     rarest = {

@@ -1,17 +1,15 @@
-"""Validate that a data set can be trained on; leave excluded images out."""
+"""Validate that a data set can be trained on."""
 
 from __future__ import annotations
 
-import fnmatch
 from collections import Counter
-from collections.abc import Iterable, Sequence
-from dataclasses import replace
+from collections.abc import Mapping, Sequence
 from pathlib import PurePosixPath
 
 from pipelines.sources.examination import MISSING, ImageScan
 from pipelines.sources.folder import IMAGE_EXTENSIONS
 from pipelines.sources.scan_table import ScanTable
-from pipelines.sources.source import Examples, Listing
+from pipelines.sources.source import Listing
 from pipelines.sources.table_paths import propose_settings
 from zoo.errors import (
     DataError,
@@ -23,47 +21,6 @@ from zoo.errors import (
 )
 
 _LAYOUT = "one folder per class, as ants/1.jpg and bees/2.jpg, perhaps below train/ and val/"
-
-
-def exclude_images(listing: Listing, patterns: Sequence[str]) -> Listing:
-    """Leaves out the images that match a pattern.
-
-    A class that had images and has none left is dropped, and the labels are renumbered.
-
-    Args:
-        listing: The images that a reader found.
-        patterns: Names, folders or glob patterns, as in `DataConfig.exclude`.
-    """
-    import numpy as np
-
-    if not patterns:
-        return listing
-    splits: dict[str, Examples] = {}
-    labels_before: set[int] = set()
-    labels_after: set[int] = set()
-    for split, examples in listing.splits.items():
-        kept = [i for i, name in enumerate(examples.names) if not _matches(name, patterns)]
-        splits[split] = examples.take(kept)
-        labels_before |= set(examples.labels.tolist())
-        labels_after |= set(splits[split].labels.tolist())
-    empty = tuple(name for name in listing.empty if not _matches(name, patterns))
-    empty_classes = {PurePosixPath(name).name for name in empty}
-    kept_labels = [
-        label
-        for label, name in enumerate(listing.class_names)
-        if label in labels_after or (label not in labels_before and name in empty_classes)
-    ]
-    relabel = np.full(len(listing.class_names), -1, dtype=np.int64)
-    relabel[kept_labels] = np.arange(len(kept_labels))
-    return replace(
-        listing,
-        class_names=tuple(listing.class_names[label] for label in kept_labels),
-        splits={
-            split: replace(e, labels=relabel[e.labels]) for split, e in splits.items() if len(e)
-        },
-        empty=empty,
-        ignored=tuple(r for r in listing.ignored if not _matches(r.name, patterns)),
-    )
 
 
 def check_not_empty(data: str, listing: Listing, *, labeled: bool = True) -> None:
@@ -213,6 +170,29 @@ def check_decodable(data: str, scans: Sequence[ImageScan], limit: float) -> None
         )
 
 
+def check_splits_decode(
+    data: str, before: Mapping[str, Sequence[ImageScan]], decodable: Listing
+) -> None:
+    """Checks that each split with images has some that decode.
+
+    Args:
+        data: DATA as the user wrote it.
+        before: Results for all images, by split.
+        decodable: The images that decode.
+
+    Raises:
+        UndecodableError: A split has none, so that a share of train would take its place.
+    """
+    for split, scans in before.items():
+        if len(scans) and split not in decodable.splits:
+            raise UndecodableError(
+                f"None of the {len(scans)} images in the {split} split of {data!r} can be decoded",
+                expected="one at least",
+                received=f"{_abbreviate(scans[0].name)} ({scans[0].problem})",
+                mend="mend these files; without that split a share of train takes its place",
+            )
+
+
 def _abbreviate(name: str) -> str:
     """Returns a name of at most 80 characters, with control characters escaped."""
     text = name if name.isprintable() else repr(name)
@@ -226,16 +206,6 @@ def _advise(failed: Sequence[ImageScan]) -> str:
     if extension and extension not in IMAGE_EXTENSIONS and count > len(failed) / 2:
         return f"leave them out with --set 'data.exclude=[\"*{extension}\"]'"
     return "mend or remove them (`zoo audit` lists all), or raise data.max_undecodable"
-
-
-def _matches(name: str, patterns: Iterable[str]) -> bool:
-    return any(
-        # A name may contain brackets, which are special in a pattern.
-        name == pattern
-        or name.startswith(pattern.rstrip("/") + "/")
-        or fnmatch.fnmatchcase(name, pattern)
-        for pattern in patterns
-    )
 
 
 def _has_class_folders_below(listing: Listing) -> bool:

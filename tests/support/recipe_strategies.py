@@ -83,6 +83,7 @@ _sections: dict[str, Any] = dict(
         exclude=st.lists(st.text(max_size=8), max_size=2),
         max_undecodable=st.floats(0, 1),
         verify=st.sampled_from(["stat", "content"]),
+        leaves=st.booleans(),
         columns=_section(
             path=st.sampled_from(["path", "file"]),
             label=st.sampled_from(["label", "class"]),

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import unicodedata
 from pathlib import Path
 
 import numpy as np
@@ -33,7 +34,8 @@ def test_class_folders_are_split(fill: Fill) -> None:
 
 
 @pytest.mark.parametrize(
-    ("train", "val"), [("train", "val"), ("Train", "valid"), ("training", "validation")]
+    ("train", "val"),
+    [("train", "val"), ("Train", "valid"), ("training", "validation"), ("training_set", "dev")],
 )
 def test_split_folders_are_kept(fill: Fill, train: str, val: str) -> None:
     for name in ("ants", "bees"):
@@ -46,6 +48,68 @@ def test_train_without_val_is_split(fill: Fill) -> None:
     fill("train/ants", 10)
     fill("train/bees", 10)
     assert sizes(fill("test/bees", 2)) == {"train": 16, "val": 4, "test": 2}
+
+
+@pytest.mark.parametrize("test", ["Testing", "test_set", "eval", "hold-out"])
+def test_split_folders_by_other_names(fill: Fill, test: str) -> None:
+    for name in ("ants", "bees"):
+        fill(f"Training/{name}", 5)
+    assert sizes(fill(f"{test}/bees", 2)) == {"train": 8, "val": 2, "test": 2}
+
+
+def test_folder_that_looks_like_a_split_is_said(fill: Fill) -> None:
+    for name in ("ants", "bees"):
+        fill(f"seg_train/{name}", 3)
+        root = fill(f"seg_test/{name}", 2)
+    said = describe(open_source(str(root)))
+    assert said == [
+        "the class folder seg_test/ looks like a split; if it is one, call it test/",
+        "the class folder seg_train/ looks like a split; if it is one, call it train/",
+    ]
+    for split in ("train", "test"):
+        (root / f"seg_{split}").rename(root / split)
+    assert sizes(root) == {"train": 4, "val": 2, "test": 4}
+    assert describe(open_source(str(root))) == []
+
+
+def test_val_without_class_folders_is_refused(fill: Fill) -> None:
+    fill("train/ants", 3)
+    fill("train/bees", 3)
+    with pytest.raises(DataError, match=r"val/ of .* has no class folders; .*move it away"):
+        open_source(str(fill("val", 2)))
+
+
+def test_deepest_folders_are_the_classes_if_asked_for(fill: Fill) -> None:
+    for split in ("train", "val"):
+        for folder in ("a/ants", "b/bees", "b/deeper/beetles", "c/x/ants"):
+            root = fill(f"{split}/{folder}", 2)
+    plain = open_source(str(root))
+    assert plain.class_names == ("a", "b", "c")
+    assert describe(plain) == [
+        "every class folder holds folders alone; if these are the classes, --set data.leaves=true"
+    ]
+    fill("train/b/deeper", 1)
+    (root / "train" / "c" / "x" / "up").symlink_to(root / "train" / "c", target_is_directory=True)
+    leaves = open_source(str(root), DataConfig(leaves=True))
+    assert leaves.class_names == ("ants", "bees", "beetles")
+    assert leaves.train.names[0] == "train/a/ants/0000.jpg"
+    assert np.bincount(leaves.val.labels).tolist() == [4, 2, 2]
+    assert describe(leaves)[1:] == [
+        f"class 'ants' joins {split}/a/ants/, {split}/c/x/ants/" for split in ("train", "val")
+    ]
+
+
+def test_class_folders_are_compared_in_composed_form(fill: Fill) -> None:
+    composed, decomposed = (unicodedata.normalize(form, "café") for form in ("NFC", "NFD"))
+    for folder in (f"train/{composed}", "train/thé", f"val/{decomposed}", "val/thé"):
+        root = fill(folder, 3)
+    source = open_source(str(root))
+    assert source.class_names == (composed, "thé")
+    assert np.bincount(source.val.labels).tolist() == [3, 3]
+    assert describe(source) == []
+    source = open_source(str(fill(f"train/{decomposed}", 2)))
+    assert np.bincount(source.train.labels).tolist() == [5, 3]
+    assert describe(source) == [f"class 'café' joins train/{decomposed}/, train/{composed}/"]
 
 
 def test_class_may_have_the_name_of_a_split(fill: Fill) -> None:
@@ -108,10 +172,18 @@ def test_val_without_train_is_refused(fill: Fill) -> None:
 
 
 def test_two_folders_for_one_split_are_refused(fill: Fill) -> None:
-    for folder in ("train/a", "val/a", "valid/a"):
+    for folder in ("train/a", "dev/a", "valid/a"):
         root = fill(folder, 1)
-    with pytest.raises(DataError, match="name the val split; expected one of val/ and valid/"):
+    with pytest.raises(DataError, match="name the val split; expected one of dev/ and valid/"):
         open_source(str(root))
+
+
+def test_plain_name_of_a_split_comes_first(fill: Fill) -> None:
+    for folder in ("train/a", "train/b", "val/a", "val/b", "valid/a"):
+        root = fill(folder, 2)
+    source = open_source(str(root))
+    assert {name.split("/")[0] for name in source.val.names} == {"val"}
+    assert "valid/: not read" in describe(source)[0]
 
 
 def test_unreadable_folder_is_named(fill: Fill) -> None:

@@ -15,6 +15,7 @@ from zoo.errors import (
     EmptyClassError,
     NoImagesError,
     SingleClassError,
+    UndecodableError,
     UnseenClassError,
 )
 
@@ -75,27 +76,19 @@ def test_class_name_that_fits_no_line_is_refused(fill: Fill, name: str) -> None:
     assert without.class_names == ("bees", "wasps")
 
 
-@pytest.mark.parametrize("pattern", ["ants/0000.jpg", "*0.jpg", "ants/000[0]*"])
-def test_exclude_matches_names_and_patterns(fill: Fill, pattern: str) -> None:
-    fill("ants", 5)
-    source = open_source(str(fill("bees", 5)), DataConfig(exclude=(pattern,)))
-    names = [name for part in source.splits.values() for name in part.names]
-    assert len(names) == 9
-    assert "ants/0000.jpg" not in names
-
-
-def test_exclude_matches_a_name_with_brackets(fill: Fill) -> None:
-    root = fill("ants", 3)
-    fill("bees", 3)
-    (root / "ants" / "a[1].jpg").write_bytes(b"")
-    assert not open_source(str(root), DataConfig(exclude=("ants/a[1].jpg",))).skipped
-
-
-def test_exclude_drops_a_class_without_images_left(fill: Fill) -> None:
-    for name in ("ants", "bees", "wasps"):
-        root = fill(name, 4)
-    source = open_source(str(root), DataConfig(exclude=("bees",)))
-    assert source.class_names == ("ants", "wasps")
-    assert set(source.train.labels.tolist()) == {0, 1}
-    with pytest.raises(NoImagesError, match="no labeled image"):
-        open_source(str(root), DataConfig(exclude=("*",)))
+@pytest.mark.parametrize("split", ["val", "test"])
+@pytest.mark.parametrize("form", ["folder", "table"])
+def test_split_that_does_not_decode_is_not_replaced(fill: Fill, split: str, form: str) -> None:
+    fill("train/ants", 40)
+    fill("train/bees", 40)
+    root = fill(f"{split}/ants", 0, a__jpg=b"", b__jpg=b"none")
+    data = root
+    if form == "table":
+        data = root / "t.csv"
+        files = [f.relative_to(root) for f in sorted(root.rglob("*.jpg"))]
+        rows = (f"{f},{f.parent.name},{f.parent.parent}\n" for f in files)
+        data.write_text("path,label,split\n" + "".join(rows))
+    message = rf"None of the 2 images in the {split} split of .*; received .*a\.jpg \(empty file\);"
+    with pytest.raises(UndecodableError, match=message):
+        open_source(str(data))
+    assert any(re.match(message, text) for text in audit(str(data)).blocking)
