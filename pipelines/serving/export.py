@@ -14,7 +14,7 @@ from pathlib import Path
 from pipelines.evaluation.predictions import compute_predictions
 from pipelines.runtime.isolation import isolated, start_keras
 from pipelines.runtime.output_paths import check_destination
-from pipelines.sources.dataset import open_source
+from pipelines.sources.recorded import find_recorded
 from pipelines.sources.sample import sample_images
 from pipelines.sources.source import Examples
 from pipelines.storage.pretrained_network import open_run_or_network
@@ -110,19 +110,16 @@ def _check_to(to: Path) -> None:
 
 
 def _open_validation_images(run: RunFolder, data: str | Path | None, to: Path) -> Examples:
-    """Reads a run's validation images, and checks that they are still the same.
+    """Finds a run's validation images by their content, whatever was added beside them.
 
     Raises:
-        DataError: The images cannot be read, or have changed.
+        DataError: The images cannot be read, or some are gone or have changed.
     """
     recipe = run.recipe
+    name = str(data or recipe.source)
+    recorded = frozenset(run.digests("val"))
     try:
-        source = open_source(
-            str(data or recipe.source),
-            recipe.data,
-            seed=recipe.seed,
-            tasks=recipe.unbound_tasks,
-        )
+        found = find_recorded(name, recorded, recipe.data, recipe.unbound_tasks)
     except InputError as error:
         if data:
             raise
@@ -130,23 +127,14 @@ def _open_validation_images(run: RunFolder, data: str | Path | None, to: Path) -
             f"the images of {run.path} cannot be read: {error}",
             mend=f"say where they are now: zoo export {run.path} --to {to} --data DATA",
         ) from error
-    for trained, task in zip(run.tasks, source.tasks, strict=True):
-        if task.class_names != trained.class_names:
-            raise DataError(
-                f"{source.name} has other classes than {run.path}",
-                expected=", ".join(trained.class_names),
-                received=", ".join(task.class_names),
-                mend="give --data the images it was trained on",
-            )
-    recorded, present = frozenset(run.digests("val")), frozenset(source.val.digests)
-    if recorded != present:
+    if found is None or len(found) < len(recorded):
         raise DataError(
-            f"the validation images of {source.name} are not those of {run.path}",
-            expected=f"the same {len(recorded)} files",
-            received=f"{len(present & recorded)} of them and {len(present - recorded)} others",
+            f"validation images of {run.path} are not in {name}",
+            expected=f"the same {len(recorded)} files, and perhaps others",
+            received=f"{0 if found is None else len(found)} of them",
             mend="give --data the images it was trained on",
         )
-    return source.val
+    return found
 
 
 @contextlib.contextmanager

@@ -91,7 +91,7 @@ def open_evaluation_set(
             know.
         UnknownNameError: TFDS has no such data set.
     """
-    listing = _read_any_split(data, tasks, config)
+    listing = list_any_split(data, tasks, config)
     if names is not None:
         listing = _match_names(listing, names)
         tasks = classification(listing.class_names)
@@ -130,8 +130,17 @@ def _match_names(listing: Listing, names: ClassNames) -> Listing:
     return replace(listing, class_names=class_names, splits=splits)
 
 
-def _read_any_split(data: str, tasks: Sequence[Task], config: DataConfig) -> Listing:
-    """Lists a data set; in a folder, val/ and test/ may stand without train/."""
+def list_any_split(data: str, tasks: Sequence[Task], config: DataConfig) -> Listing:
+    """Lists a data set; in a folder, val/ and test/ may stand without train/.
+
+    Args:
+        data: DATA as the command line takes it.
+        tasks: The tasks of the model.
+        config: Which folders are classes, and how a table names columns and files.
+
+    Raises:
+        DataError: The data set cannot be read.
+    """
     import numpy as np
 
     kind = kind_of(data)
