@@ -13,6 +13,7 @@
     │   ├── WeightsError           a weight file that is absent, damaged or the wrong one
     │   └── RunError               a run folder or a model that cannot be used
     ├── FetchError                 a download that broke off
+    ├── StorageError               a file that a full or failing disk does not take (an OSError)
     ├── EngineError                an inference engine that fails or disagrees with Keras
     ├── TrainingError              training that cannot continue, as with a NaN loss
     ├── WorkerError                a search that lost its chief or all of its workers
@@ -22,6 +23,8 @@ A message is one line: what happened; expected …; received …; how to mend it
 """
 
 from __future__ import annotations
+
+from zoo.printable import printable
 
 
 class ZooError(Exception):
@@ -46,7 +49,7 @@ class ZooError(Exception):
             parts.append(f"received {received}")
         if mend:
             parts.append(mend)
-        self.message = " ".join("; ".join(parts).split())
+        self.message = printable(" ".join("; ".join(parts).split()))
         super().__init__(self.message)
 
     def __str__(self) -> str:
@@ -102,6 +105,10 @@ class RunError(InputError):
 
 class FetchError(ZooError):
     """A download broke off."""
+
+
+class StorageError(ZooError, OSError):
+    """A file cannot be written, as on a full or failing disk."""
 
 
 class EngineError(ZooError):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import errno
 import hashlib
 import os
 import re
@@ -12,8 +13,12 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+from zoo.errors import StorageError, ZooError
 from zoo.file_lock import try_lock
 from zoo.json_text import json_text
+
+DISK_ERRORS = frozenset({errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EIO})
+"""Error numbers of a disk that is full or fails."""
 
 _TEMPORARY = re.compile(r"\..+\.[0-9a-f]{8}(\.[^.]+)?")
 """Names of the temporary files and folders of `replacing` and `placing_folder`."""
@@ -34,9 +39,10 @@ def replacing(path: Path) -> Iterator[Path]:
     path.parent.mkdir(parents=True, exist_ok=True)
     temporary = path.with_name(f".{path.stem}.{secrets.token_hex(4)}{path.suffix}")
     try:
-        yield temporary
-        _sync(temporary)
-        os.replace(temporary, path)
+        with naming_file(path):
+            yield temporary
+            _sync(temporary)
+            os.replace(temporary, path)
     finally:
         temporary.unlink(missing_ok=True)
 
@@ -60,12 +66,37 @@ def placing_folder(path: Path) -> Iterator[Path]:
     with contextlib.ExitStack() as stack:
         temporary = _make_held_folder(path, stack)
         try:
-            yield temporary
+            with naming_file(path):
+                yield temporary
             if path.exists():
                 raise FileExistsError(str(path))
             os.rename(temporary, path)
         finally:
             shutil.rmtree(temporary, ignore_errors=True)
+
+
+@contextlib.contextmanager
+def naming_file(path: Path) -> Iterator[None]:
+    """Turns the errors of a full or failing disk into one that names the file.
+
+    Libraries report these without a file, some without a reason.
+
+    Args:
+        path: What the body writes.
+
+    Raises:
+        StorageError: The body cannot write it.
+    """
+    try:
+        yield
+    except OSError as error:
+        if isinstance(error, ZooError) or (error.errno and error.errno not in DISK_ERRORS):
+            raise
+        reason = error.strerror or " ".join(str(error).split())[:120]
+        raise StorageError(
+            f"{path} cannot be written: {reason}",
+            mend="make room on that disk, or choose a folder on another one",
+        ) from error
 
 
 def remove_leftovers(folder: Path) -> None:

@@ -6,6 +6,8 @@ import json
 import re
 from typing import Any
 
+# Controls of eight bits and marks of direction, which a terminal obeys.
+_CONTROL = re.compile("[\x7f-\x9f\u061c\u200e\u200f\u2028-\u202e\u2066-\u2069]")
 _SURROGATE = re.compile(r"[\ud800-\udfff]")
 
 
@@ -32,7 +34,8 @@ def json_text(value: Any, *, ascii_only: bool = False) -> str:
     """
     text = json.dumps(value, indent=2, allow_nan=False, ensure_ascii=False)
     text = _SURROGATE.sub(_escape, text)
-    # Control characters are escaped already; the rest beyond ASCII only occurs in strings.
+    # Control characters of seven bits are escaped already; these only occur in strings too.
+    text = _CONTROL.sub(lambda match: rf"\u{ord(match[0]):04x}", text)
     return text if not ascii_only else re.sub(r"[^\x00-\x7f]", _escape_unicode, text)
 
 

@@ -78,7 +78,7 @@ def choose(
 
 
 def _print_ranking(ranking: Ranking) -> None:
-    from pipelines.cli.printing import print_grid
+    from pipelines.cli.printing import print_grid, show
 
     header = [
         "backbone", "accuracy", "95 % interval", "log loss", "against the first",
@@ -99,7 +99,7 @@ def _print_ranking(ranking: Ranking) -> None:
         ]
         print_grid(["backbone", "M parameters", "about MB", "top1", "license"], rows)
         print()
-    print(f"take {ranking.take.variant.options}: {ranking.reason}")
+    show(f"take {ranking.take.variant.options}: {ranking.reason}")
 
 
 def _format_row(row: RankedVariant, is_first: bool) -> list[str]:

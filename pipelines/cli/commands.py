@@ -38,6 +38,29 @@ app = typer.Typer(
 )
 
 
+def _print_version(wanted: bool) -> None:
+    if wanted:
+        from pipelines.cli.printing import print_version
+
+        print_version()
+        raise typer.Exit
+
+
+@app.callback()
+def zoo(
+    version: Annotated[
+        bool,
+        typer.Option(
+            "--version",
+            callback=_print_version,
+            is_eager=True,
+            help="Show the versions of this program and of what it builds on.",
+        ),
+    ] = False,
+) -> None:
+    """Fine-tune a pretrained CNN on your own images, and export a SavedModel."""
+
+
 @app.command("list")
 def list_table(
     table: Annotated[
@@ -58,7 +81,7 @@ def list_table(
 @app.command()
 def audit(data: Data, recipe: RecipeFile = None, set_: Set = None, as_json: Json = False) -> None:
     """Report problems of a data set; exit with 1 if it has any."""
-    from pipelines.cli.printing import print_json
+    from pipelines.cli.printing import print_json, show
     from pipelines.inspection.audit import audit as audit_data
 
     settings = _build_recipe(data, recipe, assignments=set_)
@@ -66,7 +89,8 @@ def audit(data: Data, recipe: RecipeFile = None, set_: Set = None, as_json: Json
     if as_json:
         print_json(found.to_json())
     else:
-        print("\n".join(found.lines()))
+        for line in found.lines():
+            show(line)
     if not found.clean:
         raise typer.Exit(1)
 
@@ -84,9 +108,10 @@ def augment(
     set_: Set = None,
 ) -> None:
     """Draw a data set's images as training augments them."""
+    from pipelines.cli.printing import show
     from pipelines.training.preview import preview as draw_preview
 
-    print(draw_preview(data, _build_recipe(data, recipe, assignments=set_), picture=preview))
+    show(draw_preview(data, _build_recipe(data, recipe, assignments=set_), picture=preview))
 
 
 @app.command()
@@ -183,7 +208,7 @@ def tune(
     password: whoever reaches it can take trials and report results, so keep it inside a
     trusted network.
     """
-    from pipelines.cli.printing import print_json, print_run, print_search
+    from pipelines.cli.printing import print_json, print_run, print_search, show
     from pipelines.search.roles import role
     from pipelines.search.tune import tune as tune_run
     from pipelines.search.work import work
@@ -201,7 +226,7 @@ def tune(
     }
     if (me := role()) and not me.is_chief:
         count = work(me, data, base, out=out, resume=resume, **settings)
-        print(f"{me.name}: {count} trials")
+        show(f"{me.name}: {count} trials")
         return
     run = tune_run(data, base, out=out, workers=workers, resume=resume, **settings)
     if as_json:
@@ -229,6 +254,7 @@ def pretrain(
     resume: Resume = False,
 ) -> None:
     """Train a backbone for other runs to start from."""
+    from pipelines.cli.printing import show
     from pipelines.pretraining.pretrain import pretrain as pretrain_backbone
     from pipelines.recipe.pretraining import METHODS
 
@@ -240,7 +266,7 @@ def pretrain(
         assignments=set_,
     )
     run = pretrain_backbone(data, settings, out=out, method=method, resume=resume)
-    print(run.pretrained_file)
+    show(run.pretrained_file)
 
 
 for command in (evaluate, predict, export):

@@ -9,6 +9,7 @@ from typing import Annotated
 import typer
 
 from pipelines.cli.options import Data, Json
+from zoo.printable import printable
 
 
 def evaluate(
@@ -58,7 +59,7 @@ def predict(
     as_json: Json = False,
 ) -> None:
     """Classify images; exit with 1 if a file cannot be decoded."""
-    from pipelines.cli.printing import print_json
+    from pipelines.cli.printing import print_json, show
     from pipelines.serving.predict import predict as predict_images
 
     predictions = predict_images(model, images, top=top)
@@ -66,9 +67,9 @@ def predict(
         print_json({"predictions": [prediction.to_json() for prediction in predictions]})
     for prediction in predictions:
         if prediction.error:
-            print(f"skipped {prediction.image}: {prediction.error}", file=sys.stderr)
+            print(printable(f"skipped {prediction.image}: {prediction.error}"), file=sys.stderr)
         elif not as_json:
-            print(prediction)
+            show(prediction)
     if any(prediction.error for prediction in predictions):
         raise typer.Exit(1)
 
@@ -87,6 +88,7 @@ def export(
     ] = None,
 ) -> None:
     """Write a model as a SavedModel, and prove it in a fresh process."""
+    from pipelines.cli.printing import show
     from pipelines.serving.export import export as export_model
 
-    print(export_model(model, to, data=data))
+    show(export_model(model, to, data=data))

@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import json
+import platform
 import sys
 from collections.abc import Mapping, Sequence
+from importlib import metadata
 from typing import Any
 
 from pipelines.cli.tables import TABLES, find_table
 from zoo.json_text import json_text
+from zoo.printable import printable
 
 PIPE_WIDTH = 400
 """Characters a line where standard output is no terminal: a row of a table is one line."""
@@ -21,6 +24,28 @@ def print_json(value: Any) -> None:
     """Prints one JSON value, indented; readable as UTF-8 whatever the output's encoding."""
     encoding = (sys.stdout.encoding or "").lower().replace("-", "")
     print(json_text(value, ascii_only=encoding != "utf8"))
+
+
+def show(line: object) -> None:
+    """Prints a line that may hold names from outside, which do nothing to the terminal."""
+    print(printable(line))
+
+
+def print_version() -> None:
+    """Prints the versions of this program and of what it builds on; imports none of it."""
+    names = ("tensorflow-cpu", "tensorflow", "keras", "keras-tuner", "numpy")
+    print(f"zoo {_version_of('transfer-zoo') or 'of a checkout that is not installed'}")
+    for name in names:
+        if version := _version_of(name):
+            print(f"{name} {version}")
+    print(f"python {platform.python_version()}")
+
+
+def _version_of(distribution: str) -> str:
+    try:
+        return metadata.version(distribution)
+    except metadata.PackageNotFoundError:
+        return ""
 
 
 def print_tables(*, as_json: bool) -> None:
@@ -70,9 +95,9 @@ def print_grid(header: Sequence[str], rows: Sequence[Sequence[str]], indent: int
     grid = Grid(box=None, pad_edge=False, header_style="bold", padding=(0, 2, 0, 0))
     for position, title in enumerate(header):
         numeric = all(_is_number(row[position]) for row in rows)
-        grid.add_column(title, justify="right" if numeric else "left", overflow="fold")
+        grid.add_column(printable(title), justify="right" if numeric else "left", overflow="fold")
     for row in rows:
-        grid.add_row(*row)
+        grid.add_row(*map(printable, row))
     # Names are printed as they are: rich must not turn `:cat:` into an emoji.
     console = Console(markup=False, emoji=False, highlight=False, soft_wrap=False)
     if not console.is_terminal:
@@ -91,8 +116,9 @@ def print_run(run: Any) -> None:
     """Prints the validation and test metrics of a run, and its folder."""
     for split in ("val", "test"):
         if metrics := run.metrics.get(split):
-            print("\n".join(f"{split}: {line}" for line in summarize_split(metrics)))
-    print(f"run: {run.path}")
+            for line in summarize_split(metrics):
+                show(f"{split}: {line}")
+    show(f"run: {run.path}")
 
 
 def summarize_split(metrics: Mapping[str, Any]) -> list[str]:
@@ -165,11 +191,11 @@ def print_evaluation(measured: Mapping[str, Mapping[str, Any]]) -> None:
         measured: Metrics by split, as `pipelines.evaluation.evaluate.evaluate` returned them.
     """
     for split, metrics in measured.items():
-        print(f"{split}: {metrics['num_images']} images")
+        show(f"{split}: {metrics['num_images']} images")
         if "tasks" not in metrics:
             _print_single_label(metrics)
         for name, task in metrics.get("tasks", {}).items():
-            print(f"  task {name}")
+            show(f"  task {name}")
             print_task = next(function for key, function in _PRINTERS.items() if key in task)
             print_task(task)
 

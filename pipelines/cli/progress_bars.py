@@ -8,6 +8,7 @@ import sys
 from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
+from zoo.printable import printable
 from zoo.progress import format_count, render_with
 
 if TYPE_CHECKING:
@@ -34,7 +35,7 @@ class ProgressBars:
         if not self._num_open:
             display.start()
         self._num_open += 1
-        task = display.add_task(description, total=None, count="", note="")
+        task = display.add_task(printable(description), total=None, count="", note="")
         try:
             yield RichBar(display, task, unit)
         finally:
@@ -66,7 +67,9 @@ class RichBar:
             note: What the last unit brought, in a few words.
         """
         count = f"{format_count(done, total)} {self._unit}"
-        self._display.update(self._task, completed=done, total=total, count=count, note=note)
+        self._display.update(
+            self._task, completed=done, total=total, count=count, note=printable(note)
+        )
 
 
 def _build_display() -> Progress:

@@ -10,6 +10,8 @@ import logging
 import sys
 from typing import TextIO
 
+from zoo.printable import printable
+
 PACKAGES = ("zoo", "tuning", "pipelines")
 """Top-level packages, each the parent of its modules' loggers."""
 
@@ -19,6 +21,14 @@ class StderrHandler(logging.StreamHandler[TextIO]):
 
     def __init__(self) -> None:
         super().__init__(sys.stderr)
+
+    def format(self, record: logging.LogRecord) -> str:
+        """Returns the record as one line; an exception follows in lines of its own."""
+        line = printable(record.getMessage())
+        if record.exc_info:
+            trace = logging.Formatter().formatException(record.exc_info)
+            line = "\n".join([line, *map(printable, trace.split("\n"))])
+        return line
 
     @property
     def stream(self) -> TextIO:
