@@ -188,9 +188,13 @@ def tune(
     backbone: Backbone = None,
     set_: Set = None,
     retrain_on_val: Annotated[
-        bool,
-        typer.Option("--retrain-on-val", help="Train the best recipe on validation images too."),
-    ] = False,
+        bool | None,
+        typer.Option(
+            "--retrain-on-val/--keep-val",
+            help="Whether to train the best recipe on validation images too. By default where "
+            "there are folds.",
+        ),
+    ] = None,
     workers: Annotated[
         int,
         typer.Option(
@@ -222,7 +226,7 @@ def tune(
         "tuner": tuner,
         "folds": folds,
         "space": space,
-        "retrain_on_val": retrain_on_val or None,
+        "retrain_on_val": retrain_on_val,
     }
     if (me := role()) and not me.is_chief:
         count = work(me, data, base, out=out, resume=resume, **settings)

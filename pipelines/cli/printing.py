@@ -178,6 +178,14 @@ def print_search(search: Mapping[str, Any], count: int = 10) -> None:
         rows.append([trial["id"], f"{trial['score']:.4f}", *spread, " ".join(settings)])
     header = ["trial", search["objective"]["name"], *(["std"] if folds else []), "settings"]
     print_grid(header, rows)
+    if finished:
+        best, name = search["best"], search["objective"]["name"]
+        over = f" (std {best['score_std']:.4f} over the folds)" if folds else ""
+        luck = "; the lowest loss of those within one standard error of the best score"
+        print(
+            f"best: trial {best['id']}, {name} {best['score']:.4f}{over}, loss "
+            f"{best['loss']:.4f}{luck if best['id'] != finished[0]['id'] else ''}"
+        )
 
 
 def _format_value(value: Any) -> str:

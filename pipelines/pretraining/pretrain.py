@@ -70,14 +70,15 @@ def pretrain(
             received=backbone.name,
             mend="choose one, or fine-tune this one: zoo train DATA --set fine_tune.blocks=1",
         )
-    if backbone.frozen or backbone.truncate_blocks or not own:
+    if backbone.frozen or backbone.truncate_blocks or backbone.levels > 1 or not own:
         # The file has no place for a part of a backbone, nor for another normalization.
         raise RecipeError(
             "pretraining trains the whole backbone, with its own normalization",
-            expected="backbone.frozen = false, backbone.truncate_blocks = 0 and "
-            "input.normalization = 'own'",
+            expected="backbone.frozen = false, backbone.truncate_blocks = 0, "
+            "backbone.levels = 1 and input.normalization = 'own'",
             received=f"backbone.frozen = {recipe.backbone.frozen}, "
             f"backbone.truncate_blocks = {backbone.truncate_blocks}, "
+            f"backbone.levels = {backbone.levels}, "
             f"input.normalization = {recipe.input.normalization!r}",
             mend="start from the preset: leave --recipe out",
         )

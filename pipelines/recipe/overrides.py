@@ -86,14 +86,14 @@ def merge_settings(into: dict[str, Any], settings: Mapping[str, Any]) -> None:
 def other_backbone(name: str) -> dict[str, Any]:
     """Returns the settings that put another backbone into a recipe.
 
-    Freezing, truncation, input size and normalization belonged to the former backbone and
+    Freezing, truncation, levels, input size and normalization belonged to the former backbone and
     return to their defaults.
 
     Args:
         name: The new backbone.
     """
     return {
-        "backbone": {"name": name, "frozen": "auto", "truncate_blocks": 0},
+        "backbone": {"name": name, "frozen": "auto", "truncate_blocks": 0, "levels": 1},
         "input": {"size": 0, "normalization": "own"},
     }
 

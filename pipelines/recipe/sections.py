@@ -36,11 +36,16 @@ class BackboneConfig(Config):
         truncate_blocks: Blocks to remove from the top. Lower layers are more general
             (Yosinski et al., 2014, https://arxiv.org/abs/1411.1792): for images unlike
             those of pretraining, their features are often better.
+        levels: Feature maps that the head reads, from the top down: 1 for the backbone's
+            output alone; with n, also those of the n - 1 next places where it can be
+            truncated, pooled and side by side (Evci et al., 2022,
+            https://arxiv.org/abs/2201.03529). They come from the same pass.
     """
 
     name: str = "efficientnet_lite0.imagenet"
     frozen: bool | Literal["auto"] = "auto"
     truncate_blocks: Annotated[int, Field(ge=0)] = 0
+    levels: Annotated[int, Field(ge=1)] = 1
 
     @field_validator("name")
     @classmethod

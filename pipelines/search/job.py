@@ -21,7 +21,7 @@ from pipelines.sources.source import Source
 from pipelines.training.prepare import open_images
 from tuning.hyperparameters.space import SearchSpace
 from zoo.config import first_problem
-from zoo.errors import InputError
+from zoo.errors import InputError, RecipeError
 
 SpaceFile = str | Path | Mapping[str, Any]
 """A TOML file with a search space, or its content."""
@@ -86,7 +86,7 @@ class SearchJob:
         with suppress_stderr():
             devices = prepare_devices(resolved.device)
         source = open_images(resolved)
-        plan = complete_plan(plan, resolved, source)
+        plan = _decide_retraining(complete_plan(plan, resolved, source), base)
         return cls(plan, base, plan.build_space(base), source, devices)
 
     @property
@@ -107,8 +107,37 @@ class SearchJob:
             self.devices,
             folds=self.plan.folds or 0,
             scratch=scratch,
-            num_truncations=self.space.largest("backbone.truncate_blocks"),
+            num_places=self._count_places(),
         )
+
+    def _count_places(self) -> int:
+        """Returns how many places below the backbone's output trials read features at, at most."""
+        cut, levels = "backbone.truncate_blocks", "backbone.levels"
+        domains, backbone = self.space.domains, self.recipe.backbone
+        if not {cut, levels} & set(domains):
+            return 0
+        most = [backbone.levels, self.space.largest(levels)]
+        places = [backbone.truncate_blocks + max(most) - 1]
+        for domain in domains.get(cut, ()):
+            together = domain.when.get(levels, most)
+            places.append(max(domain.extremes) + max(together) - 1)
+        return max(places)
+
+
+def _decide_retraining(plan: SearchPlan, recipe: Recipe) -> SearchPlan:
+    """Decides whether the best recipe trains on the validation images, if the plan does not say.
+
+    Folds score trials on all images, so that none need be kept back for validation; unless a
+    setting needs them.
+    """
+    if plan.retrain_on_val is not None:
+        return plan
+    decided = plan.model_copy(update={"retrain_on_val": bool(plan.folds)})
+    try:
+        decided.build_space(recipe)
+    except RecipeError:
+        return plan.model_copy(update={"retrain_on_val": False})
+    return decided
 
 
 def _changed(plan: SearchPlan, **settings: Any) -> SearchPlan:

@@ -46,14 +46,15 @@ class SearchPlan(Config):
         tuner: A row of TUNERS.
         folds: Stratified folds that a trial's score is the mean over; 0 scores it on the
             validation images; None until `complete_plan` decides.
-        retrain_on_val: Whether the best recipe trains on the validation images too.
-        space: The search space, as a space file holds it; None likewise.
+        retrain_on_val: Whether the best recipe trains on the validation images too; None until
+            the folds are known.
+        space: The search space, as a space file holds it; None until `complete_plan` decides.
     """
 
     trials: Annotated[int, Field(ge=1)] = 100
     tuner: str = "random"
     folds: Annotated[int, Field(ge=0)] | None = None
-    retrain_on_val: bool = False
+    retrain_on_val: bool | None = None
     space: Mapping[str, Any] | None = None
 
     @field_validator("tuner")

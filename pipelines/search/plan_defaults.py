@@ -20,9 +20,10 @@ _MANY = 1000
 """Validation images from which on they are enough to score trials by."""
 
 _MAX_IMAGES = 5000
-"""Images up to which the features of truncated backbones are searched too."""
+"""Images up to which features of lower places of the backbone are searched too."""
 
 _MAX_CUT = 3
+"""Blocks above the lowest of these places, at most."""
 
 
 def complete_plan(plan: SearchPlan, recipe: ResolvedRecipe, source: Source) -> SearchPlan:
@@ -41,7 +42,7 @@ def complete_plan(plan: SearchPlan, recipe: ResolvedRecipe, source: Source) -> S
     if plan.space is None:
         cuts: list[int] = []
         few = len(source.train) + len(source.val) <= _MAX_IMAGES
-        if quick and few and not recipe.backbone.truncate_blocks:
+        if quick and few and not recipe.backbone.truncate_blocks and recipe.backbone.levels == 1:
             found = possible_cuts(recipe.backbone.name, recipe.input.size)
             cuts = [cut for cut in found if cut <= _MAX_CUT]
         decided["space"] = build_default_space(cuts) if quick else HEAD_SPACE

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Hashable, Sequence
+from itertools import combinations_with_replacement
 
 from pipelines.features.engines.cut_network import build_cut_network
 from pipelines.features.engines.network import build_feature_network
@@ -24,15 +25,15 @@ class TrialFeatures:
     Args:
         divisions: The images, one source for each fold.
         devices: What networks are built on.
-        num_truncations: Values of `backbone.truncate_blocks` that are searched besides 0: the
-            features of all of them come from one pass.
+        num_places: Places below the backbone's output that trials read features at, by
+            `backbone.truncate_blocks` and `backbone.levels`: those of all come from one pass.
     """
 
     def __init__(
-        self, divisions: Sequence[Source], devices: Devices, *, num_truncations: int = 0
+        self, divisions: Sequence[Source], devices: Devices, *, num_places: int = 0
     ) -> None:
         self.divisions, self.devices = divisions, devices
-        self.num_truncations = num_truncations
+        self.num_places = num_places
         self._feeds: dict[Hashable, list[FeatureFeed]] = {}
         self._parts: dict[Hashable, list[FeatureFeed]] = {}
 
@@ -54,7 +55,7 @@ class TrialFeatures:
 
     def build_feeds(self, recipe: ResolvedRecipe) -> list[FeatureFeed]:
         """Returns the feeds of a recipe on each division, which compute features when asked."""
-        if self.num_truncations and recipe.input.normalization == "own":
+        if self.num_places and recipe.input.normalization == "own":
             self._build_parts(recipe)
             if parts := self._parts.get(_key(recipe)):
                 return parts
@@ -71,20 +72,21 @@ class TrialFeatures:
         return recipe.with_engine(feeds[0].extractor.engine_name) if feeds else recipe
 
     def _build_parts(self, recipe: ResolvedRecipe) -> None:
-        """Builds the feeds of all cuts of a recipe's backbone."""
+        """Builds the feeds of all cuts of a backbone, and of levels that lie side by side."""
         self.devices.make_deterministic(recipe.seed)
         size = recipe.input.size
-        network, cuts = build_cut_network(recipe.backbone.name, size, self.num_truncations)
+        network, cuts = build_cut_network(recipe.backbone.name, size, self.num_places)
         wholes = []
         for division in self.divisions:
             order = build_recipe_order(recipe, division)
             wholes.append(build_feature_feed(recipe, division, order, network))
         self._feeds[network.digest, _key(recipe)] = wholes
-        for cut in cuts:
-            backbone = recipe.backbone.model_copy(update={"truncate_blocks": cut.truncate_blocks})
-            truncated = recipe.model_copy(update={"backbone": backbone})
-            channels = slice(cut.start, cut.stop)
-            self._parts[_key(truncated)] = [whole.part(truncated, channels) for whole in wholes]
+        for first, last in combinations_with_replacement(range(len(cuts)), 2):
+            read = {"truncate_blocks": cuts[first].truncate_blocks, "levels": last - first + 1}
+            backbone = recipe.backbone.model_copy(update=read)
+            part = recipe.model_copy(update={"backbone": backbone})
+            channels = slice(cuts[first].start, cuts[last].stop)
+            self._parts[_key(part)] = [whole.part(part, channels) for whole in wholes]
 
 
 def _key(recipe: ResolvedRecipe) -> str:

@@ -63,7 +63,7 @@ class TrialTrainer:
         folds: Folds that all images except the test images are divided into; 0 keeps the
             source's own division.
         scratch: A folder for checkpoints of trials that train alone.
-        num_truncations: Values of `backbone.truncate_blocks` that are searched besides 0.
+        num_places: Places below the backbone's output that trials read features at.
     """
 
     def __init__(
@@ -75,13 +75,13 @@ class TrialTrainer:
         *,
         folds: int,
         scratch: Path,
-        num_truncations: int = 0,
+        num_places: int = 0,
     ) -> None:
         self.recipe, self.searched, self.source = recipe, searched, source
         self.devices, self.scratch = devices, scratch
         self.divisions = divide_into_folds(source, folds, recipe.seed) if folds else [source]
         self._heads = HeadTrainer(tuple(ACTIVATIONS))
-        self.features = TrialFeatures(self.divisions, devices, num_truncations=num_truncations)
+        self.features = TrialFeatures(self.divisions, devices, num_places=num_places)
         self._strengths: Sequence[float] = STRENGTHS
         self._convex: dict[str, Result] = {}
         self._rows: dict[Hashable, list[FeatureBatches]] = {}

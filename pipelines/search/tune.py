@@ -29,7 +29,7 @@ from tuning.distributed.protocol import Address
 from tuning.hyperparameters.oracles import BatchedOracle
 from tuning.hyperparameters.search import Journal, Search
 from tuning.hyperparameters.space import SearchSpace
-from tuning.hyperparameters.trial import Result, Trial, best_first
+from tuning.hyperparameters.trial import Result, Trial, best_first, choose_best
 from zoo.errors import InputError, TrainingError
 from zoo.progress import Progress, track
 
@@ -69,7 +69,8 @@ def tune(
         space: The search space: a TOML file or its content, see
             `tuning.hyperparameters.space`; None takes the settings of a head that matter,
             and for up to 5,000 images how many blocks its features come from.
-        retrain_on_val: Whether the best recipe trains on the validation images too.
+        retrain_on_val: Whether the best recipe trains on the validation images too, as the
+            folds have; None does so where there are folds.
         workers: Processes of this machine that train the trials, without effect on the
             results; 0 trains in this process. On several machines KerasTuner's variables
             name the chief; see `pipelines.search.roles`.
@@ -135,7 +136,7 @@ def _search(
             _train_all(search, trainer, progress)
     shutil.rmtree(trainer.scratch, ignore_errors=True)
     clock.end_search()
-    best = _best_trial(search, objective)
+    best = _best_trial(search, objective, job.plan.folds or 0)
     report = _report(search, best, objective, job.space)
     folder.save_search({**report, "timing": clock.timing()})
     trial, result = best
@@ -285,16 +286,17 @@ def _check_role(me: Role | None, workers: int) -> None:
         )
 
 
-def _best_trial(search: Search, objective: Objective) -> tuple[Trial, Result]:
-    best = best_first(search.completed, maximize=objective.maximize)
-    if not best:
+def _best_trial(search: Search, objective: Objective, num_folds: int) -> tuple[Trial, Result]:
+    """Returns the trial to train again; see `tuning.hyperparameters.trial.choose_best`."""
+    found = choose_best(search.completed, maximize=objective.maximize, num_folds=num_folds)
+    if found is None:
         first, failed = search.completed[0]
         raise TrainingError(
             f"all {len(search.completed)} trials failed",
             received=f"trial {first.id}: {failed.failure}",
             mend="narrow the space, the learning rates first",
         )
-    return best[0]
+    return found
 
 
 def _report(

@@ -43,7 +43,9 @@ def load_model(file: Path, tasks: Sequence[Task]) -> Any:
             received=f"{type(error).__name__}: {str(error)[:120]}",
             mend="train the run again",
         ) from error
-    sizes = {layer.name: layer.output.shape[-1] for layer in model.layers}
+    # Only of outputs: a backbone in the middle may yield several feature maps.
+    outputs = {task.output for task in tasks}
+    sizes = {one.name: one.output.shape[-1] for one in model.layers if one.name in outputs}
     found = {task.output: sizes.get(task.output) for task in tasks}
     expected = {task.output: task.num_outputs for task in tasks}
     if len(model.outputs) != len(tasks) or found != expected:

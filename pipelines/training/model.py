@@ -154,6 +154,7 @@ def _build_classifier(recipe: ResolvedRecipe, source: Source, normalization: Nor
     options: dict[str, Any] = {
         "frozen": recipe.backbone.frozen,
         "truncate_blocks": recipe.backbone.truncate_blocks,
+        "levels": recipe.backbone.levels,
         "normalization": normalization,
     }
     name, size, head = recipe.backbone.name, recipe.input.size, recipe.head

@@ -109,7 +109,9 @@ _sections: dict[str, Any] = dict(
     backbone=_section(
         name=_row(BACKBONES, WEIGHTS),
         frozen=st.sampled_from(["auto", "auto", True, False]),
-        truncate_blocks=st.just(0),  # the maximum is known only from the built network
+        # The maxima are known only from the built network.
+        truncate_blocks=st.just(0),
+        levels=st.just(1),
     ),
     features=_section(
         use=st.sampled_from(["auto", "auto", True, False]),

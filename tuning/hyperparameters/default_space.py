@@ -53,11 +53,13 @@ def build_default_space(cuts: Sequence[int] = ()) -> Mapping[str, Any]:
     finds the strength of L2 by itself, and what features a head reads.
 
     Args:
-        cuts: Values of `backbone.truncate_blocks`, besides 0.
+        cuts: Values of `backbone.truncate_blocks`, besides 0. The levels that a head reads
+            end at the same places.
     """
     space: dict[str, Any] = {"head.pooling": ["avg", "concatenated"]}
     if cuts:
-        space["backbone.truncate_blocks"] = [0, *cuts]
+        space["backbone.levels"] = [1, *sorted({2, len(cuts) + 1})]
+        space["backbone.truncate_blocks"] = {"choice": [0, *cuts], "when": {"backbone.levels": [1]}}
     by_steps = {"optimizer.name": HEAD_SPACE["optimizer.name"]}
     for path, domains in HEAD_SPACE.items():
         if path == "optimizer.name":

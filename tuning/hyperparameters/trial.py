@@ -100,6 +100,44 @@ def best_first(
     return [pair for _, pair in sorted(ranked, key=lambda entry: entry[0])]
 
 
+def choose_best(
+    completed: Iterable[tuple[Trial, Result]], *, maximize: bool, num_folds: int
+) -> tuple[Trial, Result] | None:
+    """Chooses the trial to keep: of those that score like the best one, the lowest loss.
+
+    The highest of many scores is high by chance, too. A trial within one standard error of it,
+    over the folds, counts as equal (Breiman et al., 1984, Classification and Regression Trees,
+    section 3.4.3, who take the simplest of these). The loss tells more about the same images than
+    the share of right answers.
+
+    Args:
+        completed: Trials with their results. Failed trials are left out.
+        maximize: Whether a larger score is better; otherwise the score is the loss itself.
+        num_folds: Folds that scores are means over; without several the best score decides.
+
+    Returns:
+        The trial and its result; None if all failed.
+
+    Example:
+        >>> lucky = Trial("00", {}), Result(score=0.93, score_std=0.02, loss=0.4)
+        >>> sound = Trial("01", {}), Result(score=0.925, score_std=0.02, loss=0.2)
+        >>> choose_best([lucky, sound], maximize=True, num_folds=5)[0].id
+        '01'
+        >>> choose_best([lucky, sound], maximize=True, num_folds=0)[0].id
+        '00'
+    """
+    ranked = best_first(completed, maximize=maximize)
+    if not ranked:
+        return None
+    best = ranked[0][1]
+    if not maximize or num_folds < 2 or not best.score_std:
+        return ranked[0]
+    # `score_std` is that of the population of folds.
+    least = (best.score or 0.0) - best.score_std / math.sqrt(num_folds - 1)
+    equal = [pair for pair in ranked if (pair[1].score or 0.0) >= least]
+    return min(equal, key=lambda pair: math.inf if pair[1].loss is None else pair[1].loss)
+
+
 def mean_result(results: Sequence[Result]) -> Result:
     """Computes the mean of a trial's results over the folds.
 

@@ -100,50 +100,61 @@ def blocks_of(backbone: Backbone, model: Any) -> list[list[Any]]:
     return merged
 
 
-def truncate_backbone(backbone: Backbone, model: Any, num_blocks: int) -> Any:
-    """Removes blocks from the top of a backbone.
+def cut_backbone(backbone: Backbone, model: Any, truncate_blocks: int = 0, levels: int = 1) -> Any:
+    """Removes blocks from the top of a backbone, and adds outputs of lower levels.
 
     Features of lower layers are more general, so a truncated backbone can transfer
-    better to images unlike those it was trained on.
+    better to images unlike those it was trained on; and features of several levels
+    together tell more than those of one.
 
     Args:
         backbone: The row that `model` was built from.
         model: A model that `backbone.build` returned.
-        num_blocks: How many blocks to remove from the top; 0 returns `model`.
+        truncate_blocks: How many blocks to remove from the top.
+        levels: How many feature maps the result yields, at least 1: that of its highest
+            block, and those of the next places below where it could be cut.
 
     Returns:
         A `keras.Model` of the same name, input and layers, which ends in the features of
-        the highest block that remains.
+        the highest block that remains, or in a list of feature maps from the top down;
+        `model` itself if nothing is to change.
 
     Raises:
-        RecipeError: The backbone has `num_blocks` blocks or fewer, or more than one
-            feature map crosses the cut.
+        RecipeError: The backbone has no such place to be cut, since it has too few blocks
+            or more than one feature map crosses the cut; or it has too few levels.
 
-    Reference: Yosinski et al., 2014, https://arxiv.org/abs/1411.1792
+    Reference: Yosinski et al., 2014, https://arxiv.org/abs/1411.1792; Evci et al., 2022,
+    https://arxiv.org/abs/2201.03529
     """
     import keras
 
-    if not num_blocks:
+    if not truncate_blocks and levels == 1:
         return model
     if not backbone.block_pattern:
         raise RecipeError(
             f"{backbone.name} has no blocks to cut between",
-            expected="backbone.truncate_blocks = 0",
-            received=str(num_blocks),
-            mend="leave it out, or choose a row of `zoo list backbones`",
+            expected="backbone.truncate_blocks = 0 and backbone.levels = 1",
+            received=f"{truncate_blocks} and {levels}",
+            mend="leave them out, or choose a row of `zoo list backbones`",
         )
-    outputs = find_cuts(backbone, model)
-    output = outputs.get(num_blocks)
-    if output is None:
-        possible = ", ".join(["0", *map(str, outputs)])
+    outputs = {0: model.output, **find_cuts(backbone, model)}
+    if truncate_blocks not in outputs:
         num_all = len(blocks_of(backbone, model))
         raise RecipeError(
-            f"{backbone.name} cannot be truncated by {num_blocks} of its {num_all} blocks",
-            expected=f"backbone.truncate_blocks of {possible}",
-            received=str(num_blocks),
+            f"{backbone.name} cannot be truncated by {truncate_blocks} of its {num_all} blocks",
+            expected=f"backbone.truncate_blocks of {', '.join(map(str, outputs))}",
+            received=str(truncate_blocks),
             mend="choose one of these: any other cut crosses parallel branches",
         )
-    return keras.Model(model.input, output, name=model.name)
+    below = [output for number, output in outputs.items() if number >= truncate_blocks]
+    if levels > len(below):
+        raise RecipeError(
+            f"{backbone.name} has too few levels",
+            expected=f"backbone.levels from 1 to {len(below)}",
+            received=str(levels),
+            mend=f"--set backbone.levels={len(below)} takes all of them",
+        )
+    return keras.Model(model.input, below[:levels] if levels > 1 else below[0], name=model.name)
 
 
 def find_cuts(backbone: Backbone, model: Any) -> dict[int, Any]:

@@ -27,7 +27,7 @@ from zoo.backbones import (
     vgg,
     xception,
 )
-from zoo.backbones.base import Backbone, find_cuts, truncate_backbone
+from zoo.backbones.base import Backbone, cut_backbone, find_cuts
 from zoo.backbones.kerashub.resolve import PREFIX, resolve_preset
 from zoo.errors import RecipeError, UnknownNameError, WeightsError
 from zoo.table import Table, unknown_name
@@ -124,7 +124,9 @@ def _resolve_file(path: Path) -> tuple[Backbone, Weights]:
     )
 
 
-def build_backbone(name: str, size: int | None = None, *, truncate_blocks: int = 0) -> Any:
+def build_backbone(
+    name: str, size: int | None = None, *, truncate_blocks: int = 0, levels: int = 1
+) -> Any:
     """Builds a backbone and loads its weights, downloading them if necessary.
 
     Args:
@@ -133,15 +135,18 @@ def build_backbone(name: str, size: int | None = None, *, truncate_blocks: int =
         size: Height and width of the input, in pixels; by default the size that the
             weights were trained at.
         truncate_blocks: How many blocks to remove from the top, at least 0.
+        levels: How many feature maps it yields, at least 1; see
+            `zoo.backbones.base.cut_backbone`.
 
     Returns:
         A `keras.Model`, named after the architecture, from float32 [B, S, S, 3],
-        normalized as the row says, to features float32 [B, h, w, F].
+        normalized as the row says, to features float32 [B, h, w, F], or a list of them from
+        the top down.
 
     Raises:
         UnknownNameError: No backbone has this name.
         RecipeError: `size` is too small for the architecture, or the architecture cannot
-            be truncated by so many blocks.
+            be truncated by so many blocks or has too few levels.
         WeightsError: The weight file is unavailable, the wrong one, or unreadable.
         FetchError: The download broke off.
     """
@@ -156,7 +161,7 @@ def build_backbone(name: str, size: int | None = None, *, truncate_blocks: int =
             mend="choose a larger size, or one of the micro_resnet backbones",
         )
     if not weights:
-        return truncate_backbone(backbone, backbone.build(size), truncate_blocks)
+        return cut_backbone(backbone, backbone.build(size), truncate_blocks, levels)
 
     from zoo.weights.fetch import fetch
 
@@ -175,7 +180,7 @@ def build_backbone(name: str, size: int | None = None, *, truncate_blocks: int =
             received=str(error) or type(error).__name__,
             mend="remove it, and the next run downloads it again",
         ) from error
-    return truncate_backbone(backbone, model, truncate_blocks)
+    return cut_backbone(backbone, model, truncate_blocks, levels)
 
 
 def possible_cuts(name: str, size: int) -> list[int]:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Iterable
 from dataclasses import dataclass
 from hashlib import sha256
 from typing import Annotated, Any, Literal
@@ -23,52 +23,60 @@ BATCH_NORM_EPSILON = 1e-3
 # A head trains for few steps, and moving averages with Keras' momentum of 0.99 lag behind for
 # hundreds of them.
 BATCH_NORM_MOMENTUM = 0.9
-INPUT_DROPOUT, LOGITS = "input_dropout", "logits"
+POOLED, INPUT_DROPOUT, LOGITS = "pooled", "input_dropout", "logits"
 
 
 @dataclass(frozen=True)
 class Pooling:
-    """A reduction of a feature map to a vector.
+    """A reduction of feature maps to a vector.
 
     Args:
         name: The key in POOLINGS.
         summary: One line on when to use it.
-        build: Maps a Keras tensor [B, h, w, F] to [B, F], or to [B, 2F] for
-            `concatenated`. A layer named `pool` reads the feature map.
+        reductions: What is taken of each channel, `avg` or `max`: one after the other.
     """
 
     name: str
     summary: str
-    build: Callable[[Any], Any]
+    reductions: tuple[str, ...]
+
+    def build(self, features: Any) -> Any:
+        """Builds the layers.
+
+        Args:
+            features: A Keras tensor [B, h, w, F], or a list of them: levels from the top down.
+
+        Returns:
+            A Keras tensor [B, F] for each reduction of each level side by side: the first
+            reduction of all levels, then the second. `pool_layer_name` names the layers that
+            read the maps.
+        """
+        from keras import layers
+
+        pools = {"avg": layers.GlobalAveragePooling2D, "max": layers.GlobalMaxPooling2D}
+        maps = features if isinstance(features, list) else [features]
+        rows = [
+            pools[reduction](name=pool_layer_name(level, "" if first else f"_{reduction}"))(one)
+            for first, reduction in zip((True, False), self.reductions, strict=False)
+            for level, one in enumerate(maps, start=1)
+        ]
+        return layers.Concatenate(name=POOLED)(rows) if len(rows) > 1 else rows[0]
 
 
-def _average(features: Any) -> Any:
-    from keras import layers
-
-    return layers.GlobalAveragePooling2D(name="pool")(features)
-
-
-def _maximum(features: Any) -> Any:
-    from keras import layers
-
-    return layers.GlobalMaxPooling2D(name="pool")(features)
-
-
-def _concatenated(features: Any) -> Any:
-    from keras import layers
-
-    average = layers.GlobalAveragePooling2D(name="pool")(features)
-    maximum = layers.GlobalMaxPooling2D(name="pool_max")(features)
-    return layers.Concatenate(name="pool_both")([average, maximum])
+def pool_layer_name(level: int, suffix: str = "") -> str:
+    """Returns the name of the layer that reads the feature map of a level, from 1 at the top."""
+    return f"pool{suffix}" if level == 1 else f"pool{suffix}_level{level}"
 
 
 POOLINGS: Table[Pooling] = Table(
     "pooling",
     [
-        Pooling("avg", "global average, as most backbones were trained", _average),
-        Pooling("max", "global maximum: for small objects in large images", _maximum),
+        Pooling("avg", "global average, as most backbones were trained", ("avg",)),
+        Pooling("max", "global maximum: for small objects in large images", ("max",)),
         Pooling(
-            "concatenated", "average and maximum side by side: twice the features", _concatenated
+            "concatenated",
+            "average and maximum side by side: twice the features",
+            ("avg", "max"),
         ),
     ],
 )
@@ -154,7 +162,7 @@ def build_hidden_layers(features: Any, config: HeadConfig) -> Any:
     """Builds a head without its logits: pooling, input dropout and hidden layers.
 
     Args:
-        features: A Keras tensor [B, h, w, F].
+        features: A Keras tensor [B, h, w, F], or a list of several levels.
         config: The head's settings.
 
     Returns:
@@ -203,10 +211,10 @@ def build_hidden_layer(x: Any, units: int, config: HeadConfig, name: str) -> Any
 
 
 def build_head(features: Any, config: HeadConfig, num_classes: int) -> Any:
-    """Builds a head on a backbone's feature map.
+    """Builds a head on a backbone's feature maps.
 
     Args:
-        features: A Keras tensor [B, h, w, F].
+        features: A Keras tensor [B, h, w, F], or a list of several levels.
         config: The head's settings.
         num_classes: C.
 

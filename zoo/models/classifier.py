@@ -26,6 +26,7 @@ def build_classifier(
     head: HeadConfig | Mapping[str, Any] | None = None,
     frozen: bool | None = None,
     truncate_blocks: int = 0,
+    levels: int = 1,
     normalization: Normalization | None = None,
 ) -> Any:
     """Builds a classifier.
@@ -41,6 +42,7 @@ def build_classifier(
         frozen: Whether the backbone's weights stay as they are; None freezes pretrained
             weights and trains random ones. See `build_logits_model` about training.
         truncate_blocks: Number of the backbone's blocks to leave out, from the top.
+        levels: Feature maps that the head reads: the top's, and those of lower places.
         normalization: Replaces the backbone's own normalization of pixels.
 
     Returns:
@@ -49,7 +51,7 @@ def build_classifier(
 
     Raises:
         UnknownNameError: No such backbone.
-        RecipeError: `size` is too small for it, or it has too few blocks to leave out.
+        RecipeError: `size` is too small for it, or it has too few blocks or levels.
         WeightsError: Its weight file cannot be found or is the wrong one.
         FetchError: The download of its weights broke off.
     """
@@ -65,6 +67,7 @@ def build_classifier(
         size,
         frozen=weights is not None if frozen is None else frozen,
         truncate_blocks=truncate_blocks,
+        levels=levels,
         normalization=normalization,
     )
     logits = build_head(features, head, num_classes)
@@ -78,6 +81,7 @@ def build_features(
     *,
     frozen: bool,
     truncate_blocks: int = 0,
+    levels: int = 1,
     normalization: Normalization | None = None,
 ) -> tuple[Any, Any]:
     """Builds the layers below a head: normalization and backbone.
@@ -87,22 +91,23 @@ def build_features(
         size: Height and width of the images, in pixels.
         frozen: Whether the backbone's weights stay as they are.
         truncate_blocks: Number of the backbone's blocks to leave out, from the top.
+        levels: Feature maps that the head reads: the top's, and those of lower places.
         normalization: Replaces the backbone's own normalization of pixels.
 
     Returns:
         The input, a Keras tensor float32 [B, S, S, 3] in 0 to 255, and the features, a Keras
-        tensor [B, h, w, F].
+        tensor [B, h, w, F], or a list of several levels.
 
     Raises:
         UnknownNameError: No such backbone.
-        RecipeError: `size` is too small for it, or it has too few blocks to leave out.
+        RecipeError: `size` is too small for it, or it has too few blocks or levels.
         WeightsError: Its weight file cannot be found or is the wrong one.
         FetchError: The download of its weights broke off.
     """
     import keras
 
     row, weights = resolve(backbone)
-    network = build_backbone(backbone, size, truncate_blocks=truncate_blocks)
+    network = build_backbone(backbone, size, truncate_blocks=truncate_blocks, levels=levels)
     images = keras.Input((size, size, 3), name="images", dtype="float32")
     own = weights.normalization if weights else row.normalization
     x = (normalization or NORMALIZATIONS[own]).apply(images)

@@ -28,6 +28,7 @@ def build_multi_task(
     frozen: bool,
     hidden: Mapping[str, Sequence[int]] | None = None,
     truncate_blocks: int = 0,
+    levels: int = 1,
     normalization: Normalization | None = None,
 ) -> Any:
     """Builds a multi-task model.
@@ -41,6 +42,7 @@ def build_multi_task(
         frozen: Whether the backbone's weights stay as they are; see `build_logits_model`.
         hidden: Units of a task's own hidden layers, by task; `head` says how to build them.
         truncate_blocks: Number of the backbone's blocks to leave out, from the top.
+        levels: Feature maps that the head reads: the top's, and those of lower places.
         normalization: Replaces the backbone's own normalization of pixels.
 
     Returns:
@@ -50,7 +52,7 @@ def build_multi_task(
 
     Raises:
         UnknownNameError: No such backbone.
-        RecipeError: `size` is too small for it, or it has too few blocks to leave out.
+        RecipeError: `size` is too small for it, or it has too few blocks or levels.
         WeightsError: Its weight file cannot be found or is the wrong one.
         FetchError: The download of its weights broke off.
     """
@@ -58,7 +60,12 @@ def build_multi_task(
     from keras import layers
 
     images, features = build_features(
-        backbone, size, frozen=frozen, truncate_blocks=truncate_blocks, normalization=normalization
+        backbone,
+        size,
+        frozen=frozen,
+        truncate_blocks=truncate_blocks,
+        levels=levels,
+        normalization=normalization,
     )
     shared = build_hidden_layers(features, head)
     predictions = {}

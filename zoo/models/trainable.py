@@ -8,6 +8,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
+from zoo.heads.head import POOLED, pool_layer_name
 from zoo.tasks import CLASSIFICATION, Task, unwrap
 
 
@@ -43,7 +44,7 @@ def build_logits_model(
     if not frozen:
         return keras.Model(images, _logits_of(classifier, tasks), name="logits")
     # The output of the nested backbone model is another tensor than its output in this graph.
-    boundary = classifier.get_layer("pool").input
+    boundary = feature_maps(classifier)
 
     class FrozenBackboneModel(keras.Model):
         """A head on a backbone in inference mode."""
@@ -102,10 +103,22 @@ def build_pooling_model(classifier: Any) -> Any:
     return keras.Model(classifier.input, pooled_features(classifier), name="pooled_features")
 
 
+def feature_maps(classifier: Any) -> Any:
+    """Returns what a classifier's head reads: a Keras tensor [B, h, w, F], or a list of them.
+
+    Several levels of a backbone come from the top down.
+    """
+    names = {layer.name for layer in classifier.layers}
+    maps: list[Any] = []
+    while (name := pool_layer_name(len(maps) + 1)) in names:
+        maps.append(classifier.get_layer(name).input)
+    return maps if len(maps) > 1 else maps[0]
+
+
 def pooled_features(classifier: Any) -> Any:
     """Returns the Keras tensor [B, F] of a classifier's pooled features, a head's input."""
     names = {layer.name for layer in classifier.layers}
-    return classifier.get_layer("pool_both" if "pool_both" in names else "pool").output
+    return classifier.get_layer(POOLED if POOLED in names else pool_layer_name(1)).output
 
 
 def _logits_of(classifier: Any, tasks: Sequence[Task]) -> Any:

@@ -15,6 +15,7 @@ from typing import Any
 from pipelines.runtime.stderr import suppress_stderr
 from zoo.errors import EngineError
 from zoo.files import replacing
+from zoo.models.trainable import feature_maps
 
 STORED_POOLINGS = ("avg", "max")
 """Poolings of the feature map that are stored, in this order: its mean and its maximum."""
@@ -85,8 +86,9 @@ def build_feature_network(classifier: Any) -> FeatureNetwork:
     """
     import keras
 
-    boundary = classifier.get_layer("pool").input
-    return build_pooled_network(keras.Model(classifier.input, boundary, name="trunk"))
+    return build_pooled_network(
+        keras.Model(classifier.input, feature_maps(classifier), name="trunk")
+    )
 
 
 def build_pooled_network(trunk: Any) -> FeatureNetwork:
@@ -123,6 +125,8 @@ def _digest_of(trunk: Any, size: int, precision: str) -> str:
     import keras
 
     digest = hashlib.sha256(f"{size} {precision} {STORED_POOLINGS}".encode())
+    if len(trunk.outputs) > 1:
+        digest.update(repr([tuple(output.shape) for output in trunk.outputs]).encode())
     for operation in trunk.operations:
         # A nested backbone is identified by its name and weights: the names of its layers
         # are numbered through the process, so its config is not reproducible.

@@ -277,27 +277,56 @@ def _train(
     return results
 
 
-def test_best_can_be_trained_on_the_validation_images_too(
+def test_after_folds_the_best_is_trained_on_the_validation_images_too(
     tiny_folder: Path, tmp_path: Path
 ) -> None:
-    space = {"optimizer.learning_rate": [0.01, 0.1]}
-    out = tmp_path / "run"
-    options: dict[str, Any] = {"trials": 2, "epochs": 3, "folds": 2, "retrain_on_val": True}
-    run = tune(tiny_folder, recipe_of(), out=out, space=space, **options)
+    space: dict[str, Any] = {"optimizer.learning_rate": [0.01, 0.1]}
+    options: dict[str, Any] = {"trials": 2, "epochs": 3, "folds": 2}
+    run = tune(tiny_folder, recipe_of(), out=tmp_path / "run", space=space, **options)
     assert run.recipe.train.with_validation
     assert run.recipe.train.epochs == run.search["best"]["best_epoch"]
     assert run.metrics["train"]["num_images"] == 36
     assert "val" not in run.metrics
     assert all(trial["score_std"] is not None for trial in run.search["trials"])
+    # A schedule that waits for a plateau needs them.
+    space["schedule.name"] = ["reduce_on_plateau"]
+    kept = tune(tiny_folder, recipe_of(), out=tmp_path / "kept", space=space, **options)
+    assert not kept.recipe.train.with_validation
     with pytest.raises(RecipeError, match=r"schedule\.name of the space.*needs a validation loss"):
         tune(
             tiny_folder,
             recipe_of(),
             out=tmp_path / "no",
-            space={"schedule.name": ["reduce_on_plateau"]},
+            space=space,
+            retrain_on_val=True,
             **options,
         )
     assert not (tmp_path / "no").exists()
+
+
+def test_levels_and_cuts_are_searched_together_and_validation_images_kept(
+    tiny_folder: Path, tmp_path: Path
+) -> None:
+    space = {
+        "backbone.levels": [1, 2],
+        "backbone.truncate_blocks": {"choice": [0, 2], "when": {"backbone.levels": [1]}},
+        "head.pooling": ["concatenated"],
+    }
+    options: dict[str, Any] = {"trials": 3, "folds": 2, "epochs": 2, "retrain_on_val": False}
+    out = tmp_path / "run"
+    run = tune(tiny_folder, recipe_of(), out=out, space=space, tuner="grid", **options)
+    read = [trial["hyperparameters"] for trial in run.search["trials"]]
+    pairs = {(v["backbone.levels"], v.get("backbone.truncate_blocks", 0)) for v in read}
+    assert pairs == {(1, 0), (1, 2), (2, 0)}
+    assert len({trial["loss"] for trial in run.search["trials"]}) == 3
+    recipe = recipe_of().override({"backbone.levels": 2, "backbone.truncate_blocks": 2})
+    both = train(tiny_folder, recipe, out=tmp_path / "both")
+    # Trained from stored features; evaluated from images by the model as it was saved.
+    found = evaluate(both.path, tiny_folder)["val"]
+    assert found["loss"] == pytest.approx(both.metrics["val"]["loss"], rel=1e-4)
+    kernel = both.model.get_layer("hidden1").kernel
+    channels = sum(layer.output.shape[-1] for layer in both.model.layers if "pool_" in layer.name)
+    assert kernel.shape[0] == channels + both.model.get_layer("pool").output.shape[-1]
 
 
 @pytest.mark.parametrize(

@@ -11,6 +11,7 @@ from pipelines.features.engines.network import FeatureNetwork, build_feature_net
 from pipelines.features.engines.opening import build_probes
 from zoo.backbones.catalog import build_backbone
 from zoo.models.classifier import build_classifier
+from zoo.models.trainable import build_pooling_model
 
 pytestmark = pytest.mark.train
 
@@ -36,6 +37,38 @@ def test_cuts_have_the_features_and_costs_of_truncated_networks() -> None:
         backbone = build_backbone(NAME, SIZE, truncate_blocks=cut.truncate_blocks)
         assert cut.num_parameters == backbone.count_params()
         assert cut.multiply_adds == count_multiply_adds(backbone)
+
+
+@pytest.mark.parametrize(("num_blocks", "levels"), [(0, 2), (0, 4), (2, 2), (3, 2)])
+@pytest.mark.parametrize("pooling", ["avg", "concatenated"])
+def test_levels_of_a_classifier_are_neighboring_cuts(
+    num_blocks: int, levels: int, pooling: str
+) -> None:
+    network, cuts = build_cut_network(NAME, SIZE, 3)
+    first = next(i for i, cut in enumerate(cuts) if cut.truncate_blocks == num_blocks)
+    channels = slice(cuts[first].start, cuts[first + levels - 1].stop)
+    images = build_probes(SIZE)
+    rows = np.asarray(network.model(images, training=False))[:, :, channels]
+    classifier = build_classifier(
+        NAME, 3, size=SIZE, frozen=True, truncate_blocks=num_blocks, levels=levels,
+        head={"pooling": pooling},
+    )  # fmt: skip
+    own = build_feature_network(classifier)
+    np.testing.assert_allclose(np.asarray(own.model(images, training=False)), rows, rtol=1e-5)
+    # The head's input is what is read from the stored features: means, then maxima.
+    expected = rows.reshape(len(rows), -1) if pooling == "concatenated" else rows[:, 0]
+    pooled = build_pooling_model(classifier)(images.astype("float32"))
+    np.testing.assert_allclose(np.asarray(pooled), expected, rtol=1e-5)
+
+
+def test_other_levels_are_other_features() -> None:
+    digests = {
+        build_feature_network(
+            build_classifier(NAME, 3, size=SIZE, frozen=True, levels=levels)
+        ).digest
+        for levels in (1, 2, 3)
+    }
+    assert len(digests) == 3
 
 
 def test_other_cuts_are_other_features() -> None:

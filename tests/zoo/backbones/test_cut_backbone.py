@@ -1,4 +1,4 @@
-"""Truncated backbones: their output layer, their features, and cuts that are rejected."""
+"""Truncated backbones and their levels: output layers, features, and cuts that are rejected."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 from tests.support.networks import build_empty, num_parameters, random_images
-from zoo.backbones.base import blocks_of, truncate_backbone
+from zoo.backbones.base import blocks_of, cut_backbone
 from zoo.backbones.catalog import BACKBONES
 from zoo.errors import RecipeError
 from zoo.private_api import producer_of
@@ -34,7 +34,7 @@ def test_truncated_backbone_ends_with_its_highest_block(
 ) -> None:
     row = BACKBONES[name]
     whole = build_empty(row, row.min_size)
-    lower = truncate_backbone(row, whole, num_blocks)
+    lower = cut_backbone(row, whole, num_blocks)
     expected = whole.get_layer(last).output
     assert lower.output is expected
     assert (lower.name, lower.input_shape) == (whole.name, whole.input_shape)
@@ -51,7 +51,7 @@ def test_truncated_backbone_computes_intermediate_features(name: str) -> None:
     whole = row.build(row.min_size)
     pixels = random_images(row.min_size, 1)
     for num_blocks in (1, 4):
-        lower = truncate_backbone(row, whole, num_blocks)
+        lower = cut_backbone(row, whole, num_blocks)
         source = producer_of(lower.output)
         names = {layer.name for layer in lower.layers}
         expected = keras.Model(whole.input, [source.output, whole.output])(pixels)[0]
@@ -68,10 +68,41 @@ def test_truncated_backbone_computes_intermediate_features(name: str) -> None:
         ("nasnet_mobile", 1, "0"),  # a cell takes the two below it
     ],
 )
-def test_truncate_backbone_rejects_a_cut_across_branches(
+def test_cut_backbone_rejects_a_cut_across_branches(
     name: str, num_blocks: int, possible: str
 ) -> None:
     row = BACKBONES[name]
     message = rf"cannot be truncated by {num_blocks} of its \d+ blocks; expected .* of {possible};"
     with pytest.raises(RecipeError, match=message):
-        truncate_backbone(row, build_empty(row, row.min_size), num_blocks)
+        cut_backbone(row, build_empty(row, row.min_size), num_blocks)
+
+
+@pytest.mark.parametrize(
+    ("name", "num_blocks", "levels", "last"),
+    [
+        ("micro_resnet_s", 0, 2, ["stage3_conv_relu"]),
+        ("micro_resnet_s", 2, 2, ["stage3_conv_relu", "stage2_add_relu"]),
+        ("resnet50", 0, 3, ["conv5_block2_out", "conv5_block1_out"]),
+        ("efficientnet_lite0", 2, 2, ["block6d_add", "block6c_add"]),
+    ],
+)
+def test_levels_are_the_outputs_of_truncated_backbones(
+    name: str, num_blocks: int, levels: int, last: list[str]
+) -> None:
+    row = BACKBONES[name]
+    whole = build_empty(row, row.min_size)
+    model = cut_backbone(row, whole, num_blocks, levels)
+    expected = [whole.get_layer(layer).output for layer in last]
+    if not num_blocks:
+        expected.insert(0, whole.output)
+    assert len(model.outputs) == levels
+    assert all(a is b for a, b in zip(model.outputs, expected, strict=True))
+
+
+def test_more_levels_than_there_are_name_those_there_are() -> None:
+    row = BACKBONES["micro_resnet_s"]
+    whole = build_empty(row, row.min_size)
+    with pytest.raises(RecipeError, match=r"levels from 1 to 5; received 6; .*levels=5 takes all"):
+        cut_backbone(row, whole, 3, 6)
+    with pytest.raises(RecipeError, match=r"from 1 to 1; received 2"):
+        cut_backbone(BACKBONES["nasnet_mobile"], build_empty(BACKBONES["nasnet_mobile"], 32), 0, 2)
