@@ -185,13 +185,13 @@ def _propose(header: Sequence[str], missing: Sequence[str], headings: Mapping[st
     guesses: dict[str, str] = {}
     for column in missing:
         for name in _SYNONYMS.get(column, ()):
-            free = [h for i, h in enumerate(header) if i not in taken and h.casefold() == name]
+            free = [h for i, h in enumerate(header) if i not in taken and _plain(h) == name]
             if len(free) == 1 and free[0] not in guesses.values():
                 guesses[column] = free[0]
                 break
     rest = [h for i, h in enumerate(header) if h and i not in taken and h not in guesses.values()]
     if "split" in missing:
-        return 'name it with --set data.columns.split=NAME, or "" for none'
+        return "name it, or read none with --set 'data.columns.split=\"\"'"
     left = [column for column in missing if column not in guesses]
     if len(left) == len(rest) == 1 and left[0] in STANDARD:
         guesses[left[0]] = rest[0]
@@ -199,6 +199,10 @@ def _propose(header: Sequence[str], missing: Sequence[str], headings: Mapping[st
         named = ", ".join(f"{column} = {_quote(guesses[column])}" for column in missing)
         return f"if these are the columns, --set 'data.columns={{{named}}}'"
     return f"name them: --set data.columns.{missing[0]}=NAME"
+
+
+def _plain(heading: str) -> str:
+    return heading.casefold().replace(" ", "_").replace("-", "_")
 
 
 def _quote(text: str) -> str:

@@ -11,6 +11,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
+from pipelines.sources.exclusion import quote_exclude
 from pipelines.sources.source import SEPARATOR, UNLABELED, Examples, Listing
 from pipelines.sources.spelling import to_nfc
 from pipelines.sources.validation import check_class_name
@@ -142,13 +143,16 @@ def check_tasks(data: str, listing: Listing, *, found: str = "image") -> None:
                 raise EmptyClassError(
                     f"{name!r} of the column {task.column!r} of {data!r} has no {found}",
                     expected="at least one",
+                    mend=f"add images, or leave it out with --set {quote_exclude(name)}",
                 )
-            if not train_counts[label]:
-                raise UnseenClassError(
-                    f"{name!r} of the column {task.column!r} of {data!r} has no image in train",
-                    expected="every class and label in train",
-                    mend="add some of its images to train, or name them in data.exclude",
-                )
+        unseen = [n for n, count in zip(task.class_names, train_counts, strict=True) if not count]
+        if unseen:
+            raise UnseenClassError(
+                f"{unseen[0]!r} of the column {task.column!r} of {data!r} has no image in train",
+                expected="every class and label in train",
+                mend="add some of its images to train, or leave out those with it by "
+                f"--set {quote_exclude(*unseen)}",
+            )
 
 
 def fit_tasks(data: str, tasks: Sequence[Task], train: Examples) -> tuple[Task, ...]:

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import math
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from pathlib import PurePosixPath
+from typing import TYPE_CHECKING
 
 from pipelines.sources.examination import MISSING, ImageScan
+from pipelines.sources.exclusion import quote_exclude
 from pipelines.sources.folder import IMAGE_EXTENSIONS
 from pipelines.sources.scan_table import ScanTable
 from pipelines.sources.source import Listing
@@ -19,6 +22,10 @@ from zoo.errors import (
     UndecodableError,
     UnseenClassError,
 )
+
+if TYPE_CHECKING:
+    import numpy as np
+    import numpy.typing as npt
 
 _LAYOUT = "one folder per class, as ants/1.jpg and bees/2.jpg, perhaps below train/ and val/"
 
@@ -85,29 +92,31 @@ def check_classes(data: str, listing: Listing, *, found: str = "image") -> None:
             f"Class folders of {data!r} are empty",
             expected="at least one image in each",
             received=", ".join(f"{name}/" for name in listing.empty[:5]),
-            mend="add images, remove the folder, or name it in data.exclude",
+            mend=f"add images, or leave them out with --set {quote_exclude(*listing.empty)}",
         )
     counts = {
         split: np.bincount(examples.labels, minlength=len(listing.class_names))
         for split, examples in listing.splits.items()
     }
     fitted = counts.get("train", counts.get("all", np.zeros(len(listing.class_names), np.int64)))
-    held_out = [split for split in counts if split in ("val", "test")]
-    for label, name in enumerate(listing.class_names):
-        if fitted[label]:
-            continue
-        holders = [split for split in held_out if counts[split][label]]
-        if holders:
-            raise UnseenClassError(
-                f"Class {name!r} of {data!r} has images in {' and '.join(holders)} and none in "
-                "train",
-                expected="every class in train",
-                mend="add some of its images to train, or name it in data.exclude",
-            )
+    names = np.array(listing.class_names, object)
+    held_out = {split: found for split, found in counts.items() if split in ("val", "test")}
+    unseen = (fitted == 0) & (sum(held_out.values(), np.zeros_like(fitted)) > 0)
+    if unseen.any():
+        first = int(np.argmax(unseen))
+        holders = [split for split, found in held_out.items() if found[first]]
+        raise UnseenClassError(
+            f"Class {names[first]!r} of {data!r} has images in {' and '.join(holders)} and none in "
+            f"train{_and_others(unseen)}",
+            expected="every class in train",
+            mend=f"add some to train, or leave out with --set {quote_exclude(*names[unseen])}",
+        )
+    if (fitted == 0).any():
+        missing = names[fitted == 0]
         raise EmptyClassError(
-            f"Class {name!r} of {data!r} has no {found}",
+            f"Class {missing[0]!r} of {data!r} has no {found}{_and_others(fitted == 0)}",
             expected="at least one",
-            mend="add images, or remove the class",
+            mend=f"add images, or leave out with --set {quote_exclude(*missing)}",
         )
     if len(listing.class_names) < 2:
         only = listing.class_names[0] if listing.class_names else ""
@@ -120,6 +129,11 @@ def check_classes(data: str, listing: Listing, *, found: str = "image") -> None:
             received=only,
             mend=mend,
         )
+
+
+def _and_others(selected: npt.NDArray[np.bool_]) -> str:
+    others = int(selected.sum()) - 1
+    return f", like {others} other{'s' if others > 1 else ''}" if others else ""
 
 
 def check_class_name(data: str, name: str) -> None:
@@ -166,7 +180,7 @@ def check_decodable(data: str, scans: Sequence[ImageScan], limit: float) -> None
             f"{len(failed)} of {len(scans)} files in {data!r} cannot be decoded",
             expected=f"at most {limit:.4g} of them",
             received=named + (", …" if len(failed) > 3 else ""),
-            mend=_advise(failed),
+            mend=_advise(table, failed, limit),
         )
 
 
@@ -199,13 +213,25 @@ def _abbreviate(name: str) -> str:
     return text if len(text) <= 80 else f"{text[:40]}…{text[-39:]}"
 
 
-def _advise(failed: Sequence[ImageScan]) -> str:
-    """Returns how to mend it: exclude an extension that is no image's, or repair the files."""
-    extensions = Counter(PurePosixPath(scan.name).suffix.lower() for scan in failed)
-    extension, count = extensions.most_common(1)[0]
-    if extension and extension not in IMAGE_EXTENSIONS and count > len(failed) / 2:
-        return f"leave them out with --set 'data.exclude=[\"*{extension}\"]'"
-    return "mend or remove them (`zoo audit` lists all), or raise data.max_undecodable"
+def _advise(scans: ScanTable, failed: Sequence[ImageScan], limit: float) -> str:
+    """Returns how to mend it: exclude extensions that are no image's, or admit more failures."""
+    failing = Counter(_extension(scan.name) for scan in failed)
+    foreign = {e: n for e, n in failing.items() if e and e not in IMAGE_EXTENSIONS}
+    all_of = Counter(map(_extension, scans.names))
+    hopeless = [extension for extension, count in foreign.items() if count == all_of[extension]]
+    num_excluded = sum(foreign[extension] for extension in hopeless)
+    if len(failed) - num_excluded <= limit * (len(scans) - num_excluded) and hopeless:
+        patterns = (f"*{extension}" for extension in hopeless)
+        return f"leave them out with --set {quote_exclude(*patterns)}"
+    share = min(1.0, math.ceil(100 * len(failed) / len(scans)) / 100)
+    return (
+        "mend or remove them (`zoo audit` lists all), or go on without them with "
+        f"--set data.max_undecodable={share:g}"
+    )
+
+
+def _extension(name: str) -> str:
+    return PurePosixPath(name).suffix.lower()
 
 
 def _has_class_folders_below(listing: Listing) -> bool:
