@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -10,7 +9,7 @@ import numpy as np
 import numpy.typing as npt
 
 from pipelines.runtime.isolation import isolated, start_keras
-from pipelines.serving.image_files import Images, list_image_files
+from pipelines.serving.inputs import Image, Input, list_inputs
 from pipelines.serving.prediction import Prediction, TaskPrediction
 from pipelines.serving.predictor import Predictor, open_predictor
 from pipelines.storage.run_folder import RunFolder
@@ -19,18 +18,21 @@ from zoo.tasks import Task
 BATCH_SIZE = 32
 
 
-def predict(model: RunFolder | str | Path, images: Images, *, top: int = 5) -> list[Prediction]:
-    """Predicts image files.
+def predict(
+    model: RunFolder | str | Path, images: Image | Sequence[Image], *, top: int = 5
+) -> list[Prediction]:
+    """Predicts images: files, or what is in memory.
 
-    A file that cannot be read has an `error` instead of predictions; the others are
+    An image that cannot be read has an `error` instead of predictions; the others are
     predicted all the same.
 
     Args:
         model: A finished run, a SavedModel that `zoo export` wrote, or a pretrained network
             with a top, by name (`efficientnet_lite0.imagenet`) or as a file that
             `zoo pretrain` wrote. A run or SavedModel at a path of that name comes first.
-        images: Image files (JPEG, PNG, GIF, BMP or WebP), folders of them and globs; one or
-            several. See `pipelines.serving.image_files.list_image_files`.
+        images: One or several: files (JPEG, PNG, GIF, BMP or WebP), folders of them and
+            globs, the bytes of such files, pictures of Pillow, or uint8 arrays. See
+            `pipelines.serving.inputs`.
         top: Number of classes or labels to name, at most.
 
     Returns:
@@ -41,36 +43,37 @@ def predict(model: RunFolder | str | Path, images: Images, *, top: int = 5) -> l
         UnknownNameError: `model` is nearly the name of a pretrained network.
         WeightsError: The pretrained network has no top, or its file is absent or damaged.
         DataError: A file or folder does not exist, or there is no image.
+        InputError: An image is of another kind, or an array of another type or shape.
     """
-    files = list_image_files(images)
+    inputs = list_inputs(images)
     with isolated():
         start_keras()
         predictor = open_predictor(model if isinstance(model, RunFolder) else Path(model))
     predictions: list[Prediction] = []
-    for start in range(0, len(files), BATCH_SIZE):
-        predictions += _predict_batch(predictor, files[start : start + BATCH_SIZE], top)
+    for start in range(0, len(inputs), BATCH_SIZE):
+        predictions += _predict_batch(predictor, inputs[start : start + BATCH_SIZE], top)
     return predictions
 
 
-def _predict_batch(predictor: Predictor, files: Sequence[Path], top: int) -> list[Prediction]:
+def _predict_batch(predictor: Predictor, inputs: Sequence[Input], top: int) -> list[Prediction]:
     contents, errors = {}, {}
-    for index, file in enumerate(files):
+    for index, image in enumerate(inputs):
         try:
-            contents[index] = file.read_bytes()
+            contents[index] = image.read()
         except OSError as error:
             errors[index] = f"cannot be read: {error.strerror}"
     problems, by_task = predictor.predict(list(contents.values()))
     errors |= {index: text for index, text in zip(contents, problems, strict=True) if text}
     bare = predictor.tasks[0].bare
     predictions, row = [], 0
-    for index, file in enumerate(files):
+    for index, image in enumerate(inputs):
         if index in errors:
-            predictions.append(Prediction(_display(file), bare=bare, error=errors[index]))
+            predictions.append(Prediction(image.name, bare=bare, error=errors[index]))
             continue
         of_tasks = {
             task.name: _predict_task(task, by_task[task.name][row], top) for task in predictor.tasks
         }
-        predictions.append(Prediction(_display(file), of_tasks, bare=bare))
+        predictions.append(Prediction(image.name, of_tasks, bare=bare))
         row += 1
     return predictions
 
@@ -82,8 +85,3 @@ def _predict_task(task: Task, row: npt.NDArray[np.float32], top: int) -> TaskPre
     return TaskPrediction(
         tuple(task.class_names[i] for i in best), tuple(float(row[i]) for i in best)
     )
-
-
-def _display(file: Path) -> str:
-    r"""Returns a file's path for people and JSON: a byte that is not UTF-8 becomes \xe9."""
-    return os.fsencode(file).decode(errors="backslashreplace")

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
 
 from pipelines.evaluation.evaluate import evaluate
 from pipelines.serving.export import export
-from pipelines.serving.image_files import Images
+from pipelines.serving.inputs import Image
 from pipelines.serving.predict import predict
 from pipelines.serving.prediction import Prediction
 from pipelines.storage.run_folder import RunFolder
@@ -25,8 +26,16 @@ class Run(RunFolder):
         run.predict("new_photos/")[0].label
     """
 
-    def predict(self, images: Images, top: int = 5) -> list[Prediction]:
-        """Predicts images; see `pipelines.serving.predict.predict`."""
+    def predict(self, images: Image | Sequence[Image], top: int = 5) -> list[Prediction]:
+        """Predicts images; see `pipelines.serving.predict.predict`.
+
+        Args:
+            images: Files, folders, globs, bytes of files, pictures of Pillow or arrays.
+            top: Number of classes or labels to name, at most.
+
+        Returns:
+            One prediction an image, in their order. The model is loaded at the first call.
+        """
         return predict(self, images, top=top)
 
     def evaluate(self, data: str | Path, *, split: str | None = None) -> dict[str, SplitMetrics]:
