@@ -13,7 +13,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-from zoo.errors import StorageError, ZooError
+from zoo.errors import InputError, StorageError, ZooError
 from zoo.file_lock import try_lock
 from zoo.json_text import json_text
 
@@ -149,11 +149,20 @@ def cache_folder() -> Path:
     """Returns the folder for downloads, features and other files that can be recreated.
 
     It is `ZOO_CACHE` if set, else `transfer-zoo` in `XDG_CACHE_HOME` or `~/.cache`.
+
+    Raises:
+        InputError: The user has no home folder, and neither variable is set.
     """
-    if chosen := os.environ.get("ZOO_CACHE"):
-        return Path(chosen).expanduser()
-    base = os.environ.get("XDG_CACHE_HOME") or "~/.cache"
-    return Path(base).expanduser() / "transfer-zoo"
+    chosen = os.environ.get("ZOO_CACHE")
+    try:
+        if chosen:
+            return Path(chosen).expanduser()
+        base = os.environ.get("XDG_CACHE_HOME") or "~/.cache"
+        return Path(base).expanduser() / "transfer-zoo"
+    except RuntimeError:
+        raise InputError(
+            "the user of this process has no home folder", mend="set ZOO_CACHE to a folder"
+        ) from None
 
 
 def _make_held_folder(path: Path, stack: contextlib.ExitStack) -> Path:

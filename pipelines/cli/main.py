@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import gc
 import os
 import signal
@@ -19,6 +20,7 @@ from pipelines.cli.interruption import (
 )
 from pipelines.cli.progress_bars import draw_progress_bars
 from pipelines.cli.streams import prepare_streams, silence_stdout
+from pipelines.runtime.cache import usable_cache
 from pipelines.runtime.log import log_to_stderr
 from pipelines.runtime.stderr import own_stderr
 from zoo.errors import ZooError
@@ -28,6 +30,9 @@ from zoo.printable import printable
 GC_THRESHOLDS = (50_000, 10, 10)
 """Thresholds of garbage collection, larger than Python's own: importing TensorFlow and Keras
 makes half a million objects that stay, and every collection would visit them."""
+
+_JOBS = ("audit", "evaluate", "predict")
+"""Commands that use the cache outside of `pipelines.runtime.isolation.isolated`."""
 
 
 def main() -> NoReturn:
@@ -59,7 +64,8 @@ def run_command(arguments: list[str]) -> int:
     log_to_stderr()
     draw_progress_bars()
     try:
-        status = app(arguments or ["--help"], standalone_mode=False)
+        with usable_cache() if arguments and arguments[0] in _JOBS else contextlib.nullcontext():
+            status = app(arguments or ["--help"], standalone_mode=False)
     except typer.TyperException as error:
         message = " ".join(error.format_message().split())
         return _fail(f"{message}; see `zoo --help`", 2)

@@ -14,6 +14,7 @@ from __future__ import annotations
 import contextlib
 import hashlib
 import json
+import logging
 import os
 import time
 from collections.abc import Iterable, Mapping
@@ -25,6 +26,8 @@ import numpy.typing as npt
 
 from pipelines.sources.columns import KeyIndex
 from zoo.files import replacing, write_json
+
+logger = logging.getLogger(__name__)
 
 _PARTIAL_FILE_AGE_S = 6 * 3600
 """Age from which a partial file counts as abandoned by its writer."""
@@ -80,8 +83,13 @@ class FeatureFolder:
         shard = np.empty(1, _shard_dtype(len(digests), self.num_features))
         shard["images"], shard["features"] = digests, features
         file = self.path / f"{name}.npy"
-        with replacing(file) as temporary:
-            np.save(temporary, shard, allow_pickle=False)
+        try:
+            with replacing(file) as temporary:
+                np.save(temporary, shard, allow_pickle=False)
+        except OSError as error:
+            logger.warning(f"{error}; its features are kept in memory, for this job alone")
+            self._add(np.array(digests), np.array(features, np.float32))
+            return
         self._open(file)
 
     def _open(self, file: Path) -> None:
@@ -96,8 +104,11 @@ class FeatureFolder:
             return
         with contextlib.suppress(OSError):
             os.utime(file)  # eviction goes by the time of last use
+        self._add(np.array(digests), features)
+
+    def _add(self, digests: npt.NDArray[np.uint8], features: npt.NDArray[np.float32]) -> None:
         self.shards.append(features)
-        self._digests.append(np.array(digests))
+        self._digests.append(digests)
 
 
 class FeatureStore:
@@ -122,7 +133,8 @@ class FeatureStore:
         text = json.dumps(key, sort_keys=True)
         path = self.path / hashlib.sha256(text.encode()).hexdigest()[:32]
         if not (path / "key.json").exists():
-            write_json(path / "key.json", key)
+            with contextlib.suppress(OSError):  # the first shard says that the disk is full
+                write_json(path / "key.json", key)
         return FeatureFolder(path, num_features)
 
     def evict(self, protected: Iterable[FeatureFolder]) -> int:

@@ -15,6 +15,7 @@ import threading
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 
+from pipelines.runtime.cache import usable_cache
 from pipelines.runtime.stderr import suppress_stderr
 from zoo.errors import InputError
 from zoo.private_api import (
@@ -73,7 +74,8 @@ def isolated() -> Iterator[None]:
         _current.append(isolation)
         try:
             _note_process(isolation)
-            yield
+            with usable_cache():
+                yield
         finally:
             _current.clear()
             for restore in reversed(isolation.restorers):

@@ -112,7 +112,8 @@ class _Refusals:
         return self.all.get(self.key)
 
     def write(self, refusal: str) -> None:
-        write_json(self.file, {**self.all, self.key: refusal})
+        with contextlib.suppress(OSError):  # found out anew, it is the same
+            write_json(self.file, {**self.all, self.key: refusal})
 
 
 def _version_of(package: str) -> str:
