@@ -16,7 +16,7 @@ from pipelines.runtime.stderr import suppress_stderr
 from pipelines.sources.catalog import kind_of
 from pipelines.sources.columns import sortable
 from pipelines.sources.config import DataConfig
-from pipelines.sources.folder import IMAGE_EXTENSIONS
+from pipelines.sources.formats import IMAGE_EXTENSIONS
 from pipelines.sources.remarks import IMBALANCED, find_label_remarks
 from pipelines.sources.scan_table import ScanTable
 from pipelines.sources.scanned_dataset import ScannedDataset, scan_dataset
@@ -43,6 +43,7 @@ class Audit:
             `all` if the data set has no splits.
         blocking: Messages of the errors that would stop `zoo train`.
         undecodable: Files that do not decode, with the reason.
+        damaged: Damaged files that are used all the same, with the damage.
         ignored: Images and folders outside the class folders, and repeated rows.
         wrong_extensions: Images whose file name extension belongs to another format.
         outliers: Images that decode and look unlike the rest.
@@ -61,6 +62,7 @@ class Audit:
     counts: dict[str, dict[str, int]]
     blocking: tuple[str, ...]
     undecodable: tuple[Finding, ...]
+    damaged: tuple[Finding, ...]
     ignored: tuple[Finding, ...]
     wrong_extensions: tuple[Finding, ...]
     outliers: tuple[Finding, ...]
@@ -77,8 +79,8 @@ class Audit:
     def clean(self) -> bool:
         """Whether there is no finding."""
         found = (
-            self.blocking, self.undecodable, self.ignored, self.wrong_extensions, self.outliers,
-            self.repeated, self.conflicting, self.leaking, self.tiny, self.remarks,
+            self.blocking, self.undecodable, self.damaged, self.ignored, self.wrong_extensions,
+            self.outliers, self.repeated, self.conflicting, self.leaking, self.tiny, self.remarks,
         )  # fmt: skip
         return not any(found) and self.imbalance < IMBALANCED
 
@@ -109,6 +111,7 @@ class Audit:
             lines.append("imbalanced: read macro F1 beside accuracy")
         sorts: list[tuple[str, list[str]]] = [
             ("undecodable", _format(self.undecodable)),
+            ("damaged", _format(self.damaged)),
             ("ignored", _format(self.ignored)),
             ("wrong extension", _format(self.wrong_extensions)),
             ("outlier", _format(self.outliers)),
@@ -157,6 +160,7 @@ def audit(
         counts=_count_images(images),
         blocking=_find_blocking_errors(scanned, config),
         undecodable=scanned.undecodable,
+        damaged=scanned.damaged,
         ignored=images.ignored,
         wrong_extensions=tuple(_find_wrong_extensions(scans)),
         outliers=scanned.outliers,
@@ -204,7 +208,7 @@ def _find_wrong_extensions(scans: ScanTable) -> Iterator[Finding]:
     formats = [scans.texts[code] for code in scans.rows["format"].tolist()]
     for name, found in zip(scans.names, formats, strict=True):
         promised = IMAGE_EXTENSIONS.get(os.path.splitext(name)[1].lower())
-        if promised and promised != found:
+        if promised and found not in promised:
             yield Finding(name, f"a {found} by its content")
 
 

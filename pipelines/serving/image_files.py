@@ -8,7 +8,8 @@ from collections.abc import Iterator, Sequence
 from itertools import takewhile
 from pathlib import Path
 
-from pipelines.sources.folder import IMAGE_EXTENSIONS, list_images
+from pipelines.sources.folder import list_images
+from pipelines.sources.formats import IMAGE_EXTENSIONS
 from pipelines.sources.walk import is_ignored
 from zoo.errors import DataError
 

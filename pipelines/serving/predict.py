@@ -30,9 +30,9 @@ def predict(
         model: A finished run, a SavedModel that `zoo export` wrote, or a pretrained network
             with a top, by name (`efficientnet_lite0.imagenet`) or as a file that
             `zoo pretrain` wrote. A run or SavedModel at a path of that name comes first.
-        images: One or several: files (JPEG, PNG, GIF, BMP or WebP), folders of them and
-            globs, the bytes of such files, pictures of Pillow, or uint8 arrays. See
-            `pipelines.serving.inputs`.
+        images: One or several: files, folders of them and globs, the bytes of such files,
+            pictures of Pillow, or uint8 arrays. See `pipelines.serving.inputs`. Of the formats
+            that a data set may have, an exported model reads JPEG, PNG, GIF, BMP and WebP.
         top: Number of classes or labels to name, at most.
 
     Returns:
@@ -62,7 +62,8 @@ def _predict_batch(predictor: Predictor, inputs: Sequence[Input], top: int) -> l
             contents[index] = image.read()
         except OSError as error:
             errors[index] = f"cannot be read: {error.strerror}"
-    problems, by_task = predictor.predict(list(contents.values()))
+    names = [inputs[index].name for index in contents]
+    problems, by_task = predictor.predict(names, list(contents.values()))
     errors |= {index: text for index, text in zip(contents, problems, strict=True) if text}
     bare = predictor.tasks[0].bare
     predictions, row = [], 0

@@ -12,8 +12,9 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from pipelines.sources.examination import decode_image
-from pipelines.sources.formats import find_format_problem
+from pipelines.sources.config import MAX_PIXELS
+from pipelines.sources.examination import prepare_image
+from pipelines.sources.formats import why_not_served
 from pipelines.storage.pretrained_network import open_pretrained_network
 from pipelines.storage.run_folder import RunFolder
 from zoo.errors import RunError
@@ -33,12 +34,12 @@ class Predictor:
 
     Args:
         tasks: What it predicts.
-        predict: Maps the bytes of N files to N problems, empty where a file decodes, and to
-            the predictions of the M files that do, in their order; decodes each file once.
+        predict: Maps the names and the bytes of N files to N problems, empty where a file is
+            predicted, and to the predictions of the M files that are, in their order.
     """
 
     tasks: tuple[Task, ...]
-    predict: Callable[[Sequence[bytes]], tuple[list[str], ByTask]]
+    predict: Callable[[Sequence[str], Sequence[bytes]], tuple[list[str], ByTask]]
 
 
 def open_predictor(model: RunFolder | Path) -> Predictor:
@@ -87,17 +88,30 @@ def open_predictor(model: RunFolder | Path) -> Predictor:
 
 
 def _open_run(run: RunFolder) -> Predictor:
-    return _open_keras(run.model, run.recipe.input.preprocessing, run.tasks)
+    recipe = run.recipe
+    return _open_keras(run.model, recipe.input.preprocessing, run.tasks, recipe.data.max_pixels)
 
 
-def _open_keras(model: Any, preprocessing: Preprocessing, tasks: tuple[Task, ...]) -> Predictor:
-    def predict(contents: Sequence[bytes]) -> tuple[list[str], ByTask]:
+def _open_keras(
+    model: Any,
+    preprocessing: Preprocessing,
+    tasks: tuple[Task, ...],
+    max_pixels: int = MAX_PIXELS,
+) -> Predictor:
+    def predict(names: Sequence[str], contents: Sequence[bytes]) -> tuple[list[str], ByTask]:
+        import tensorflow as tf
+
         images, problems = [], []
-        for content in contents:
-            image, problem = decode_image(content)
+        for name, content in zip(names, contents, strict=True):
+            readable, problem = prepare_image(name, content, max_pixels)
+            if not problem:
+                try:
+                    images.append(preprocessing(tf.constant(readable)))
+                except tf.errors.OpError:
+                    readable, problem = prepare_image(name, content, max_pixels, thorough=True)
+                    if not problem:
+                        images.append(preprocessing(tf.constant(readable)))
             problems.append(problem)
-            if image is not None:
-                images.append(preprocessing.fit_image(image))
         if not images:
             return problems, {}
         return problems, wrap(tasks, model.predict_on_batch(np.stack(images)))
@@ -137,20 +151,25 @@ def _open_savedmodel(folder: Path) -> Predictor:
         predictions = {task.name: np.asarray(outputs[task.output]) for task in tasks}
         return {name: array.reshape(len(contents), -1) for name, array in predictions.items()}
 
-    def predict(contents: Sequence[bytes]) -> tuple[list[str], ByTask]:
-        problems = [find_format_problem(content) for content in contents]
-        good = [c for c, problem in zip(contents, problems, strict=True) if not problem]
-        if not good:
-            return problems, {}
+    def prepare(name: str, content: bytes, *, thorough: bool) -> tuple[bytes, str]:
+        if problem := why_not_served(content, name):
+            return b"", problem
+        return prepare_image(name, content, thorough=thorough)
+
+    def attempt(
+        names: Sequence[str], contents: Sequence[bytes], *, thorough: bool
+    ) -> tuple[list[str], ByTask]:
+        pairs = zip(names, contents, strict=True)
+        prepared = [prepare(name, content, thorough=thorough) for name, content in pairs]
+        readable = [content for content, problem in prepared if not problem]
+        return [problem for _, problem in prepared], call(readable) if readable else {}
+
+    def predict(names: Sequence[str], contents: Sequence[bytes]) -> tuple[list[str], ByTask]:
         try:
-            return problems, call(good)
+            return attempt(names, contents, thorough=False)
         except tf.errors.OpError:
             # The graph decodes the files and does not say which one fails.
-            problems = [decode_image(content)[1] for content in contents]
-            decodable = [c for c, problem in zip(contents, problems, strict=True) if not problem]
-            if len(decodable) == len(good):
-                raise
-            return problems, call(decodable) if decodable else {}
+            return attempt(names, contents, thorough=True)
 
     return Predictor(tasks, predict)
 

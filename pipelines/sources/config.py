@@ -8,6 +8,9 @@ from pydantic import Field, model_validator
 
 from zoo.config import Config
 
+MAX_PIXELS = 2**29 // 3
+"""Where TensorFlow's decoder of JPEG ends, and Pillow's limit against decompression bombs."""
+
 
 class ColumnNames(Config):
     """Headings of a table's columns; their case does not matter.
@@ -52,6 +55,13 @@ class DataConfig(Config):
         max_undecodable: Share of the files, 0 to 1, that may fail to decode; they are
             left out with a warning. If more fail, the job stops, because such a data
             set is rarely what its owner believes it to be.
+        damaged: Whether an image that damage may hide a part of, as a JPEG that is gray from
+            its middle on, is left out like a file that does not decode (`skip`), or used
+            (`keep`); it is named either way. One that lacks only its last bytes is used and
+            named.
+        max_pixels: Largest width times height of an image, from its header, before it is
+            decoded; the default, 179 megapixels, is where TensorFlow's decoder and Pillow
+            end. With more, only a JPEG is read, and only with `input.decode = "scaled"`.
         verify: How a file that an earlier job read is known to be unchanged: by its size,
             times and inode (`stat`), or by reading it again (`content`).
         leaves: Whether the deepest folders are the classes, as in `photos/a/ants/1.jpg`,
@@ -68,6 +78,8 @@ class DataConfig(Config):
     train_per_class: Annotated[int, Field(ge=0)] = 0
     exclude: tuple[str, ...] = ()
     max_undecodable: Annotated[float, Field(ge=0, le=1)] = 0.05
+    damaged: Literal["skip", "keep"] = "skip"
+    max_pixels: Annotated[int, Field(ge=1)] = MAX_PIXELS
     verify: Literal["stat", "content"] = "stat"
     leaves: bool = False
     columns: ColumnNames = ColumnNames()

@@ -48,6 +48,7 @@ def open_source(
         val=splits["val"],
         test=splits.get("test"),
         skipped=scanned.skipped,
+        damaged=scanned.damaged,
         outliers=scanned.outliers,
         remarks=scanned.remarks if labeled else scanned.decodable.hints,
     )

@@ -1,4 +1,4 @@
-"""Describe in log lines which images were left out or look unusual, and other remarks."""
+"""Describe in log lines which images were left out, damaged or unusual, and other remarks."""
 
 from __future__ import annotations
 
@@ -8,16 +8,19 @@ from pipelines.sources.source import Source
 
 
 def describe(source: Source | EvaluationSet, *, max_lines: int = 20) -> list[str]:
-    """Returns a line for each image that was left out, for each outlier and each remark.
+    """Returns a line for each image left out, damaged or an outlier, and for each remark.
 
     Args:
         source: A data set to train on or to evaluate a model on.
         max_lines: Maximum number of lines of images left out, and of outliers; the rest is
             counted.
     """
-    lines = [f"skipped {finding.name}: {finding.reason}" for finding in source.skipped[:max_lines]]
-    if len(source.skipped) > max_lines:
-        lines.append(f"skipped {len(source.skipped) - max_lines} more; `zoo audit` lists all")
+    lines: list[str] = []
+    for sort, findings in (("skipped", source.skipped), ("damaged", source.damaged)):
+        kept = " (kept)" if sort == "damaged" else ""
+        lines += [f"{sort} {f.name}: {f.reason}{kept}" for f in findings[:max_lines]]
+        if len(findings) > max_lines:
+            lines.append(f"{sort} {len(findings) - max_lines} more; `zoo audit` lists all")
     for finding in source.outliers[:max_lines]:
         advice = "kept"
         if isinstance(source, Source):

@@ -31,6 +31,7 @@ class EvaluationSet:
         splits: `all`, or those of train, val and test that the data set has.
         skipped: Images that were left out because they do not decode, and what the
             reader ignored.
+        damaged: Images that are used although their files are damaged.
         outliers: Images that are used and look unlike the rest.
     """
 
@@ -39,6 +40,7 @@ class EvaluationSet:
     tasks: tuple[Task, ...]
     splits: dict[str, Examples]
     skipped: tuple[Finding, ...] = ()
+    damaged: tuple[Finding, ...] = ()
     outliers: tuple[Finding, ...] = ()
 
     def split(self, config: DataConfig, *, seed: int) -> EvaluationSet:
@@ -109,6 +111,7 @@ def open_evaluation_set(
         tasks=scanned.decodable.tasks,
         splits=scanned.decodable.splits,
         skipped=scanned.skipped,
+        damaged=scanned.damaged,
         outliers=scanned.outliers,
     )
 

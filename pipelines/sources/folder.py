@@ -13,22 +13,11 @@ from pipelines.sources.class_folders import (
 )
 from pipelines.sources.columns import ByteStrings, Files, Texts
 from pipelines.sources.config import DataConfig
+from pipelines.sources.formats import IMAGE_EXTENSIONS
 from pipelines.sources.source import UNLABELED, Examples, Finding, Listing
 from pipelines.sources.split_names import split_of
 from pipelines.sources.walk import files_below
 from zoo.errors import DataError
-
-IMAGE_EXTENSIONS = {
-    ".jpg": "JPEG",
-    ".jpeg": "JPEG",
-    ".jpe": "JPEG",
-    ".jfif": "JPEG",
-    ".png": "PNG",
-    ".gif": "GIF",
-    ".bmp": "BMP",
-    ".webp": "WebP",
-}
-"""Format by the lower-case file name extension that promises it."""
 
 
 def read_folder(data: str, config: DataConfig | None = None) -> Listing:

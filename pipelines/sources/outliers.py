@@ -7,7 +7,8 @@ from collections.abc import Sequence
 import numpy as np
 import numpy.typing as npt
 
-from pipelines.sources.examination import MAX_COUNTED_COLORS, ImageScan
+from pipelines.sources.colors import MAX_COUNTED_COLORS
+from pipelines.sources.examination import ImageScan
 from pipelines.sources.scan_table import ScanTable
 from pipelines.sources.source import Finding
 
@@ -20,7 +21,8 @@ def find_outliers(scans: Sequence[ImageScan]) -> tuple[Finding, ...]:
 
     - a GIF with at most half the median number of colors, where nine in ten files
       share another format;
-    - an image of at most 64 colors, where the median is 32 times as many; or
+    - an image of at most 64 colors, where the median is 32 times as many;
+    - an image of one color, where more than half have several; or
     - an image whose shorter side has at most 16 pixels, where the median has four
       times as many.
 
@@ -43,6 +45,7 @@ def find_outliers(scans: Sequence[ImageScan]) -> tuple[Finding, ...]:
     odd_format = ~usual if uniform else np.zeros_like(usual)
     odd_gif = odd_format & table.equals("format", "GIF") & (colors <= usual_colors / 2)
     few_colors = colors <= min(MAX_COUNTED_COLORS, usual_colors / 32)
+    few_colors |= (colors == 1) & (np.mean(colors == 1) < 0.5)
     small = sides <= min(16, usual_side / 4)
     findings = []
     for index in np.flatnonzero(odd_gif | few_colors | small).tolist():

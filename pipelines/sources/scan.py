@@ -12,12 +12,14 @@ import stat
 import time
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING
 
 from pipelines.runtime.threads import map_in_order
-from pipelines.sources.columns import Files
-from pipelines.sources.examination import EXAMINATION, MISSING, ImageScan, examine_image
-from pipelines.sources.formats import DECODABLE, HEAD_BYTES, format_of, why_no_image
+from pipelines.sources.columns import ByteStrings, Files
+from pipelines.sources.config import DataConfig
+from pipelines.sources.conversion import converted_file, store_conversion
+from pipelines.sources.examination import MISSING, ImageScan, examination_rules, examine_image
+from pipelines.sources.formats import HEAD_BYTES, format_of, why_no_image
 from pipelines.sources.ledger import (
     NO_FILE,
     STAT,
@@ -36,22 +38,24 @@ if TYPE_CHECKING:
     import numpy as np
     import numpy.typing as npt
 
-Verify = Literal["stat", "content"]
-
 _CHUNK = 4
 """Images that a thread examines at a time."""
 
 
-def scan_images(listing: Listing, verify: Verify = "stat") -> dict[str, ScanTable]:
+def scan_images(listing: Listing, config: DataConfig) -> dict[str, ScanTable]:
     """Examines the images of a listing.
 
     Args:
         listing: The images.
-        verify: Whether a file that was examined before and has the same size, times and inode
-            counts as unchanged (`stat`), or every file is read (`content`).
+        config: Whether a file that was examined before and has the same size, times and inode
+            counts as unchanged (`verify`); which are too large; and whether damaged ones count
+            as problems.
 
     Returns:
         A result for each image, by split, in the order of the listing.
+
+    Raises:
+        DataError: A file has to be converted, and the cache cannot be written.
     """
     import numpy as np
 
@@ -59,7 +63,10 @@ def scan_images(listing: Listing, verify: Verify = "stat") -> dict[str, ScanTabl
     if not splits:
         return {}
     whole = join_examples([replace(e, columns={}, targets={}) for e in splits.values()])
-    rows, texts = _scan_files(whole, verify) if whole.files else _scan_memory(whole)
+    rows, texts = _scan_files(whole, config) if whole.files else _scan_memory(whole, config)
+    # After the ledger, which is about the files alone.
+    left_out = rows["partial"] & (config.damaged == "skip")
+    rows["problem"][left_out] = rows["damage"][left_out]
     ends = np.cumsum([len(examples) for examples in splits.values()])
     return {
         split: ScanTable(examples.names, rows[end - len(examples) : end], texts)
@@ -83,51 +90,89 @@ def keep_decodable(listing: Listing, scans: Mapping[str, ScanTable]) -> Listing:
             examples, found = examples.take(kept), found.take(kept)
         if len(kept):
             shapes = np.stack([found.numbers("height"), found.numbers("width")], axis=1)
-            splits[split] = replace(
+            examples = replace(
                 examples,
                 digests=found.digests,
                 shapes=shapes.astype(np.int64),
                 stamps=found.rows["stamp"].copy(),
             )
+            splits[split] = _read_conversions(examples, found)
     return replace(listing, splits=splits)
+
+
+def _read_conversions(examples: Examples, scans: ScanTable) -> Examples:
+    """Returns examples that read the conversions of those images that have one."""
+    import numpy as np
+
+    converted = scans.numbers("converted")
+    if not converted.any():
+        return examples
+    places = [
+        converted_file(d) if c else None for d, c in zip(scans.digests, converted, strict=True)
+    ]
+    if examples.encoded is not None:
+        contents = zip(examples.encoded, places, strict=True)
+        encoded = tuple(place.read_bytes() if place else content for content, place in contents)
+        return replace(examples, encoded=encoded)
+    files = Files.of(examples.files or ())
+    paths = zip(files.encoded, places, strict=True)
+    mixed = ByteStrings.of(os.fsencode(place) if place else path for path, place in paths)
+    files, changed = Files(files.root, mixed), np.flatnonzero(converted)
+    stamps = scans.rows["stamp"].copy()
+    stamps[changed] = stamp_files(stat_files(files.take(changed)))
+    return replace(examples, files=files, stamps=stamps)
 
 
 _Rows = tuple["npt.NDArray[np.void]", Sequence[str]]
 """ROW [N], and what its texts index."""
 
 
-def _scan_memory(examples: Examples) -> _Rows:
+def _scan_memory(examples: Examples, config: DataConfig) -> _Rows:
     """Examines images without files."""
     import numpy as np
 
     codes, rows = TextCodes(), np.zeros(len(examples), ROW)
-    for part, found, _, _ in _examine(examples, np.arange(len(examples)), codes):
+    for part, found, _, _ in _examine(examples, np.arange(len(examples)), codes, config):
         rows[part] = found
     return rows, codes.texts
 
 
-def _scan_files(examples: Examples, verify: Verify) -> _Rows:
+def _scan_files(examples: Examples, config: DataConfig) -> _Rows:
     """Examines the files that are new or changed, and enters them into the ledger."""
     import numpy as np
-    import tensorflow as tf
 
     files = Files.of(examples.files or ())
-    ledger = Ledger(files.root, f"{EXAMINATION}, TensorFlow {tf.__version__}")
+    ledger = Ledger(files.root, examination_rules())
     paths = hash_paths(files.encoded)
     known, rows = np.zeros(len(files), bool), np.zeros(len(files), ROW)
-    if verify == "stat" and ledger.num_entries:
+    if config.verify == "stat" and ledger.num_entries:
         stats = stat_files(files)
         known, rows = ledger.find(paths, stats)
         rows["stamp"][known] = stamp_files(stats[known])
+        known &= _is_settled(rows, config)
     try:
-        for part, found, stats, read_ns in _examine(examples, np.flatnonzero(~known), ledger.codes):
+        new = np.flatnonzero(~known)
+        for part, found, stats, read_ns in _examine(examples, new, ledger.codes, config):
             found["stamp"] = np.where(are_settled(stats, read_ns), stamp_files(stats), 0)
             rows[part] = found
-            ledger.add(paths[part], stats, found, read_ns)
+            # A size is a problem only as long as data.max_pixels says so.
+            kept = (found["problem"] == 0) | (found["width"] == 0)
+            ledger.add(paths[part][kept], stats[kept], found[kept], read_ns[kept])
     finally:
         ledger.flush()
     ledger.compact()
     return rows, ledger.codes.texts
+
+
+def _is_settled(rows: npt.NDArray[np.void], config: DataConfig) -> npt.NDArray[np.bool_]:
+    """Returns whether files need not be examined again: not too large, or in the cache as PNG."""
+    import numpy as np
+
+    settled = rows["width"].astype(np.int64) * rows["height"] <= config.max_pixels
+    is_read = (rows["problem"] == 0) & (~rows["partial"] | (config.damaged == "keep"))
+    for index in np.flatnonzero(rows["converted"] & is_read).tolist():
+        settled[index] &= converted_file(rows["sha256"][index].tobytes().hex()).is_file()
+    return settled
 
 
 _Examined = tuple[
@@ -136,7 +181,7 @@ _Examined = tuple[
 
 
 def _examine(
-    examples: Examples, indices: npt.NDArray[np.int64], codes: TextCodes
+    examples: Examples, indices: npt.NDArray[np.int64], codes: TextCodes, config: DataConfig
 ) -> Iterator[_Examined]:
     """Examines images in threads.
 
@@ -150,7 +195,8 @@ def _examine(
         return
 
     def scan(start: int) -> list[_Scanned]:
-        return [_scan_image(examples, i) for i in indices[start : start + _CHUNK].tolist()]
+        part = indices[start : start + _CHUNK]
+        return [_scan_image(examples, i, config) for i in part.tolist()]
 
     starts = range(0, len(indices), _CHUNK)
     # The decoder releases the interpreter lock, so the threads run in parallel.
@@ -167,17 +213,24 @@ def _examine(
 _Scanned = tuple[ImageScan, tuple[int, int, int, int], int]
 
 
-def _scan_image(examples: Examples, index: int) -> _Scanned:
+def _scan_image(examples: Examples, index: int, config: DataConfig) -> _Scanned:
     """Returns what an image is, the STAT of its file, and when that was taken."""
     name, read_ns = examples.names[index], time.time_ns()
     if examples.files is None:
-        return examine_image(name, examples.read(index)), NO_FILE, read_ns
+        return _examine_and_convert(name, examples.read(index), config), NO_FILE, read_ns
     content, problem, stats = _read(Files.of(examples.files).path(index))
     if problem:
-        scan = ImageScan(name, format_of(content[:HEAD_BYTES]), problem=problem)
+        scan = ImageScan(name, format_of(content[:HEAD_BYTES], name), problem=problem)
     else:
-        scan = examine_image(name, content)
+        scan = _examine_and_convert(name, content, config)
     return scan, stats, read_ns
+
+
+def _examine_and_convert(name: str, content: bytes, config: DataConfig) -> ImageScan:
+    found = examine_image(name, content, config.max_pixels)
+    if found.pixels is not None and (not found.scan.partial or config.damaged == "keep"):
+        store_conversion(found.scan.sha256, found.pixels)
+    return found.scan
 
 
 def _read(path: bytes) -> tuple[bytes, str, tuple[int, int, int, int]]:
@@ -194,8 +247,8 @@ def _read(path: bytes) -> tuple[bytes, str, tuple[int, int, int, int]]:
         with open(path, "rb") as file:
             stats = stat_values(file.fileno())
             head = file.read(HEAD_BYTES)
-            if format_of(head) not in DECODABLE:
-                return head, why_no_image(head), stats
+            if problem := why_no_image(head, os.fsdecode(path)):
+                return head, problem, stats
             return head + file.read(), "", stats
     except (FileNotFoundError, NotADirectoryError):
         return b"", "a broken link" if os.path.islink(path) else MISSING, NO_FILE

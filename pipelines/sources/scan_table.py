@@ -70,7 +70,7 @@ def used_texts(
 
 
 class ScanTable(Column[ImageScan]):
-    """The results for N images; a sequence of `ImageScan`, of 70 bytes each.
+    """The results for N images; a sequence of `ImageScan`, of 74 bytes each.
 
     Args:
         names: Names of the images as in `Examples.names`.

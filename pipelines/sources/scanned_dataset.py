@@ -54,6 +54,12 @@ class ScannedDataset:
         return tuple(Finding(scan.name, scan.problem) for scan in failed)
 
     @property
+    def damaged(self) -> tuple[Finding, ...]:
+        """The images that are used although their files are damaged, each with the damage."""
+        kept = ~self.scans.has("problem") & self.scans.has("damage")
+        return tuple(Finding(s.name, s.damage) for s in self.scans.take(np.flatnonzero(kept)))
+
+    @property
     def skipped(self) -> tuple[Finding, ...]:
         """All that was left out: images that do not decode, then what the reader ignored."""
         return (*self.undecodable, *self.decodable.ignored)
@@ -115,7 +121,7 @@ def scan_dataset(
     listing = bind_tasks(data, listing, tasks)
     # Before the scan, which can take minutes.
     has_labels = not (labeled and trainable) or is_valid(check_labels, data, listing)
-    scans = scan_images(listing, config.verify)
+    scans = scan_images(listing, config)
     flat = ScanTable.join(list(scans.values()))
     # Even if any number of files may fail, none that a table names may be missing.
     is_valid(check_decodable, data, flat, config.max_undecodable if trainable else 1.0)

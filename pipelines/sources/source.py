@@ -175,6 +175,7 @@ class Source:
         test: Images for the final metrics only, or None.
         skipped: What was left out, with the reason: images that do not decode, then
             `Listing.ignored`.
+        damaged: Images that are used although their files are damaged, with the damage.
         outliers: Images that are used and look unlike the rest.
         remarks: What the owner should know of the labels, splits and copies, a line each.
     """
@@ -186,6 +187,7 @@ class Source:
     val: Examples
     test: Examples | None = None
     skipped: tuple[Finding, ...] = ()
+    damaged: tuple[Finding, ...] = ()
     outliers: tuple[Finding, ...] = ()
     remarks: tuple[str, ...] = ()
 

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 from typing import Any
 
-from pipelines.sources.folder import IMAGE_EXTENSIONS
+from pipelines.sources.formats import IMAGE_EXTENSIONS
 from pipelines.sources.spelling import to_nfc
 from zoo.errors import DataError
 from zoo.tasks import LABEL

@@ -7,7 +7,7 @@ import shlex
 from collections.abc import Sequence
 from pathlib import Path
 
-from pipelines.sources.folder import IMAGE_EXTENSIONS
+from pipelines.sources.formats import IMAGE_EXTENSIONS
 from pipelines.sources.walk import is_ignored
 
 _SAMPLE = 5

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 
 from pipelines.sources.examination import MISSING, ImageScan
 from pipelines.sources.exclusion import quote_exclude
-from pipelines.sources.folder import IMAGE_EXTENSIONS
+from pipelines.sources.formats import IMAGE_EXTENSIONS
 from pipelines.sources.scan_table import ScanTable
 from pipelines.sources.source import Listing
 from pipelines.sources.table_paths import propose_settings

@@ -135,7 +135,7 @@ def test_ledger_of_other_rules_is_discarded(
     data = _data(fill)
     open_source(data)
     reads.clear()
-    monkeypatch.setattr(scan, "EXAMINATION", -1)
+    monkeypatch.setattr(scan, "examination_rules", lambda: "others")
     open_source(data)
     assert len(reads) == 42
     open_source(data)
