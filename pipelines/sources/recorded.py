@@ -36,7 +36,7 @@ def find_recorded(
     import numpy as np
 
     listing = list_any_split(data, tasks, config)
-    decodable = keep_decodable(listing, scan_images(listing, config.verify))
+    decodable = keep_decodable(listing, scan_images(listing, config))
     if not decodable.splits or not digests:
         return None
     examples = join_examples(list(decodable.splits.values()))
