@@ -11,6 +11,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from pipelines.sources.columns import Files
 from pipelines.sources.source import Examples
 from zoo.errors import DataError
 from zoo.preprocessing import decode
@@ -66,10 +67,39 @@ def build_reader(examples: Examples, decoded: DecodedImages | None = None) -> Ca
     with tf.device("CPU"):
         if examples.files is not None:
             # As bytes, because a file name need not be valid UTF-8.
-            paths = tf.constant([os.fsencode(path) for path in examples.files])
-            return lambda index: decode(tf.io.read_file(paths[index]))
-        encoded = tf.constant(examples.encoded)
-        return lambda index: decode(encoded[index])
+            paths = tf.constant(list(Files.of(examples.files).paths()))
+            read = lambda index: decode(tf.io.read_file(paths[index]))  # noqa: E731
+        else:
+            encoded = tf.constant(examples.encoded)
+            read = lambda index: decode(encoded[index])  # noqa: E731
+        return _prefer_kept(examples, decode, read)
+
+
+def _prefer_kept(
+    examples: Examples, decoder: Callable[[Any], Any], read: Callable[[Any], Any]
+) -> Callable[[Any], Any]:
+    """Returns a reader that takes an image that the scan kept, and reads the file of others."""
+    import tensorflow as tf
+
+    images, found = _find_kept(examples, decoder)
+    if images is None or not found.any():
+        return read
+    if found.all():
+        return images.read
+    is_kept = tf.constant(found)
+    return lambda index: tf.cond(is_kept[index], lambda: images.read(index), lambda: read(index))
+
+
+def _find_kept(
+    examples: Examples, decoder: Callable[[Any], Any]
+) -> tuple[DecodedImages | None, npt.NDArray[np.bool_]]:
+    """Returns the images that the scan kept, and which of the examples these are, bool [N]."""
+    kept = examples.kept
+    if kept is None or kept.decoder != decoder or not len(kept):
+        return None, np.zeros(len(examples), bool)
+    rows = kept.find(examples.binary_digests)
+    places = kept.places[rows]
+    return DecodedImages(kept.pixels, places[:, 0], places[:, 1:]), rows >= 0
 
 
 def decode_images(examples: Examples, cache_mib: int) -> DecodedImages | None:
@@ -95,6 +125,9 @@ def decode_images(examples: Examples, cache_mib: int) -> DecodedImages | None:
     ends = np.cumsum(sizes)
     if ends[-1] > cache_mib * 2**20:
         return None
+    images, found = _find_kept(examples, decode)
+    if images is not None and found.all():
+        return images
     import tensorflow as tf
 
     buffer = np.empty(int(ends[-1]), np.uint8)

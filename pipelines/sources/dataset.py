@@ -6,6 +6,7 @@ from collections.abc import Sequence
 
 from pipelines.sources.catalog import kind_of
 from pipelines.sources.config import DataConfig
+from pipelines.sources.kept_images import KeptImages
 from pipelines.sources.scanned_dataset import scan_dataset
 from pipelines.sources.source import Source
 from pipelines.sources.split import split_listing
@@ -20,6 +21,7 @@ def open_source(
     seed: int = 0,
     tasks: Sequence[Task] = (CLASSIFICATION,),
     labeled: bool = True,
+    kept: KeptImages | None = None,
 ) -> Source:
     """Reads a data set, decodes each image once, validates and splits it.
 
@@ -31,6 +33,8 @@ def open_source(
         tasks: The tasks to learn.
         labeled: Whether a model is to learn the labels. Otherwise one class is enough,
             classes may be missing from training, and a folder may be unsorted.
+        kept: Takes the decoded images of files that were read, as long as there is room, for
+            what reads them next.
 
     Raises:
         DataError: The data set cannot be trained on; see the subclasses.
@@ -38,7 +42,7 @@ def open_source(
     """
     config = config or DataConfig()
     listing = kind_of(data).list_images(data, tasks, config, labeled=labeled)
-    scanned = scan_dataset(data, listing, tasks, config, labeled=labeled, trainable=True)
+    scanned = scan_dataset(data, listing, tasks, config, labeled=labeled, trainable=True, kept=kept)
     splits = split_listing(scanned.decodable, config, seed)
     return Source(
         name=data,

@@ -40,7 +40,10 @@ if TYPE_CHECKING:
 MISSING = "missing"
 """The `problem` of a file that a table names and that does not exist."""
 
-_RULES = 2  # incremented when the same bytes give another result
+EXAMINED_SIDE = 224
+"""Shorter side in pixels that is enough to examine an image, and what most networks look at."""
+
+_RULES = 3  # incremented when the same bytes give another result
 _LIBRARIES = (
     "pillow", "simplejpeg", "opencv-python-headless", "pi-heif", "tensorflow", "tensorflow-cpu",
 )  # fmt: skip
@@ -93,10 +96,15 @@ class Examination:
         scan: What was found.
         pixels: What is read instead of the file, as of `conversion.decode_pixels`; None if
             the file itself is read.
+        jpeg: Of a JPEG that the graph reads, uint8 [⌈H / r⌉, ⌈W / r⌉, 3] as it is stored, with
+            the pixels that the graph's decoder yields; None of others.
+        reduction: r, 1 to 8.
     """
 
     scan: ImageScan
     pixels: Pixels | None = None
+    jpeg: npt.NDArray[np.uint8] | None = None
+    reduction: int = 1
 
 
 def examine_image(name: str, content: bytes, max_pixels: int = MAX_PIXELS) -> Examination:
@@ -215,20 +223,29 @@ def _estimate_memory(kind: str, content: bytes, header: ImageHeader) -> int:
         return header.num_pixels * _BYTES_PER_PIXEL
     frame = read_jpeg_frame(content)
     # A progressive one keeps the coefficients of all pixels; a row at a time is decoded else.
-    is_whole = frame is not None and frame.kind in PROGRESSIVE
-    return header.num_pixels * _BYTES_PER_PIXEL if is_whole else header.num_pixels // 4
+    if frame is not None and frame.kind in PROGRESSIVE:
+        return header.num_pixels * _BYTES_PER_PIXEL
+    reduction = _choose_reduction(header.width, header.height)
+    return header.num_pixels // 4 + 3 * header.num_pixels // reduction**2
+
+
+def _choose_reduction(width: int, height: int) -> int:
+    """Returns by how much a JPEG is reduced to be examined."""
+    side = min(width, height)
+    return max(r for r in (1, 2, 4, 8) if r == 1 or side >= r * EXAMINED_SIDE)
 
 
 def _examine_jpeg(scan: ImageScan, content: bytes) -> Examination:
     try:
-        image, damage = decode_jpeg_strictly(content, scan.width * scan.height)
+        reduction = _choose_reduction(scan.width, scan.height)
+        image, damage = decode_jpeg_strictly(content, reduction)
         if image is None:
             return _convert(scan, content, damage)
         colors = count_colors(image)
-        if colors <= _MANY_COLORS and image.shape[0] * image.shape[1] < scan.width * scan.height:
-            image, _ = decode_jpeg_strictly(content)
-            colors = colors if image is None else count_colors(image)
-        return Examination(replace(scan, colors=colors))
+        if colors <= _MANY_COLORS and reduction > 1:
+            whole, _ = decode_jpeg_strictly(content)
+            colors = colors if whole is None else count_colors(whole)
+        return Examination(replace(scan, colors=colors), jpeg=image, reduction=reduction)
     except UnsupportedJpegError as error:
         text = str(error)
         damage = Damage(text, partial=False) if text.startswith("Warning: ") else None

@@ -23,7 +23,6 @@ _END_OF_IMAGE = b"\xff\xd9"
 _START_OF_SCAN = b"\xff\xda"
 _FRAMES = (0xC0, 0xC1, 0xC2, 0xC3, 0xC5, 0xC6, 0xC7, 0xC9, 0xCA, 0xCB, 0xCD, 0xCE, 0xCF)
 _SEQUENTIAL = (0xC0, 0xC1)
-_SAMPLED_PIXELS = 8192
 _BLOCK_ROWS = 16
 _HIDDEN_SHARE = 0.02
 """Largest share of the pixels that missing last bytes may hide."""
@@ -72,7 +71,7 @@ def read_jpeg_frame(content: bytes) -> JpegFrame | None:
 
 
 def decode_jpeg_strictly(
-    content: bytes, num_pixels: int = 0
+    content: bytes, reduction: int = 1
 ) -> tuple[npt.NDArray[np.uint8] | None, Damage | None]:
     """Decodes a JPEG, at a reduced size if that is enough, and finds its damage.
 
@@ -81,34 +80,35 @@ def decode_jpeg_strictly(
 
     Args:
         content: The bytes of the file.
-        num_pixels: Pixels of the whole image, for a reduced size; 0 decodes all.
+        reduction: Divides both sides: 1, 2, 4 or 8.
 
     Returns:
-        uint8 [h, w, 3] as stored, not upright, or None where it is damaged; and the damage.
+        uint8 [⌈H / r⌉, ⌈W / r⌉, 3] as stored, not upright, or None where it is damaged; and the
+        damage. The pixels are those of `tf.io.decode_jpeg` with this ratio and the accurate DCT.
 
     Raises:
         UnsupportedJpegError: The decoder does not know this kind, or reads nothing of it.
     """
-    factor = 1
-    while factor < 8 and num_pixels // (2 * factor) ** 2 >= _SAMPLED_PIXELS:
-        factor *= 2
     try:
-        return _decode(content, factor=factor), None
+        return _decode(content, reduction=reduction), None
     except ValueError as error:
         warning = str(error)
     try:
-        _decode(content, strict=False, factor=8)
+        _decode(content, strict=False, reduction=8)
     except ValueError as error:
         raise UnsupportedJpegError(str(error)) from None
     return None, _judge_warning(content, warning)
 
 
-def _decode(content: bytes, *, strict: bool = True, factor: int = 1) -> npt.NDArray[np.uint8]:
+def _decode(content: bytes, *, strict: bool = True, reduction: int = 1) -> npt.NDArray[np.uint8]:
     import simplejpeg
 
-    # The smallest size that is at least one pixel, of at most 1 / factor.
-    smallest = {"min_height": 1, "min_width": 1} if factor > 1 else {}
-    return simplejpeg.decode_jpeg(content, strict=strict, min_factor=factor, **smallest)
+    smallest = {}
+    if reduction > 1:
+        height, width, *_ = simplejpeg.decode_jpeg_header(content, strict=strict)
+        # The largest reduction that leaves this size.
+        smallest = {"min_height": -(-height // reduction), "min_width": -(-width // reduction)}
+    return simplejpeg.decode_jpeg(content, strict=strict, **smallest)
 
 
 def _judge_warning(content: bytes, warning: str) -> Damage:
@@ -140,7 +140,7 @@ def _is_whole_without_end(content: bytes) -> bool:
     if frame is None or not _has_all_scans(content, frame):
         return False
     try:
-        _decode(content + _END_OF_IMAGE, factor=8)
+        _decode(content + _END_OF_IMAGE, reduction=8)
     except ValueError:
         pass
     else:

@@ -7,6 +7,7 @@ use hardly grows with the number of images.
 from __future__ import annotations
 
 import errno
+import logging
 import os
 import stat
 import time
@@ -20,6 +21,7 @@ from pipelines.sources.config import DataConfig
 from pipelines.sources.conversion import converted_file, store_conversion
 from pipelines.sources.examination import MISSING, ImageScan, examination_rules, examine_image
 from pipelines.sources.formats import HEAD_BYTES, format_of, why_no_image
+from pipelines.sources.kept_images import KeptImages
 from pipelines.sources.ledger import (
     NO_FILE,
     STAT,
@@ -38,11 +40,18 @@ if TYPE_CHECKING:
     import numpy as np
     import numpy.typing as npt
 
+logger = logging.getLogger(__name__)
+
+_MANY = 10_000
+"""Files from which on looking at each takes long enough to say so."""
+
 _CHUNK = 4
 """Images that a thread examines at a time."""
 
 
-def scan_images(listing: Listing, config: DataConfig) -> dict[str, ScanTable]:
+def scan_images(
+    listing: Listing, config: DataConfig, kept: KeptImages | None = None
+) -> dict[str, ScanTable]:
     """Examines the images of a listing.
 
     Args:
@@ -50,6 +59,7 @@ def scan_images(listing: Listing, config: DataConfig) -> dict[str, ScanTable]:
         config: Whether a file that was examined before and has the same size, times and inode
             counts as unchanged (`verify`); which are too large; and whether damaged ones count
             as problems.
+        kept: Takes the decoded images of files that were read, as long as there is room.
 
     Returns:
         A result for each image, by split, in the order of the listing.
@@ -63,7 +73,8 @@ def scan_images(listing: Listing, config: DataConfig) -> dict[str, ScanTable]:
     if not splits:
         return {}
     whole = join_examples([replace(e, columns={}, targets={}) for e in splits.values()])
-    rows, texts = _scan_files(whole, config) if whole.files else _scan_memory(whole, config)
+    scan = _scan_files if whole.files else _scan_memory
+    rows, texts = scan(whole, config, kept)
     # After the ledger, which is about the files alone.
     left_out = rows["partial"] & (config.damaged == "skip")
     rows["problem"][left_out] = rows["damage"][left_out]
@@ -74,27 +85,31 @@ def scan_images(listing: Listing, config: DataConfig) -> dict[str, ScanTable]:
     }
 
 
-def keep_decodable(listing: Listing, scans: Mapping[str, ScanTable]) -> Listing:
+def keep_decodable(
+    listing: Listing, scans: Mapping[str, ScanTable], kept: KeptImages | None = None
+) -> Listing:
     """Returns a listing of the images that decode, with their digests and shapes.
 
     Args:
         listing: The images that were scanned.
         scans: Results of `scan_images` for them.
+        kept: What `scan_images` was given.
     """
     import numpy as np
 
     splits: dict[str, Examples] = {}
     for split, examples in listing.splits.items():
-        kept, found = np.flatnonzero(~scans[split].has("problem")), scans[split]
-        if len(kept) < len(examples):
-            examples, found = examples.take(kept), found.take(kept)
-        if len(kept):
+        good, found = np.flatnonzero(~scans[split].has("problem")), scans[split]
+        if len(good) < len(examples):
+            examples, found = examples.take(good), found.take(good)
+        if len(good):
             shapes = np.stack([found.numbers("height"), found.numbers("width")], axis=1)
             examples = replace(
                 examples,
                 digests=found.digests,
                 shapes=shapes.astype(np.int64),
                 stamps=found.rows["stamp"].copy(),
+                kept=kept,
             )
             splits[split] = _read_conversions(examples, found)
     return replace(listing, splits=splits)
@@ -127,22 +142,24 @@ _Rows = tuple["npt.NDArray[np.void]", Sequence[str]]
 """ROW [N], and what its texts index."""
 
 
-def _scan_memory(examples: Examples, config: DataConfig) -> _Rows:
+def _scan_memory(examples: Examples, config: DataConfig, kept: KeptImages | None) -> _Rows:
     """Examines images without files."""
     import numpy as np
 
     codes, rows = TextCodes(), np.zeros(len(examples), ROW)
-    for part, found, _, _ in _examine(examples, np.arange(len(examples)), codes, config):
+    for part, found, _, _ in _examine(examples, np.arange(len(examples)), codes, config, kept):
         rows[part] = found
     return rows, codes.texts
 
 
-def _scan_files(examples: Examples, config: DataConfig) -> _Rows:
+def _scan_files(examples: Examples, config: DataConfig, kept: KeptImages | None) -> _Rows:
     """Examines the files that are new or changed, and enters them into the ledger."""
     import numpy as np
 
     files = Files.of(examples.files or ())
     ledger = Ledger(files.root, examination_rules())
+    if len(files) >= _MANY:
+        logger.info(f"reading {len(files):,} files")  # before the first second has passed
     paths = hash_paths(files.encoded)
     known, rows = np.zeros(len(files), bool), np.zeros(len(files), ROW)
     if config.verify == "stat" and ledger.num_entries:
@@ -152,12 +169,12 @@ def _scan_files(examples: Examples, config: DataConfig) -> _Rows:
         known &= _is_settled(rows, config)
     try:
         new = np.flatnonzero(~known)
-        for part, found, stats, read_ns in _examine(examples, new, ledger.codes, config):
+        for part, found, stats, read_ns in _examine(examples, new, ledger.codes, config, kept):
             found["stamp"] = np.where(are_settled(stats, read_ns), stamp_files(stats), 0)
             rows[part] = found
             # A size is a problem only as long as data.max_pixels says so.
-            kept = (found["problem"] == 0) | (found["width"] == 0)
-            ledger.add(paths[part][kept], stats[kept], found[kept], read_ns[kept])
+            final = (found["problem"] == 0) | (found["width"] == 0)
+            ledger.add(paths[part][final], stats[final], found[final], read_ns[final])
     finally:
         ledger.flush()
     ledger.compact()
@@ -181,7 +198,11 @@ _Examined = tuple[
 
 
 def _examine(
-    examples: Examples, indices: npt.NDArray[np.int64], codes: TextCodes, config: DataConfig
+    examples: Examples,
+    indices: npt.NDArray[np.int64],
+    codes: TextCodes,
+    config: DataConfig,
+    kept: KeptImages | None,
 ) -> Iterator[_Examined]:
     """Examines images in threads.
 
@@ -196,7 +217,7 @@ def _examine(
 
     def scan(start: int) -> list[_Scanned]:
         part = indices[start : start + _CHUNK]
-        return [_scan_image(examples, i, config) for i in part.tolist()]
+        return [_scan_image(examples, i, config, kept) for i in part.tolist()]
 
     starts = range(0, len(indices), _CHUNK)
     # The decoder releases the interpreter lock, so the threads run in parallel.
@@ -213,23 +234,30 @@ def _examine(
 _Scanned = tuple[ImageScan, tuple[int, int, int, int], int]
 
 
-def _scan_image(examples: Examples, index: int, config: DataConfig) -> _Scanned:
+def _scan_image(
+    examples: Examples, index: int, config: DataConfig, kept: KeptImages | None
+) -> _Scanned:
     """Returns what an image is, the STAT of its file, and when that was taken."""
     name, read_ns = examples.names[index], time.time_ns()
     if examples.files is None:
-        return _examine_and_convert(name, examples.read(index), config), NO_FILE, read_ns
+        scan = _examine_and_keep(name, examples.read(index), config, kept)
+        return scan, NO_FILE, read_ns
     content, problem, stats = _read(Files.of(examples.files).path(index))
     if problem:
         scan = ImageScan(name, format_of(content[:HEAD_BYTES], name), problem=problem)
     else:
-        scan = _examine_and_convert(name, content, config)
+        scan = _examine_and_keep(name, content, config, kept)
     return scan, stats, read_ns
 
 
-def _examine_and_convert(name: str, content: bytes, config: DataConfig) -> ImageScan:
+def _examine_and_keep(
+    name: str, content: bytes, config: DataConfig, kept: KeptImages | None
+) -> ImageScan:
     found = examine_image(name, content, config.max_pixels)
     if found.pixels is not None and (not found.scan.partial or config.damaged == "keep"):
         store_conversion(found.scan.sha256, found.pixels)
+    if kept is not None and found.pixels is None and not found.scan.problem:
+        kept.keep(content, found)
     return found.scan
 
 

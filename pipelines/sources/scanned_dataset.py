@@ -9,6 +9,7 @@ import numpy as np
 
 from pipelines.sources.config import DataConfig
 from pipelines.sources.exclusion import exclude_images
+from pipelines.sources.kept_images import KeptImages
 from pipelines.sources.outliers import find_outliers
 from pipelines.sources.remarks import find_remarks
 from pipelines.sources.scan import keep_decodable, scan_images
@@ -84,6 +85,7 @@ def scan_dataset(
     labeled: bool = True,
     trainable: bool = True,
     collect_errors: bool = False,
+    kept: KeptImages | None = None,
 ) -> ScannedDataset:
     """Excludes images, binds tasks, decodes each image once and validates the data set.
 
@@ -98,6 +100,7 @@ def scan_dataset(
             absent, and any number of files may fail.
         collect_errors: Whether to collect the validation errors of a data set that has
             images instead of raising the first.
+        kept: Takes the decoded images of files that were read, as long as there is room.
 
     Raises:
         DataError: There are no images, a column of a task is missing or holds values
@@ -121,11 +124,11 @@ def scan_dataset(
     listing = bind_tasks(data, listing, tasks)
     # Before the scan, which can take minutes.
     has_labels = not (labeled and trainable) or is_valid(check_labels, data, listing)
-    scans = scan_images(listing, config)
+    scans = scan_images(listing, config, kept)
     flat = ScanTable.join(list(scans.values()))
     # Even if any number of files may fail, none that a table names may be missing.
     is_valid(check_decodable, data, flat, config.max_undecodable if trainable else 1.0)
-    decodable = keep_decodable(listing, scans)
+    decodable = keep_decodable(listing, scans, kept)
     if trainable:
         is_valid(check_splits_decode, data, scans, decodable)
     if labeled and trainable and has_labels:

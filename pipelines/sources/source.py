@@ -15,6 +15,8 @@ if TYPE_CHECKING:
     import numpy as np
     import numpy.typing as npt
 
+    from pipelines.sources.kept_images import KeptImages
+
 
 Item = TypeVar("Item")
 
@@ -46,6 +48,8 @@ class Examples:
             scan.
         stamps: uint64 [N], `ledger.stamp_files` of each file as it was scanned; 0 where that
             would not show a change, None before the scan.
+        kept: Images that the scan decoded, some of these and perhaps others; None if it was
+            not to keep any.
         columns: Further columns of the data set by name, N texts each. Only the columns
             that tasks need are read.
         targets: Targets of each task by name; empty before `task_columns.bind_tasks`.
@@ -59,6 +63,7 @@ class Examples:
     digests: Sequence[str] = ()
     shapes: npt.NDArray[np.int64] | None = None
     stamps: npt.NDArray[np.uint64] | None = None
+    kept: KeptImages | None = None
     columns: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
     targets: Mapping[str, npt.NDArray[Any]] = field(default_factory=dict)
 
@@ -109,6 +114,7 @@ class Examples:
             digests=Digests.of(self.digests).take(chosen) if self.digests else (),
             shapes=None if self.shapes is None else self.shapes[chosen],
             stamps=None if self.stamps is None else self.stamps[chosen],
+            kept=self.kept,
             columns={name: _pick(texts, chosen) for name, texts in self.columns.items()},
             targets={name: values[chosen] for name, values in self.targets.items()},
         )
@@ -142,6 +148,7 @@ def join_examples(parts: Sequence[Examples]) -> Examples:
         digests=Digests.join([Digests.of(part.digests) for part in parts]),
         shapes=np.concatenate(shapes) if len(shapes) == len(parts) else None,
         stamps=np.concatenate(stamps) if len(stamps) == len(parts) else None,
+        kept=parts[0].kept if all(part.kept is parts[0].kept for part in parts) else None,
         columns={k: sum((part.columns[k] for part in parts), ()) for k in parts[0].columns},
         targets={k: np.concatenate([p.targets[k] for p in parts]) for k in parts[0].targets},
     )

@@ -12,8 +12,10 @@ from pipelines.recipe.resolved import ResolvedRecipe
 from pipelines.recipe.settings import RecipeSettings
 from pipelines.sources.dataset import open_source
 from pipelines.sources.describe import describe
+from pipelines.sources.kept_images import KeptImages
 from pipelines.sources.source import Source
 from pipelines.storage.run_folder import RunFolder
+from zoo.preprocessing import decode
 
 logger = logging.getLogger(__name__)
 
@@ -63,7 +65,12 @@ def open_images(recipe: ResolvedRecipe, *, labeled: bool = True) -> Source:
     """
     data = recipe.data
     source = open_source(
-        recipe.source, data, seed=recipe.seed, tasks=recipe.unbound_tasks, labeled=labeled
+        recipe.source,
+        data,
+        seed=recipe.seed,
+        tasks=recipe.unbound_tasks,
+        labeled=labeled,
+        kept=KeptImages(decode, recipe.input.cache_mib),
     )
     for line in describe(source):
         logger.info(line)

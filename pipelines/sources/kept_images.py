@@ -1,0 +1,105 @@
+"""Images that the scan decoded, kept in memory for what reads them next.
+
+The scan of a new file decodes it, and so does whatever uses it afterwards: the extraction of
+features, each of their views, a training on images. Those that fit into memory are decoded once.
+"""
+
+from __future__ import annotations
+
+import threading
+from array import array
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from pipelines.sources.columns import KeyIndex
+from pipelines.sources.examination import Examination
+
+if TYPE_CHECKING:
+    import numpy.typing as npt
+
+
+Decoder = Callable[[Any], Any]
+"""Maps the bytes of a file, string [], to uint8 [H, W, 3]; comparable."""
+
+
+class KeptImages:
+    """Decoded images by the digest of their files, in one buffer of limited size.
+
+    Threads may add images at the same time. Which ones are kept when not all fit depends on
+    them; what is read in the end does not, since an image that was not kept is decoded anew.
+
+    Args:
+        decoder: How they are decoded; for another decoder they are of no use.
+        limit_mib: Size of the buffer in MiB. Memory is taken as images are added.
+    """
+
+    def __init__(self, decoder: Decoder, limit_mib: int) -> None:
+        self.decoder = decoder
+        self.pixels = np.empty(limit_mib * 2**20, np.uint8)
+        self._digests = bytearray()
+        self._places = array("q")  # start, height and width of each image
+        self._size = 0
+        self._lock = threading.Lock()
+        self._index: KeyIndex | None = None
+
+    def __len__(self) -> int:
+        return len(self._digests) // 32
+
+    @property
+    def places(self) -> npt.NDArray[np.int64]:
+        """int64 [M, 3]: where each image starts in `pixels`, its height and its width."""
+        return np.array(self._places, np.int64).reshape(-1, 3)
+
+    def keep(self, content: bytes, found: Examination) -> None:
+        """Keeps an image that was examined if there is room for it.
+
+        Args:
+            content: The bytes of its file.
+            found: What was found; of a JPEG with its pixels, which are decoded only once.
+        """
+        import tensorflow as tf
+
+        scan, image = found.scan, found.jpeg
+        if self._size + 3 * scan.width * scan.height > len(self.pixels):
+            return
+        # Another size is another image, and few are turned.
+        if image is None or found.reduction != 1 or scan.orientation != 1:
+            with tf.device("CPU"):
+                image = self.decoder(tf.constant(content)).numpy()
+        self.add(bytes.fromhex(scan.sha256), image)
+
+    def add(self, digest: bytes, image: npt.NDArray[np.uint8]) -> bool:
+        """Keeps an image if there is room for it.
+
+        Args:
+            digest: SHA-256 of its file, 32 bytes.
+            image: uint8 [H, W, 3], upright, as the input pipeline decodes it.
+
+        Returns:
+            Whether it is kept.
+        """
+        with self._lock:
+            start, end = self._size, self._size + image.size
+            if end > len(self.pixels):
+                return False
+            self._size = end
+        self.pixels[start:end] = image.reshape(-1)
+        with self._lock:
+            self._digests += digest
+            self._places.extend((start, *image.shape[:2]))
+            self._index = None
+        return True
+
+    def find(self, digests: npt.NDArray[np.uint8]) -> npt.NDArray[np.int64]:
+        """Returns the row in `places` of each image, int64 [N]; -1 where it is not kept.
+
+        Args:
+            digests: SHA-256 of the files, uint8 [N, 32].
+        """
+        with self._lock:
+            if self._index is None:
+                keys = np.frombuffer(bytes(self._digests), np.uint8).reshape(-1, 32)
+                self._index = KeyIndex(keys)
+            return self._index.find(digests)

@@ -1,0 +1,94 @@
+"""A job that is killed while it reads leaves what it found to the next one, which ends the same."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from tests.support.photographs import encode, photo
+
+NUM_IMAGES, NUM_KILLS = 240, 20
+
+JOB = """
+import hashlib, json, os, signal, sys, threading, time
+import keras
+import numpy as np
+from pipelines.augment.policies import AugmentConfig
+from pipelines.features import extraction
+from pipelines.features.config import FeatureConfig
+from pipelines.features.engines.network import build_feature_network
+from pipelines.sources import ledger, scan
+from pipelines.sources.dataset import open_source
+from zoo.heads.head import HeadConfig
+from zoo.models.classifier import build_classifier
+from zoo.preprocessing import Preprocessing
+folder, delay = sys.argv[1], float(sys.argv[2])
+# Many moments between two writes; files of a test count as old.
+extraction._SHARD_IMAGES, ledger._FLUSH_ENTRIES, ledger._UNSETTLED_NS = 4, 8, -10**11
+keras.utils.set_random_seed(0)
+classifier = build_classifier("micro_resnet_s", 2, size=32, head=HeadConfig(), frozen=True)
+config = FeatureConfig(engine="keras")
+extractor = extraction.Extractor(
+    build_feature_network(classifier), Preprocessing(size=32), AugmentConfig(),
+    seed=0, config=config,
+)
+extractor.open_engine()
+read, reads = scan._read, []
+def count(*arguments):
+    reads.append(0)
+    return read(*arguments)
+scan._read = count
+started = time.perf_counter()
+if delay:
+    threading.Timer(delay, os.kill, (os.getpid(), signal.SIGKILL)).start()
+source = open_source(folder)
+rows = [extractor.extract(part, 0).read("concatenated") for part in source.splits.values()]
+digest = hashlib.sha256(b"".join(part.tobytes() for part in rows)).hexdigest()
+seconds = time.perf_counter() - started
+print(json.dumps([seconds, len(reads), extractor.num_computed, digest, source.digest]), flush=True)
+os._exit(0)
+"""
+
+
+def _run(data: Path, cache: Path, delay: float = 0.0) -> tuple[int, list[object]]:
+    done = subprocess.run(
+        [sys.executable, "-c", JOB, str(data), str(delay)],
+        env={**os.environ, "ZOO_CACHE": str(cache)},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert done.returncode in (0, -signal.SIGKILL), done.stderr[-2000:]
+    return done.returncode, json.loads(done.stdout) if done.stdout else []
+
+
+@pytest.mark.slow
+def test_job_killed_at_twenty_moments_ends_with_the_same_bits(tmp_path: Path) -> None:
+    data = tmp_path / "data"
+    for index in range(NUM_IMAGES):
+        file = data / f"class_{index % 2}" / f"{index:04d}.jpg"
+        file.parent.mkdir(parents=True, exist_ok=True)
+        file.write_bytes(encode(photo(index, (320, 240))))
+    _, (seconds, num_reads, num_computed, *expected) = _run(data, tmp_path / "whole")
+    assert (num_reads, num_computed) == (NUM_IMAGES, NUM_IMAGES)
+    killed, reads, computed = 0, [], []
+    for moment in range(NUM_KILLS):
+        # Each job starts anew; every fourth goes on with what the others left.
+        cache = tmp_path / f"cache{moment // 4}"
+        status, _ = _run(data, cache, float(seconds) * (moment + 0.5) / NUM_KILLS)
+        killed += status != 0
+        if moment % 4 == 3:
+            _, (_, num_reads, num_computed, *found) = _run(data, cache)
+            assert found == expected
+            reads.append(num_reads)
+            computed.append(num_computed)
+    assert killed > NUM_KILLS / 2
+    # What was written before a kill is not done again.
+    assert min(reads) < NUM_IMAGES
+    assert min(computed) < NUM_IMAGES

@@ -1,0 +1,83 @@
+"""Images that the scan decoded are those that the input pipeline would decode, and fit."""
+
+from __future__ import annotations
+
+import hashlib
+from concurrent.futures import ThreadPoolExecutor
+
+import numpy as np
+import pytest
+
+from pipelines.input_pipeline.datasets import build_image_dataset
+from pipelines.input_pipeline.decoded_images import build_reader
+from pipelines.sources.dataset import open_source
+from pipelines.sources.kept_images import KeptImages
+from pipelines.sources.source import Examples, join_examples
+from tests.support.photographs import Fill, encode, photo
+from zoo.preprocessing import Preprocessing, decode
+
+OPTIONS = ({"subsampling": 0}, {"subsampling": 2}, {"progressive": True}, {"quality": 30})
+
+
+@pytest.fixture
+def data(fill: Fill) -> str:
+    for index, options in enumerate(OPTIONS):
+        names = {f"{i}__jpg": encode(photo(10 * index + i, (61, 47)), **options) for i in range(5)}
+        fill(f"class_{index}", 0, **names)
+    fill("class_0", 0, gray__jpg=encode(photo(77, (30, 40), "L")))
+    fill("class_1", 0, large__jpg=encode(photo(78, (999, 501)), quality=50))
+    fill("class_2", 0, a__png=encode(photo(79, (20, 30)), "PNG"))
+    return str(fill("class_3", 0, b__gif=encode(photo(80, (20, 30)), "GIF")))
+
+
+def _read_all(examples: Examples) -> list[np.ndarray]:
+    read = build_reader(examples)
+    return [read(np.int64(index)).numpy() for index in range(len(examples))]
+
+
+@pytest.mark.parametrize("limit_mib", [0, 1, 16])
+def test_kept_images_equal_the_decoded_files(
+    data: str,
+    limit_mib: int,
+    tmp_path_factory: pytest.TempPathFactory,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setenv("ZOO_CACHE", str(tmp_path_factory.mktemp("cache")))
+    kept = KeptImages(decode, limit_mib)
+    examples = join_examples(list(open_source(data, kept=kept).splits.values()))
+    assert examples.kept is kept
+    assert {0: 0, 1: 23, 16: 24}[limit_mib] == len(kept), "the large one needs 1.4 MiB"
+    for image, index in zip(_read_all(examples), range(len(examples)), strict=True):
+        np.testing.assert_array_equal(image, decode(examples.read(index)).numpy())
+
+
+def test_kept_images_are_not_read_again(
+    data: str, tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("ZOO_CACHE", str(tmp_path_factory.mktemp("cache")))
+    train = open_source(data, kept=KeptImages(decode, 16)).train
+    preprocessing = Preprocessing(size=32)
+    expected = np.concatenate(
+        list(build_image_dataset(open_source(data).train, preprocessing, 8).as_numpy_iterator())
+    )
+    for file in train.files or ():
+        file.unlink()
+    found = np.concatenate(list(build_image_dataset(train, preprocessing, 8).as_numpy_iterator()))
+    np.testing.assert_array_equal(found, expected)
+
+
+def test_threads_may_add_at_the_same_time() -> None:
+    images = {
+        hashlib.sha256(bytes([i])).digest(): np.full((i % 7 + 1, 5, 3), i, np.uint8)
+        for i in range(200)
+    }
+    kept = KeptImages(decode, 1)
+    with ThreadPoolExecutor(8) as pool:
+        assert all(pool.map(kept.add, images, images.values()))
+    keys = np.frombuffer(b"".join(images), np.uint8).reshape(-1, 32)
+    places = kept.places[kept.find(keys)]
+    for (start, height, width), image in zip(places.tolist(), images.values(), strict=True):
+        found = kept.pixels[start : start + 3 * height * width].reshape(height, width, 3)
+        np.testing.assert_array_equal(found, image)
+    assert kept.find(np.zeros((1, 32), np.uint8)).tolist() == [-1]
+    assert not kept.add(bytes(32), np.zeros((600, 600, 3), np.uint8)), "more than is left"
