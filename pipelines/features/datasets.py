@@ -8,20 +8,16 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from pipelines.augment.counter_rng import generate_uniforms
 from pipelines.features.feature_array import FeatureArray
 from pipelines.input_pipeline.datasets import TrainStream
 from pipelines.input_pipeline.label_tensors import build_label_lookup, build_weight_lookup
-from pipelines.input_pipeline.order import (
-    SampleKeys,
-    SampleOrder,
-    build_step_dataset,
-    permute_indices,
-)
+from pipelines.input_pipeline.order import SampleKeys, SampleOrder, build_step_dataset
 from pipelines.input_pipeline.tf_data import map_graph, prefetch
 from pipelines.sources.source import Examples
 from zoo.tasks import Task, unwrap
 
-# Sample orders are seeded below 2³¹, so no permutation of views equals one of samples.
+# Augmentation is seeded below 2³¹, so views are drawn independently of what they show.
 _VIEW_SEED_OFFSET = 2**32
 
 
@@ -42,9 +38,14 @@ def view_indices(keys: SampleKeys, num_views: int, seed: int) -> Any:
 
     if num_views == 1:
         return tf.zeros_like(keys.pass_indices)
-    last = tf.fill(tf.shape(keys.pass_indices), np.int64(num_views - 1))
+    # Sorted random numbers: `permute_indices` takes the longer, the fewer there are to permute.
+    samples = keys.sample_indices
+    draws = generate_uniforms(
+        np.int64(seed + _VIEW_SEED_OFFSET), tf.zeros_like(samples), samples, range(num_views)
+    )
+    views = tf.argsort(draws, axis=1, stable=True)
     turn = keys.pass_indices % num_views
-    return permute_indices(turn, last, seed + _VIEW_SEED_OFFSET, keys.sample_indices)
+    return tf.cast(tf.gather(views, turn, batch_dims=1), tf.int64)
 
 
 def build_feature_stream(

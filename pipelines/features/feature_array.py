@@ -85,13 +85,16 @@ class FeatureArray:
         columns = [STORED_POOLINGS.index(name) for name in poolings]
         return rows[:, columns, self._channels].reshape(len(images), -1)
 
-    def read_views(self, pooling: str) -> npt.NDArray[np.float32]:
-        """Reads all views of all images as the inputs of a head, float32 [V, N, F].
+    def read_views(self, pooling: str, max_augmented: int | None = None) -> npt.NDArray[np.float32]:
+        """Reads views of all images as the inputs of a head, float32 [V, N, F], plain ones first.
 
         Args:
             pooling: As `read` takes it.
+            max_augmented: How many augmented views to read, at most; None reads all.
         """
-        return np.stack([self.read(pooling, views=view) for view in range(self.num_views)])
+        most = self.num_views if max_augmented is None else 1 + max_augmented
+        views = range(min(self.num_views, most))
+        return np.stack([self.read(pooling, views=view) for view in views])
 
     def _gather(
         self, images: npt.NDArray[np.int64], views: npt.NDArray[np.int64]

@@ -21,7 +21,7 @@ from pipelines.sources.source import Source, join_examples
 from pipelines.storage.run_folder import RunFolder
 from pipelines.training.feeds import FeatureFeed, build_recipe_order, class_weights_of
 from pipelines.training.head_specs import build_head_spec
-from pipelines.training.measured_settings import measure_settings
+from pipelines.training.measured_settings import MEASURED_VIEWS, measure_settings
 from pipelines.training.trainer import Trainer
 from tuning.batched_heads.head_spec import HeadSpec, structure_of
 from tuning.batched_heads.trainer import HeadTrainer, Outcome, can_stack
@@ -122,7 +122,8 @@ class TrialTrainer:
             settings = measured.augment.model_dump(mode="json")
             self.recipe = self.recipe.override({"augment.policy": settings["policy"]})
             if recipe.is_convex and "penalty.l2" in recipe.to_measure:
-                self._strengths = neighbors(measured.penalty.l2)
+                # Other features may take a weaker penalty; a path ends where its loss rises.
+                self._strengths = STRENGTHS[STRENGTHS.index(neighbors(measured.penalty.l2)[0]) :]
             recipe = self.recipe.resolve()
         self.features.feeds(recipe)
 
@@ -179,7 +180,7 @@ class TrialTrainer:
         def divide(feed: FeatureFeed) -> Division:
             features = feed.features("train")
             return Division(
-                features.read_views(pooling),
+                features.read_views(pooling, MEASURED_VIEWS),
                 feed.source.train.labels,
                 feed.features("val").read(pooling),
                 feed.source.val.labels,

@@ -31,7 +31,7 @@ _MANY = 1000
 _MAX_IMAGES = 2000
 """Training images to measure on, at most; a choice is clear by then."""
 
-_NUM_VIEWS = 2
+MEASURED_VIEWS = 2
 """Augmented views of each image to measure a policy by, at most: most of its effect shows."""
 
 _FOLDS_WITH_VIEWS = 2
@@ -129,7 +129,7 @@ def _score_linear(
     """Scores linear heads, fitted to convergence at every strength."""
     pooling, (task,) = recipe.head.pooling, source.tasks
     (config,) = recipe.task_configs.values()
-    array = feed.extract(source.train, min(recipe.num_views, _NUM_VIEWS))
+    array = feed.extract(source.train, min(recipe.num_views, MEASURED_VIEWS))
     rows = array.read_views(pooling)
     labels, weights = source.train.labels, class_weights_of(recipe, source).get(task.name)
 
@@ -174,7 +174,7 @@ def _score_trained(
 
 def _read_batches(recipe: ResolvedRecipe, feed: FeatureFeed, source: Source) -> FeatureBatches:
     return FeatureBatches(
-        feed.extract(source.train, min(recipe.num_views, _NUM_VIEWS)),
+        feed.extract(source.train, min(recipe.num_views, MEASURED_VIEWS)),
         source.train,
         feed.extract(source.val, 0),
         source.val,
