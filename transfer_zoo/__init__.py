@@ -56,7 +56,7 @@ if TYPE_CHECKING:
     from zoo.heads.head import POOLINGS as poolings
     from zoo.heads.initializers import INITIALIZERS as initializers
     from zoo.models.classifier import build_classifier
-    from zoo.preprocessing import NORMALIZATIONS as normalizations
+    from zoo.normalization import NORMALIZATIONS as normalizations
     from zoo.tasks import TASK_KINDS as tasks
 
 __all__ = [

@@ -145,7 +145,7 @@ TABLES: Mapping[str, TableEntry] = {
     "clippings": TableEntry("tuning.optimization.clipping", "CLIPPINGS"),
     "losses": TableEntry("tuning.optimization.losses", "LOSSES", {"task": "kind"}),
     "tasks": TableEntry("zoo.tasks", "TASK_KINDS"),
-    "normalizations": TableEntry("zoo.preprocessing", "NORMALIZATIONS"),
+    "normalizations": TableEntry("zoo.normalization", "NORMALIZATIONS"),
     "pretraining_methods": TableEntry(
         "pipelines.recipe.pretraining", "METHODS", {"labels": _yes_or_no("labeled"), **_PAPER}
     ),

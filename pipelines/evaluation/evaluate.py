@@ -88,7 +88,8 @@ def evaluate(
     }
     if picture:
         drawn = next(name for name in ("test", "val", "all", "train") if name in splits)
-        draw_predictions(splits[drawn], predictions[drawn], tasks, Path(picture))
+        decoder = recipe.input.preprocessing.decoder
+        draw_predictions(splits[drawn], predictions[drawn], tasks, Path(picture), decoder=decoder)
     return {
         name: compute_metrics(splits[name], predicted, tasks)
         for name, predicted in predictions.items()

@@ -12,6 +12,7 @@ import numpy.typing as npt
 
 from pipelines.runtime.output_paths import check_destination
 from pipelines.sources.source import Examples
+from zoo.decoding.image_decoder import ImageDecoder
 from zoo.errors import InputError
 from zoo.files import replacing
 from zoo.tasks import Task
@@ -42,6 +43,7 @@ def draw_predictions(
     tasks: Sequence[Task],
     path: Path,
     *,
+    decoder: ImageDecoder,
     rows: int = 4,
 ) -> None:
     """Draws a grid: evenly spaced images above, those with the largest losses below.
@@ -55,11 +57,10 @@ def draw_predictions(
         predictions: float32 [N, K] by task.
         tasks: What the model predicts.
         path: The PNG to write.
+        decoder: Decodes the images.
         rows: Number of rows of six tiles; the lower half shows the largest losses.
     """
     from matplotlib.figure import Figure
-
-    from zoo.preprocessing import decode
 
     columns = [(task, examples.targets[task.name], predictions[task.name]) for task in tasks]
     losses = sum(_compute_losses(*column) for column in columns)
@@ -84,7 +85,7 @@ def draw_predictions(
                 _build_caption(task, targets[index], predicted[index])
                 for task, targets, predicted in columns
             ]
-            axis.imshow(decode(examples.read(int(index))).numpy(), interpolation="lanczos")
+            axis.imshow(decoder(examples.read(int(index))).numpy(), interpolation="lanczos")
             axis.set_title(
                 "\n".join(text for text, _ in captions),
                 fontsize=8,

@@ -2,19 +2,22 @@
 
 from __future__ import annotations
 
-from typing import Annotated
+from typing import Annotated, Literal
 
 from pydantic import Field, field_validator
 
-from zoo.preprocessing import NORMALIZATIONS, Preprocessing
+from zoo.normalization import NORMALIZATIONS
+from zoo.preprocessing import Depth, Preprocessing, PreprocessingSettings
 
 
-class InputConfig(Preprocessing):
+class InputConfig(PreprocessingSettings):
     """Preprocessing, normalization, batch size and image cache.
 
     Args:
         size: Height and width of the network's input, in pixels; 0 takes the size that the
             backbone was trained at.
+        depth: How many bits the colors of PNG files of 16 bits use, 8 to 16; `auto` takes as
+            many as the training images need. Files of 8 bits are not affected.
         normalization: How the model normalizes pixels in 0 to 255: a row of NORMALIZATIONS,
             fitted to the training split if it has statistics to fit, or `own` for the
             normalization that the backbone was trained with.
@@ -26,6 +29,7 @@ class InputConfig(Preprocessing):
     """
 
     size: Annotated[int, Field(ge=0, le=1024)] = 0
+    depth: Depth | Literal["auto"] = "auto"
     normalization: str = "own"
     batch_size: Annotated[int, Field(ge=1, le=65536)] = 32
     cache_mib: Annotated[int, Field(ge=0)] = 1024
@@ -38,4 +42,5 @@ class InputConfig(Preprocessing):
     @property
     def preprocessing(self) -> Preprocessing:
         """The preprocessing alone, without batch size and cache."""
-        return Preprocessing(size=self.size, fit=self.fit, interpolation=self.interpolation)
+        settings = {name: getattr(self, name) for name in PreprocessingSettings.model_fields}
+        return Preprocessing(**settings, depth=16 if self.depth == "auto" else self.depth)

@@ -72,8 +72,9 @@ def build_train_stream(
         decoded: These examples decoded, for streams that share them; None decodes them
             here if they fit `config.cache_mib`.
     """
-    decoded = decoded or decode_images(examples, config.cache_mib)
-    axes = fit_color_axes(examples, decoded) if augment.needs_color_axes else None
+    decoder = config.preprocessing.decoder
+    decoded = decoded or decode_images(examples, decoder, config.cache_mib)
+    axes = fit_color_axes(examples, decoder, decoded) if augment.needs_color_axes else None
     augmenter = Augmenter(augment, config.preprocessing, order.seed, axes)
     labels_of = build_label_lookup(examples, tasks)
     weights_of = build_weight_lookup(examples, tasks, class_weights or {})
@@ -94,7 +95,7 @@ def build_train_stream(
         rendered = _render_batches(keys, augmenter, augmenter.renderer, decoded)
     else:
         rendered = _render_images(
-            keys, augmenter, build_reader(examples, decoded), order.batch_size
+            keys, augmenter, build_reader(examples, decoder, decoded), order.batch_size
         )
     dataset = map_graph(rendered, finish, parallel=True)
     return TrainStream(prefetch(dataset), order.steps_per_epoch)
@@ -168,8 +169,12 @@ def build_views_dataset(
     """
     import tensorflow as tf
 
-    read = build_reader(examples)
-    axes = fit_color_axes(examples) if augment.needs_color_axes and axes is None else axes
+    read = build_reader(examples, preprocessing.decoder)
+    axes = (
+        fit_color_axes(examples, preprocessing.decoder)
+        if augment.needs_color_axes and axes is None
+        else axes
+    )
     augmenter = Augmenter(augment, preprocessing, seed, axes)
     keys = tf.constant(np.arange(len(examples)) if image_keys is None else image_keys, tf.int64)
     augmented = tf.constant([view for view in views if view], tf.int64)
@@ -237,7 +242,7 @@ def build_image_dataset(
     """
     import tensorflow as tf
 
-    read = build_reader(examples)
+    read = build_reader(examples, preprocessing.decoder)
     indices = tf.data.Dataset.range(len(examples))
     fitted = map_graph(indices, lambda i: preprocessing.fit_image(read(i)), parallel=True)
     images = fitted.batch(batch_size)

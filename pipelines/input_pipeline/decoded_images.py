@@ -13,8 +13,8 @@ import numpy.typing as npt
 
 from pipelines.sources.columns import Files
 from pipelines.sources.source import Examples
+from zoo.decoding.image_decoder import ImageDecoder
 from zoo.errors import DataError
-from zoo.preprocessing import decode
 
 
 @dataclass(frozen=True)
@@ -53,11 +53,14 @@ class DecodedImages:
         return tf.ensure_shape(image, (None, None, 3))
 
 
-def build_reader(examples: Examples, decoded: DecodedImages | None = None) -> Callable[[Any], Any]:
+def build_reader(
+    examples: Examples, decoder: ImageDecoder, decoded: DecodedImages | None = None
+) -> Callable[[Any], Any]:
     """Builds a graph function that maps an index, int64 [], to an image, uint8 [H, W, 3].
 
     Args:
         examples: Any split.
+        decoder: Decodes their files.
         decoded: The same images decoded; None reads and decodes an image at each call.
     """
     import tensorflow as tf
@@ -68,15 +71,15 @@ def build_reader(examples: Examples, decoded: DecodedImages | None = None) -> Ca
         if examples.files is not None:
             # As bytes, because a file name need not be valid UTF-8.
             paths = tf.constant(list(Files.of(examples.files).paths()))
-            read = lambda index: decode(tf.io.read_file(paths[index]))  # noqa: E731
+            read = lambda index: decoder(tf.io.read_file(paths[index]))  # noqa: E731
         else:
             encoded = tf.constant(examples.encoded)
-            read = lambda index: decode(encoded[index])  # noqa: E731
-        return _prefer_kept(examples, decode, read)
+            read = lambda index: decoder(encoded[index])  # noqa: E731
+        return _prefer_kept(examples, decoder, read)
 
 
 def _prefer_kept(
-    examples: Examples, decoder: Callable[[Any], Any], read: Callable[[Any], Any]
+    examples: Examples, decoder: ImageDecoder, read: Callable[[Any], Any]
 ) -> Callable[[Any], Any]:
     """Returns a reader that takes an image that the scan kept, and reads the file of others."""
     import tensorflow as tf
@@ -91,7 +94,7 @@ def _prefer_kept(
 
 
 def _find_kept(
-    examples: Examples, decoder: Callable[[Any], Any]
+    examples: Examples, decoder: ImageDecoder
 ) -> tuple[DecodedImages | None, npt.NDArray[np.bool_]]:
     """Returns the images that the scan kept, and which of the examples these are, bool [N]."""
     kept = examples.kept
@@ -102,7 +105,9 @@ def _find_kept(
     return DecodedImages(kept.pixels, places[:, 0], places[:, 1:]), rows >= 0
 
 
-def decode_images(examples: Examples, cache_mib: int) -> DecodedImages | None:
+def decode_images(
+    examples: Examples, decoder: ImageDecoder, cache_mib: int
+) -> DecodedImages | None:
     """Decodes all images into memory if they fit.
 
     The scan recorded their sizes, so nothing is decoded that does not fit in the end. Threads
@@ -110,6 +115,7 @@ def decode_images(examples: Examples, cache_mib: int) -> DecodedImages | None:
 
     Args:
         examples: Scanned, with `shapes`; without them the images count as too large.
+        decoder: Decodes their files.
         cache_mib: Memory for the decoded images, in MiB.
 
     Returns:
@@ -125,7 +131,7 @@ def decode_images(examples: Examples, cache_mib: int) -> DecodedImages | None:
     ends = np.cumsum(sizes)
     if ends[-1] > cache_mib * 2**20:
         return None
-    images, found = _find_kept(examples, decode)
+    images, found = _find_kept(examples, decoder)
     if images is not None and found.all():
         return images
     import tensorflow as tf
@@ -135,7 +141,7 @@ def decode_images(examples: Examples, cache_mib: int) -> DecodedImages | None:
     def decode_into_buffer(index: int) -> None:
         try:
             with tf.device("CPU"):
-                image = decode(tf.constant(examples.read(index))).numpy()
+                image = decoder(tf.constant(examples.read(index))).numpy()
         except (OSError, tf.errors.OpError):
             image = np.empty((0, 0, 3), np.uint8)
         if image.shape != (*shapes[index], 3):

@@ -43,7 +43,7 @@ MISSING = "missing"
 EXAMINED_SIDE = 224
 """Shorter side in pixels that is enough to examine an image, and what most networks look at."""
 
-_RULES = 3  # incremented when the same bytes give another result
+_RULES = 4  # incremented when the same bytes give another result
 _LIBRARIES = (
     "pillow", "simplejpeg", "opencv-python-headless", "pi-heif", "tensorflow", "tensorflow-cpu",
 )  # fmt: skip

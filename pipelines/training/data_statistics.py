@@ -9,7 +9,8 @@ import numpy as np
 from pipelines.input_pipeline.datasets import build_image_dataset
 from pipelines.sources.source import Examples
 from zoo.backbones.catalog import resolve
-from zoo.preprocessing import NORMALIZATIONS, Channels, Normalization, Preprocessing
+from zoo.normalization import NORMALIZATIONS, Channels, Normalization
+from zoo.preprocessing import Preprocessing
 
 # Enough patches for a covariance of 12 channels, few enough to decode in a second.
 _MAX_IMAGES = 2000

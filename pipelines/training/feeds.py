@@ -43,7 +43,8 @@ class ImageFeed:
 
     @cached_property
     def _images(self) -> DecodedImages | None:
-        return decode_images(self.source.train, self.recipe.input.cache_mib)
+        config = self.recipe.input
+        return decode_images(self.source.train, config.preprocessing.decoder, config.cache_mib)
 
     def train(self, first_epoch: int) -> TrainStream:
         """Returns the training stream from an epoch on."""

@@ -25,7 +25,7 @@ from zoo.models.standardization import (
     statistics_of,
 )
 from zoo.models.trainable import build_head_model, build_logits_model
-from zoo.preprocessing import Normalization
+from zoo.normalization import Normalization
 
 if TYPE_CHECKING:
     import numpy as np

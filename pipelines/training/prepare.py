@@ -15,7 +15,6 @@ from pipelines.sources.describe import describe
 from pipelines.sources.kept_images import KeptImages
 from pipelines.sources.source import Source
 from pipelines.storage.run_folder import RunFolder
-from zoo.preprocessing import decode
 
 logger = logging.getLogger(__name__)
 
@@ -70,7 +69,7 @@ def open_images(recipe: ResolvedRecipe, *, labeled: bool = True) -> Source:
         seed=recipe.seed,
         tasks=recipe.unbound_tasks,
         labeled=labeled,
-        kept=KeptImages(decode, recipe.input.cache_mib),
+        kept=KeptImages(recipe.input.preprocessing.decoder, recipe.input.cache_mib),
     )
     for line in describe(source):
         logger.info(line)

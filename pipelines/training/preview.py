@@ -24,7 +24,7 @@ from pipelines.runtime.isolation import isolated, start_keras
 from pipelines.sources.source import Examples
 from pipelines.training.prepare import open_images
 from zoo.files import replacing
-from zoo.preprocessing import Preprocessing, decode
+from zoo.preprocessing import Preprocessing
 
 logger = logging.getLogger(__name__)
 
@@ -93,9 +93,11 @@ def _build_rows(
 
     from pipelines.input_pipeline.color_axes import fit_color_axes
 
-    color_axes = fit_color_axes(examples) if config.needs_color_axes else None
+    color_axes = (
+        fit_color_axes(examples, preprocessing.decoder) if config.needs_color_axes else None
+    )
     indices = select_images(examples)
-    images = [decode(tf.constant(examples.read(int(index)))) for index in indices]
+    images = [preprocessing.decoder(tf.constant(examples.read(int(index)))) for index in indices]
     originals = [preprocessing.fit_image(image).numpy() for image in images]
     names = [Path(examples.names[int(index)]).name for index in indices]
     yield Row("as validation shows them", originals, names)

@@ -27,7 +27,7 @@ from tuning.optimization.schedules import SCHEDULES
 from zoo.heads.activations import ACTIVATIONS
 from zoo.heads.head import POOLINGS
 from zoo.heads.initializers import INITIALIZERS
-from zoo.preprocessing import NORMALIZATIONS
+from zoo.normalization import NORMALIZATIONS
 
 TABLES: Mapping[str, Mapping[str, Any]] = {
     "input.normalization": NORMALIZATIONS,

@@ -23,7 +23,7 @@ from zoo.backbones.catalog import BACKBONES, WEIGHTS
 from zoo.heads.activations import ACTIVATIONS
 from zoo.heads.head import POOLINGS
 from zoo.heads.initializers import INITIALIZERS
-from zoo.preprocessing import NORMALIZATIONS
+from zoo.normalization import NORMALIZATIONS
 from zoo.tasks import TASK_KINDS
 
 _shares = st.floats(0, 0.99)

@@ -25,6 +25,7 @@ def main(model: str, images: str, predictions: str) -> None:
     loaded = tf.saved_model.load(model)
     predict_bytes = loaded.signatures["serving_bytes"]
     predict_pixels = loaded.signatures["serving_default"]
+    decode = loaded.signatures["decode"]
     files = [Path(file) for file in json.loads(Path(images).read_text(encoding="utf-8"))]
     num_decoded = min(len(files), MAX_DECODED)
     decoded_indices = np.unique(np.linspace(0, len(files) - 1, num_decoded).astype(np.int64))
@@ -36,7 +37,10 @@ def main(model: str, images: str, predictions: str) -> None:
             for start in range(0, len(files), BATCH_SIZE)
         ],
         "serving_default": [
-            predict_pixels(images=decode(files[i])[tf.newaxis]) for i in decoded_indices
+            predict_pixels(
+                images=decode(image_bytes=tf.constant(files[i].read_bytes()))["image"][tf.newaxis]
+            )
+            for i in decoded_indices
         ],
     }
     if {"zoo", "tuning", "pipelines"} & set(sys.modules):
@@ -53,18 +57,6 @@ def main(model: str, images: str, predictions: str) -> None:
         if array.dtype == object
     }
     np.savez(predictions, decoded_indices=decoded_indices, **arrays | texts)
-
-
-def decode(file: Path) -> tf.Tensor:
-    """Decodes a file as a client has to, to get the pixels that training decoded.
-
-    Returns:
-        uint8 [H, W, 3].
-    """
-    content = file.read_bytes()
-    if tf.io.is_jpeg(content):
-        return tf.io.decode_jpeg(content, channels=3, dct_method="INTEGER_ACCURATE")
-    return tf.io.decode_image(content, channels=3, expand_animations=False)
 
 
 if __name__ == "__main__":

@@ -99,12 +99,15 @@ def next_version(to: Path) -> Path:
 def write_savedmodel(
     model: Any, preprocessing: Preprocessing, tasks: Sequence[Task], folder: Path
 ) -> None:
-    """Writes a SavedModel with two signatures, without checking it.
+    """Writes a SavedModel with three signatures, without checking it.
 
     `serving_default` takes `images` uint8 [B, H, W, 3], any H and W; `serving_bytes` takes
     `image_bytes` string [B]. B may be 0. The outputs of both, for a plain classifier, are
     `probabilities` float32 [B, C], `top_labels` string [B, k] and `top_scores` float32
     [B, k]; assets/labels.txt lists the class names, one a line.
+
+    `decode` takes `image_bytes` string [] and returns `image` uint8 [H, W, 3]: the pixels
+    that `serving_bytes` fits to the network's input and `serving_default` expects.
 
     Each of several tasks has outputs that begin with its name (`tint_probabilities`,
     `tint_top_labels`, `tint_top_scores`; `angle_value` float32 [B]); assets/tasks.json
@@ -143,6 +146,9 @@ def write_savedmodel(
     def serve_bytes(image_bytes: Any) -> dict[str, Any]:
         return predict(tf.map_fn(preprocessing, image_bytes, fn_output_signature=pixels))
 
+    def decode(image_bytes: Any) -> dict[str, Any]:
+        return {"image": preprocessing.decoder(image_bytes)}
+
     archive = keras.export.ExportArchive()
     archive.track(model)
     archive.add_endpoint(
@@ -153,6 +159,7 @@ def write_savedmodel(
     archive.add_endpoint(
         "serving_bytes", serve_bytes, [tf.TensorSpec((None,), tf.string, name="image_bytes")]
     )
+    archive.add_endpoint("decode", decode, [tf.TensorSpec((), tf.string, name="image_bytes")])
     archive.write_out(str(folder), verbose=False)
     (folder / "assets").mkdir(exist_ok=True)
     if plain:

@@ -15,7 +15,7 @@ from typing import Any
 
 from zoo.backbones.catalog import build_backbone, resolve
 from zoo.heads.head import HeadConfig, build_head
-from zoo.preprocessing import NORMALIZATIONS, Normalization
+from zoo.normalization import NORMALIZATIONS, Normalization
 
 
 def build_classifier(

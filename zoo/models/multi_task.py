@@ -15,7 +15,7 @@ from typing import Any
 
 from zoo.heads.head import HeadConfig, build_hidden_layer, build_hidden_layers
 from zoo.models.classifier import build_features
-from zoo.preprocessing import Normalization
+from zoo.normalization import Normalization
 from zoo.tasks import Task
 
 

@@ -14,7 +14,7 @@ from pipelines.features.engines.cost import count_multiply_adds
 from pipelines.features.engines.network import FeatureNetwork, build_pooled_network
 from zoo.backbones.base import find_cuts
 from zoo.backbones.catalog import build_backbone, resolve
-from zoo.preprocessing import NORMALIZATIONS
+from zoo.normalization import NORMALIZATIONS
 
 
 @dataclass(frozen=True)

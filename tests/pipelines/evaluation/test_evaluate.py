@@ -25,6 +25,7 @@ from pipelines.sources.dataset import open_source
 from pipelines.sources.evaluation_set import open_evaluation_set
 from pipelines.sources.source import Examples
 from tests.support.tiny import CLASSES, TINY, write_images
+from zoo.decoding.image_decoder import ImageDecoder
 from zoo.errors import DataError, InputError, NoImagesError, RunError, UndecodableError
 from zoo.heads.head import HeadConfig
 from zoo.models.classifier import build_classifier
@@ -399,6 +400,7 @@ def test_picture_shows_names_as_they_are(tmp_path: Path) -> None:
         {"label": probabilities},
         classification(ODD_NAMES),
         tmp_path / "new" / "predictions.png",
+        decoder=ImageDecoder(),
     )
     with Image.open(tmp_path / "new" / "predictions.png") as picture:
         assert picture.format == "PNG"

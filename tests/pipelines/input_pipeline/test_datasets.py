@@ -22,6 +22,7 @@ from pipelines.input_pipeline.decoded_images import decode_images
 from pipelines.input_pipeline.order import build_order
 from pipelines.sources.source import Examples
 from tests.support.noise_images import build_noise_examples, encode_png
+from zoo.decoding.image_decoder import ImageDecoder
 from zoo.preprocessing import Preprocessing
 from zoo.tasks import Task, classification
 
@@ -79,11 +80,11 @@ def test_stream_does_not_depend_on_the_number_of_parallel_calls(
 
 @pytest.mark.train
 def test_stream_is_the_same_with_and_without_decoded_images(examples: Examples) -> None:
-    assert decode_images(examples, 64) is not None
+    assert decode_images(examples, ImageDecoder(), 64) is not None
     augment = AugmentConfig(policy=EVERYTHING)
     anew = _take(_stream(examples, augment=augment, cache_mib=0), 4)
     assert _same(anew, _take(_stream(examples, augment=augment, cache_mib=64), 4))
-    shared = decode_images(examples, 64)
+    shared = decode_images(examples, ImageDecoder(), 64)
     for _ in range(2):
         options = {"augment": augment, "cache_mib": 0, "decoded": shared}
         assert _same(anew, _take(_stream(examples, **options), 4))

@@ -18,7 +18,7 @@ from zoo.backbones.catalog import BACKBONES, build_backbone, resolve
 from zoo.backbones.micro_resnet import whiten
 from zoo.errors import RecipeError, WeightsError
 from zoo.models.pretrained import load_pretrained
-from zoo.preprocessing import NORMALIZATIONS
+from zoo.normalization import NORMALIZATIONS
 from zoo.weights.archive import read_card
 
 pytestmark = pytest.mark.train

@@ -15,11 +15,12 @@ from PIL import Image
 
 from pipelines.serving.predict import predict
 from pipelines.serving.run import Run
+from zoo.decoding.image_decoder import ImageDecoder
 from zoo.errors import DataError, RunError
 from zoo.export.savedmodel import write_savedmodel
 from zoo.heads.head import HeadConfig
 from zoo.models.classifier import build_classifier
-from zoo.preprocessing import Preprocessing, decode
+from zoo.preprocessing import Preprocessing
 from zoo.tasks import classification
 
 NAMES = ("a b", "a  b", " c\u2028")
@@ -85,11 +86,13 @@ def test_each_image_is_decoded_once(
 ) -> None:
     decoded = []
 
-    def count(encoded: Any) -> Any:
-        decoded.append(1)
-        return decode(encoded)
+    decode = ImageDecoder.__call__
 
-    monkeypatch.setattr("zoo.preprocessing.decode", count)
+    def count(decoder: ImageDecoder, encoded: Any) -> Any:
+        decoded.append(1)
+        return decode(decoder, encoded)
+
+    monkeypatch.setattr(ImageDecoder, "__call__", count)
     # An exported graph decodes by itself.
     model, times = (tiny_run.path, 1) if kind == "run" else (served, 0)
     [prediction] = predict(model, image)

@@ -24,7 +24,7 @@ from zoo.backbones.base import Backbone, blocks_of
 from zoo.backbones.catalog import BACKBONES, WEIGHTS, build_backbone, resolve
 from zoo.backbones.keras_applications import build_application
 from zoo.errors import RecipeError, UnknownNameError, WeightsError
-from zoo.preprocessing import NORMALIZATIONS
+from zoo.normalization import NORMALIZATIONS
 from zoo.table import Table
 from zoo.weights.row import Weights
 

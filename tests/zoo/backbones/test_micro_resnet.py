@@ -13,7 +13,7 @@ import pytest
 from zoo.backbones.base import Backbone
 from zoo.backbones.catalog import BACKBONES
 from zoo.backbones.micro_resnet import ROWS, whiten
-from zoo.preprocessing import NORMALIZATIONS
+from zoo.normalization import NORMALIZATIONS
 
 
 @pytest.mark.parametrize(("size", "map_size"), [(32, 3), (33, 4), (48, 5), (64, 7)])

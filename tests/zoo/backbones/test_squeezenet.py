@@ -13,7 +13,8 @@ import pytest
 from zoo.backbones.catalog import WEIGHTS, build_backbone
 from zoo.backbones.squeezenet import build_squeezenet, load_squeezenet
 from zoo.errors import WeightsError
-from zoo.preprocessing import NORMALIZATIONS, Preprocessing
+from zoo.normalization import NORMALIZATIONS
+from zoo.preprocessing import Preprocessing
 
 
 @pytest.fixture

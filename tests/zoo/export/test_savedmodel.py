@@ -92,8 +92,10 @@ def test_signatures_are_those_of_the_contract(exported: Path) -> None:
     assert inputs == {
         "serving_default": {"images": (tf.uint8, [None, None, None, 3])},
         "serving_bytes": {"image_bytes": (tf.string, [None])},
+        "decode": {"image_bytes": (tf.string, [])},
     }
-    for signature in signatures.values():
+    for name in ("serving_default", "serving_bytes"):
+        signature = signatures[name]
         outputs = {
             k: (v.dtype, v.shape.as_list()[1:]) for k, v in signature.structured_outputs.items()
         }
@@ -196,6 +198,8 @@ def _serve(folder: Path, classifier: Any, images_by: Any, bytes_by: Any) -> Path
     archive.add_endpoint("serving_default", images_by, [pixels])
     content = tf.TensorSpec((None,), tf.string, name="image_bytes")
     archive.add_endpoint("serving_bytes", bytes_by, [content])
+    file = tf.TensorSpec((), tf.string, name="image_bytes")
+    archive.add_endpoint("decode", lambda image_bytes: {"image": decode(image_bytes)}, [file])
     archive.write_out(str(folder), verbose=False)
     return folder
 

@@ -1,0 +1,1 @@
+"""Decoding in the graph: the bytes of an image file become the RGB pixels that a viewer shows."""

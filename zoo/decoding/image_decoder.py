@@ -1,0 +1,96 @@
+"""Image files of every format, decoded in the graph as a viewer shows them.
+
+    bytes ──format──▶ pixels ──alpha──▶ RGB on a background ──orientation──▶ upright
+
+What is usual costs nothing more: a photograph without a tag is the decoder's own result.
+"""
+
+from __future__ import annotations
+
+import functools
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+from zoo.decoding.bmp import decode_bmp
+from zoo.decoding.branching import call_if, call_one
+from zoo.decoding.byte_strings import take
+from zoo.decoding.gif import decode_gif
+from zoo.decoding.jpeg import decode_jpeg
+from zoo.decoding.png import decode_png
+from zoo.decoding.transparency import Color
+from zoo.decoding.webp import decode_webp
+
+WHITE: Color = (255, 255, 255)
+"""The usual color behind transparent pixels."""
+
+
+@dataclass(frozen=True)
+class ImageDecoder:
+    """Decodes an image file as Pillow shows it.
+
+    Upright by its EXIF orientation, composited over a background where it is transparent; of
+    an animation, the first frame.
+
+    Args:
+        background: The color behind transparent pixels.
+        depth: How many bits the colors of a PNG of 16 bits use, 8 to 16: the upper eight of
+            these become the pixels.
+    """
+
+    background: Color = WHITE
+    depth: int = 16
+
+    def __call__(self, encoded: Any) -> Any:
+        """Decodes one image file, in the graph or eagerly.
+
+        Args:
+            encoded: string [], a JPEG, PNG, GIF, BMP or WebP file.
+
+        Returns:
+            uint8 RGB [H, W, 3].
+
+        Raises:
+            tf.errors.InvalidArgumentError: The bytes are not an image of these formats.
+        """
+        return _trace(self)(encoded)
+
+    def build_graph(self, encoded: Any) -> Any:
+        """Decodes one image file, inside a graph; as `__call__`."""
+        import tensorflow as tf
+
+        is_jpeg = tf.io.is_jpeg(encoded)
+        image = call_if(is_jpeg, self._decode_jpeg, self._decode_other, encoded)
+        return tf.ensure_shape(image, (None, None, 3))
+
+    def _decode_jpeg(self, encoded: Any) -> Any:
+        return decode_jpeg(encoded, None)
+
+    def _decode_other(self, encoded: Any) -> Any:
+        import tensorflow as tf
+
+        head = take(encoded, 0, 12)
+        matches = [
+            tf.equal(take(head, start, len(text)), text)
+            for start, text in ((0, b"\x89PNG"), (0, b"GIF8"), (0, b"BM"), (8, b"WEBP"))
+        ]
+        # The index of the first match; that of the last branch where there is none.
+        index = tf.argmax(tf.cast(tf.stack([*matches, True]), tf.int32), output_type=tf.int32)
+        branches = [
+            lambda encoded: decode_png(encoded, self.background, self.depth),
+            lambda encoded: decode_gif(encoded, self.background),
+            lambda encoded: decode_bmp(encoded, self.background),
+            lambda encoded: decode_webp(encoded, self.background),
+            # Refuses the file, and says why.
+            lambda encoded: tf.io.decode_image(encoded, channels=3, expand_animations=False),
+        ]
+        return call_one(index, branches, encoded)
+
+
+@functools.cache
+def _trace(decoder: ImageDecoder) -> Callable[[Any], Any]:
+    """Returns a decoder's graph, which takes half a second to build and is shared by all users."""
+    import tensorflow as tf
+
+    signature = [tf.TensorSpec((), tf.string)]
+    return tf.function(decoder.build_graph, signature, autograph=False)
