@@ -8,7 +8,7 @@ import io
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from PIL.Image import DecompressionBombError
+from PIL.Image import DecompressionBombError, Exif
 
 from pipelines.sources.formats import FORMATS
 
@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from PIL.Image import Image
 
 _ORIENTATION = 0x0112
+_WITH_EXIF = ("JPEG", "PNG", "WEBP")
 _TURNED_FROM = 5
 """The first orientation that exchanges width and height."""
 
@@ -126,7 +127,12 @@ def _as_image(image: Any) -> Image:
 def orientation_of(image: Image) -> int:
     """Returns the EXIF orientation of an open image, 1 to 8; 1 if it has none."""
     try:
-        orientation = image.getexif().get(_ORIENTATION, 1)
+        exif = image.getexif()
+        if image.format in _WITH_EXIF:
+            # Without what Pillow takes from XMP data, which nothing else turns an image by.
+            exif = Exif()
+            exif.load(image.info.get("exif", b""))
+        orientation = exif.get(_ORIENTATION, 1)
     except PILLOW_ERRORS:
         return 1  # A damaged tag turns nothing.
     return orientation if orientation in range(1, 9) else 1
