@@ -14,7 +14,10 @@ from pipelines.sources.dataset import open_source
 from pipelines.sources.kept_images import KeptImages
 from pipelines.sources.source import Examples, join_examples
 from tests.support.photographs import Fill, encode, photo
-from zoo.preprocessing import Preprocessing, decode
+from zoo.decoding.image_decoder import ImageDecoder
+from zoo.preprocessing import Preprocessing
+
+DECODER = ImageDecoder()
 
 OPTIONS = ({"subsampling": 0}, {"subsampling": 2}, {"progressive": True}, {"quality": 30})
 
@@ -31,7 +34,7 @@ def data(fill: Fill) -> str:
 
 
 def _read_all(examples: Examples) -> list[np.ndarray]:
-    read = build_reader(examples)
+    read = build_reader(examples, DECODER)
     return [read(np.int64(index)).numpy() for index in range(len(examples))]
 
 
@@ -43,19 +46,19 @@ def test_kept_images_equal_the_decoded_files(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     monkeypatch.setenv("ZOO_CACHE", str(tmp_path_factory.mktemp("cache")))
-    kept = KeptImages(decode, limit_mib)
+    kept = KeptImages(DECODER, limit_mib)
     examples = join_examples(list(open_source(data, kept=kept).splits.values()))
     assert examples.kept is kept
     assert {0: 0, 1: 23, 16: 24}[limit_mib] == len(kept), "the large one needs 1.4 MiB"
     for image, index in zip(_read_all(examples), range(len(examples)), strict=True):
-        np.testing.assert_array_equal(image, decode(examples.read(index)).numpy())
+        np.testing.assert_array_equal(image, DECODER(examples.read(index)).numpy())
 
 
 def test_kept_images_are_not_read_again(
     data: str, tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("ZOO_CACHE", str(tmp_path_factory.mktemp("cache")))
-    train = open_source(data, kept=KeptImages(decode, 16)).train
+    train = open_source(data, kept=KeptImages(DECODER, 16)).train
     preprocessing = Preprocessing(size=32)
     expected = np.concatenate(
         list(build_image_dataset(open_source(data).train, preprocessing, 8).as_numpy_iterator())
@@ -71,7 +74,7 @@ def test_threads_may_add_at_the_same_time() -> None:
         hashlib.sha256(bytes([i])).digest(): np.full((i % 7 + 1, 5, 3), i, np.uint8)
         for i in range(200)
     }
-    kept = KeptImages(decode, 1)
+    kept = KeptImages(DECODER, 1)
     with ThreadPoolExecutor(8) as pool:
         assert all(pool.map(kept.add, images, images.values()))
     keys = np.frombuffer(b"".join(images), np.uint8).reshape(-1, 32)
