@@ -109,7 +109,7 @@ def check_steps(optimizer: OptimizerConfig, num_batches: int) -> None:
             f"optimizer.accumulation_steps = {optimizer.accumulation_steps}",
             expected=f"optimizer.accumulation_steps of at most {num_batches}",
             received=str(optimizer.accumulation_steps),
-            mend="lower it, or raise train.epochs",
+            mend=f"raise train.epochs, or --set optimizer.accumulation_steps={num_batches}",
         )
 
 
@@ -147,6 +147,7 @@ def check_single_image_batches(settings: RecipeSettings) -> None:
             "augment.policy blends images of a batch, and a batch has one",
             expected="input.batch_size of 2 or more, or a policy without mixup and cutmix",
             received=f"augment.policy = {str(settings.augment)!r}, input.batch_size = 1",
+            mend="--set augment.policy=photo",
         )
     hidden = settings.head.hidden or any(task.hidden for task in settings.tasks.values())
     if hidden and settings.head.batch_norm:
@@ -174,7 +175,7 @@ def check_fine_tuning(settings: RecipeSettings, *, frozen: bool) -> None:
             expected="backbone.frozen = true, or fine_tune.blocks = 0",
             received=f"backbone.name = {settings.backbone.name!r}, "
             f"fine_tune.blocks = {settings.fine_tune.blocks}",
-            mend="choose a pretrained backbone (`zoo list weights`) or drop fine_tune.blocks",
+            mend="choose a pretrained backbone (`zoo list weights`), or --set fine_tune.blocks=0",
         )
 
 
@@ -197,7 +198,7 @@ def check_normalization(settings: RecipeSettings, *, frozen: bool, own: str) -> 
         f"{settings.backbone.name} {reason}",
         expected="input.normalization = 'own'",
         received=repr(chosen),
-        mend="leave it out, or train another backbone from random weights",
+        mend="--set input.normalization=own, or train another backbone from random weights",
     )
 
 

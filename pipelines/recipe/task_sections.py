@@ -120,7 +120,7 @@ def check_combination(tasks: Mapping[str, TaskConfig], train: TrainConfig, *, mo
                 f"train.{name} concerns the one task of a recipe without [tasks]",
                 expected=f"train.{name} = {neutral!r}",
                 received=repr(value),
-                mend=f"set tasks.{first}.{name} instead",
+                mend=f"--set train.{name}={neutral} --set tasks.{first}.{name}={value}",
             )
     if train.oversample != "none" and not any(t.kind == "single_label" for t in tasks.values()):
         raise RecipeError(

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import contextlib
 import logging
+import shlex
 import tempfile
 from collections.abc import Iterator
 from pathlib import Path
@@ -125,7 +126,8 @@ def _open_validation_images(run: RunFolder, data: str | Path | None, to: Path) -
             raise
         raise DataError(
             f"the images of {run.path} cannot be read: {error}",
-            mend=f"say where they are now: zoo export {run.path} --to {to} --data DATA",
+            mend="say where they are now: zoo export "
+            f"{shlex.quote(str(run.path))} --to {shlex.quote(str(to))} --data DATA",
         ) from error
     if found is None or len(found) < len(recorded):
         raise DataError(

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import shlex
 from collections.abc import Iterator, Mapping, Sequence
 from functools import cached_property
 from pathlib import Path
@@ -154,7 +155,8 @@ class RunFolder:
         if not run.model_file.is_file() and run.pretrained_file.is_file():
             raise RunError(
                 f"{path} holds a backbone pretrained without labels, and no classifier",
-                mend=f"train one on it: zoo train DATA --backbone {run.pretrained_file} --out RUN",
+                mend="train one on it: zoo train DATA --backbone "
+                f"{shlex.quote(str(run.pretrained_file))} --out RUN",
             )
         if not run.model_file.is_file():
             raise RunError(

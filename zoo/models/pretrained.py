@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import shlex
 from pathlib import Path
 from typing import Any
 
@@ -78,7 +79,7 @@ def load_pretrained(path: Path) -> tuple[Any, Card]:
         raise WeightsError(
             f"{path} was trained without labels, so it predicts no classes",
             expected="a network with a top layer",
-            mend=f"train one on it: zoo train DATA --backbone {path} --out RUN",
+            mend=f"train one on it: zoo train DATA --backbone {shlex.quote(str(path))} --out RUN",
         )
     classifier = build_classifier(
         card.backbone,

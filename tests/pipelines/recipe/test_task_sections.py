@@ -65,7 +65,7 @@ def test_best_epoch_of_several_tasks_is_that_of_the_lowest_loss() -> None:
         ({"tasks": {"a": {"kind": "multi_label", "class_weights": "balanced"}}}, "one class an"),
         ({"tasks": {"A b": {}}}, r"tasks\.A b does not fit; expected up to 64 lower"),
         ({"tasks": {"val_a": {}}}, r"tasks\.val_a does not fit; expected a name that"),
-        ({"tasks": {"a": {}}, "train": {"loss": "focal"}}, r"set tasks\.a\.loss instead"),
+        ({"tasks": {"a": {}}, "train": {"loss": "focal"}}, r"--set tasks\.a\.loss=focal"),
         ({"tasks": {"a": {}}, "train": {"label_smoothing": 0.1}}, r"set tasks\.a\.label_smoothing"),
         ({"tasks": {"a": {}}, "train": {"class_weights": "balanced"}}, r"set tasks\.a\.class_weig"),
         ({"tasks": {"a": {"kind": "regression"}}, "train": {"oversample": "balanced"}},
