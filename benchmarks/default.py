@@ -14,8 +14,9 @@ Frozen SqueezeNet 1.1 and EfficientNet-Lite0, for every seed:
                features of the very training images of `train`; a second one chooses its
                strength by log loss, as `train` does
 
-Of the images that are not for testing, `train` puts a fifth aside for validation; the peer does
-not get these either. No choice depends on the test images.
+Of the images that are not for testing, `train` puts a fifth aside for validation, and the peer does
+not get these either; `tune` trains its best head on all of them, as a third peer does. No choice
+depends on the test images.
 
     ZOO_WEIGHTS=FOLDER python benchmarks/default.py --hymenoptera PHOTOS --signs FOLDER \
         --cifar10 FOLDER --out runs/default
@@ -52,7 +53,7 @@ from pipelines.training.train import train
 from zoo.files import replacing, write_json, write_text
 
 BACKBONES = ("squeezenet1_1.imagenet", "efficientnet_lite0.imagenet")
-METHODS = ("train", "tune", "peer", "peer by log loss")
+METHODS = ("train", "tune", "peer", "peer by log loss", "peer on all")
 TRIALS = 60
 
 
@@ -135,11 +136,16 @@ def measure_peers(data: str, run: Run) -> dict[str, dict[str, float]]:
         name: (feed.extract(source.splits[name], 0).read(recipe.head.pooling), examples.labels)
         for name, examples in source.splits.items()
     }
-    scaler = StandardScaler().fit(splits["train"][0])
-    rows, labels = scaler.transform(splits["train"][0]), splits["train"][1]
-    tests, answers = scaler.transform(splits["test"][0]), splits["test"][1]
+    both = [np.concatenate(part) for part in zip(splits["train"], splits["val"], strict=True)]
     found = {}
-    for name, scoring in (("peer", None), ("peer by log loss", "neg_log_loss")):
+    for name, (plain, labels), scoring in (
+        ("peer", splits["train"], None),
+        ("peer by log loss", splits["train"], "neg_log_loss"),
+        ("peer on all", both, None),
+    ):
+        scaler = StandardScaler().fit(plain)
+        rows = scaler.transform(plain)
+        tests, answers = scaler.transform(splits["test"][0]), splits["test"][1]
         with warnings.catch_warnings():
             warnings.simplefilter("ignore", ConvergenceWarning)
             warnings.simplefilter("ignore", FutureWarning)  # of its coming defaults
