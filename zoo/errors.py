@@ -26,6 +26,9 @@ from __future__ import annotations
 
 from zoo.printable import printable
 
+_MAX_RECEIVED = 500
+"""Characters of the value received in a message, at most."""
+
 
 class ZooError(Exception):
     """Base class of every error that a user can act on.
@@ -46,7 +49,7 @@ class ZooError(Exception):
         if expected:
             parts.append(f"expected {expected}")
         if received:
-            parts.append(f"received {received}")
+            parts.append(f"received {_cut(received)}")
         if mend:
             parts.append(mend)
         self.message = printable(" ".join("; ".join(parts).split()))
@@ -55,6 +58,11 @@ class ZooError(Exception):
     def __str__(self) -> str:
         # KeyError's own __str__ would quote the message.
         return self.message
+
+
+def _cut(text: str) -> str:
+    """Returns the beginning of a text that would fill the screen."""
+    return text if len(text) <= _MAX_RECEIVED else f"{text[:_MAX_RECEIVED]} …"
 
 
 class InputError(ZooError):

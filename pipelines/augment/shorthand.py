@@ -17,6 +17,9 @@ from pipelines.augment.operations import AUGMENTATIONS, Choose
 from zoo.errors import RecipeError
 from zoo.table import unknown_name
 
+_MAX_LENGTH = 10_000
+"""Characters of a policy, at most."""
+
 
 def parse_policy(text: str, presets: Mapping[str, str] | None = None) -> tuple[dict[str, Any], ...]:
     """Parses the shorthand into the settings of each operation.
@@ -35,12 +38,17 @@ def parse_policy(text: str, presets: Mapping[str, str] | None = None) -> tuple[d
     """
     if not text.strip():
         return ()
+    if len(text) > _MAX_LENGTH:
+        raise _parse_error(text, f"{_MAX_LENGTH} characters or fewer")
     try:
         # A policy is a Python expression made of names, calls, literals and `|` alone.
         tree = ast.parse(text.strip(), mode="eval").body
-    except SyntaxError:
+        return tuple(_parse_node(tree, text, presets or {}))
+    except RecipeError:
+        raise
+    # Python's parser raises one of the latter three for what is nested too deeply.
+    except (SyntaxError, ValueError, TypeError, RecursionError, MemoryError):
         raise _parse_error(text) from None
-    return tuple(_parse_node(tree, text, presets or {}))
 
 
 def format_policy(operations: Iterable[Operation]) -> str:
@@ -110,7 +118,7 @@ def _parse_literal(node: ast.expr, text: str) -> Any:
         return node.id
     try:
         return ast.literal_eval(node)
-    except ValueError:
+    except (ValueError, TypeError):
         raise _parse_error(text) from None
 
 
@@ -121,7 +129,7 @@ def _parse_error(text: str, expected: str = _GRAMMAR) -> RecipeError:
     return RecipeError(
         "the policy is not valid shorthand",
         expected=expected,
-        received=repr(text),
+        received=repr(text[:200]),
         mend="see `zoo list augmentations`",
     )
 

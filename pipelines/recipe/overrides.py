@@ -10,6 +10,10 @@ from typing import Any
 from pydantic import BaseModel
 
 from zoo.errors import RecipeError
+from zoo.reading import MAX_DEPTH, parse_toml, read_text
+
+_MAX_BYTES = 2**20
+"""Bytes of a recipe or of a search space, at most."""
 
 
 def read_settings(path: Path) -> dict[str, Any]:
@@ -19,12 +23,12 @@ def read_settings(path: Path) -> dict[str, Any]:
         RecipeError: The file is absent or not TOML.
     """
     try:
-        return tomllib.loads(path.read_text(encoding="utf-8"))
+        return parse_toml(read_text(path, max_bytes=_MAX_BYTES))
     except OSError as error:
         raise RecipeError(
             f"{path} cannot be read: {error.strerror}", mend="give --recipe an existing TOML file"
         ) from None
-    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+    except ValueError as error:
         raise RecipeError(f"{path} is not valid TOML: {error}") from None
 
 
@@ -34,7 +38,7 @@ def parse_overrides(assignments: Sequence[str]) -> dict[str, Any]:
     VALUE is TOML; what is not valid TOML is a plain string.
 
     Raises:
-        RecipeError: An argument has no `=` or no path.
+        RecipeError: An argument has no `=` or no path, or is nested too deeply.
 
     Example:
         >>> parse_overrides(["head.dropout=0.3", "backbone.name=resnet50"])
@@ -44,16 +48,18 @@ def parse_overrides(assignments: Sequence[str]) -> dict[str, Any]:
     for assignment in assignments:
         path, separator, text = assignment.partition("=")
         keys = [key.strip() for key in path.split(".")]
-        if not separator or not all(keys):
+        if not separator or not all(keys) or len(keys) > MAX_DEPTH or len(text) > _MAX_BYTES:
             raise RecipeError(
                 "--set does not understand its argument",
                 expected="PATH=VALUE, such as head.dropout=0.3",
-                received=repr(assignment),
+                received=repr(assignment[:200]),
             )
         try:
-            value = tomllib.loads(f"value = {text}")["value"]
+            value = parse_toml(f"value = {text}")["value"]
         except tomllib.TOMLDecodeError:
             value = text.strip()
+        except ValueError as error:
+            raise RecipeError(f"--set {path} does not fit: {error}") from None
         merge_settings(settings, nested(".".join(keys), value))
     return settings
 

@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import contextlib
 import hashlib
-import json
 from collections.abc import Iterator, Mapping
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
@@ -29,6 +28,7 @@ from tuning.hyperparameters.space import SearchSpace
 from zoo.config import Config
 from zoo.errors import RunError
 from zoo.files import write_json, write_text
+from zoo.reading import parse_json, read_text
 
 FOLDER = "search"
 
@@ -83,7 +83,7 @@ class SearchPlan(Config):
         """
         file = run / FOLDER / "plan.json"
         try:
-            plan = cls.model_validate(json.loads(file.read_text(encoding="utf-8")))
+            plan = cls.model_validate(parse_json(read_text(file)))
         except FileNotFoundError:
             raise RunError(f"{run} holds no search", expected="what `zoo tune` wrote") from None
         except (OSError, ValueError, ValidationError) as error:

@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import json
-import zipfile
-import zlib
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -15,6 +13,7 @@ import numpy.typing as npt
 
 from zoo.errors import RunError
 from zoo.files import replacing
+from zoo.reading import parse_json, read_arrays
 
 History = list[dict[str, Any]]
 """A row an epoch: `epoch` from 1, `phase`, losses and metrics, `learning_rate`, `wall_s`."""
@@ -73,25 +72,44 @@ class Checkpoint:
         if not file.exists():
             return None
         try:
-            # Opened here, since NumPy leaves a file open that it cannot read.
-            with file.open("rb") as opened, np.load(opened, allow_pickle=False) as archive:
-                arrays = {name: archive[name] for name in archive.files}
-            state = json.loads(arrays.pop("state").tobytes())
+            arrays = read_arrays(file)
+            state = parse_json(arrays.pop("state").tobytes())
             current, best = _numbered(arrays, "current"), _numbered(arrays, "best")
             named = {
                 name.removeprefix("named/"): array
                 for name, array in arrays.items()
                 if name.startswith("named/")
             }
-            return cls(**state, current=current, best=best, named=named)
-        except (
-            OSError, EOFError, ValueError, KeyError, TypeError, zipfile.BadZipFile, zlib.error
-        ) as error:  # fmt: skip
+            loaded = cls(**state, current=current, best=best, named=named)
+            loaded._check()
+        except (OSError, ValueError, KeyError, TypeError) as error:
             raise RunError(
                 f"{file} is damaged",
                 received=str(error)[:120],
                 mend="choose another --out and start again",
             ) from error
+        return loaded
+
+    def _check(self) -> None:
+        """Checks what a damaged or forged file may hold.
+
+        Raises:
+            ValueError: Its parts do not belong together.
+        """
+        kinds = {
+            "epoch": int, "history": list, "data_digest": str, "phase": int, "stopping": dict,
+            "plateau": dict,
+        }  # fmt: skip
+        for name, kind in kinds.items():
+            value = getattr(self, name)
+            if not isinstance(value, kind) or isinstance(value, bool):
+                raise ValueError(f"{name} = {value!r}"[:80])
+        if self.epoch + 1 != len(self.history) or self.phase < 0:
+            raise ValueError(
+                f"epoch {self.epoch} of phase {self.phase}, after {len(self.history)} epochs"
+            )
+        if not all(isinstance(row, dict) for row in self.history):
+            raise ValueError("an epoch without figures")
 
 
 def _numbered(arrays: Mapping[str, npt.NDArray[Any]], prefix: str) -> list[npt.NDArray[Any]]:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import tomllib
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -13,8 +12,10 @@ from pipelines.recipe.resolved import ResolvedRecipe
 from pipelines.runtime.isolation import isolated, start_keras
 from pipelines.runtime.stderr import suppress_stderr
 from pipelines.storage.run_folder import RunFolder
+from zoo.errors import WeightsError
 from zoo.models.class_names import ClassNames
 from zoo.models.pretrained import find_classifier, load_pretrained
+from zoo.reading import parse_toml
 from zoo.tasks import Task, classification
 from zoo.weights.fetch import fetch
 from zoo.weights.row import Weights
@@ -79,7 +80,7 @@ def open_pretrained_network(weights: Weights) -> PretrainedNetwork:
     with isolated(), suppress_stderr():
         start_keras()
         model, card = load_pretrained(fetch(weights))
-    settings = tomllib.loads(card.recipe) or {
+    settings = _read_recipe(card.recipe, weights.name) or {
         "backbone": {"name": card.backbone},
         "input": card.preprocessing.model_dump(),
     }
@@ -89,3 +90,10 @@ def open_pretrained_network(weights: Weights) -> PretrainedNetwork:
         Recipe.from_settings(settings).resolve(),
         ClassNames(card.class_names, card.display_names),
     )
+
+
+def _read_recipe(text: str, name: str) -> dict[str, Any]:
+    try:
+        return parse_toml(text)
+    except ValueError as error:
+        raise WeightsError(f"the card of {name} holds no recipe: {error}") from None

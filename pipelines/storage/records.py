@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import csv
 import io
-import json
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 from zoo.errors import RunError
+from zoo.reading import parse_json, read_text
 from zoo.tasks import Task, classification
 
 
@@ -24,7 +25,7 @@ def read_record(file: Path, kind: type) -> Any:
         RunError: The file is missing or damaged.
     """
     try:
-        value = json.loads(file.read_text(encoding="utf-8"))
+        value = parse_json(read_text(file))
     except (OSError, ValueError) as error:
         raise RunError(f"{file} cannot be read", received=str(error)[:120]) from None
     if not isinstance(value, kind):
@@ -41,10 +42,28 @@ def read_tasks(file: Path) -> tuple[Task, ...]:
     values = read_record(file, list)
     try:
         if values and all(isinstance(value, dict) for value in values):
-            return tuple(Task.from_json(value) for value in values)
+            tasks = tuple(Task.from_json(value) for value in values)
+        else:
+            tasks = classification(values)
+        for task in tasks:
+            _check_names(task.class_names)
     except ValueError as error:
         raise RunError(f"{file} is damaged: {error}", mend="train the run again") from None
-    return classification(values)
+    return tasks
+
+
+def _check_names(names: Sequence[Any]) -> None:
+    """Checks the names of classes or labels.
+
+    Raises:
+        ValueError: One is no text, or occurs twice.
+    """
+    wrong = next((name for name in names if not isinstance(name, str)), None)
+    if wrong is not None or None in names:
+        raise ValueError(f"the class {wrong!r} is no text")
+    if len(set(names)) != len(names):
+        twice = next(name for name, count in Counter(names).items() if count > 1)
+        raise ValueError(f"the class {twice!r} occurs twice")
 
 
 def format_rows(rows: Sequence[Mapping[str, Any]]) -> str:

@@ -12,6 +12,7 @@ from typing import Any, Protocol
 from tuning.hyperparameters.trial import Result, Trial
 from zoo.errors import RunError
 from zoo.files import write_json
+from zoo.reading import parse_json, read_text
 
 
 class Oracle(Protocol):
@@ -48,7 +49,7 @@ class Journal:
 
     def _read(self) -> None:
         try:
-            content = json.loads(self.file.read_text(encoding="utf-8"))
+            content = parse_json(read_text(self.file))
             fingerprint = dict(content["fingerprint"])
             self.results = {id: Result.from_json(r) for id, r in content["results"].items()}
             self.search_s = float(content["search_s"])

@@ -14,7 +14,6 @@ is read as well.
 
 from __future__ import annotations
 
-import json
 import zipfile
 from pathlib import Path
 from typing import Any
@@ -27,6 +26,7 @@ from zoo.errors import WeightsError
 from zoo.files import replacing
 from zoo.preprocessing import Preprocessing
 from zoo.private_api import avoid_short_matches
+from zoo.reading import parse_json, read_arrays
 
 # A kernel of more values is stored as float16. In EfficientNet-Lite the smaller ones have
 # 4 % of all values, and caused most of the error of the logits.
@@ -213,12 +213,10 @@ def read_archive(path: Path) -> tuple[Card, dict[str, Any]]:
         WeightsError: `path` is not an archive that `write_pretrained` wrote.
     """
     try:
-        # NumPy leaves a file open that it cannot read, so it is opened here.
-        with path.open("rb") as opened, np.load(opened, allow_pickle=False) as file:
-            arrays = {name: file[name] for name in file.files}
-        card = Card.model_validate(json.loads(arrays.pop("card").tobytes()))
+        arrays = read_arrays(path)
+        card = Card.model_validate(parse_json(arrays.pop("card").tobytes()))
         arrays = {name: _from_bytes(array) for name, array in arrays.items()}
-    except (OSError, EOFError, ValueError, KeyError, zipfile.BadZipFile, ValidationError) as error:
+    except (OSError, ValueError, KeyError, ValidationError) as error:
         raise WeightsError(
             f"{path} cannot be read as a pretrained network",
             expected="a file that `zoo pretrain` wrote",
