@@ -98,7 +98,7 @@ def _find_kept(
 ) -> tuple[DecodedImages | None, npt.NDArray[np.bool_]]:
     """Returns the images that the scan kept, and which of the examples these are, bool [N]."""
     kept = examples.kept
-    if kept is None or kept.decoder != decoder or not len(kept):
+    if kept is None or not kept.serve(decoder) or not len(kept):
         return None, np.zeros(len(examples), bool)
     rows = kept.find(examples.binary_digests)
     places = kept.places[rows]

@@ -25,6 +25,7 @@ from pipelines.runtime.isolation import isolated, start_keras
 from pipelines.runtime.stderr import suppress_stderr
 from pipelines.sources.dataset import open_source
 from pipelines.sources.describe import describe
+from pipelines.sources.kept_images import KeptImages
 from pipelines.sources.source import Examples, Source, join_examples
 from tuning.folds import stratified_folds, stratified_subset
 from zoo.errors import InputError, RecipeError, WeightsError, ZooError
@@ -175,7 +176,13 @@ def _open(recipe: ResolvedRecipe) -> Source:
             mend="choose by the labels of one task, in a table of its own",
         )
     prepare_devices(recipe.device).make_deterministic(recipe.seed)
-    source = open_source(recipe.source, recipe.data, seed=recipe.seed, tasks=recipe.unbound_tasks)
+    source = open_source(
+        recipe.source,
+        recipe.data,
+        seed=recipe.seed,
+        tasks=recipe.unbound_tasks,
+        kept=KeptImages(recipe.input.preprocessing.decoder, recipe.input.cache_mib),
+    )
     for line in describe(source):
         logger.info(line)
     return source

@@ -8,20 +8,21 @@ from __future__ import annotations
 
 import threading
 from array import array
-from collections.abc import Callable
-from typing import TYPE_CHECKING, Any
+from dataclasses import replace
+from typing import TYPE_CHECKING
 
 import numpy as np
 
 from pipelines.sources.columns import KeyIndex
 from pipelines.sources.examination import Examination
+from zoo.decoding.image_decoder import ImageDecoder
 
 if TYPE_CHECKING:
     import numpy.typing as npt
 
 
-Decoder = Callable[[Any], Any]
-"""Maps the bytes of a file, string [], to uint8 [H, W, 3]; comparable."""
+_DEEP = 16
+"""Bits of a color that `input.depth` is about."""
 
 
 class KeptImages:
@@ -31,11 +32,11 @@ class KeptImages:
     them; what is read in the end does not, since an image that was not kept is decoded anew.
 
     Args:
-        decoder: How they are decoded; for another decoder they are of no use.
+        decoder: How they are decoded.
         limit_mib: Size of the buffer in MiB. Memory is taken as images are added.
     """
 
-    def __init__(self, decoder: Decoder, limit_mib: int) -> None:
+    def __init__(self, decoder: ImageDecoder, limit_mib: int) -> None:
         self.decoder = decoder
         self.pixels = np.empty(limit_mib * 2**20, np.uint8)
         self._digests = bytearray()
@@ -52,6 +53,10 @@ class KeptImages:
         """int64 [M, 3]: where each image starts in `pixels`, its height and its width."""
         return np.array(self._places, np.int64).reshape(-1, 3)
 
+    def serve(self, decoder: ImageDecoder) -> bool:
+        """Returns whether a decoder would yield the same images."""
+        return replace(decoder, depth=self.decoder.depth) == self.decoder
+
     def keep(self, content: bytes, found: Examination) -> None:
         """Keeps an image that was examined if there is room for it.
 
@@ -64,6 +69,8 @@ class KeptImages:
         scan, image = found.scan, found.jpeg
         if self._size + 3 * scan.width * scan.height > len(self.pixels):
             return
+        if scan.format == "PNG" and content[24] == _DEEP:
+            return  # decoded by a depth that is measured over all images
         # Another size is another image, and few are turned.
         if image is None or found.reduction != 1 or scan.orientation != 1:
             with tf.device("CPU"):

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import hashlib
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
 
+import cv2
 import numpy as np
 import pytest
 
@@ -52,6 +54,24 @@ def test_kept_images_equal_the_decoded_files(
     assert {0: 0, 1: 23, 16: 24}[limit_mib] == len(kept), "the large one needs 1.4 MiB"
     for image, index in zip(_read_all(examples), range(len(examples)), strict=True):
         np.testing.assert_array_equal(image, DECODER(examples.read(index)).numpy())
+
+
+def test_images_of_16_bits_are_not_kept_and_the_depth_of_others_does_not_matter(
+    fill: Fill, tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("ZOO_CACHE", str(tmp_path_factory.mktemp("cache")))
+    deep = cv2.imencode(".png", np.arange(1200, dtype=np.uint16).reshape(30, 40))[1].tobytes()
+    fill("ants", 5, deep__png=deep)
+    kept = KeptImages(DECODER, 16)
+    examples = open_source(str(fill("bees", 6)), kept=kept).train
+    assert len(kept) == 11
+    for depth in (8, 11):
+        decoder = replace(DECODER, depth=depth)
+        read = build_reader(examples, decoder)
+        for index in range(len(examples)):
+            expected = decoder(examples.read(index)).numpy()
+            np.testing.assert_array_equal(read(np.int64(index)).numpy(), expected)
+    assert not kept.serve(replace(DECODER, background=(1, 2, 3)))
 
 
 def test_kept_images_are_not_read_again(
