@@ -58,14 +58,14 @@ def test_default_reports_means_over_seeds_and_sets(tmp_path: Path) -> None:
     def row(name: str, seed: int, accuracy: float) -> dict[str, Any]:
         peer = {"accuracy": 0.5, "loss": 1.0}
         own = {"accuracy": accuracy, "loss": 0.25}
-        methods = {"train": own, "peer": peer, "peer by log loss": peer}
+        methods = {"train": own, "peer": peer, "peer by log loss": peer, "peer on all": peer}
         return {"backbone": "lite.tag", "set": name, "seed": seed, **methods}
 
     rows = [row("a", 0, 0.6), row("a", 1, 0.8), row("b", 0, 0.9)]
     assert default.table_of(rows).splitlines()[2:] == [
-        "| lite.tag | a | 0.700 / 0.250 |  | 0.500 / 1.000 | 0.500 / 1.000 |",
-        "| lite.tag | b | 0.900 / 0.250 |  | 0.500 / 1.000 | 0.500 / 1.000 |",
-        "| mean | | 0.800 / 0.250 |  | 0.500 / 1.000 | 0.500 / 1.000 |",
+        "| lite.tag | a | 0.700 / 0.250 |  | 0.500 / 1.000 | 0.500 / 1.000 | 0.500 / 1.000 |",
+        "| lite.tag | b | 0.900 / 0.250 |  | 0.500 / 1.000 | 0.500 / 1.000 | 0.500 / 1.000 |",
+        "| mean | | 0.800 / 0.250 |  | 0.500 / 1.000 | 0.500 / 1.000 | 0.500 / 1.000 |",
     ]
     default.draw(rows, tmp_path / "default.png")
     assert (tmp_path / "default.png").stat().st_size > 1000
