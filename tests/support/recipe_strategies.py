@@ -82,6 +82,8 @@ _sections: dict[str, Any] = dict(
         train_per_class=st.integers(0, 100),
         exclude=st.lists(st.text(max_size=8), max_size=2),
         max_undecodable=st.floats(0, 1),
+        damaged=st.sampled_from(["skip", "keep"]),
+        max_pixels=st.integers(1, 10**12),
         verify=st.sampled_from(["stat", "content"]),
         leaves=st.booleans(),
         columns=_section(

@@ -20,6 +20,7 @@ from pipelines.sources.examination import (
     prepare_image,
 )
 from pipelines.sources.formats import FORMATS, format_of, why_not_served
+from tests.support.heic import HEIC, draw_heic
 from tests.support.photographs import Fill, encode, photo
 
 SMOOTH = Image.fromarray(np.random.default_rng(5).integers(0, 256, (12, 16, 3), dtype=np.uint8))
@@ -214,6 +215,22 @@ def test_sizes_and_conversions_are_upright(
     assert found.scan.orientation == orientation
     if form != "JPEG":
         np.testing.assert_array_equal(found.pixels, expected)
+
+
+def test_heic_is_read_upright_with_pi_heif() -> None:
+    found = examine_image("it", HEIC)
+    assert (found.scan.format, found.scan.problem) == ("HEIC", "")
+    assert (found.scan.width, found.scan.height) == (48, 64)
+    assert found.pixels is not None
+    assert (
+        np.abs(found.pixels.astype(int) - draw_heic()).mean() < 4
+    )  # of 255; colors are subsampled
+    assert why_not_served(HEIC).startswith("HEIC is not read by an exported model")
+
+
+def test_heic_without_pi_heif_names_the_extra(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("importlib.util.find_spec", lambda name: None)
+    assert problem_of(HEIC) == "HEIC needs pi-heif: pip install 'transfer-zoo[heif]'"
 
 
 @pytest.mark.parametrize(
