@@ -31,7 +31,10 @@ def count_folds(labels: npt.NDArray[np.int64], num_classes: int) -> int:
 
 
 def stratified_folds(
-    labels: npt.NDArray[np.int64], num_folds: int, seed: int
+    labels: npt.NDArray[np.int64],
+    num_folds: int,
+    seed: int,
+    groups: npt.NDArray[np.int64] | None = None,
 ) -> list[tuple[npt.NDArray[np.int64], npt.NDArray[np.int64]]]:
     """Splits images into folds of the same class frequencies.
 
@@ -39,6 +42,8 @@ def stratified_folds(
         labels: int64 [N], the class of each image.
         num_folds: K, at least 2.
         seed: Seeds the shuffling.
+        groups: int64 [N], the same number for images that go to one fold, as copies do;
+            None if each stands alone. Class frequencies are then only about the same.
 
     Returns:
         K pairs of int64 indices, for training and for validation. Each image is in the
@@ -48,7 +53,7 @@ def stratified_folds(
         DataError: A class has fewer images than there are folds.
     """
     import numpy as np
-    from sklearn.model_selection import StratifiedKFold
+    from sklearn.model_selection import StratifiedGroupKFold, StratifiedKFold
 
     _, sizes = np.unique(labels, return_counts=True)
     if sizes.min() < num_folds:
@@ -58,6 +63,9 @@ def stratified_folds(
             received=str(sizes.min()),
             mend="lower --folds, or add images",
         )
+    if groups is not None:
+        grouped = StratifiedGroupKFold(num_folds, shuffle=True, random_state=seed)
+        return list(grouped.split(np.zeros(len(labels)), labels, groups))
     folds = StratifiedKFold(num_folds, shuffle=True, random_state=seed)
     return list(folds.split(np.zeros(len(labels)), labels))
 

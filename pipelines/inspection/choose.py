@@ -23,6 +23,7 @@ from pipelines.recipe.settings import RecipeSettings
 from pipelines.runtime.devices import prepare_devices
 from pipelines.runtime.isolation import isolated, start_keras
 from pipelines.runtime.stderr import suppress_stderr
+from pipelines.sources.copies import group_copies
 from pipelines.sources.dataset import open_source
 from pipelines.sources.describe import describe
 from pipelines.sources.kept_images import KeptImages
@@ -193,7 +194,8 @@ def _divide(
 ) -> tuple[Examples, list[tuple[Indices, Indices]]]:
     examples = join_examples([source.train, source.val])
     examples = examples.take(stratified_subset(examples.labels, max_images, seed))
-    return examples, stratified_folds(examples.labels, num_folds, seed)
+    groups = group_copies(examples)
+    return examples, stratified_folds(examples.labels, num_folds, seed, groups)
 
 
 def _probe(

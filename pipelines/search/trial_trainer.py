@@ -17,6 +17,7 @@ from pipelines.recipe.recipe import Recipe
 from pipelines.recipe.resolved import ResolvedRecipe
 from pipelines.runtime.devices import Devices
 from pipelines.search.trial_features import TrialFeatures
+from pipelines.sources.copies import group_copies
 from pipelines.sources.source import Source, join_examples
 from pipelines.storage.run_folder import RunFolder
 from pipelines.training.feeds import FeatureFeed, build_recipe_order, class_weights_of
@@ -275,7 +276,7 @@ class TrialTrainer:
 
 
 def divide_into_folds(source: Source, count: int, seed: int) -> list[Source]:
-    """Divides training and validation images into stratified folds.
+    """Divides training and validation images into stratified folds, copies always into one.
 
     Args:
         source: The images; test images stay as they are.
@@ -288,7 +289,7 @@ def divide_into_folds(source: Source, count: int, seed: int) -> list[Source]:
     both = join_examples([source.train, source.val])
     return [
         replace(source, train=both.take(train), val=both.take(val))
-        for train, val in stratified_folds(both.labels, count, seed)
+        for train, val in stratified_folds(both.labels, count, seed, group_copies(both))
     ]
 
 

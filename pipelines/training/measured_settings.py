@@ -16,6 +16,7 @@ import numpy.typing as npt
 
 from pipelines.features.batches import FeatureBatches
 from pipelines.recipe.resolved import ResolvedRecipe
+from pipelines.sources.copies import group_copies
 from pipelines.sources.source import Source
 from pipelines.training.feeds import FeatureFeed, build_recipe_order, class_weights_of
 from pipelines.training.head_specs import build_head_spec
@@ -116,7 +117,9 @@ def _divide(source: Source, recipe: ResolvedRecipe) -> list[Pair]:
     if len(source.val) >= _MANY and not recipe.train.with_validation:
         return [(np.arange(len(labels)), None)]
     num_folds = count_folds(labels, len(source.class_names))
-    return [*stratified_folds(labels, num_folds, recipe.seed)] if num_folds else []
+    if not num_folds:
+        return []
+    return [*stratified_folds(labels, num_folds, recipe.seed, group_copies(source.train))]
 
 
 def _score_linear(

@@ -50,3 +50,14 @@ def test_folds_are_five_or_as_many_as_the_rarest_class_allows(
 ) -> None:
     labels = np.repeat(np.arange(len(sizes)), sizes)
     assert count_folds(labels, 2) == num_folds
+
+
+def test_groups_stay_in_one_fold() -> None:
+    labels = np.repeat([0, 1], [24, 16])
+    groups = np.arange(40)
+    groups[:6], groups[20:26] = 0, 20
+    folds = stratified_folds(labels, 4, 1, groups)
+    assert sorted(np.concatenate([val for _, val in folds])) == list(range(40))
+    for train, val in folds:
+        assert not set(groups[train]) & set(groups[val])
+        assert np.bincount(labels[val], minlength=2).min() >= 1

@@ -225,6 +225,7 @@ NO_REMEDIES = {
     "data.exclude={}": "the value that messages put after --set",
     "data.folder": "the setting that table_paths puts after --set",
     "data.suffix": "the setting that table_paths puts after --set",
+    "pixels are more than data.max_pixels": "says which limit",
     "correct the paths": "says what paths are relative to",
     "set ZOO_CACHE to another folder": "test_tfds.py",
     "ZOO_CACHE": "the name of the variable",
