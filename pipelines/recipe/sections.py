@@ -4,13 +4,16 @@ from __future__ import annotations
 
 from typing import Annotated, Literal
 
-from pydantic import Field, field_validator, model_validator
+from pydantic import Field, ValidationInfo, field_validator, model_validator
 
 from pipelines.input_pipeline.order import Oversample
 from pipelines.sources.config import DataConfig
 from tuning.optimization.losses import LOSSES
 from zoo.backbones.catalog import resolve
 from zoo.config import Config
+
+WITHOUT_FILES = "without files"
+"""Key of a validation's context: files that the recipe names may be absent."""
 
 
 class RecipeData(DataConfig):
@@ -49,7 +52,9 @@ class BackboneConfig(Config):
 
     @field_validator("name")
     @classmethod
-    def _known(cls, name: str) -> str:
+    def _known(cls, name: str, info: ValidationInfo) -> str:
+        if info.context and info.context.get(WITHOUT_FILES):
+            return name
         _, weights = resolve(name)
         return weights.name if weights else name
 

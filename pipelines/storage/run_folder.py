@@ -9,8 +9,8 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any, Self
 
-from pipelines.recipe.recipe import Recipe
 from pipelines.recipe.resolved import ResolvedRecipe
+from pipelines.recipe.run_recipe import read_run_recipe
 from pipelines.runtime.output_paths import check_destination
 from pipelines.sources.source import Source
 from pipelines.storage.checkpoint import Checkpoint
@@ -45,8 +45,7 @@ class RunFolder:
     def claim(cls, path: Path, *, resume: bool) -> Iterator[Self]:
         """Claims a folder for one job: a new one, or one with a run to resume.
 
-        Nobody else writes into it until the body ends. Removes what a killed job left half
-        written. A job that writes nothing leaves no folder behind.
+        Nobody else writes into it until the body ends; see `claim_folder`.
 
         Args:
             path: The folder.
@@ -106,6 +105,8 @@ class RunFolder:
         if not self.recipe_file.is_file():
             return
         changed = recipe.differences(self.recipe)
+        if not self.finished:
+            changed.pop("data.source", None)  # the checkpoint knows the images' content
         if changed:
             values = ", ".join(f"{p} = {now!r}, not {was!r}" for p, (now, was) in changed.items())
             raise RunError(
@@ -195,8 +196,10 @@ class RunFolder:
 
         Raises:
             RecipeError: The file is damaged.
+            WeightsError: The run is not finished, and the file that its backbone starts
+                from is absent.
         """
-        return Recipe.from_toml(self.recipe_file).resolve()
+        return read_run_recipe(self.recipe_file, finished=self.model_file.is_file())
 
     @property
     def finished(self) -> bool:

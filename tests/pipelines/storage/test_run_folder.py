@@ -11,7 +11,7 @@ import pytest
 
 from pipelines.serving.run import Run
 from pipelines.training.train import train
-from zoo.errors import InputError, RunError
+from zoo.errors import InputError, RunError, WeightsError
 
 
 @pytest.fixture
@@ -94,3 +94,20 @@ def test_images_of_each_split_are_known_by_content(tiny_run: Run) -> None:
     splits = [tiny_run.digests(split) for split in ("train", "val", "test")]
     assert [len(split) for split in splits] == [30, 6, 0]
     assert not set(splits[0]) & set(splits[1])
+
+
+def test_finished_run_needs_its_own_files_alone(
+    run: Run, tiny_run: Run, tiny_folder: Path, tmp_path: Path
+) -> None:
+    text = run.recipe_file.read_text()
+    assert 'name = "micro_resnet_s"' in text
+    gone = tmp_path / "gone" / "pretrained.npz"
+    run.recipe_file.write_text(text.replace('"micro_resnet_s"', f'"{gone}"'))
+    image = tiny_folder / "red" / "000.jpg"
+    assert run.predict(image) == tiny_run.predict(image)
+    measured = run.evaluate(tiny_folder, split="val")
+    assert measured == tiny_run.evaluate(tiny_folder, split="val")
+    assert run.export(tmp_path / "exported").is_dir()
+    run.model_file.unlink()
+    with pytest.raises(WeightsError, match=r"gone/pretrained\.npz"):
+        _ = run.recipe

@@ -11,6 +11,7 @@ import signal
 import subprocess
 import sys
 import time
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -420,3 +421,36 @@ def test_run_deleted_during_training_is_an_error(tiny_folder: Path, tmp_path: Pa
     finally:
         logging.getLogger("pipelines").removeHandler(remover)
     assert not (tmp_path / "run" / "recipe.toml").exists()
+
+
+def _interrupt_at(prefix: str, job: Callable[[], object]) -> None:
+    """Runs a job that Ctrl-C ends at a line of its log."""
+
+    class Interrupter(logging.Handler):
+        def emit(self, record: logging.LogRecord) -> None:
+            if record.getMessage().startswith(prefix):
+                raise KeyboardInterrupt
+
+    interrupter, log = Interrupter(), logging.getLogger("pipelines")
+    log.addHandler(interrupter)
+    try:
+        with pytest.raises(KeyboardInterrupt):
+            job()
+    finally:
+        log.removeHandler(interrupter)
+
+
+def test_interrupted_run_goes_on_where_its_images_are_now(
+    tiny_run: Run, tiny_folder: Path, tmp_path: Path
+) -> None:
+    before, after, out = tmp_path / "before", tmp_path / "after", tmp_path / "run"
+    shutil.copytree(tiny_folder, before)
+    _interrupt_at("epoch 2", lambda: train(before, _recipe(), out=out))
+    before.rename(after)
+    other = shutil.copytree(after, tmp_path / "other")
+    shutil.copy(other / "red" / "000.jpg", other / "blue" / "000.jpg")
+    with pytest.raises(RunError, match=r"are not those .* was started with"):
+        train(other, out=out, resume=True)
+    run = train(after, out=out, resume=True)
+    assert _same(run, tiny_run)
+    assert run.recipe.source == str(after)
