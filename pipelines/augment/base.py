@@ -71,6 +71,11 @@ class GeometryOperation(Operation):
     of consecutive operations multiply in policy order and one resampling renders them.
     """
 
+    @property
+    def smallest_view(self) -> float:
+        """The smallest part of the input's width or height that the result shows, 0 to 1."""
+        return 1.0
+
     def build_matrix(self, parameters: Parameters) -> Any:
         """Builds the map from points of the result to points of the input.
 

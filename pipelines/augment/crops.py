@@ -31,6 +31,11 @@ class Crop(GeometryOperation):
     area: Annotated[float, Field(gt=0, le=1)] = 0.08
     aspect: Annotated[float, Field(ge=1, le=4)] = 1.3333
 
+    @property
+    def smallest_view(self) -> float:
+        """The smallest part of the input's width or height that the result shows, 0 to 1."""
+        return math.sqrt(self.area) * max(math.sqrt(self.area), 1.0 / math.sqrt(self.aspect))
+
     def sample(self, uniforms: Sequence[Any], context: SamplingContext) -> Parameters:
         """Samples the crop's sides and top left corner, as fractions of the view's sides."""
         import tensorflow as tf
@@ -69,6 +74,11 @@ class Perspective(GeometryOperation):
     num_uniforms: ClassVar[int] = 8
     name: Literal["perspective"] = "perspective"
     share: Annotated[float, Field(ge=0, lt=0.5)] = 0.25
+
+    @property
+    def smallest_view(self) -> float:
+        """The smallest part of the input's width or height that the result shows, 0 to 1."""
+        return 1.0 - 2.0 * self.share
 
     def sample(self, uniforms: Sequence[Any], context: SamplingContext) -> Parameters:
         """Samples each corner's inward displacement in x and y, clockwise from top left."""

@@ -149,6 +149,11 @@ class Rescale(GeometryOperation):
     name: Literal["rescale"] = "rescale"
     ratio: Annotated[float, Field(ge=1, le=4)] = 1.3333
 
+    @property
+    def smallest_view(self) -> float:
+        """The smallest part of the input's width or height that the result shows, 0 to 1."""
+        return 1.0 / self.ratio
+
     def sample(self, uniforms: Sequence[Any], context: SamplingContext) -> Parameters:
         """Samples the factors of the content's width and height."""
         x_factor, y_factor = (to_log_uniform(uniform, self.ratio) for uniform in uniforms)
@@ -172,6 +177,11 @@ class Zoom(GeometryOperation):
     num_uniforms: ClassVar[int] = 1
     name: Literal["zoom"] = "zoom"
     ratio: Annotated[float, Field(ge=1, le=4)] = 1.4142
+
+    @property
+    def smallest_view(self) -> float:
+        """The smallest part of the input's width or height that the result shows, 0 to 1."""
+        return 1.0 / self.ratio
 
     def sample(self, uniforms: Sequence[Any], context: SamplingContext) -> Parameters:
         """Samples the factor of both sides."""

@@ -2,15 +2,16 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any, Literal
 
 from pydantic import field_validator
 
-from pipelines.augment.base import MixingOperation
+from pipelines.augment.base import GeometryOperation, MixingOperation
 from pipelines.augment.color import PcaNoise
-from pipelines.augment.operations import AnyOperation, expand_groups, parse_operation
+from pipelines.augment.operations import AnyOperation, Choose, expand_groups, parse_operation
 from pipelines.augment.shorthand import format_policy, parse_policy
 from zoo.config import Config
 from zoo.table import Table
@@ -125,6 +126,23 @@ class AugmentConfig(Config):
     def blends(self) -> bool:
         """Whether the policy mixes images with others of their batch."""
         return any(isinstance(op, MixingOperation) for op in expand_groups(self.operations))
+
+    @property
+    def smallest_view(self) -> float:
+        """The smallest part of the evaluation crop's side that a view can show, above 0 to 1.
+
+        Of an image, views need as many times more pixels than evaluation does.
+        """
+        smallest = 1.0
+        for operation in self.operations:
+            count = operation.count if isinstance(operation, Choose) else 1
+            parts = sorted(
+                member.smallest_view
+                for member in expand_groups([operation])
+                if isinstance(member, GeometryOperation) and member.p and operation.p
+            )
+            smallest *= math.prod(parts[:count])
+        return smallest
 
     @property
     def needs_color_axes(self) -> bool:

@@ -91,7 +91,8 @@ class Extractor:
         views = range(num_views + 1)
         if num_views and self._axes is None and self.augment.needs_color_axes:
             # Only the training split is augmented, so the axes are fitted to it.
-            self._axes = fit_color_axes(examples, self.preprocessing.decoder)
+            decoder = self.preprocessing.build_decoder(self.augment.smallest_view)
+            self._axes = fit_color_axes(examples, decoder)
         if not self.engine_name:
             self.engine_name, self._engine = choose_engine(
                 self.config.engine,

@@ -14,7 +14,12 @@ from pipelines.augment.plan import ViewParameters
 from pipelines.augment.policies import AugmentConfig
 from pipelines.input_pipeline.color_axes import fit_color_axes
 from pipelines.input_pipeline.config import InputConfig
-from pipelines.input_pipeline.decoded_images import DecodedImages, build_reader, decode_images
+from pipelines.input_pipeline.decoded_images import (
+    DecodedImages,
+    build_pair_reader,
+    build_reader,
+    decode_images,
+)
 from pipelines.input_pipeline.label_tensors import build_label_lookup, build_weight_lookup
 from pipelines.input_pipeline.order import SampleKeys, SampleOrder, build_step_dataset
 from pipelines.input_pipeline.tf_data import map_graph, prefetch
@@ -72,7 +77,7 @@ def build_train_stream(
         decoded: These examples decoded, for streams that share them; None decodes them
             here if they fit `config.cache_mib`.
     """
-    decoder = config.preprocessing.decoder
+    decoder = config.preprocessing.build_decoder(augment.smallest_view)
     decoded = decoded or decode_images(examples, decoder, config.cache_mib)
     axes = fit_color_axes(examples, decoder, decoded) if augment.needs_color_axes else None
     augmenter = Augmenter(augment, config.preprocessing, order.seed, axes)
@@ -149,7 +154,8 @@ def build_views_dataset(
 
     View 0 is the plain image, as validation sees it. Every other view is a pure function
     of (seed, view, image key), independent of the batch size and of which other images
-    and views are rendered. An image is decoded once for all its views.
+    and views are rendered. An image is decoded once
+    for all its views, or twice where augmented ones need more of its pixels.
 
     Args:
         examples: Any split.
@@ -169,12 +175,10 @@ def build_views_dataset(
     """
     import tensorflow as tf
 
-    read = build_reader(examples, preprocessing.decoder)
-    axes = (
-        fit_color_axes(examples, preprocessing.decoder)
-        if augment.needs_color_axes and axes is None
-        else axes
-    )
+    decoder = preprocessing.build_decoder(augment.smallest_view)
+    # Without plain views, nothing is decoded for them.
+    read = build_pair_reader(examples, preprocessing.decoder if 0 in views else decoder, decoder)
+    axes = fit_color_axes(examples, decoder) if augment.needs_color_axes and axes is None else axes
     augmenter = Augmenter(augment, preprocessing, seed, axes)
     keys = tf.constant(np.arange(len(examples)) if image_keys is None else image_keys, tf.int64)
     augmented = tf.constant([view for view in views if view], tf.int64)
@@ -182,11 +186,11 @@ def build_views_dataset(
     positions = np.argsort(np.argsort([view == 0 for view in views], kind="stable"))
 
     def render(index: Any) -> Any:
-        image = read(index)
-        parts = [preprocessing.fit_image(image)[tf.newaxis]] * list(views).count(0)
+        plain, larger = read(index)
+        parts = [preprocessing.fit_image(plain)[tf.newaxis]] * list(views).count(0)
         if len(augmented):
             sampled = augmenter.sample(augmented, tf.fill([len(augmented)], keys[index]))
-            parts.insert(0, augmenter.render(image, sampled))
+            parts.insert(0, augmenter.render(larger, sampled))
         return tf.gather(tf.concat(parts, axis=0), positions)
 
     indices = tf.data.Dataset.range(len(examples))

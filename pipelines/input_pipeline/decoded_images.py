@@ -16,6 +16,8 @@ from pipelines.sources.source import Examples
 from zoo.decoding.image_decoder import ImageDecoder
 from zoo.errors import DataError
 
+_JPEG = b"\xff\xd8\xff"
+
 
 @dataclass(frozen=True)
 class DecodedImages:
@@ -63,19 +65,60 @@ def build_reader(
         decoder: Decodes their files.
         decoded: The same images decoded; None reads and decodes an image at each call.
     """
-    import tensorflow as tf
-
     if decoded is not None:
         return decoded.read
+    read = _build_file_reader(examples)
+    return _prefer_kept(examples, decoder, lambda index: decoder(read(index)))
+
+
+def build_pair_reader(
+    examples: Examples, plain: ImageDecoder, larger: ImageDecoder
+) -> Callable[[Any], tuple[Any, Any]]:
+    """Builds a graph function from an index to an image by two decoders.
+
+    Args:
+        examples: Any split.
+        plain: Decodes files for the evaluation transform.
+        larger: Decodes files for augmented views, which may need more of their pixels.
+
+    Returns:
+        Maps int64 [] to two images uint8 [H, W, 3], decoded once where they are the same.
+    """
+    import tensorflow as tf
+
+    read_plain, read = build_reader(examples, plain), _build_file_reader(examples)
+    agree = np.full(len(examples), plain == larger)
+    if examples.shapes is not None:
+        agree |= plain.reductions(examples.shapes) == larger.reductions(examples.shapes)
+    if agree.all():
+        return lambda index: (read_plain(index),) * 2
+
+    def read_pair(index: Any) -> tuple[Any, Any]:
+        image = read_plain(index)
+
+        def decode_again() -> Any:
+            encoded = read(index)
+            # No other format is reduced.
+            is_jpeg = tf.io.is_jpeg(encoded)
+            return tf.cond(is_jpeg, lambda: larger(encoded), lambda: image)
+
+        other = tf.cond(tf.constant(agree)[index], lambda: image, decode_again)
+        return image, tf.ensure_shape(other, (None, None, 3))
+
+    return read_pair
+
+
+def _build_file_reader(examples: Examples) -> Callable[[Any], Any]:
+    """Builds a graph function that maps an index, int64 [], to the bytes of a file, string []."""
+    import tensorflow as tf
+
     with tf.device("CPU"):
         if examples.files is not None:
             # As bytes, because a file name need not be valid UTF-8.
             paths = tf.constant(list(Files.of(examples.files).paths()))
-            read = lambda index: decoder(tf.io.read_file(paths[index]))  # noqa: E731
-        else:
-            encoded = tf.constant(examples.encoded)
-            read = lambda index: decoder(encoded[index])  # noqa: E731
-        return _prefer_kept(examples, decoder, read)
+            return lambda index: tf.io.read_file(paths[index])
+        encoded = tf.constant(examples.encoded)
+        return lambda index: encoded[index]
 
 
 def _prefer_kept(
@@ -126,11 +169,11 @@ def decode_images(
     """
     if examples.shapes is None or not len(examples):
         return None
-    shapes = examples.shapes
+    shapes = _compute_shapes(examples, examples.shapes, decoder, cache_mib * 2**20)
+    if shapes is None:
+        return None
     sizes = 3 * shapes.prod(axis=1)
     ends = np.cumsum(sizes)
-    if ends[-1] > cache_mib * 2**20:
-        return None
     images, found = _find_kept(examples, decoder)
     if images is not None and found.all():
         return images
@@ -158,3 +201,28 @@ def decode_images(
         for _ in pool.map(decode_into_buffer, range(len(examples))):
             pass
     return DecodedImages(buffer, ends - sizes, shapes)
+
+
+def _compute_shapes(
+    examples: Examples, shapes: npt.NDArray[np.int64], decoder: ImageDecoder, limit_bytes: int
+) -> npt.NDArray[np.int64] | None:
+    """Computes the shapes of decoded images, int64 [N, 2]; None if they exceed a limit."""
+    reductions = decoder.reductions(shapes)
+    reduced = -(-shapes // reductions[:, np.newaxis])
+    if 3 * int(reduced.prod(axis=1).sum()) > limit_bytes:
+        return None
+    # Only JPEG files are reduced: their first bytes tell.
+    for index in np.flatnonzero(reductions > 1):
+        if not _is_jpeg(examples, int(index)):
+            reduced[index] = shapes[index]
+    return reduced if 3 * int(reduced.prod(axis=1).sum()) <= limit_bytes else None
+
+
+def _is_jpeg(examples: Examples, index: int) -> bool:
+    if examples.files is None:
+        return examples.read(index).startswith(_JPEG)
+    try:
+        with open(Files.of(examples.files).path(index), "rb") as file:
+            return file.read(len(_JPEG)) == _JPEG
+    except OSError:
+        return False

@@ -67,12 +67,17 @@ class KeptImages:
         import tensorflow as tf
 
         scan, image = found.scan, found.jpeg
-        if self._size + 3 * scan.width * scan.height > len(self.pixels):
+        reduction = 1
+        if scan.format == "JPEG" and found.pixels is None:
+            shape = np.array([[scan.height, scan.width]], np.int64)
+            reduction = int(self.decoder.reductions(shape)[0])
+        num_pixels = (scan.width // reduction) * (scan.height // reduction)
+        if self._size + 3 * num_pixels > len(self.pixels):
             return
         if scan.format == "PNG" and content[24] == _DEEP:
             return  # decoded by a depth that is measured over all images
         # Another size is another image, and few are turned.
-        if image is None or found.reduction != 1 or scan.orientation != 1:
+        if image is None or found.reduction != reduction or scan.orientation != 1:
             with tf.device("CPU"):
                 image = self.decoder(tf.constant(content)).numpy()
         self.add(bytes.fromhex(scan.sha256), image)

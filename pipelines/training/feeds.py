@@ -44,7 +44,8 @@ class ImageFeed:
     @cached_property
     def _images(self) -> DecodedImages | None:
         config = self.recipe.input
-        return decode_images(self.source.train, config.preprocessing.decoder, config.cache_mib)
+        decoder = config.preprocessing.build_decoder(self.recipe.augment.smallest_view)
+        return decode_images(self.source.train, decoder, config.cache_mib)
 
     def train(self, first_epoch: int) -> TrainStream:
         """Returns the training stream from an epoch on."""

@@ -93,12 +93,12 @@ def _build_rows(
 
     from pipelines.input_pipeline.color_axes import fit_color_axes
 
-    color_axes = (
-        fit_color_axes(examples, preprocessing.decoder) if config.needs_color_axes else None
-    )
+    decoder = preprocessing.build_decoder(config.smallest_view)
+    color_axes = fit_color_axes(examples, decoder) if config.needs_color_axes else None
     indices = select_images(examples)
-    images = [preprocessing.decoder(tf.constant(examples.read(int(index)))) for index in indices]
-    originals = [preprocessing.fit_image(image).numpy() for image in images]
+    files = [tf.constant(examples.read(int(index))) for index in indices]
+    images = [decoder(file) for file in files]
+    originals = [preprocessing(file).numpy() for file in files]
     names = [Path(examples.names[int(index)]).name for index in indices]
     yield Row("as validation shows them", originals, names)
     for number, operation in enumerate(expand_groups(config.operations)):

@@ -10,16 +10,20 @@ from __future__ import annotations
 import functools
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from zoo.decoding.bmp import decode_bmp
 from zoo.decoding.branching import call_if, call_one
 from zoo.decoding.byte_strings import take
 from zoo.decoding.gif import decode_gif
-from zoo.decoding.jpeg import decode_jpeg
+from zoo.decoding.jpeg import REDUCTIONS, decode_jpeg
 from zoo.decoding.png import decode_png
 from zoo.decoding.transparency import Color
 from zoo.decoding.webp import decode_webp
+
+if TYPE_CHECKING:
+    import numpy as np
+    import numpy.typing as npt
 
 WHITE: Color = (255, 255, 255)
 """The usual color behind transparent pixels."""
@@ -36,10 +40,32 @@ class ImageDecoder:
         background: The color behind transparent pixels.
         depth: How many bits the colors of a PNG of 16 bits use, 8 to 16: the upper eight of
             these become the pixels.
+        needed: Pixels that a side of a photograph has to keep: JPEG files are reduced, by the
+            largest of REDUCTIONS that leaves as many. 0 decodes them at their full size.
+        longer: Whether that is the longer side rather than the shorter one.
     """
 
     background: Color = WHITE
     depth: int = 16
+    needed: int = 0
+    longer: bool = False
+
+    def reductions(self, shapes: npt.NDArray[np.int64]) -> npt.NDArray[np.int64]:
+        """Computes by how much JPEG files of some sizes are reduced.
+
+        Args:
+            shapes: int64 [N, 2], height and width in pixels, upright or not.
+
+        Returns:
+            int64 [N], of REDUCTIONS; an image becomes ⌈H / r⌉ × ⌈W / r⌉ pixels.
+        """
+        import numpy as np
+
+        if not self.needed:
+            return np.ones(len(shapes), np.int64)
+        sides = shapes.max(axis=1) if self.longer else shapes.min(axis=1)
+        indices = np.searchsorted(REDUCTIONS[1:], sides // self.needed, side="right")
+        return np.array(REDUCTIONS, np.int64)[indices]
 
     def __call__(self, encoded: Any) -> Any:
         """Decodes one image file, in the graph or eagerly.
@@ -64,7 +90,14 @@ class ImageDecoder:
         return tf.ensure_shape(image, (None, None, 3))
 
     def _decode_jpeg(self, encoded: Any) -> Any:
-        return decode_jpeg(encoded, None)
+        return decode_jpeg(encoded, self._choose_reduction if self.needed else None)
+
+    def _choose_reduction(self, height: Any, width: Any) -> Any:
+        """Returns an index into REDUCTIONS, int32 []; as `reductions` does."""
+        import tensorflow as tf
+
+        side = tf.maximum(height, width) if self.longer else tf.minimum(height, width)
+        return tf.searchsorted(REDUCTIONS[1:], [side // self.needed], side="right")[0]
 
     def _decode_other(self, encoded: Any) -> Any:
         import tensorflow as tf

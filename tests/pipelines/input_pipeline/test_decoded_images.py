@@ -10,9 +10,10 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from pipelines.input_pipeline.decoded_images import build_reader, decode_images
+from pipelines.input_pipeline.decoded_images import build_pair_reader, build_reader, decode_images
 from pipelines.sources.source import Examples
 from tests.support.noise_images import build_noise_examples, encode_png
+from tests.support.photographs import encode, photo
 from zoo.decoding.image_decoder import ImageDecoder
 from zoo.errors import DataError
 
@@ -63,3 +64,39 @@ def test_reader_takes_file_names_that_are_not_unicode(tmp_path: Path, examples: 
     read = build_reader(Examples(("caf\\xe9.png",), np.zeros(1, np.int64), files=(path,)), DECODER)
     image = read(tf.constant(0, tf.int64))
     np.testing.assert_array_equal(image, tf.io.decode_png(encoded, channels=3))
+
+
+@pytest.fixture(scope="module")
+def photographs() -> Examples:
+    """Photographs and a PNG of many sizes, which a decoder reduces by 1 to 8."""
+    sizes = [(40, 50), (90, 70), (130, 261), (300, 280)]
+    encoded = [encode(photo(i, size), "JPEG") for i, size in enumerate(sizes)]
+    encoded.append(encode(photo(9, (300, 200)), "PNG"))
+    shapes = np.array([(height, width) for width, height in [*sizes, (300, 200)]])
+    labels = np.zeros(len(encoded), np.int64)
+    return Examples(tuple("abcde"), labels, encoded=tuple(encoded), shapes=shapes)
+
+
+def test_reduced_images_are_kept_at_their_size(photographs: Examples) -> None:
+    decoder = ImageDecoder(needed=32)
+    images = decode_images(photographs, decoder, 1)
+    assert images is not None
+    for index, encoded in enumerate(photographs.encoded or ()):
+        expected = decoder(encoded)
+        np.testing.assert_array_equal(images.read(tf.constant(index, tf.int64)), expected)
+    # Reduced, the photographs fit where whole ones do not.
+    many = photographs.take(np.repeat(np.arange(4), 8))
+    assert decode_images(many, DECODER, 1) is None
+    assert decode_images(many, decoder, 1) is not None
+
+
+@pytest.mark.parametrize("with_shapes", [True, False])
+def test_pairs_are_what_each_decoder_decodes(photographs: Examples, with_shapes: bool) -> None:
+    if not with_shapes:
+        photographs = replace(photographs, shapes=None)
+    plain, larger = ImageDecoder(needed=32), ImageDecoder(needed=60)
+    read = build_pair_reader(photographs, plain, larger)
+    pairs = tf.data.Dataset.range(len(photographs)).map(read).as_numpy_iterator()
+    for encoded, (image, other) in zip(photographs.encoded or (), pairs, strict=True):
+        np.testing.assert_array_equal(image, plain(encoded))
+        np.testing.assert_array_equal(other, larger(encoded))

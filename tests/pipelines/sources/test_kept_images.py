@@ -78,7 +78,7 @@ def test_kept_images_are_not_read_again(
     data: str, tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("ZOO_CACHE", str(tmp_path_factory.mktemp("cache")))
-    train = open_source(data, kept=KeptImages(DECODER, 16)).train
+    train = open_source(data, kept=KeptImages(Preprocessing(size=32).decoder, 16)).train
     preprocessing = Preprocessing(size=32)
     expected = np.concatenate(
         list(build_image_dataset(open_source(data).train, preprocessing, 8).as_numpy_iterator())
