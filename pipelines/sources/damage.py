@@ -43,7 +43,7 @@ def find_png_damage(content: bytes) -> Damage | None:
         content: The bytes of the file.
     """
     damaged: list[str] = []
-    for kind, start, end in _png_chunks(content):
+    for kind, start, end in png_chunks(content):
         name = kind.decode("latin-1")
         if end > len(content):
             return Damage("cut off", partial=True)
@@ -62,7 +62,7 @@ def find_png_damage(content: bytes) -> Damage | None:
 def without_damaged_chunks(png: bytes) -> bytes:
     """Returns a PNG without what is damaged and not needed for its pixels, as comments."""
     parts = [png[:8]]
-    for kind, start, end in _png_chunks(png):
+    for kind, start, end in png_chunks(png):
         is_needed = kind[:1].isupper()
         checksum = zlib.crc32(png[start + 4 : end - 4])
         if is_needed or checksum == int.from_bytes(png[end - 4 : end], "big"):
@@ -70,7 +70,7 @@ def without_damaged_chunks(png: bytes) -> bytes:
     return b"".join(parts)
 
 
-def _png_chunks(png: bytes) -> list[tuple[bytes, int, int]]:
+def png_chunks(png: bytes) -> list[tuple[bytes, int, int]]:
     """Returns name, start and end of each chunk; the last may reach beyond the file."""
     chunks, position = [], 8
     while position + 8 <= len(png):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import importlib
 import importlib.util
 import io
@@ -10,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 from PIL.Image import DecompressionBombError, Exif
 
+from pipelines.sources.damage import png_chunks
 from pipelines.sources.formats import FORMATS
 
 if TYPE_CHECKING:
@@ -71,18 +73,22 @@ def read_header(kind: str, content: bytes) -> ImageHeader:
         UnreadableError: The header is damaged, or a library that reads the format is absent.
     """
     if kind == "PNG" and content[12:16] == b"IHDR":
-        # Pillow refuses the whole file for a damaged comment in it.
-        width, height = (int.from_bytes(content[i : i + 4], "big") for i in (16, 20))
-    else:
-        width = height = 0
-    try:
-        with open_image(kind, content) as image:
-            (width, height), orientation = image.size, orientation_of(image)
-    except UnreadableError:
-        if not width * height:
-            raise
-        orientation = 1
-    return _upright(kind, width, height, orientation)
+        return _read_png_header(content)
+    with open_image(kind, content) as image:
+        return _upright(kind, *image.size, orientation_of(image))
+
+
+def _read_png_header(content: bytes) -> ImageHeader:
+    """Reads the header of a PNG without Pillow, which decodes it all to look for EXIF data."""
+    width, height = (int.from_bytes(content[i : i + 4], "big") for i in (16, 20))
+    orientation = 1
+    for name, start, end in png_chunks(content):
+        if name == b"eXIf":
+            exif = Exif()
+            with contextlib.suppress(*PILLOW_ERRORS):
+                exif.load(content[start + 8 : end - 4])
+            orientation = _valid(exif)
+    return _upright("PNG", width, height, orientation)
 
 
 def open_image(kind: str, content: bytes) -> Image:
@@ -127,14 +133,18 @@ def _as_image(image: Any) -> Image:
 def orientation_of(image: Image) -> int:
     """Returns the EXIF orientation of an open image, 1 to 8; 1 if it has none."""
     try:
-        exif = image.getexif()
-        if image.format in _WITH_EXIF:
-            # Without what Pillow takes from XMP data, which nothing else turns an image by.
-            exif = Exif()
-            exif.load(image.info.get("exif", b""))
-        orientation = exif.get(_ORIENTATION, 1)
+        if image.format not in _WITH_EXIF:
+            return _valid(image.getexif())
+        # Without what Pillow takes from XMP data, which nothing else turns an image by.
+        exif = Exif()
+        exif.load(image.info.get("exif", b""))
+        return _valid(exif)
     except PILLOW_ERRORS:
         return 1  # A damaged tag turns nothing.
+
+
+def _valid(exif: Exif) -> int:
+    orientation = exif.get(_ORIENTATION, 1)
     return orientation if orientation in range(1, 9) else 1
 
 
