@@ -12,6 +12,7 @@ from pipelines.recipe.resolved import ResolvedRecipe
 from pipelines.runtime.stderr import suppress_stderr
 from pipelines.sources.describe import describe
 from pipelines.sources.evaluation_set import EvaluationSet, open_evaluation_set
+from pipelines.sources.kept_images import KeptImages
 from pipelines.sources.source import Examples
 from pipelines.storage.pretrained_network import PretrainedNetwork, open_run_or_network
 from pipelines.storage.run_folder import RunFolder
@@ -77,7 +78,8 @@ def evaluate(
     with suppress_stderr():
         network = opened.model
     recipe = opened.recipe
-    evaluation_set = open_evaluation_set(str(data), recipe.data, opened.tasks, names)
+    kept = KeptImages(recipe.input.preprocessing.decoder, recipe.input.cache_mib)
+    evaluation_set = open_evaluation_set(str(data), recipe.data, opened.tasks, names, kept=kept)
     tasks = evaluation_set.tasks
     for line in describe(evaluation_set):
         logger.info(line)

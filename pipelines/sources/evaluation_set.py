@@ -8,6 +8,7 @@ from pathlib import Path
 
 from pipelines.sources.catalog import kind_of
 from pipelines.sources.config import DataConfig
+from pipelines.sources.kept_images import KeptImages
 from pipelines.sources.scanned_dataset import scan_dataset
 from pipelines.sources.source import Examples, Finding, Listing, join_examples
 from pipelines.sources.split import assign_by_digest, split_listing
@@ -73,7 +74,12 @@ class EvaluationSet:
 
 
 def open_evaluation_set(
-    data: str, config: DataConfig, tasks: Sequence[Task], names: ClassNames | None = None
+    data: str,
+    config: DataConfig,
+    tasks: Sequence[Task],
+    names: ClassNames | None = None,
+    *,
+    kept: KeptImages | None = None,
 ) -> EvaluationSet:
     """Reads labeled images to evaluate a model on, and decodes each once.
 
@@ -87,6 +93,7 @@ def open_evaluation_set(
         tasks: The model's tasks, with their classes.
         names: Names of a plain classifier's classes by which the images may be labeled too;
             the result has its classes by id if all labels are ids, else by readable name.
+        kept: Takes the decoded images of files that were read, as long as there is room.
 
     Raises:
         DataError: There are no images, or some have a class that the model does not
@@ -97,7 +104,7 @@ def open_evaluation_set(
     if names is not None:
         listing = _match_names(listing, names)
         tasks = classification(listing.class_names)
-    scanned = scan_dataset(data, listing, tasks, config, trainable=False)
+    scanned = scan_dataset(data, listing, tasks, config, trainable=False, kept=kept)
     if not scanned.decoded:
         first = scanned.undecodable[0]
         raise UndecodableError(
