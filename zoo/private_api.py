@@ -58,6 +58,13 @@ def producer_of(tensor: Any) -> Any:
     return tensor._keras_history.operation
 
 
+_OPTIMIZATIONS = 3
+"""Proposals of the Gaussian process before one is drawn at random."""
+
+_COLLISIONS = 1000
+"""Draws of known settings in a row before a space counts as exhausted."""
+
+
 # Keras and TensorFlow: state of the process.
 
 
@@ -200,6 +207,35 @@ def build_hyperband_class() -> Any:
             return super()._random_trial(trial_id, bracket)
 
     return SequentialHyperband
+
+
+def build_bayesian_class() -> Any:
+    """Returns KerasTuner's Bayesian search, in memory, which proposes no setting twice.
+
+    KerasTuner takes the optimum of its Gaussian process as it is: between few choices, or
+    for trials proposed together, that is often a setting whose result is known or awaited.
+    Then another random start of the same optimization is tried, and after a few a setting
+    that is drawn among those that are left.
+    """
+    from keras_tuner import oracles
+
+    class BayesianWithoutRepeats(in_memory(oracles.BayesianOptimizationOracle)):  # type: ignore[misc]
+        def populate_space(self, trial_id: str) -> Any:
+            """Proposes values that no trial has."""
+            for _ in range(_OPTIMIZATIONS):
+                proposed = super().populate_space(trial_id)
+                if proposed["status"] != "RUNNING" or not self._is_known(proposed["values"]):
+                    return proposed
+            self._max_collisions = _COLLISIONS
+            return self._random_populate_space()
+
+        def _is_known(self, values: Any) -> bool:
+            hyperparameters = self.hyperparameters.copy()
+            hyperparameters.values = dict(values)
+            hyperparameters.ensure_active_values()
+            return bool(self._duplicate(hyperparameters.values))
+
+    return BayesianWithoutRepeats
 
 
 def build_grid_class() -> Any:

@@ -20,6 +20,7 @@ from pipelines.serving.run import Run
 from pipelines.sources.source import Source, join_examples
 from pipelines.storage.run_folder import RunFolder
 from pipelines.training.agreement import compute_split_predictions
+from pipelines.training.divergence import describe_divergence
 from pipelines.training.prepare import claim_run, open_images
 from pipelines.training.trainer import Trainer
 from tuning.optimization.penalties import summarize_kernels
@@ -126,6 +127,8 @@ def train_on(
 
     earlier_s = trainer.loop.fit_s
     model = trainer.fit()
+    if diverged := describe_divergence(trainer.loop.history, source.tasks):
+        logger.warning(diverged)
     folder.save_model(model)
     features = trainer.evaluation_features
     metrics: dict[str, Any] = {

@@ -15,7 +15,7 @@ from typing import Any
 
 from tuning.hyperparameters.space import SearchSpace
 from tuning.hyperparameters.trial import Result, Trial
-from zoo.private_api import build_grid_class, build_hyperband_class, in_memory
+from zoo.private_api import build_bayesian_class, build_grid_class, build_hyperband_class, in_memory
 from zoo.table import Table
 
 _FACTOR = 3
@@ -50,15 +50,11 @@ def _build_random(common: Mapping[str, Any], num_trials: int, epochs: int) -> An
 
 
 def _build_bayesian(common: Mapping[str, Any], num_trials: int, epochs: int) -> Any:
-    from keras_tuner import oracles
-
     # KerasTuner draws the first 3 × dimensions trials at random, which may be all trials of
     # a short search.
     num_dimensions = len(common["hyperparameters"].space)
     num_random = max(min(3 * num_dimensions, num_trials // 2), 3)
-    return in_memory(oracles.BayesianOptimizationOracle)(
-        max_trials=num_trials, num_initial_points=num_random, **common
-    )
+    return build_bayesian_class()(max_trials=num_trials, num_initial_points=num_random, **common)
 
 
 def _build_hyperband(common: Mapping[str, Any], num_trials: int, epochs: int) -> Any:

@@ -111,6 +111,18 @@ def test_seed_determines_the_trials() -> None:
 
 
 @pytest.mark.slow
+def test_bayesian_search_trains_no_setting_twice(tmp_path: Path) -> None:
+    choices = {"kind": ["a", "b", "c"], "sizes": [[], [1], [2], [3], [1, 2], [2, 3]]}
+    space = SearchSpace.from_settings(choices, list(choices), lambda values: None)
+    oracle = oracle_of("bayesian", 18, space)
+    trials: list[Trial] = []
+    while batch := oracle.ask():
+        trials += batch
+        oracle.tell({t.id: Result(score=float("abc".index(t.values["kind"]))) for t in batch})
+    settings = {json.dumps(trial.values, sort_keys=True) for trial in trials}
+    assert len(trials) == len(settings) == 18
+
+
 def test_bayesian_search_approaches_the_best_value(tmp_path: Path) -> None:
     completed = run_search("bayesian", 36, tmp_path / "journal.json")
     far = [abs(trial.values["x"] - 0.7) for trial, _ in completed]
