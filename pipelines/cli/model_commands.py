@@ -33,12 +33,22 @@ def evaluate(
         Path | None,
         typer.Option("--picture", metavar="FILE.png", help="Draw images with their predictions."),
     ] = None,
+    set_: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--set",
+            metavar="PATH=VALUE",
+            help="How to read DATA, such as data.suffix=.jpg; may be repeated.",
+        ),
+    ] = None,
 ) -> None:
     """Measure a model on labeled images."""
     from pipelines.cli.printing import print_evaluation, print_json
     from pipelines.evaluation.evaluate import evaluate as evaluate_model
+    from pipelines.recipe.overrides import parse_overrides
 
-    measured = evaluate_model(model, data, split=split, picture=picture)
+    settings = parse_overrides(set_ or [])
+    measured = evaluate_model(model, data, split=split, picture=picture, settings=settings)
     if as_json:
         print_json(measured)
     else:

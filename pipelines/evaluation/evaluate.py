@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 import logging
+from collections.abc import Mapping
 from pathlib import Path
+from typing import Any
 
+from pipelines.evaluation.data_settings import adapt_to_data
 from pipelines.evaluation.metrics import compute_metrics
 from pipelines.evaluation.pictures import check_picture, draw_predictions
 from pipelines.evaluation.predictions import compute_predictions
@@ -30,6 +33,7 @@ def evaluate(
     *,
     split: str | None = None,
     picture: str | Path | None = None,
+    settings: Mapping[str, Any] | None = None,
 ) -> dict[str, SplitMetrics]:
     """Evaluates a model on labeled images.
 
@@ -54,6 +58,9 @@ def evaluate(
         split: `train`, `val` or `test`; `all` joins every image to one split; None
             evaluates each split of the data set.
         picture: The PNG to draw images and their predictions in; None draws none.
+        settings: How to read the data, by path, where they are made otherwise than those of
+            training: the section `data` of the recipe, such as `{"data.suffix": ".jpg"}`, and
+            the columns of tasks.
 
     Returns:
         The metrics by split; see `pipelines.evaluation.metrics.compute_metrics`.
@@ -65,6 +72,7 @@ def evaluate(
         DataError: The data set has no images, has classes that the model does not know, or
             has no such split.
         InputError: `picture` cannot be written.
+        RecipeError: A setting is not about data, or does not fit.
     """
     if split not in (None, "all", *SPLITS):
         raise DataError(
@@ -75,11 +83,12 @@ def evaluate(
     opened = open_run_or_network(model)
     run = opened if isinstance(opened, RunFolder) else None
     names = opened.names if isinstance(opened, PretrainedNetwork) else None
+    recipe = opened.recipe
+    config, tasks = adapt_to_data(recipe, opened.tasks, settings or {})
     with suppress_stderr():
         network = opened.model
-    recipe = opened.recipe
     kept = KeptImages(recipe.input.preprocessing.decoder, recipe.input.cache_mib)
-    evaluation_set = open_evaluation_set(str(data), recipe.data, opened.tasks, names, kept=kept)
+    evaluation_set = open_evaluation_set(str(data), config, tasks, names, kept=kept)
     tasks = evaluation_set.tasks
     for line in describe(evaluation_set):
         logger.info(line)

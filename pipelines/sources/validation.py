@@ -109,14 +109,14 @@ def check_classes(data: str, listing: Listing, *, found: str = "image") -> None:
             f"Class {names[first]!r} of {data!r} has images in {' and '.join(holders)} and none in "
             f"train{_and_others(unseen)}",
             expected="every class in train",
-            mend=f"add some to train, or leave out with --set {quote_exclude(*names[unseen])}",
+            mend="add some to train" + _or_leave_out(names, unseen),
         )
     if (fitted == 0).any():
         missing = names[fitted == 0]
         raise EmptyClassError(
             f"Class {missing[0]!r} of {data!r} has no {found}{_and_others(fitted == 0)}",
             expected="at least one",
-            mend=f"add images, or leave out with --set {quote_exclude(*missing)}",
+            mend="add images" + _or_leave_out(names, fitted == 0),
         )
     if len(listing.class_names) < 2:
         only = listing.class_names[0] if listing.class_names else ""
@@ -134,6 +134,13 @@ def check_classes(data: str, listing: Listing, *, found: str = "image") -> None:
 def _and_others(selected: npt.NDArray[np.bool_]) -> str:
     others = int(selected.sum()) - 1
     return f", like {others} other{'s' if others > 1 else ''}" if others else ""
+
+
+def _or_leave_out(names: npt.NDArray[np.object_], selected: npt.NDArray[np.bool_]) -> str:
+    """Returns the proposal to leave classes out, if there are two others."""
+    if int((~selected).sum()) < 2:
+        return ""
+    return f", or leave out with --set {quote_exclude(*names[selected])}"
 
 
 def check_class_name(data: str, name: str) -> None:
@@ -198,7 +205,7 @@ def check_splits_decode(
         UndecodableError: A split has none, so that a share of train would take its place.
     """
     for split, scans in before.items():
-        if len(scans) and split not in decodable.splits:
+        if split in ("val", "test") and len(scans) and split not in decodable.splits:
             raise UndecodableError(
                 f"None of the {len(scans)} images in the {split} split of {data!r} can be decoded",
                 expected="one at least",

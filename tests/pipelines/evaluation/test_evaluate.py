@@ -24,6 +24,7 @@ from pipelines.sources.config import DataConfig
 from pipelines.sources.dataset import open_source
 from pipelines.sources.evaluation_set import open_evaluation_set
 from pipelines.sources.source import Examples
+from tests.support.remedies import proposed_settings
 from tests.support.tiny import CLASSES, TINY, write_images
 from zoo.decoding.image_decoder import ImageDecoder
 from zoo.errors import DataError, InputError, NoImagesError, RunError, UndecodableError
@@ -424,3 +425,40 @@ def test_table_shows_names_as_they_are_and_ends_no_line_in_blanks(capsys: Say) -
 def test_list_of_tables_is_one_json_object(capsys: Say) -> None:
     assert run_command(["list", "--json"]) == 0
     assert "backbones" in json.loads(capsys.readouterr().out)["tables"]
+
+
+def test_table_of_another_make_is_read_as_the_message_proposes(
+    tiny_run: Run, tiny_folder: Path, tmp_path: Path, capsys: Say
+) -> None:
+    images = shutil.copytree(tiny_folder, tmp_path / "images")
+    rows = [f"{file.relative_to(images).with_suffix('')}\t{file.parent.name}" for file in
+            sorted(images.rglob("*.jpg"))]  # fmt: skip
+    (tmp_path / "t.tsv").write_text("Image ID\tColor\n" + "\n".join(rows))
+    command = ["evaluate", str(tiny_run.path), str(tmp_path / "t.tsv"), "--json"]
+    settings: list[str] = []
+    for said in ("no column 'path'", "36 of 36 images"):
+        assert run_command([*command, *settings]) == 2
+        message = capsys.readouterr().err
+        assert said in message
+        (proposed,) = proposed_settings(message)
+        settings += [f"--set={text}" for text in proposed]
+    assert run_command([*command, *settings]) == 0
+    measured = json.loads(capsys.readouterr().out)
+    assert measured["val"]["accuracy"] == tiny_run.metrics["val"]["accuracy"]
+
+
+@pytest.mark.parametrize(
+    ("settings", "message"),
+    [
+        ({"train.epochs": 3}, r"only how data are read can be set; .*received train"),
+        ({"tasks.label.kind": "regression"}, r"expected tasks\.label\.column; received"),
+        ({"tasks.age.column": "x"}, "Unknown task 'age'"),
+        ({"data.sufix": ".jpg"}, r"Unknown setting 'sufix'. Did you mean 'suffix'"),
+        ({"data.leaves": 3}, "leaves does not fit"),
+    ],
+)
+def test_settings_of_evaluation_are_those_of_data(
+    tiny_run: Run, tiny_folder: Path, settings: dict[str, object], message: str
+) -> None:
+    with pytest.raises(InputError, match=message):
+        evaluate(tiny_run, tiny_folder, settings=settings)

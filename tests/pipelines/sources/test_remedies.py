@@ -170,12 +170,12 @@ CASES = {
         "add images, or leave them out with --set {}", "Class folders of", _empty_cells
     ),
     "classes without training images": Case(
-        "add some to train, or leave out with --set {}",
+        ", or leave out with --set {}",
         "Class 'New' of",
         lambda fill: (_with_splits(fill), fill("val/New", 2), fill("val/wasps", 1))[0],
     ),
     "classes that do not decode": Case(
-        "add images, or leave out with --set {}",
+        ", or leave out with --set {}",
         "has no image that can be decoded, like 1 other",
         lambda fill: (
             _two_classes(fill),
