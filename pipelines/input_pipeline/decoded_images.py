@@ -141,9 +141,9 @@ def _find_kept(
 ) -> tuple[DecodedImages | None, npt.NDArray[np.bool_]]:
     """Returns the images that the scan kept, and which of the examples these are, bool [N]."""
     kept = examples.kept
-    if kept is None or not kept.serve(decoder) or not len(kept):
+    if kept is None or not len(kept):
         return None, np.zeros(len(examples), bool)
-    rows = kept.find(examples.binary_digests)
+    rows = kept.find_for(decoder, examples.binary_digests, examples.shapes)
     places = kept.places[rows]
     return DecodedImages(kept.pixels, places[:, 0], places[:, 1:]), rows >= 0
 

@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from pipelines.sources.columns import KeyIndex
+from pipelines.sources.conversion import turn
 from pipelines.sources.examination import Examination
 from zoo.decoding.image_decoder import ImageDecoder
 
@@ -53,9 +54,28 @@ class KeptImages:
         """int64 [M, 3]: where each image starts in `pixels`, its height and its width."""
         return np.array(self._places, np.int64).reshape(-1, 3)
 
-    def serve(self, decoder: ImageDecoder) -> bool:
-        """Returns whether a decoder would yield the same images."""
-        return replace(decoder, depth=self.decoder.depth) == self.decoder
+    def find_for(
+        self,
+        decoder: ImageDecoder,
+        digests: npt.NDArray[np.uint8],
+        shapes: npt.NDArray[np.int64] | None,
+    ) -> npt.NDArray[np.int64]:
+        """Returns where the images are that a decoder would yield; see `find`.
+
+        Args:
+            decoder: Another one, perhaps, which yields the same of some files.
+            digests: SHA-256 of the files, uint8 [N, 32].
+            shapes: int64 [N, 2], height and width of the whole images; None if unknown.
+        """
+        own = self.decoder
+        if decoder == own:
+            return self.find(digests)
+        missing = np.full(len(digests), -1, np.int64)
+        alike = replace(decoder, depth=own.depth, needed=own.needed, longer=own.longer)
+        if alike != own or shapes is None:
+            return missing
+        same_size = own.reductions(shapes) == decoder.reductions(shapes)
+        return np.where(same_size, self.find(digests), missing)
 
     def keep(self, content: bytes, found: Examination) -> None:
         """Keeps an image that was examined if there is room for it.
@@ -76,10 +96,11 @@ class KeptImages:
             return
         if scan.format == "PNG" and content[24] == _DEEP:
             return  # decoded by a depth that is measured over all images
-        # Another size is another image, and few are turned.
-        if image is None or found.reduction != reduction or scan.orientation != 1:
+        if image is None or found.reduction != reduction:
             with tf.device("CPU"):
                 image = self.decoder(tf.constant(content)).numpy()
+        else:
+            image = turn(image, scan.orientation).astype(np.uint8, copy=False)
         self.add(bytes.fromhex(scan.sha256), image)
 
     def add(self, digest: bytes, image: npt.NDArray[np.uint8]) -> bool:

@@ -9,6 +9,7 @@ from dataclasses import replace
 import cv2
 import numpy as np
 import pytest
+from PIL import Image
 
 from pipelines.input_pipeline.datasets import build_image_dataset
 from pipelines.input_pipeline.decoded_images import build_reader
@@ -71,7 +72,39 @@ def test_images_of_16_bits_are_not_kept_and_the_depth_of_others_does_not_matter(
         for index in range(len(examples)):
             expected = decoder(examples.read(index)).numpy()
             np.testing.assert_array_equal(read(np.int64(index)).numpy(), expected)
-    assert not kept.serve(replace(DECODER, background=(1, 2, 3)))
+    other = replace(DECODER, background=(1, 2, 3))
+    assert (kept.find_for(other, examples.binary_digests, examples.shapes) == -1).all()
+
+
+@pytest.mark.parametrize("size", [32, 224, 300])
+def test_turned_and_reduced_images_are_those_of_the_decoder(
+    size: int, fill: Fill, tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("ZOO_CACHE", str(tmp_path_factory.mktemp("cache")))
+    for label, side in (("ants", 40), ("bees", 487), ("wasps", 1033)):
+        exif = {i: Image.Exif() for i in range(1, 9)}
+        for orientation, tags in exif.items():
+            tags[0x0112] = orientation
+        names = {
+            f"{i}__jpg": encode(photo(i, (side + 100, side)), exif=tags) for i, tags in exif.items()
+        }
+        fill(label, 0, **names)
+    decoder = Preprocessing(size=size).decoder
+    kept = KeptImages(decoder, 64)
+    examples = open_source(str(fill(".")), kept=kept).train
+    assert len(kept) == 24
+    found = kept.find_for(decoder, examples.binary_digests, examples.shapes)
+    for (start, height, width), index in zip(
+        kept.places[found].tolist(), range(len(examples)), strict=True
+    ):
+        image = kept.pixels[start : start + 3 * height * width].reshape(height, width, 3)
+        np.testing.assert_array_equal(image, decoder(examples.read(index)).numpy())
+    # A decoder that reduces some of them by another factor is served the others.
+    larger = Preprocessing(size=2 * size).decoder
+    same = decoder.reductions(examples.shapes) == larger.reductions(examples.shapes)
+    assert 0 < same.sum() < len(same)
+    served = kept.find_for(larger, examples.binary_digests, examples.shapes) >= 0
+    assert (served == same).all()
 
 
 def test_kept_images_are_not_read_again(
