@@ -9,9 +9,10 @@ import os
 import re
 import secrets
 import shutil
+import stat
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
+from typing import Any, BinaryIO
 
 from zoo.errors import InputError, StorageError, ZooError
 from zoo.file_lock import try_lock
@@ -97,6 +98,29 @@ def naming_file(path: Path) -> Iterator[None]:
             f"{path} cannot be written: {reason}",
             mend="make room on that disk, or choose a folder on another one",
         ) from error
+
+
+def open_to_write(path: Path, *, append: bool = False) -> BinaryIO:
+    """Opens a file of a predictable name to write it, where others may write beside it.
+
+    Args:
+        path: A regular file, created where it is missing. A symbolic link is not followed:
+            in a shared cache it would lead whoever writes to a file of his own.
+        append: Whether the content stays.
+
+    Raises:
+        OSError: It is a link or no regular file, or cannot be written.
+    """
+    flags = os.O_WRONLY | os.O_CREAT | (os.O_APPEND if append else 0)
+    for name in ("O_NOFOLLOW", "O_NONBLOCK", "O_CLOEXEC", "O_BINARY"):
+        flags |= getattr(os, name, 0)
+    file = os.fdopen(os.open(path, flags, 0o644), "ab" if append else "wb")
+    if not stat.S_ISREG(os.fstat(file.fileno()).st_mode):
+        file.close()
+        raise OSError(errno.EINVAL, "Not a regular file", str(path))
+    if not append:
+        file.truncate(0)
+    return file
 
 
 def remove_leftovers(folder: Path) -> None:

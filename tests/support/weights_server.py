@@ -37,6 +37,7 @@ class Answer:
     sized: bool = True
     kind: str = "application/octet-stream"
     gate: threading.Event | None = None  # the body stops after a fifth until this is set
+    drip_s: float = 0.0  # pause after each byte of the body
     shift: int = 0  # offset of a partial body from the requested range
 
 

@@ -30,6 +30,9 @@ TIMEOUT_S = 15.0
 # Pauses between attempts, once the server has answered.
 BACK_OFF_S = (0.5, 1.0, 2.0)
 CHUNK_BYTES = 1 << 16
+# A server that sends less, over that time, does not answer: a byte a second would go on for years.
+MIN_BYTES_PER_S = 1000
+RATE_WINDOW_S = 30.0
 # HTTP statuses that are worth another attempt.
 RETRY_STATUSES = frozenset({408, 429, 500, 502, 503, 504})
 
@@ -47,6 +50,7 @@ def download(
     title: str,
     license: str,
     verifiable: bool,
+    max_bytes: int,
 ) -> bool:
     """Downloads `url` into `part`, resuming an earlier attempt.
 
@@ -63,6 +67,7 @@ def download(
         verifiable: Whether the caller knows a digest of the file. Without one, a part is
             only resumed if an ETag shows that the version is the same, and a body
             without a detectable end is refused.
+        max_bytes: Size of the file, at most; what exceeds it is no such file.
 
     Returns:
         Whether `part` holds bytes of several responses, so that a wrong digest may come
@@ -91,6 +96,8 @@ def download(
             else:
                 with response:
                     received, total = start, _total_bytes(response, start, verifiable)
+                    if total is not None and total > max_bytes:
+                        raise _too_large(total, max_bytes)
                     resumed, answered = start > 0, True
                     if progress is None:
                         _log_start(title, license, url, received, total)
@@ -99,12 +106,17 @@ def download(
                         )
                     if not start:
                         _start_part(part, url, response.headers.get("ETag", ""))
-                    with part.open("ab") as file:
+                    with files.open_to_write(part, append=True) as file:
                         # Outside the try: a full disk must not count as a network error.
                         for chunk in (body := _Body(response)):
                             file.write(chunk)
                             received += len(chunk)
+                            if received > max_bytes:
+                                break
                             progress.update(received / 1e6, _megabytes(total))
+                if received > max_bytes:
+                    remove_part(part)
+                    raise _too_large(received, max_bytes)
                 reason = body.reason
                 if not reason and (total is None or received >= total):
                     return resumed
@@ -143,7 +155,7 @@ def locked(path: Path, *, waiting: str) -> Iterator[None]:
         OSError: The folder is not writable, or its file system has no locks.
     """
     path.parent.mkdir(parents=True, exist_ok=True)
-    with path.open("ab") as file:
+    with files.open_to_write(path, append=True) as file:
         if not try_lock(file.fileno()):
             logger.info(waiting)
             while not try_lock(file.fileno()):
@@ -152,13 +164,14 @@ def locked(path: Path, *, waiting: str) -> Iterator[None]:
 
 
 class _Body:
-    """Iterates over the chunks of a body; `reason` is the network error that ended it, or ""."""
+    """Iterates over the chunks of a body; `reason` is what ended it too early, or ""."""
 
     def __init__(self, response: Any) -> None:
         self.response = response
         self.reason = ""
 
     def __iter__(self) -> Iterator[bytes]:
+        window_started, window_bytes = time.monotonic(), 0
         while True:
             try:
                 chunk = self.response.read1(CHUNK_BYTES)
@@ -168,6 +181,13 @@ class _Body:
             if not chunk:
                 return
             yield chunk
+            window_bytes += len(chunk)
+            elapsed_s = time.monotonic() - window_started
+            if elapsed_s >= RATE_WINDOW_S:
+                if window_bytes < MIN_BYTES_PER_S * elapsed_s:
+                    self.reason = f"slower than {MIN_BYTES_PER_S} bytes a second"
+                    return
+                window_started, window_bytes = time.monotonic(), 0
 
 
 def _open(url: str, part: Path, verifiable: bool) -> tuple[Any, int]:
@@ -218,7 +238,7 @@ def _total_bytes(response: Any, start: int, verifiable: bool) -> int | None:
 
 def _start_part(part: Path, url: str, etag: str) -> None:
     """Empties `part` and records the URL and the version that it will hold."""
-    part.write_bytes(b"")
+    files.open_to_write(part).close()
     # A weak ETag stands for equivalent contents, not for equal bytes.
     etag = "" if etag.startswith("W/") else etag
     files.write_json(_version_file(part), {"url": url, "etag": etag})
@@ -241,6 +261,13 @@ def _log_start(title: str, license: str, url: str, received: int, total: int | N
     size = "size unknown" if total is None else f"{total / 1e6:.1f} MB"
     resumed = f", resumed at {received / 1e6:.1f} MB" if received else ""
     logger.info(f"downloading {title} ({size}, {license}{resumed}) from {url}")
+
+
+def _too_large(num_bytes: int, max_bytes: int) -> UnavailableError:
+    return UnavailableError(
+        f"the server sends {num_bytes / 1e6:,.0f} MB, "
+        f"where {max_bytes / 1e6:,.0f} are expected at most"
+    )
 
 
 def _megabytes(num_bytes: int | None) -> float | None:

@@ -125,6 +125,7 @@ def _download_into(weights: Weights, cached: Path, urls: list[str]) -> None:
                     title=weights.name,
                     license=weights.license,
                     verifiable=verifiable,
+                    max_bytes=weights.max_bytes,
                 )
                 _verify(
                     weights,

@@ -26,6 +26,7 @@ class Weights:
         top1: The publisher's accuracy on the validation images of `data`, 0 to 1, or None
             if none is stated.
         origin: The publisher, and the source of the figures.
+        max_bytes: Size that no server may exceed. The largest file of the table has 1.4 GB.
 
     Raises:
         ValueError: A digest or the file name is malformed, or a shipped file has no SHA-256.
@@ -42,6 +43,7 @@ class Weights:
     normalization: str
     top1: float | None = None
     origin: str
+    max_bytes: int = 2 * 2**30
 
     def __post_init__(self) -> None:
         if not re.fullmatch(r"([0-9a-f]{64})?", self.sha256):

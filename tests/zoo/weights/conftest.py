@@ -15,7 +15,7 @@ from tests.support.weights_server import Answer, Site
 
 @pytest.fixture
 def site() -> Iterator[Site]:
-    turn = threading.Lock()
+    turn, closing = threading.Lock(), threading.Event()
 
     class Handler(BaseHTTPRequestHandler):
         def do_GET(self) -> None:
@@ -46,6 +46,13 @@ def site() -> Iterator[Site]:
             self.send_header("Content-Type", answer.kind)
             self.end_headers()
             body = body[: answer.cut]
+            for byte in body if answer.drip_s else b"":
+                self.wfile.write(bytes([byte]))
+                self.wfile.flush()
+                if closing.wait(answer.drip_s):
+                    return
+            if answer.drip_s:
+                return
             fifth = len(body) // 5
             self.wfile.write(body[:fifth])
             if answer.gate:
@@ -60,6 +67,7 @@ def site() -> Iterator[Site]:
         thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.02})
         thread.start()
         yield here
+        closing.set()
         server.shutdown()
         thread.join()
 

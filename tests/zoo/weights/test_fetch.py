@@ -181,6 +181,37 @@ def test_body_without_length_needs_a_digest(site: Site) -> None:
     assert fetch(row(site.url)).read_bytes() == GOOD
 
 
+@pytest.mark.parametrize("sized", [True, False])
+def test_endless_body_is_cut_off(sized: bool, site: Site, cache: Path) -> None:
+    site.serve(Answer(sized=sized, etag='"1"'))
+    with pytest.raises(WeightsError, match=r"the server sends 0 MB, where 0 are expected at most"):
+        fetch(row(site.url, max_bytes=100_000))
+    assert not [file for file in cache.rglob("*.part") if file.stat().st_size]
+
+
+def test_body_of_a_byte_a_moment_is_given_up(site: Site, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("zoo.weights.download.RATE_WINDOW_S", 0.1)
+    site.serve(Answer(drip_s=0.01))
+    with pytest.raises(FetchError, match=r"broke off \(slower than 1000 bytes a second\)"):
+        fetch(row(site.url))
+
+
+@pytest.mark.parametrize("name", ["lock", "net.h5.part"])
+def test_link_in_a_shared_cache_is_not_followed(
+    name: str, site: Site, cache: Path, tmp_path: Path
+) -> None:
+    weights = row(site.url)
+    fetch(weights)
+    (place,) = {file.parent for file in cache.rglob("net.h5")}
+    (place / "net.h5").unlink()
+    (tmp_path / "precious").write_text("mine")
+    (place / name).unlink(missing_ok=True)
+    (place / name).symlink_to(tmp_path / "precious")
+    with pytest.raises(FetchError, match=r"net\.h5 cannot be stored in .*; set ZOO_CACHE to"):
+        fetch(weights)
+    assert (tmp_path / "precious").read_text() == "mine"
+
+
 def test_unreachable_host_fails_at_once() -> None:
     start = time.monotonic()
     pattern = (
