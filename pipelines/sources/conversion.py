@@ -10,6 +10,7 @@ nothing but the time to convert again.
 
 from __future__ import annotations
 
+import warnings
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -25,12 +26,15 @@ from zoo.files import cache_folder, replacing
 if TYPE_CHECKING:
     import numpy as np
     import numpy.typing as npt
+    from PIL.Image import Image
 
     Pixels = npt.NDArray[np.uint8] | npt.NDArray[np.uint16]
 
 _VERSION = "1"
 _PLAIN_MODES = ("L", "LA", "RGB", "RGBA")
 _DEEP = 2**16 - 1
+_WARNED_PIXELS = 2**28 // 3
+"""Size from which on Pillow warns of a TIFF, about 89 megapixels."""
 
 
 def converted_file(sha256: str) -> Path:
@@ -102,7 +106,7 @@ def decode_pixels(kind: str, content: bytes) -> Pixels:
         try:
             deep = _decode_deep_color(kind, content, image)
             if deep is None:
-                image.load()
+                _load(image)
             pixels: Pixels = _as_array(kind, image) if deep is None else deep
         except UnreadableError:
             raise
@@ -112,6 +116,19 @@ def decode_pixels(kind: str, content: bytes) -> Pixels:
             raise UnreadableError("cut off" if cut else f"damaged {kind}: {text}") from None
         # Pillow turns a TIFF itself, and then drops the tag.
         return turn(pixels, orientation_of(image))
+
+
+def _load(image: Image) -> None:
+    """Decodes an image; its size was checked before."""
+    from PIL.Image import DecompressionBombWarning
+
+    if image.width * image.height <= _WARNED_PIXELS:
+        image.load()
+        return
+    # Python's filters are the whole process'; images of this size are decoded one at a time.
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", DecompressionBombWarning)
+        image.load()
 
 
 def turn(pixels: Pixels, orientation: int) -> Pixels:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import io
 import os
 import shutil
 import subprocess
@@ -22,11 +23,13 @@ from pipelines.sources.config import DataConfig
 from pipelines.sources.dataset import open_source
 from pipelines.sources.describe import describe
 from pipelines.sources.evaluation_set import open_evaluation_set
+from pipelines.sources.examination import examine_image
 from pipelines.sources.sample import sample_images
-from pipelines.sources.source import Examples, join_examples
+from pipelines.sources.scan import keep_decodable, scan_images
+from pipelines.sources.source import Examples, Listing, join_examples
 from pipelines.training.train import train
 from tests.pipelines.sources.test_examination import CONVERTED, PARTIAL, WHOLE, bilevel
-from tests.support.photographs import Fill, encode
+from tests.support.photographs import Fill, encode, photo
 from tests.support.tiny import TINY
 from zoo.errors import DataError
 from zoo.preprocessing import Preprocessing
@@ -144,6 +147,27 @@ def test_conversions_that_cannot_be_kept_are_an_error(
     monkeypatch.setenv("ZOO_CACHE", str(file))
     with pytest.raises(DataError, match=r"Cannot keep a converted image .*; set ZOO_CACHE"):
         open_source(str(mixed), EVERYTHING)
+
+
+def test_images_without_files_are_converted_too(cache: Path) -> None:
+    tiff, jpeg, half = CONVERTED["TIFF"][1], encode(photo(5)), PARTIAL["cut off in the middle"][0]
+    names = ("all/0", "all/1", "all/2")
+    given = Examples(names=names, labels=np.zeros(3, np.int64), encoded=(tiff, jpeg, half))
+    listing = Listing(("it",), {"all": given})
+    read = keep_decodable(listing, scan_images(listing, DataConfig())).splits["all"]
+    assert list(read.names) == ["all/0", "all/1"]
+    assert read.encoded is not None
+    assert read.encoded[1] == jpeg
+    with Image.open(io.BytesIO(read.encoded[0])) as png, Image.open(io.BytesIO(tiff)) as original:
+        assert png.format == "PNG"
+        np.testing.assert_array_equal(np.asarray(png), np.asarray(original))
+
+
+@pytest.mark.train
+def test_page_beyond_the_size_that_pillow_warns_about_is_read_silently() -> None:
+    page = Image.new("1", (9600, 9600), 1)  # 92 megapixels
+    found = examine_image("it", encode(page, "TIFF", compression="group4")).scan
+    assert (found.problem, found.colors, found.width) == ("", 1, 9600)
 
 
 @pytest.mark.train
