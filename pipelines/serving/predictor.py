@@ -145,11 +145,15 @@ def _open_savedmodel(folder: Path) -> Predictor:
         raise RunError(f"{description} cannot be read: {reason}", mend=_MEND) from error
     _check_outputs(description, tasks, signature.structured_outputs)
 
-    def call(contents: Sequence[bytes]) -> ByTask:
+    def call(contents: Sequence[bytes]) -> tuple[ByTask, npt.NDArray[np.bool_]]:
         # A signature is alive only while the loaded module is referenced.
         outputs = signature(image_bytes=tf.constant(contents)) if loaded else {}
+        valid = np.ones(len(contents), bool)
+        if "valid" in outputs:  # not in exports of earlier versions
+            valid = np.asarray(outputs["valid"])
         predictions = {task.name: np.asarray(outputs[task.output]) for task in tasks}
-        return {name: array.reshape(len(contents), -1) for name, array in predictions.items()}
+        rows = {name: array.reshape(len(contents), -1) for name, array in predictions.items()}
+        return {name: array[valid] for name, array in rows.items()}, valid
 
     def prepare(name: str, content: bytes, *, thorough: bool) -> tuple[bytes, str]:
         if problem := why_not_served(content, name):
@@ -161,8 +165,14 @@ def _open_savedmodel(folder: Path) -> Predictor:
     ) -> tuple[list[str], ByTask]:
         pairs = zip(names, contents, strict=True)
         prepared = [prepare(name, content, thorough=thorough) for name, content in pairs]
-        readable = [content for content, problem in prepared if not problem]
-        return [problem for _, problem in prepared], call(readable) if readable else {}
+        problems = [problem for _, problem in prepared]
+        places = [i for i, problem in enumerate(problems) if not problem]
+        if not places:
+            return problems, {}
+        predictions, valid = call([prepared[i][0] for i in places])
+        for place in np.array(places)[~valid].tolist():
+            problems[place] = _explain(names[place], contents[place])
+        return problems, predictions if valid.any() else {}
 
     def predict(names: Sequence[str], contents: Sequence[bytes]) -> tuple[list[str], ByTask]:
         try:
@@ -172,6 +182,11 @@ def _open_savedmodel(folder: Path) -> Predictor:
             return attempt(names, contents, thorough=True)
 
     return Predictor(tasks, predict)
+
+
+def _explain(name: str, content: bytes) -> str:
+    """Returns why an exported model takes a file for broken."""
+    return prepare_image(name, content, thorough=True)[1] or "the model cannot decode it"
 
 
 def _read_tasks(file: Path) -> tuple[Task, ...]:

@@ -19,6 +19,8 @@ MAX_DECODED = 32
 def main(model: str, images: str, predictions: str) -> None:
     """Writes the outputs of both signatures as `SIGNATURE/OUTPUT`, and `decoded_indices`.
 
+    `broken/OUTPUT` are those of `serving_bytes` for the first image and bytes that are none.
+
     `serving_bytes` predicts every image; `serving_default` predicts those at
     `decoded_indices`, int64 [min(N, 32)], evenly spaced.
     """
@@ -42,6 +44,8 @@ def main(model: str, images: str, predictions: str) -> None:
             )
             for i in decoded_indices
         ],
+        # Beside a broken image, the others are predicted all the same.
+        "broken": [predict_bytes(image_bytes=tf.constant([files[0].read_bytes(), b"Dear diary"]))],
     }
     if {"zoo", "tuning", "pipelines"} & set(sys.modules):
         raise SystemExit("the gate must not import the project it checks")

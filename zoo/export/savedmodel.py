@@ -21,6 +21,7 @@ import numpy as np
 import numpy.typing as npt
 
 from zoo.errors import ExportError, RunError
+from zoo.export.broken_images import mask_outputs, preprocess_files
 from zoo.export.signatures import build_outputs, compare_outputs, output_names
 from zoo.files import placing_folder, write_json
 from zoo.preprocessing import Preprocessing
@@ -106,6 +107,9 @@ def write_savedmodel(
     `probabilities` float32 [B, C], `top_labels` string [B, k] and `top_scores` float32
     [B, k]; assets/labels.txt lists the class names, one a line.
 
+    `serving_bytes` also returns `valid` bool [B]. Where an image is broken, it is False,
+    numbers are NaN and labels empty; the other images are predicted all the same.
+
     `decode` takes `image_bytes` string [] and returns `image` uint8 [H, W, 3]: the pixels
     that `serving_bytes` fits to the network's input and `serving_default` expects.
 
@@ -144,7 +148,8 @@ def write_savedmodel(
         return predict(tf.map_fn(preprocessing.fit_image, images, fn_output_signature=pixels))
 
     def serve_bytes(image_bytes: Any) -> dict[str, Any]:
-        return predict(tf.map_fn(preprocessing, image_bytes, fn_output_signature=pixels))
+        images, valid = preprocess_files(preprocessing, image_bytes)
+        return mask_outputs(predict(images), valid)
 
     def decode(image_bytes: Any) -> dict[str, Any]:
         return {"image": preprocessing.decoder(image_bytes)}
@@ -191,6 +196,39 @@ def _encode_labels(class_names: Sequence[str]) -> bytes:
         ) from None
 
 
+def _check_valid(arrays: dict[str, npt.NDArray[Any]], images: Sequence[Path]) -> None:
+    """Checks that the images are valid, and that a broken one beside the first is not.
+
+    Args:
+        arrays: What the fresh process wrote; the outputs for the broken one are removed.
+        images: The image files.
+
+    Raises:
+        ExportError: They are not, or the broken image has a prediction.
+    """
+    valid = arrays["serving_bytes/valid"]
+    if not valid.all():
+        raise ExportError(
+            "the exported model takes an image for broken that its run predicts",
+            received=str(images[int(valid.argmin())]),
+        )
+    names = [name for name in arrays if name.startswith("broken/")]
+    for name in names:
+        first, broken = arrays.pop(name)
+        if name == "broken/valid":
+            is_right = first and not broken
+        elif first.dtype.kind == "f":
+            is_right = np.isfinite(first).all() and np.isnan(broken).all()
+        else:
+            is_right = np.all(first != "") and np.all(broken == "")
+        if not is_right:
+            raise ExportError(
+                "the exported model does not tell a broken image from the one beside it",
+                expected="valid = False, numbers that are NaN and empty labels",
+                received=f"{name.removeprefix('broken/')} = {broken}",
+            )
+
+
 def check_savedmodel(
     folder: Path,
     images: Sequence[Path],
@@ -235,6 +273,7 @@ def check_savedmodel(
             )
         with np.load(written) as file:
             arrays = {name: file[name] for name in file.files}
+    _check_valid(arrays, images)
     indices_of = {
         "serving_bytes": np.arange(len(images)),
         "serving_default": arrays.pop("decoded_indices"),

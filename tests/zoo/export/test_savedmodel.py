@@ -12,7 +12,9 @@ import pytest
 import tensorflow as tf
 from PIL import Image
 
+from tests.support.image_matrix import build_matrix, show
 from zoo.errors import ExportError, RunError
+from zoo.export.broken_images import mask_outputs, preprocess_files
 from zoo.export.savedmodel import (
     check_savedmodel,
     export_savedmodel,
@@ -22,7 +24,7 @@ from zoo.export.savedmodel import (
 from zoo.heads.activations import ACTIVATIONS
 from zoo.heads.head import HeadConfig
 from zoo.models.classifier import build_classifier
-from zoo.preprocessing import Preprocessing, decode
+from zoo.preprocessing import Preprocessing
 from zoo.tasks import classification
 
 pytestmark = pytest.mark.train
@@ -99,10 +101,12 @@ def test_signatures_are_those_of_the_contract(exported: Path) -> None:
         outputs = {
             k: (v.dtype, v.shape.as_list()[1:]) for k, v in signature.structured_outputs.items()
         }
+        further = {"valid": (tf.bool, [])} if name == "serving_bytes" else {}
         assert outputs == {
             "probabilities": (tf.float32, [7]),
             "top_labels": (tf.string, [5]),
             "top_scores": (tf.float32, [5]),
+            **further,
         }
 
 
@@ -112,7 +116,7 @@ def test_both_signatures_predict_as_the_classifier(
     model = tf.saved_model.load(str(exported))
     for file, expected in zip(images[:8], predictions, strict=False):
         by_bytes = model.signatures["serving_bytes"](image_bytes=tf.constant([file.read_bytes()]))
-        pixels = decode(file.read_bytes())
+        pixels = TRANSFORM.decoder(file.read_bytes())
         by_pixels = model.signatures["serving_default"](images=pixels[tf.newaxis])
         for outputs in (by_bytes, by_pixels):
             np.testing.assert_allclose(outputs["probabilities"][0], expected, atol=1e-5)
@@ -190,6 +194,11 @@ def test_export_with_another_transform_is_caught(
     assert not list(tmp_path.iterdir())
 
 
+def _serve_bytes(predict: Any, image_bytes: Any) -> Any:
+    batch, valid = preprocess_files(TRANSFORM, image_bytes)
+    return mask_outputs(predict(batch), valid)
+
+
 def _serve(folder: Path, classifier: Any, images_by: Any, bytes_by: Any) -> Path:
     """Writes a SavedModel whose signatures are given; each returns probabilities and labels."""
     archive = keras.export.ExportArchive()
@@ -199,7 +208,9 @@ def _serve(folder: Path, classifier: Any, images_by: Any, bytes_by: Any) -> Path
     content = tf.TensorSpec((None,), tf.string, name="image_bytes")
     archive.add_endpoint("serving_bytes", bytes_by, [content])
     file = tf.TensorSpec((), tf.string, name="image_bytes")
-    archive.add_endpoint("decode", lambda image_bytes: {"image": decode(image_bytes)}, [file])
+    archive.add_endpoint(
+        "decode", lambda image_bytes: {"image": TRANSFORM.decoder(image_bytes)}, [file]
+    )
     archive.write_out(str(folder), verbose=False)
     return folder
 
@@ -245,9 +256,65 @@ def test_gate_checks_probabilities_and_labels_of_both_signatures(
             if shift
             else tf.map_fn(TRANSFORM.fit_image, images, fn_output_signature=spec)
         ),
-        lambda image_bytes: predict(tf.map_fn(TRANSFORM, image_bytes, fn_output_signature=spec)),
+        lambda image_bytes: _serve_bytes(predict, image_bytes),
     )
     with pytest.raises(ExportError, match=message):
+        check_savedmodel(folder, images[:3], {"label": predictions[:3]}, TASKS)
+
+
+def test_broken_images_spoil_no_other(
+    exported: Path, images: list[Path], predictions: np.ndarray
+) -> None:
+    signature = tf.saved_model.load(str(exported)).signatures["serving_bytes"]
+    good = [file.read_bytes() for file in images[:3]]
+    batch = [b"", good[0], good[1][:80], good[2], b"Dear diary", good[0]]
+    valid = np.array([False, True, False, True, False, True])
+    outputs = {k: v.numpy() for k, v in signature(image_bytes=tf.constant(batch)).items()}
+    np.testing.assert_array_equal(outputs["valid"], valid)
+    expected = predictions[[0, 2, 0]]
+    np.testing.assert_allclose(outputs["probabilities"][valid], expected, atol=1e-5)
+    assert np.isnan(outputs["probabilities"][~valid]).all()
+    assert np.isnan(outputs["top_scores"][~valid]).all()
+    assert (outputs["top_labels"][~valid] == b"").all()
+    # Even if no image is left.
+    outputs = signature(image_bytes=tf.constant([b"", b"x"]))
+    assert not outputs["valid"].numpy().any()
+
+
+def test_matrix_is_served_as_pillow_shows_it(exported: Path, classifier: Any) -> None:
+    signatures = tf.saved_model.load(str(exported)).signatures
+    matrix = build_matrix()
+    for name, file in matrix.items():
+        image = signatures["decode"](image_bytes=tf.constant(file))["image"]
+        np.testing.assert_array_equal(image, TRANSFORM.decoder(file), err_msg=name)
+        if not name.startswith("JPEG"):
+            np.testing.assert_array_equal(image, show(file), err_msg=name)
+    batch = tf.stack([TRANSFORM(file) for file in matrix.values()])
+    outputs = signatures["serving_bytes"](image_bytes=tf.constant([*matrix.values()]))
+    assert outputs["valid"].numpy().all()
+    expected = classifier.predict(batch, verbose=0)
+    np.testing.assert_allclose(outputs["probabilities"], expected, atol=1e-5)
+
+
+def test_export_that_predicts_broken_images_is_refused(
+    classifier: Any, images: list[Path], predictions: np.ndarray, tmp_path: Path
+) -> None:
+    def predict(batch: Any) -> dict[str, Any]:
+        probabilities = classifier(tf.cast(batch, tf.float32), training=False)
+        scores, indices = tf.math.top_k(probabilities, 5)
+        top_labels = tf.gather(tf.constant(NAMES), indices)
+        return {"probabilities": probabilities, "top_scores": scores, "top_labels": top_labels}
+
+    def serve_bytes(image_bytes: Any) -> dict[str, Any]:
+        batch, valid = preprocess_files(TRANSFORM, image_bytes)
+        return {**predict(batch), "valid": valid}
+
+    spec = tf.TensorSpec((32, 32, 3), tf.uint8)
+    fit = lambda images: tf.map_fn(TRANSFORM.fit_image, images, fn_output_signature=spec)  # noqa: E731
+    folder = _serve(
+        tmp_path / "model", classifier, lambda images: predict(fit(images)), serve_bytes
+    )
+    with pytest.raises(ExportError, match="does not tell a broken image from the one beside it"):
         check_savedmodel(folder, images[:3], {"label": predictions[:3]}, TASKS)
 
 
@@ -256,7 +323,7 @@ def test_empty_batch_has_empty_predictions(exported: Path) -> None:
     by_bytes = signatures["serving_bytes"](image_bytes=tf.constant([], tf.string))
     by_pixels = signatures["serving_default"](images=tf.zeros((0, 40, 50, 3), tf.uint8))
     for outputs in (by_bytes, by_pixels):
-        shapes = {name: tuple(value.shape) for name, value in outputs.items()}
+        shapes = {name: tuple(v.shape) for name, v in outputs.items() if name != "valid"}
         assert shapes == {"probabilities": (0, 7), "top_labels": (0, 5), "top_scores": (0, 5)}
 
 

@@ -1,0 +1,66 @@
+"""Batches with broken images, in the graph of an export: the others are predicted all the same."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from zoo.preprocessing import Preprocessing
+
+_PARALLEL_CALLS = 8
+"""Files that are decoded at the same time, at most; more than most clients send."""
+
+
+def preprocess_files(preprocessing: Preprocessing, image_bytes: Any) -> tuple[Any, Any]:
+    """Decodes and resizes files, of which some may be broken, inside a graph.
+
+    Args:
+        preprocessing: Turns a file into the model's input.
+        image_bytes: string [B], the files.
+
+    Returns:
+        uint8 [B, S, S, 3], black where a file is broken; and which files are not, bool [B].
+    """
+    import tensorflow as tf
+
+    shape = (preprocessing.size, preprocessing.size, 3)
+    count = tf.size(image_bytes, out_type=tf.int64)
+
+    def preprocess(index: Any) -> tuple[Any, Any]:
+        return index, tf.ensure_shape(preprocessing(image_bytes[index]), shape)
+
+    # A dataset is what goes on after an error inside a graph.
+    files = tf.data.Dataset.range(count).map(
+        tf.autograph.experimental.do_not_convert(preprocess), num_parallel_calls=_PARALLEL_CALLS
+    )
+    options = tf.data.Options()
+    # Its thread sleeps for seconds, and an iterator that ends waits for it.
+    options.autotune.enabled = False
+    # One element more, since a batch of none is no element.
+    end = tf.data.Dataset.from_tensors((count, tf.zeros(shape, tf.uint8)))
+    whole = files.ignore_errors(log_warning=False).concatenate(end).batch(count + 1)
+    indices, pixels = whole.with_options(options).get_single_element()
+    places = indices[:-1, tf.newaxis]
+    batch = tf.scatter_nd(places, pixels[:-1], tf.stack([count, *shape]))
+    valid = tf.scatter_nd(places, tf.ones_like(indices[:-1], tf.bool), count[tf.newaxis])
+    return tf.ensure_shape(batch, (None, *shape)), valid
+
+
+def mask_outputs(outputs: Mapping[str, Any], valid: Any) -> dict[str, Any]:
+    """Replaces the outputs of broken images: numbers by NaN, labels by an empty text.
+
+    Args:
+        outputs: float32 or string [B, …] by name.
+        valid: bool [B], which images are not broken.
+
+    Returns:
+        The outputs, and `valid`.
+    """
+    import tensorflow as tf
+
+    masked = {}
+    for name, values in outputs.items():
+        nothing = tf.constant("" if values.dtype == tf.string else float("nan"), values.dtype)
+        column = tf.reshape(valid, [-1] + [1] * (values.shape.rank - 1))
+        masked[name] = tf.where(column, values, nothing)
+    return {**masked, "valid": valid}
