@@ -16,6 +16,7 @@ from pipelines.inspection.candidates import Candidate, list_candidates, name_can
 from pipelines.inspection.probe import Indices, ProbeScore, probe_features
 from pipelines.inspection.ranking import Fetchable, LeftOut, Ranking, Variant, rank_variants
 from pipelines.inspection.ranking_picture import draw_ranking
+from pipelines.recipe.measured_depth import measure_input_depth
 from pipelines.recipe.overrides import other_backbone
 from pipelines.recipe.recipe import Recipe
 from pipelines.recipe.resolved import ResolvedRecipe
@@ -92,7 +93,10 @@ def choose(
     recipes, left_out = _resolve(base, candidates, settings or {}, strict=bool(backbones))
     for candidate in candidates if backbones else ():
         fetch(candidate.weights)  # an absent file is an error before images are read
-    source = _open(next(iter(recipes.values())))
+    first = next(iter(recipes.values()))
+    source = _open(first)
+    depth = measure_input_depth(first, source.train).input.depth
+    recipes = {name: recipe.with_depth(depth) for name, recipe in recipes.items()}
     examples, divisions = _divide(source, folds, max_images, base.seed)
     logger.info(
         f"{data}: {len(source.class_names)} classes, {len(examples)} training and validation "

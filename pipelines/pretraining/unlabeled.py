@@ -14,6 +14,7 @@ import numpy as np
 
 from pipelines.input_pipeline.datasets import build_image_dataset
 from pipelines.pretraining.model_card import write_backbone
+from pipelines.recipe.measured_depth import measure_input_depth
 from pipelines.recipe.recipe import Recipe
 from pipelines.recipe.resolved import ResolvedRecipe
 from pipelines.runtime.devices import Devices, prepare_devices
@@ -75,6 +76,7 @@ def _pretrain(folder: RunFolder, resolved: ResolvedRecipe, fit: Fit) -> Path:
     with suppress_stderr():
         devices = prepare_devices(resolved.device)
     source = open_images(resolved, labeled=False)
+    resolved = measure_input_depth(resolved, source.train)
     logger.info(f"pretraining on {devices.description}")
     restorer = fit(folder, resolved, source, devices)
     folder.save_digests({name: examples.digests for name, examples in source.splits.items()})

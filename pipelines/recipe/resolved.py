@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import Annotated, Any, TypeVar
+from typing import Annotated, Any, Literal, TypeVar
 
 from pydantic import Field
 
@@ -150,6 +150,31 @@ class ResolvedRecipe(RecipeSettings):
     def without_measuring(self) -> ResolvedRecipe:
         """Returns the recipe with the usual values of settings that it left open."""
         return self.model_copy(update={"to_measure": frozenset()})
+
+    def with_depth(self, depth: int | Literal["auto"]) -> ResolvedRecipe:
+        """Returns the recipe with the depth that was measured over the training images.
+
+        Args:
+            depth: Of `input.depth`, 8 to 16; `auto` where it is still open.
+        """
+        return self.model_copy(update={"input": self.input.model_copy(update={"depth": depth})})
+
+    def with_choices_of(self, run: ResolvedRecipe) -> ResolvedRecipe:
+        """Returns the recipe with what a run chose for it once it had images and features.
+
+        Args:
+            run: The recipe of the run, which was started with this one.
+        """
+        recipe = self
+        if recipe.input.depth == "auto" and run.input.depth != "auto":
+            recipe = recipe.with_depth(run.input.depth)
+        if recipe.features.engine_is_open:
+            recipe = recipe.with_engine(run.features.engine)
+        if "augment.policy" in recipe.to_measure:
+            recipe = recipe.with_measured(policy=run.augment.policy)
+        if "penalty.l2" in recipe.to_measure:
+            recipe = recipe.with_measured(l2=run.penalty.l2)
+        return recipe
 
     def with_engine(self, name: str) -> ResolvedRecipe:
         """Returns the recipe with the engine that computed its features.

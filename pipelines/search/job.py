@@ -9,6 +9,7 @@ from typing import Any
 
 from pydantic import ValidationError
 
+from pipelines.recipe.measured_depth import measure_input_depth
 from pipelines.recipe.overrides import read_settings
 from pipelines.recipe.recipe import Recipe
 from pipelines.recipe.settings import RecipeSettings
@@ -86,6 +87,8 @@ class SearchJob:
         with suppress_stderr():
             devices = prepare_devices(resolved.device)
         source = open_images(resolved)
+        resolved = measure_input_depth(resolved, source.train)
+        base = base.override({"input.depth": resolved.input.depth})
         plan = _decide_retraining(complete_plan(plan, resolved, source), base)
         return cls(plan, base, plan.build_space(base), source, devices)
 

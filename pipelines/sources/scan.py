@@ -108,6 +108,7 @@ def keep_decodable(
                 examples,
                 digests=found.digests,
                 shapes=shapes.astype(np.int64),
+                bits=found.numbers("bits").astype(np.uint8),
                 stamps=found.rows["stamp"].copy(),
                 kept=kept,
             )

@@ -50,6 +50,8 @@ class Examples:
             would not show a change, None before the scan.
         kept: Images that the scan decoded, some of these and perhaps others; None if it was
             not to keep any.
+        bits: uint8 [N], bits that the largest value of each image needs, 8 to 16; None
+            before the scan.
         columns: Further columns of the data set by name, N texts each. Only the columns
             that tasks need are read.
         targets: Targets of each task by name; empty before `task_columns.bind_tasks`.
@@ -62,6 +64,7 @@ class Examples:
     encoded: tuple[bytes, ...] | None = None
     digests: Sequence[str] = ()
     shapes: npt.NDArray[np.int64] | None = None
+    bits: npt.NDArray[np.uint8] | None = None
     stamps: npt.NDArray[np.uint64] | None = None
     kept: KeptImages | None = None
     columns: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
@@ -113,6 +116,7 @@ class Examples:
             encoded=None if self.encoded is None else _pick(self.encoded, chosen),
             digests=Digests.of(self.digests).take(chosen) if self.digests else (),
             shapes=None if self.shapes is None else self.shapes[chosen],
+            bits=None if self.bits is None else self.bits[chosen],
             stamps=None if self.stamps is None else self.stamps[chosen],
             kept=self.kept,
             columns={name: _pick(texts, chosen) for name, texts in self.columns.items()},
@@ -139,6 +143,7 @@ def join_examples(parts: Sequence[Examples]) -> Examples:
     files = [Files.of(part.files) for part in parts if part.files is not None]
     encoded = [content for part in parts for content in part.encoded or ()]
     shapes = [part.shapes for part in parts if part.shapes is not None]
+    bits = [part.bits for part in parts if part.bits is not None]
     stamps = [part.stamps for part in parts if part.stamps is not None]
     return Examples(
         names=Texts.join([Texts.of(part.names) for part in parts]),
@@ -147,6 +152,7 @@ def join_examples(parts: Sequence[Examples]) -> Examples:
         encoded=tuple(encoded) if parts[0].encoded is not None else None,
         digests=Digests.join([Digests.of(part.digests) for part in parts]),
         shapes=np.concatenate(shapes) if len(shapes) == len(parts) else None,
+        bits=np.concatenate(bits) if len(bits) == len(parts) else None,
         stamps=np.concatenate(stamps) if len(stamps) == len(parts) else None,
         kept=parts[0].kept if all(part.kept is parts[0].kept for part in parts) else None,
         columns={k: sum((part.columns[k] for part in parts), ()) for k in parts[0].columns},

@@ -85,16 +85,7 @@ class RunFolder:
 
     def with_its_choices(self, recipe: ResolvedRecipe) -> ResolvedRecipe:
         """Returns the recipe with what this run chose once it had features, if it has."""
-        if not self.recipe_file.is_file():
-            return recipe
-        own = self.recipe
-        if recipe.features.engine_is_open:
-            recipe = recipe.with_engine(own.features.engine)
-        if "augment.policy" in recipe.to_measure:
-            recipe = recipe.with_measured(policy=own.augment.policy)
-        if "penalty.l2" in recipe.to_measure:
-            recipe = recipe.with_measured(l2=own.penalty.l2)
-        return recipe
+        return recipe.with_choices_of(self.recipe) if self.recipe_file.is_file() else recipe
 
     def check_same(self, recipe: ResolvedRecipe) -> None:
         """Checks that a run, if it has started, has the same recipe.

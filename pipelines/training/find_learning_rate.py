@@ -8,6 +8,7 @@ from __future__ import annotations
 import logging
 from pathlib import Path
 
+from pipelines.recipe.measured_depth import measure_input_depth
 from pipelines.recipe.recipe import Recipe
 from pipelines.recipe.resolved import ResolvedOptimizer
 from pipelines.recipe.settings import RecipeSettings
@@ -58,6 +59,7 @@ def find_learning_rate(
     with suppress_stderr():
         devices = prepare_devices(resolved.device)
     source = open_images(resolved)
+    resolved = measure_input_depth(resolved, source.train)
     logger.info(f"trying learning rates on {devices.description}")
     trainer = Trainer(resolved, source, devices)
     trainer.prepare()

@@ -18,6 +18,7 @@ from pipelines.augment.plan import SampledOperation
 from pipelines.augment.policies import AugmentConfig
 from pipelines.augment.shorthand import format_policy
 from pipelines.evaluation.pictures import check_picture
+from pipelines.recipe.measured_depth import measure_input_depth
 from pipelines.recipe.recipe import Recipe
 from pipelines.recipe.settings import RecipeSettings
 from pipelines.runtime.isolation import isolated, start_keras
@@ -78,6 +79,7 @@ def preview(
     resolved = Recipe.of(recipe or Recipe.for_data(data)).for_source(data).resolve()
     start_keras()
     source = open_images(resolved)
+    resolved = measure_input_depth(resolved, source.train)
     augment = resolved.augment
     logger.info(f"augmentation {augment}")
     rows = list(_build_rows(source.train, resolved.input.preprocessing, augment, resolved.seed))

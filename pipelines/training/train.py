@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from pipelines.evaluation.metrics import compute_metrics
+from pipelines.recipe.measured_depth import measure_input_depth
 from pipelines.recipe.pretraining import METHODS
 from pipelines.recipe.recipe import Recipe
 from pipelines.recipe.resolved import ResolvedRecipe
@@ -87,6 +88,7 @@ def train(
         with suppress_stderr():
             devices = prepare_devices(resolved.device)
         source = open_images(resolved)
+        resolved = measure_input_depth(resolved, source.train)
         if "augment.policy" not in resolved.to_measure:
             logger.info(f"augmentation {resolved.augment}")
         logger.info(f"training on {devices.description}")
