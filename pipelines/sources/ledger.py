@@ -25,7 +25,7 @@ import time
 import zlib
 from array import array
 from collections.abc import Iterator
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, BinaryIO
 
 import numpy as np
 
@@ -71,6 +71,7 @@ class Ledger:
         self.codes = TextCodes()
         self._entries = self._load()
         self._pending: list[npt.NDArray[np.void]] = []
+        self._has_grown = False
         self._flushed = time.monotonic()
 
     @property
@@ -130,7 +131,7 @@ class Ledger:
         if not self._pending:
             return
         block = self._block(np.concatenate(self._pending))
-        self._pending = []
+        self._pending, self._has_grown = [], True
         with contextlib.suppress(OSError):
             if not self._is_current():
                 self._write(b"")
@@ -141,6 +142,8 @@ class Ledger:
     def compact(self) -> None:
         """Writes the ledger anew if half of its entries are out of date."""
         self.flush()
+        if not self._has_grown:
+            return
         entries = self._load()
         if len(entries) < _COMPACTED_FROM:
             return
@@ -170,34 +173,54 @@ class Ledger:
 
     def _load(self) -> npt.NDArray[np.void]:
         """Returns the entries of all whole blocks."""
+        count = 0
         try:
-            content = self.path.read_bytes()
+            with open(self.path, "rb") as file:
+                entries = np.empty(os.fstat(file.fileno()).st_size // _ENTRY.itemsize, _ENTRY)
+                if file.read(len(self._version)) == self._version:
+                    for block, texts in _blocks(file):
+                        found = entries[count : count + len(block)]
+                        if len(found) < len(block):
+                            break  # another job is appending
+                        found[:] = block
+                        self.codes.recode(found["row"], texts)
+                        count += len(block)
         except OSError:
-            content = b""
-        found = [np.empty(0, _ENTRY)]
-        if content.startswith(self._version):
-            for entries, texts in _blocks(content, len(self._version)):
-                entries = entries.copy()
-                self.codes.recode(entries["row"], texts)
-                found.append(entries)
-        return np.concatenate(found) if len(found) != 2 else found[1]
+            return np.empty(0, _ENTRY)
+        return entries[:count]
 
 
-def _blocks(content: bytes, start: int) -> Iterator[tuple[npt.NDArray[np.void], tuple[str, ...]]]:
-    """Yields the entries and the texts of each whole block."""
-    position = content.find(_MAGIC, start)
-    while 0 <= position <= len(content) - _HEADER.size:
-        _, num_entries, text_size, checksum = _HEADER.unpack_from(content, position)
-        first = position + _HEADER.size
-        middle = first + num_entries * _ENTRY.itemsize
-        end = middle + text_size
-        body = memoryview(content)[first:end]
-        if end <= len(content) and zlib.crc32(body) == checksum:
-            entries = np.frombuffer(content, _ENTRY, num_entries, first)
-            yield entries, tuple(json.loads(content[middle:end]))
+def _blocks(file: BinaryIO) -> Iterator[tuple[npt.NDArray[np.void], tuple[str, ...]]]:
+    """Yields the entries and the texts of each whole block from the position of a file on."""
+    position = file.tell()
+    while position >= 0:
+        file.seek(position)
+        header = file.read(_HEADER.size)
+        if len(header) < _HEADER.size:
+            return
+        magic, num_entries, text_size, checksum = _HEADER.unpack(header)
+        size = num_entries * _ENTRY.itemsize
+        body = file.read(size + text_size) if magic == _MAGIC else b""
+        if magic == _MAGIC and len(body) == size + text_size and zlib.crc32(body) == checksum:
+            texts = tuple(json.loads(body[size:]))
+            yield np.frombuffer(body, _ENTRY, num_entries), texts
+            position += _HEADER.size + len(body)
         else:
-            end = position + 1  # cut off; another job's block may follow within its length
-        position = content.find(_MAGIC, end)
+            # Cut off: the block of another job may follow at any place.
+            position = _find_magic(file, position + 1)
+
+
+def _find_magic(file: BinaryIO, position: int) -> int:
+    """Returns where the next block may start, -1 if none does."""
+    file.seek(position)
+    rest = b""
+    while part := file.read(2**20):
+        rest += part
+        if (found := rest.find(_MAGIC)) >= 0:
+            return position + found
+        position += len(rest) - len(_MAGIC) + 1 if len(rest) >= len(_MAGIC) else 0
+        rest = rest[1 - len(_MAGIC) :] if len(rest) >= len(_MAGIC) else rest
+    return -1
 
 
 def stat_files(files: Files) -> npt.NDArray[np.void]:

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import hashlib
 import os
+import subprocess
+import sys
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -245,3 +247,28 @@ def test_stat_of_what_is_no_file_is_minus_one(tmp_path: Path) -> None:
     (tmp_path / "a").write_bytes(b"four")
     stats = stat_files(Files(str(tmp_path), ByteStrings.of([b"a", b"missing", b"."])))
     assert stats["size"].tolist() == [4, -1, -1]
+
+
+WRITER = """
+import sys
+from tests.pipelines.sources.test_ledger import _append, _entries
+first = int(sys.argv[2])
+_append(sys.argv[1], *(_entries(30, seed) for seed in range(first, first + 40)))
+"""
+
+
+@pytest.mark.usefixtures("cache")
+def test_jobs_that_write_at_the_same_time_lose_nothing(tmp_path: Path) -> None:
+    _append(tmp_path, _entries(1, 999))
+    jobs = [
+        subprocess.Popen([sys.executable, "-c", WRITER, str(tmp_path), str(first)])
+        for first in (0, 100, 200)
+    ]
+    assert [job.wait() for job in jobs] == [0, 0, 0]
+    ledger = Ledger(str(tmp_path), "1")
+    assert ledger.num_entries == 3 * 40 * 30 + 1
+    for seed in (0, 139, 239):
+        paths, stats, rows, _ = _entries(30, seed)
+        known, found = ledger.find(paths, stats)
+        assert known.all()
+        np.testing.assert_array_equal(found["sha256"], rows["sha256"])
