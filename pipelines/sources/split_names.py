@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from functools import lru_cache
 
 SPLIT_NAMES = {
     "train": "train",
@@ -28,6 +29,7 @@ _JOINTS = re.compile(r"[\s_.-]+")
 _ENDINGS = ("set", "data", "images", "split")
 
 
+@lru_cache(maxsize=1024)
 def split_of(name: str) -> str:
     """Returns the split that a name stands for: train, val or test; empty if it is none.
 
