@@ -38,6 +38,7 @@ class SearchJob:
         space: The plan's, each value tried in the recipe.
         source: The images.
         devices: What this process trains on.
+        added_trials: Trials beyond those that the search was started with.
     """
 
     plan: SearchPlan
@@ -45,6 +46,7 @@ class SearchJob:
     space: SearchSpace
     source: Source
     devices: Devices
+    added_trials: int = 0
 
     @classmethod
     def prepare(
@@ -81,6 +83,7 @@ class SearchJob:
         if isinstance(space, str | Path):
             space = read_settings(Path(space))
         plan = _changed(before, space=space, **settings)
+        added_trials = plan.count_added(before) if begun else 0
         if plan.space is not None:  # checked before anything is read
             plan.build_space(base)
         resolved = base.resolve()
@@ -90,7 +93,7 @@ class SearchJob:
         resolved = measure_input_depth(resolved, source.train)
         base = base.override({"input.depth": resolved.input.depth})
         plan = _decide_retraining(complete_plan(plan, resolved, source), base)
-        return cls(plan, base, plan.build_space(base), source, devices)
+        return cls(plan, base, plan.build_space(base), source, devices, added_trials)
 
     @property
     def fingerprint(self) -> dict[str, str]:

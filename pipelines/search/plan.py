@@ -127,6 +127,36 @@ class SearchPlan(Config):
             return recipe
         return recipe.override({"train.epochs": epochs or resolved.train.epochs})
 
+    @property
+    def _size(self) -> str:
+        return "" if TUNERS[self.tuner].extendable else f"{self.trials} trials, "
+
+    def count_added(self, before: SearchPlan) -> int:
+        """Returns by how many trials this plan goes beyond that of a begun search.
+
+        Args:
+            before: The plan that the search was started with.
+
+        Raises:
+            RunError: The search cannot have another number of trials.
+        """
+        added = self.trials - before.trials
+        if added and not TUNERS[self.tuner].extendable:
+            raise RunError(
+                f"what {self.tuner} proposes depends on the number of trials from the first on",
+                expected=f"--trials {before.trials}",
+                received=str(self.trials),
+                mend="leave --trials out, or choose another --out",
+            )
+        if added < 0:
+            raise RunError(
+                "a search that has begun can have more trials, and no fewer",
+                expected=f"--trials {before.trials} or more",
+                received=str(self.trials),
+                mend="leave --trials out, or choose another --out",
+            )
+        return added
+
     def fingerprint(self, recipe: Recipe, source: Source) -> dict[str, str]:
         """Returns digests of everything the results depend on, by the name of each part.
 
@@ -141,7 +171,7 @@ class SearchPlan(Config):
             "the images": source.digest,
             "the space": compute_fingerprint(self.model_dump(mode="json")["space"]),
             "the recipe": compute_fingerprint(settings),
-            "the tuner": f"{self.tuner}, {self.trials} trials, {self.folds} folds",
+            "the tuner": f"{self.tuner}, {self._size}{self.folds} folds",
             "the code": _digest_of_code(),
         }
 

@@ -22,6 +22,7 @@ from pipelines.search.roles import ORACLE_IP, TUNER_ID, Role, role
 from pipelines.search.trial_trainer import TrialTrainer
 from pipelines.search.workers import LocalWorkers
 from pipelines.serving.run import Run
+from pipelines.storage.destination import remove_training
 from pipelines.storage.run_folder import RunFolder
 from pipelines.training.train import train_on
 from tuning.distributed.chief import Chief
@@ -75,7 +76,8 @@ def tune(
             results; 0 trains in this process. On several machines KerasTuner's variables
             name the chief; see `pipelines.search.roles`.
         resume: Whether an interrupted search is continued. Finished trials are not
-            repeated, and the search ends as it would have without the interruption.
+            repeated, and the search ends as it would have without the interruption. With
+            the tuners `random` and `grid` there may be more `trials` than before.
 
     Returns:
         The run of the best recipe; its folder also holds search.json.
@@ -102,6 +104,10 @@ def tune(
         begun = folder.path if is_begun(folder.path) else None
         job = SearchJob.prepare(data, recipe, begun, **settings)
         journal = Journal(folder.path / FOLDER / "journal.json", job.fingerprint)
+        if job.added_trials:
+            logger.info(f"{job.added_trials} trials more than before")
+            remove_training(folder.path)
+            job.plan.save(folder.path, job.recipe)
         if folder.finished:
             logger.info(f"{folder.path} is finished already")
             return Run(folder.path)
@@ -124,6 +130,7 @@ def _search(
     trainer.prepare()
     clock.start_search(trainer, journal.search_s)
     objective = Objective.of(job.recipe)
+    journal.renumber(job.plan.trials)
     search = Search(_build_oracle(job, objective), journal, job.plan.trials, clock.search_s)
     done = len(search.completed)
     if done:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 from pathlib import Path
 
 from pipelines.storage.claim import CLAIM_FILE
@@ -27,6 +28,24 @@ def holds_run(folder: Path) -> bool:
             mend="choose another --out",
         )
     return taken
+
+
+def remove_training(folder: Path) -> None:
+    """Removes what a training left in a folder, so that another one can begin there.
+
+    What was searched stays.
+
+    Args:
+        folder: A run folder that this process has claimed.
+    """
+    # metrics.json is first, because a run that has it is finished.
+    names = ["metrics.json", "model.keras", "checkpoint", "history.csv", "confusion.csv", "logs"]
+    for name in (*names, "images.json", "labels.json", RECIPE_FILE):
+        path = folder / name
+        if path.is_dir():
+            shutil.rmtree(path)
+        else:
+            path.unlink(missing_ok=True)
 
 
 def foreign_files(folder: Path) -> set[str]:

@@ -34,6 +34,8 @@ class Tuner:
         build: Builds a KerasTuner oracle from the arguments that all oracles take, the
             number of trials and the epochs of a trial.
         paper: Its paper.
+        extendable: Whether the first trials are the same whatever their number, so that a
+            search may go on with more of them.
     """
 
     name: str
@@ -41,6 +43,7 @@ class Tuner:
     batch_size: int
     build: Callable[[Mapping[str, Any], int, int], Any]
     paper: str = ""
+    extendable: bool = False
 
 
 def _build_random(common: Mapping[str, Any], num_trials: int, epochs: int) -> Any:
@@ -79,6 +82,7 @@ TUNERS: Table[Tuner] = Table(
             128,
             _build_random,
             "https://jmlr.org/papers/v13/bergstra12a.html",
+            extendable=True,
         ),
         Tuner(
             "bayesian",
@@ -95,7 +99,13 @@ TUNERS: Table[Tuner] = Table(
             _build_hyperband,
             "https://arxiv.org/abs/1603.06560",
         ),
-        Tuner("grid", "every combination once: for small spaces of choices", 128, _build_grid),
+        Tuner(
+            "grid",
+            "every combination once: for small spaces of choices",
+            128,
+            _build_grid,
+            extendable=True,
+        ),
     ],
 )
 

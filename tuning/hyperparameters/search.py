@@ -68,6 +68,15 @@ class Journal:
                 mend="choose another --out to start a new search",
             )
 
+    def renumber(self, num_trials: int) -> None:
+        """Gives the results the ids that they have in a search of another size.
+
+        Args:
+            num_trials: Trials of the search; ids have as many digits as the last.
+        """
+        width = len(str(num_trials - 1))
+        self.results = {f"{int(id):0{width}d}": r for id, r in self.results.items()}
+
     def add(self, results: Mapping[str, Result], search_s: float = 0.0) -> None:
         """Adds results and writes the file.
 

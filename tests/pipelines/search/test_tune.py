@@ -13,6 +13,7 @@ from pipelines.cli.main import run_command
 from pipelines.evaluation.evaluate import evaluate
 from pipelines.recipe.recipe import Recipe
 from pipelines.runtime.devices import prepare_devices
+from pipelines.search.plan import SearchPlan
 from pipelines.search.trial_trainer import TrialTrainer, divide_into_folds
 from pipelines.search.tune import tune
 from pipelines.serving.run import Run
@@ -99,7 +100,7 @@ def test_finished_search_is_left_as_it_is(
 @pytest.mark.parametrize(
     ("changes", "message"),
     [
-        ({"trials": 9}, "the tuner changed"),
+        ({"tuner": "grid", "trials": 9}, "the tuner changed"),
         ({"epochs": 3}, "the recipe changed"),
         ({"space": {"head.hidden": [[], [8]]}}, "the space changed"),
         ({"space": {"head.dropout": {"min": 0.0, "max": 0.5}}, "folds": 2}, "space and the tuner"),
@@ -371,3 +372,32 @@ def test_command_prints_the_best_or_one_object(
     told = json.loads(capsys.readouterr().out)
     assert len(told["trials"]) == 2
     assert told["metrics"]["val"]["accuracy"] == pytest.approx(told["best"]["score"])
+
+
+def test_search_goes_on_with_more_trials_as_if_asked_at_first(
+    tiny_folder: Path, tmp_path: Path
+) -> None:
+    space = {"optimizer.learning_rate": {"min": 0.001, "max": 0.1, "log": True}}
+    recipe = Recipe.from_settings(TINY, {"train": {"epochs": 1}})
+    settings: dict[str, Any] = {"space": space, "folds": 0}
+    out = tmp_path / "more"
+    tune(tiny_folder, recipe, out=out, trials=3, **settings)
+    with pytest.raises(RunError, match=r"can have more trials, and no fewer; expected --trials 3"):
+        tune(None, None, out=out, trials=2, resume=True)
+    extended = tune(None, None, out=out, trials=11, resume=True)
+    at_first = tune(tiny_folder, recipe, out=tmp_path / "first", trials=11, **settings)
+    # Heads that train beside others differ in the last bits of their losses.
+    pairs = zip(extended.search["trials"], at_first.search["trials"], strict=True)
+    for mine, other in pairs:
+        assert mine.pop("loss") == pytest.approx(other.pop("loss"), rel=1e-5)
+        assert mine == other
+    assert extended.search["best"]["id"] == at_first.search["best"]["id"]
+    weights, expected = (run.load_model().get_weights() for run in (extended, at_first))
+    assert all(np.array_equal(a, b) for a, b in zip(weights, expected, strict=True))
+
+
+def test_number_of_trials_is_kept_where_proposals_depend_on_it() -> None:
+    plan = SearchPlan(tuner="bayesian", trials=12)
+    with pytest.raises(RunError, match=r"what bayesian proposes depends on the number of trials"):
+        plan.count_added(SearchPlan(tuner="bayesian", trials=6))
+    assert SearchPlan(trials=120).count_added(SearchPlan()) == 20
