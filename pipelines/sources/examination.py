@@ -247,9 +247,12 @@ def _examine_jpeg(scan: ImageScan, content: bytes) -> Examination:
             colors = colors if whole is None else count_colors(whole)
         return Examination(replace(scan, colors=colors), jpeg=image, reduction=reduction)
     except UnsupportedJpegError as error:
-        text = str(error)
-        damage = Damage(text, partial=False) if text.startswith("Warning: ") else None
-        return _examine_by_graph(scan, content, damage)
+        text = str(error).removeprefix("Corrupt JPEG data: ")
+        if text == str(error) and not text.startswith("Warning: "):
+            return _examine_by_graph(scan, content)
+        # About its header: TensorFlow would decode the file, and print this each time.
+        partial = not text.startswith("Warning: ")
+        return _convert(scan, content, Damage(f"damaged JPEG: {text}", partial))
 
 
 def _examine_by_graph(scan: ImageScan, content: bytes, damage: Damage | None = None) -> Examination:
@@ -267,7 +270,7 @@ def _examine_by_graph(scan: ImageScan, content: bytes, damage: Damage | None = N
                 image = decode(tf.constant(content)).numpy()
         except tf.errors.OpError:
             pass
-    damage = damage or _find_damage(scan.format, content)
+    damage = _find_damage(scan.format, content)
     if image is None or damage:
         return _convert(scan, content, damage)
     scan = replace(scan, height=image.shape[0], width=image.shape[1])
@@ -328,4 +331,6 @@ def _has_palette(bmp: bytes) -> bool:
         return False
     start = 14 + int.from_bytes(bmp[14:18], "little")
     palette = bmp[start : int.from_bytes(bmp[10:14], "little")]
-    return any(palette[4 * i : 4 * i + 3] != bytes([i] * 3) for i in range(len(palette) // 4))
+    return any(
+        palette[4 * i : 4 * i + 3] != bytes([i] * 3) for i in range(min(256, len(palette) // 4))
+    )

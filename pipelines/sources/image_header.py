@@ -34,6 +34,7 @@ PILLOW_ERRORS = (
     AttributeError,
     RuntimeError,
     DecompressionBombError,
+    Warning,  # where Python is told to raise them
 )
 """What Pillow raises for damaged files: by its documentation, and by trying."""
 

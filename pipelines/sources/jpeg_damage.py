@@ -104,11 +104,14 @@ def _decode(content: bytes, *, strict: bool = True, reduction: int = 1) -> npt.N
     import simplejpeg
 
     smallest = {}
-    if reduction > 1:
-        height, width, *_ = simplejpeg.decode_jpeg_header(content, strict=strict)
-        # The largest reduction that leaves this size.
-        smallest = {"min_height": -(-height // reduction), "min_width": -(-width // reduction)}
-    return simplejpeg.decode_jpeg(content, strict=strict, **smallest)
+    try:
+        if reduction > 1:
+            height, width, *_ = simplejpeg.decode_jpeg_header(content, strict=strict)
+            # The largest reduction that leaves this size.
+            smallest = {"min_height": -(-height // reduction), "min_width": -(-width // reduction)}
+        return simplejpeg.decode_jpeg(content, strict=strict, **smallest)
+    except LookupError as error:  # a color space or sampling that it has no name for
+        raise ValueError(f"unknown kind {error}") from None
 
 
 def _judge_warning(content: bytes, warning: str) -> Damage:

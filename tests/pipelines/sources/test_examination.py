@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import io
+import random
 import struct
 import zlib
 
@@ -285,6 +286,10 @@ WHOLE = {
     "JPEG without half of its end": (encode(SMOOTH)[:-1], "its last bytes are missing"),
     "JPEG without its last block": (encode(SMOOTH)[:-20], "its last bytes are missing"),
     "progressive": (encode(SMOOTH, progressive=True)[:-9], "its last bytes are missing"),
+    "JPEG of another revision": (
+        encode(SMOOTH).replace(b"JFIF\0\x01", b"JFIF\0\x02"),
+        "damaged JPEG: Warning: unknown JFIF",
+    ),
     "padded JPEG": (encode(SMOOTH)[:-2] + bytes(20) + b"\xff\xd9", "stray bytes before its end"),
     "PNG without its end": (PNG[:-12], "its last bytes are missing"),
     "PNG with a damaged comment": (COMMENTED_PNG, "damaged tEXt in its PNG"),
@@ -308,6 +313,21 @@ def test_damage_is_named_and_shown_as_pillow_shows_it(
         repaired += b"\xff\xd9"
     expected = np.asarray(Image.open(io.BytesIO(repaired)).convert("RGB"))
     np.testing.assert_array_equal(found.pixels, expected)
+    assert "Corrupt JPEG data" not in capfd.readouterr().err
+
+
+def test_mutated_files_are_answered(capfd: pytest.CaptureFixture[str]) -> None:
+    rng = random.Random(7)
+    samples = {name: content for name, (_, content, _) in CONVERTED.items()} | DECODABLE
+    for name, content in (samples | {"HEIC": HEIC}).items():
+        for _ in range(8):
+            mutated = bytearray(content[: rng.choice([len(content), rng.randrange(len(content))])])
+            for _ in range(rng.choice([1, 3, 20])):
+                if mutated:
+                    mutated[rng.randrange(len(mutated))] = rng.randrange(256)
+            file = "it.tga" if name.startswith("TGA") else "it"
+            scan = examine_image(file, bytes(mutated), max_pixels=10**6).scan
+            assert scan.problem or (scan.width > 0 and scan.height > 0 and scan.colors > 0)
     assert "Corrupt JPEG data" not in capfd.readouterr().err
 
 
