@@ -88,6 +88,9 @@ def format_value(value: Any) -> str:
 
             return f'`"{format_policy(value)}"`'
         return f"`[{', '.join(str(item) for item in value)}]`"
+    if isinstance(value, BaseModel):
+        settings = (f"{name} = {format_value(item).strip('`')}" for name, item in value)
+        return f"`{{{', '.join(settings)}}}`"
     return f"`{format_number(value)}`"
 
 
