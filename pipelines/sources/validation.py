@@ -221,7 +221,7 @@ def _abbreviate(name: str) -> str:
 
 
 def _advise(scans: ScanTable, failed: Sequence[ImageScan], limit: float) -> str:
-    """Returns how to mend it: exclude extensions that are no image's, or admit more failures."""
+    """Returns how to mend it: exclude what is no image, keep what is damaged, or admit more."""
     failing = Counter(_extension(scan.name) for scan in failed)
     foreign = {e: n for e, n in failing.items() if e and e not in IMAGE_EXTENSIONS}
     all_of = Counter(map(_extension, scans.names))
@@ -230,6 +230,12 @@ def _advise(scans: ScanTable, failed: Sequence[ImageScan], limit: float) -> str:
     if len(failed) - num_excluded <= limit * (len(scans) - num_excluded) and hopeless:
         patterns = (f"*{extension}" for extension in hopeless)
         return f"leave them out with --set {quote_exclude(*patterns)}"
+    num_partial = sum(scan.partial for scan in failed)
+    if num_partial and len(failed) - num_partial <= limit * len(scans):
+        return (
+            "mend or remove them (`zoo audit` lists all), or use what is left of the damaged ones "
+            "with --set data.damaged=keep"
+        )
     share = min(1.0, math.ceil(100 * len(failed) / len(scans)) / 100)
     return (
         "mend or remove them (`zoo audit` lists all), or go on without them with "

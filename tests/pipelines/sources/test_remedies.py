@@ -200,6 +200,14 @@ CASES = {
         "3 of 27 files in",
         lambda fill: (_two_classes(fill), fill("ants", 0, a__jpg=b"", b__PNG=b"", c__txt=b""))[0],
     ),
+    "images of which a part is left": Case(
+        "with --set data.damaged={}",
+        "1 of 9 files in",
+        lambda fill: (
+            fill("bees", 4),
+            fill("ants", 4, a__jpg=encode(photo(1, (320, 240)))[:20_000]),
+        )[0],
+    ),
     "a task whose column has another name": Case(
         "--set tasks.{}.column=NAME names another",
         "no column 'colour', which the task",

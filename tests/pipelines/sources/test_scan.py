@@ -66,6 +66,14 @@ def test_files_of_another_type_can_be_excluded_as_advised(fill: Fill) -> None:
     assert not open_source(str(root), DataConfig(exclude=("*.xml",))).skipped
 
 
+def test_damaged_files_can_be_kept_as_advised(fill: Fill) -> None:
+    fill("ants", 4, half__jpg=encode(photo(1, (320, 240)))[:20_000], other__jpg=TRUNCATED)
+    root = fill("bees", 4)
+    with pytest.raises(UndecodableError, match=r"half\.jpg \(cut off\).*--set data\.damaged=keep$"):
+        open_source(str(root))
+    assert not open_source(str(root), DataConfig(damaged="keep")).skipped
+
+
 @pytest.mark.skipif(not hasattr(os, "mkfifo"), reason="has no pipes")
 def test_pipe_is_skipped_without_blocking(fill: Fill) -> None:
     fill("ants", 30)
