@@ -286,6 +286,7 @@ ELSEWHERE = {
     "ZOO_DEBUG": "test_cli.py: with it, the error is raised",
     "--resume goes on from what is saved": "the tests of interruption.py",
     "--set does not understand its argument": "names the option",
+    "--set {} does not fit": "names the option",
     "give --recipe an existing TOML file": "names the option",
     "zoo list {}": "prints the commands that list tables",
     "choose another --out": "test_run_folder.py: another folder is free",
