@@ -175,8 +175,8 @@ def build_views_dataset(
     """
     import tensorflow as tf
 
-    decoder = preprocessing.build_decoder(augment.smallest_view)
-    # Without plain views, nothing is decoded for them.
+    # Without augmented views, or without plain ones, nothing is decoded for them.
+    decoder = preprocessing.build_decoder(augment.smallest_view if any(views) else 1.0)
     read = build_pair_reader(examples, preprocessing.decoder if 0 in views else decoder, decoder)
     axes = fit_color_axes(examples, decoder) if augment.needs_color_axes and axes is None else axes
     augmenter = Augmenter(augment, preprocessing, seed, axes)
