@@ -103,6 +103,9 @@ def describe_settings(model: type[BaseModel], prefix: str = "") -> Iterator[str]
     """
     texts = describe_arguments(model)
     for name, field in model.model_fields.items():
+        if isinstance(field.annotation, type) and issubclass(field.annotation, BaseModel):
+            yield from describe_settings(field.annotation, f"{prefix}{name}.")
+            continue
         yield (
             f"````{{confval}} {prefix}{name}\n"
             f":type: {format_type(field.annotation, tuple(field.metadata))}\n"

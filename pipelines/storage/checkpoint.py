@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
@@ -104,12 +105,13 @@ class Checkpoint:
             value = getattr(self, name)
             if not isinstance(value, kind) or isinstance(value, bool):
                 raise ValueError(f"{name} = {value!r}"[:80])
-        if self.epoch + 1 != len(self.history) or self.phase < 0:
-            raise ValueError(
-                f"epoch {self.epoch} of phase {self.phase}, after {len(self.history)} epochs"
-            )
         if not all(isinstance(row, dict) for row in self.history):
             raise ValueError("an epoch without figures")
+        # A phase that converged leaves out the rest of its epochs.
+        numbers = [0, *(row.get("epoch") for row in self.history)]
+        rises = all(a < b for a, b in pairwise(numbers))
+        if not rises or numbers[-1] != self.epoch + 1 or self.phase < 0:
+            raise ValueError(f"epoch {self.epoch} of phase {self.phase}, after {numbers[-1]}")
 
 
 def _numbered(arrays: Mapping[str, npt.NDArray[Any]], prefix: str) -> list[npt.NDArray[Any]]:

@@ -174,11 +174,12 @@ def exported(run: Run, tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 def test_exported_model_has_outputs_named_after_the_tasks(exported: Path) -> None:
     signatures = tf.saved_model.load(str(exported)).signatures
-    for signature in signatures.values():
+    for name, further in (("serving_default", {}), ("serving_bytes", {"valid": (tf.bool, [])})):
         outputs = {
-            k: (v.dtype, v.shape.as_list()[1:]) for k, v in signature.structured_outputs.items()
+            k: (v.dtype, v.shape.as_list()[1:])
+            for k, v in signatures[name].structured_outputs.items()
         }
-        assert outputs == {
+        assert outputs == further | {
             "color_probabilities": (tf.float32, [3]),
             "color_top_labels": (tf.string, [3]),
             "color_top_scores": (tf.float32, [3]),

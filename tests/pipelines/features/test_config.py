@@ -35,4 +35,4 @@ def test_run_keeps_the_engine_it_was_started_with(engine: str, tiny_run: Any) ->
     recipe = Recipe.from_settings(TINY, {"features": {"engine": engine}}).resolve()
     assert folder.with_its_choices(recipe).features.engine == started
     named = recipe.with_engine("openvino")
-    assert folder.with_its_choices(named) == named
+    assert folder.with_its_choices(named).features == named.features
