@@ -108,7 +108,7 @@ class Checkpoint:
         if not all(isinstance(row, dict) for row in self.history):
             raise ValueError("an epoch without figures")
         # A phase that converged leaves out the rest of its epochs.
-        numbers = [0, *(row.get("epoch") for row in self.history)]
+        numbers: list[Any] = [0, *(row.get("epoch") for row in self.history)]
         rises = all(a < b for a, b in pairwise(numbers))
         if not rises or numbers[-1] != self.epoch + 1 or self.phase < 0:
             raise ValueError(f"epoch {self.epoch} of phase {self.phase}, after {numbers[-1]}")
