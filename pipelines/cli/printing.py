@@ -6,10 +6,10 @@ import json
 import platform
 import sys
 from collections.abc import Mapping, Sequence
-from importlib import metadata
 from typing import Any
 
 from pipelines.cli.tables import TABLES, find_table
+from zoo.installed import installed_version
 from zoo.json_text import json_text
 from zoo.printable import printable
 
@@ -34,18 +34,11 @@ def show(line: object) -> None:
 def print_version() -> None:
     """Prints the versions of this program and of what it builds on; imports none of it."""
     names = ("tensorflow-cpu", "tensorflow", "keras", "keras-tuner", "numpy")
-    print(f"zoo {_version_of('transfer-zoo') or 'of a checkout that is not installed'}")
+    print(f"zoo {installed_version('transfer-zoo') or 'of a checkout that is not installed'}")
     for name in names:
-        if version := _version_of(name):
+        if version := installed_version(name):
             print(f"{name} {version}")
     print(f"python {platform.python_version()}")
-
-
-def _version_of(distribution: str) -> str:
-    try:
-        return metadata.version(distribution)
-    except metadata.PackageNotFoundError:
-        return ""
 
 
 def print_tables(*, as_json: bool) -> None:

@@ -10,7 +10,6 @@ from __future__ import annotations
 import contextlib
 import hashlib
 from collections.abc import Iterator, Mapping
-from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -28,6 +27,7 @@ from tuning.hyperparameters.space import SearchSpace
 from zoo.config import Config
 from zoo.errors import RunError
 from zoo.files import write_json, write_text
+from zoo.installed import installed_version
 from zoo.reading import parse_json, read_text
 
 FOLDER = "search"
@@ -226,17 +226,10 @@ def _digest_of_code() -> str:
     """Returns the SHA-256 of this project's sources and its libraries' versions."""
     digest = hashlib.sha256()
     for name in _LIBRARIES:
-        digest.update(f"{name} {_version_of(name)}\n".encode())
+        digest.update(f"{name} {installed_version(name)}\n".encode())
     root = Path(__file__).resolve().parents[2]
     for package in _PACKAGES:
         for file in sorted((root / package).rglob("*.py")):
             digest.update(f"{file.relative_to(root).as_posix()}\n".encode())
             digest.update(file.read_bytes())
     return digest.hexdigest()
-
-
-def _version_of(distribution: str) -> str:
-    try:
-        return version(distribution)
-    except PackageNotFoundError:  # a source tree that is not installed
-        return ""

@@ -69,7 +69,7 @@ def tune(
             are fewer than 1,000, trials train on features and the space is the default.
         space: The search space: a TOML file or its content, see
             `tuning.hyperparameters.space`; None takes the settings of a head that matter,
-            and for up to 5,000 images how many blocks its features come from.
+            and for up to 5,000 images which levels of the backbone it reads.
         retrain_on_val: Whether the best recipe trains on the validation images too, as the
             folds have; None does so where there are folds.
         workers: Processes of this machine that train the trials, without effect on the

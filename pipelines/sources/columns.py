@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import hashlib
 import os
+from abc import abstractmethod
 from array import array
 from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
@@ -85,8 +86,9 @@ class ByteStrings:
 class Column(Sequence[Item], Generic[Item]):
     """A sequence whose items are made when they are asked for; equal to any with equal items."""
 
+    @abstractmethod
     def _item(self, index: int) -> Item:
-        raise NotImplementedError
+        """Makes the item at an index."""
 
     @overload
     def __getitem__(self, index: int) -> Item: ...

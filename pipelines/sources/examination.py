@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import hashlib
 from dataclasses import dataclass, replace
-from importlib.metadata import PackageNotFoundError, version
 from typing import TYPE_CHECKING, Any
 
 from pipelines.runtime.memory_budget import MemoryBudget
@@ -30,6 +29,7 @@ from pipelines.sources.jpeg_damage import (
     decode_jpeg_strictly,
     read_jpeg_frame,
 )
+from zoo.installed import installed_version
 
 if TYPE_CHECKING:
     import numpy as np
@@ -159,12 +159,8 @@ def examination_rules() -> str:
 
     Where a record of earlier examinations has other rules, they are not to be trusted.
     """
-    names = []
-    for library in _LIBRARIES:
-        try:
-            names.append(f"{library} {version(library)}")
-        except PackageNotFoundError:
-            names.append(f"no {library}")
+    versions = {library: installed_version(library) for library in _LIBRARIES}
+    names = [f"{name} {found}" if found else f"no {name}" for name, found in versions.items()]
     return f"examination {_RULES}, {', '.join(names)}"
 
 

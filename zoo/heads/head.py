@@ -56,8 +56,8 @@ class Pooling:
         pools = {"avg": layers.GlobalAveragePooling2D, "max": layers.GlobalMaxPooling2D}
         maps = features if isinstance(features, list) else [features]
         rows = [
-            pools[reduction](name=pool_layer_name(level, "" if first else f"_{reduction}"))(one)
-            for first, reduction in zip((True, False), self.reductions, strict=False)
+            pools[reduction](name=pool_layer_name(level, f"_{reduction}" if position else ""))(one)
+            for position, reduction in enumerate(self.reductions)
             for level, one in enumerate(maps, start=1)
         ]
         return layers.Concatenate(name=POOLED)(rows) if len(rows) > 1 else rows[0]

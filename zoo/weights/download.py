@@ -14,13 +14,13 @@ import time
 import urllib.error
 import urllib.request
 from collections.abc import Iterator
-from importlib import metadata
 from pathlib import Path
 from typing import Any
 
 from zoo import files
 from zoo.errors import FetchError
 from zoo.file_lock import try_lock
+from zoo.installed import installed_version
 from zoo.progress import Progress, track
 
 logger = logging.getLogger(__name__)
@@ -194,7 +194,7 @@ def _open(url: str, part: Path, verifiable: bool) -> tuple[Any, int]:
     """Requests the bytes that `part` lacks; returns the response and its first byte's index."""
     start = part.stat().st_size if part.exists() else 0
     etag = _etag(part, url)
-    headers = {"User-Agent": f"transfer-zoo/{_version()}"}
+    headers = {"User-Agent": f"transfer-zoo/{installed_version('transfer-zoo') or 'unknown'}"}
     if start and (etag or verifiable):
         headers["Range"] = f"bytes={start}-"
         if etag:
@@ -282,10 +282,3 @@ def _describe(error: Exception) -> str:
     if isinstance(cause, http.client.IncompleteRead):
         return "the connection was closed"
     return getattr(cause, "strerror", None) or str(cause) or type(cause).__name__
-
-
-def _version() -> str:
-    try:
-        return metadata.version("transfer-zoo")
-    except metadata.PackageNotFoundError:
-        return "unknown"  # a checkout that is not installed

@@ -6,7 +6,6 @@ import contextlib
 import json
 import logging
 from collections.abc import Callable
-from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 
 from pipelines.features.engines.engine import Engine, EngineRow
@@ -16,6 +15,7 @@ from pipelines.features.engines.race import race_engines
 from pipelines.features.engines.rule import EngineFacts, choose_by_rule
 from zoo.errors import EngineError
 from zoo.files import write_json
+from zoo.installed import installed_version
 from zoo.table import Table
 
 logger = logging.getLogger(__name__)
@@ -99,7 +99,7 @@ class _Refusals:
     """
 
     def __init__(self, file: Path, row: EngineRow, facts: EngineFacts) -> None:
-        packages = [f"{name} {_version_of(name)}" for name in row.packages]
+        packages = [f"{name} {installed_version(name)}" for name in row.packages]
         self.file = file
         self.key = ", ".join([row.name, *packages, *sorted(facts.vector_instructions)])
         self.all: dict[str, str] = {}
@@ -114,9 +114,3 @@ class _Refusals:
     def write(self, refusal: str) -> None:
         with contextlib.suppress(OSError):  # found out anew, it is the same
             write_json(self.file, {**self.all, self.key: refusal})
-
-
-def _version_of(package: str) -> str:
-    with contextlib.suppress(PackageNotFoundError):
-        return version(package)
-    return ""  # a build that is distributed under another name
