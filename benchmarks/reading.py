@@ -143,7 +143,7 @@ def make_photographs(sources: Iterable[Path], folder: Path, count: int) -> None:
     """Writes photographs as a telephone takes them, in class folders.
 
     A real photograph is enlarged, and noise is added as a sensor of that size has it, so that
-    files have the usual about 2 MB.
+    files have about 2 MB, those of hymenoptera 1.7 MB on average.
 
     Args:
         sources: Real photographs; they repeat if there are fewer than `count`.
