@@ -105,10 +105,11 @@ class Checkpoint:
             value = getattr(self, name)
             if not isinstance(value, kind) or isinstance(value, bool):
                 raise ValueError(f"{name} = {value!r}"[:80])
-        if not all(isinstance(row, dict) for row in self.history):
-            raise ValueError("an epoch without figures")
+        if not all(isinstance(row, dict) and isinstance(row.get("epoch"), int)
+                   for row in self.history):  # fmt: skip
+            raise ValueError("an epoch without its number")
         # A phase that converged leaves out the rest of its epochs.
-        numbers: list[Any] = [0, *(row.get("epoch") for row in self.history)]
+        numbers = [0, *(row["epoch"] for row in self.history)]
         rises = all(a < b for a, b in pairwise(numbers))
         if not rises or numbers[-1] != self.epoch + 1 or self.phase < 0:
             raise ValueError(f"epoch {self.epoch} of phase {self.phase}, after {numbers[-1]}")

@@ -225,6 +225,7 @@ def test_labels_that_no_run_wrote_are_refused(content: str, message: str, tmp_pa
         {"phase": -1},
         {"history": [1]},
         {"history": {}},
+        {"history": [{"loss": 1.0}]},
         {"stopping": []},
         {"data_digest": None},
     ],
@@ -233,7 +234,8 @@ def test_labels_that_no_run_wrote_are_refused(content: str, message: str, tmp_pa
 def test_checkpoint_whose_parts_do_not_belong_together_is_refused(
     changes: dict[str, object], tmp_path: Path
 ) -> None:
-    good: dict[str, object] = {"epoch": 0, "history": [{"loss": 1.0}], "data_digest": ""}
+    row = {"epoch": 1, "loss": 1.0}
+    good: dict[str, object] = {"epoch": 0, "history": [row], "data_digest": ""}
     Checkpoint(**good).save(tmp_path / "last.npz")  # type: ignore[arg-type]
     assert Checkpoint.load(tmp_path / "last.npz")
     Checkpoint(**{**good, **changes}).save(tmp_path / "last.npz")  # type: ignore[arg-type]
