@@ -32,8 +32,9 @@ from zoo.progress import track
 
 logger = logging.getLogger(__name__)
 
-_FORMAT = 1
-"""Part of every key; incremented when the same settings yield different features."""
+_FORMAT = 2
+"""Part of every key; incremented when the same settings yield different features, or a shard
+is laid out otherwise."""
 
 _SHARD_IMAGES = 512
 """Images per shard: an interruption loses at most one shard of each view."""

@@ -29,10 +29,10 @@ class FeatureArray:
         self.num_images, self.num_views = len(digests), len(folders)
         self.num_features = self._stored_features = folders[0].num_features
         self._channels = slice(None)
-        self._shards = [shard for folder in folders for shard in folder.shards]
-        first_shard = np.cumsum([0, *(len(folder.shards) for folder in folders)])
         # int64 [V, N, 2]: index into self._shards, row of that shard.
         self._locations = np.stack([folder.locate(digests) for folder in folders])
+        self._shards = [shard for folder in folders for shard in folder.shards]
+        first_shard = np.cumsum([0, *(len(folder.shards) for folder in folders)])
         self._locations[..., 0] += first_shard[:-1, np.newaxis]
         self._in_memory: npt.NDArray[np.float32] | None = None
         if self._locations[..., 0].size * 2 * self.num_features * 4 <= _IN_MEMORY_BYTES:
@@ -105,5 +105,5 @@ class FeatureArray:
         result = np.empty(shape, np.float32)
         for shard in np.unique(shards):
             in_shard = shards == shard
-            result[in_shard] = self._shards[shard][rows[in_shard]]
+            result[in_shard] = self._shards[shard].features[rows[in_shard]]
         return result

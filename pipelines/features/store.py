@@ -1,12 +1,13 @@
 """Feature store: memory-mapped shards of features on disk, under a key of all they depend on.
 
-    STORE/<key>/key.json      the key: JSON whose digest names the folder
-    STORE/<key>/<name>.npy    a shard: digests of some images, and their features
+    STORE/<key>/key.json          the key: JSON whose digest names the folder
+    STORE/<key>/<name>.features   a shard: digests of some images, and their features
 
 Images are looked up by the SHA-256 of their file, so features survive renamed files and
 new splits, and only the images added since have to be computed. A shard is written
 atomically and never changed: a job that was killed leaves its complete shards to the next
-one, and jobs that run at the same time cannot corrupt each other's features.
+one, and jobs that run at the same time cannot corrupt each other's features. A shard is
+verified when a job first reads it, and computed again where it is damaged.
 """
 
 from __future__ import annotations
@@ -24,10 +25,15 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from pipelines.features.shard_file import Shard, write_shard
 from pipelines.sources.columns import KeyIndex
-from zoo.files import replacing, write_json
+from zoo.files import write_json
+from zoo.printable import printable
 
 logger = logging.getLogger(__name__)
+
+_SUFFIX = ".features"
+_KEY_FILE = "key.json"
 
 _PARTIAL_FILE_AGE_S = 6 * 3600
 """Age from which a partial file counts as abandoned by its writer."""
@@ -44,19 +50,23 @@ class FeatureFolder:
     def __init__(self, path: Path, num_features: int) -> None:
         self.path = path
         self.num_features = num_features
-        self.shards: list[npt.NDArray[np.float32]] = []
-        # uint8 [rows of the shard, 32] of each shard
-        self._digests: list[npt.NDArray[np.uint8]] = []
-        for file in sorted(path.glob("[!.]*.npy")):
-            self._open(file)
+        self.shards: list[Shard] = []
+        for file in sorted(path.glob(f"[!.]*{_SUFFIX}")):
+            try:
+                self.shards.append(Shard.open(file, num_features))
+            except (OSError, ValueError) as error:
+                _discard(file, error)
+                continue
+            with contextlib.suppress(OSError):
+                os.utime(file)  # eviction goes by the time of last use
 
     @property
     def digests(self) -> npt.NDArray[np.uint8]:
         """SHA-256 of the images, uint8 [N, 32]."""
-        return np.concatenate([np.empty((0, 32), np.uint8), *self._digests])
+        return np.concatenate([np.empty((0, 32), np.uint8), *(s.digests for s in self.shards)])
 
     def locate(self, digests: npt.NDArray[np.uint8]) -> npt.NDArray[np.int64]:
-        """Returns where the features of images are.
+        """Returns where the features of images are, once their shards are verified.
 
         Args:
             digests: SHA-256 of N images, uint8 [N, 32].
@@ -64,51 +74,64 @@ class FeatureFolder:
         Returns:
             int64 [N, 2]: index into `shards`, row of that shard; -1 where there are none.
         """
-        rows = KeyIndex(self.digests).find(digests)
-        ends = np.cumsum([len(part) for part in self._digests], dtype=np.int64)
-        shards = np.searchsorted(ends, rows, side="right")
-        starts = np.concatenate([[0], ends])
-        located = np.stack([shards, rows - starts[shards]], axis=1)
-        located[rows < 0] = -1
-        return located
+        while True:
+            located = self._locate(digests)
+            damaged = [i for i in np.unique(located[:, 0]) if i >= 0 and not self._load(i)]
+            if not damaged:
+                return located
+            # Another shard may have the same images.
+            self.shards = [s for i, s in enumerate(self.shards) if i not in damaged]
 
     def write(self, digests: npt.NDArray[np.uint8], features: npt.NDArray[np.float32]) -> None:
-        """Writes a shard.
+        """Writes a shard; keeps it in memory where the disk does not take it.
 
         Args:
             digests: SHA-256 of n images, uint8 [n, 32].
             features: float32 [n, 2, F], in the order of STORED_POOLINGS.
         """
         name = hashlib.sha256(digests.tobytes().hex().encode()).hexdigest()[:32]
-        shard = np.empty(1, _shard_dtype(len(digests), self.num_features))
-        shard["images"], shard["features"] = digests, features
-        file = self.path / f"{name}.npy"
+        file = self.path / f"{name}{_SUFFIX}"
         try:
-            with replacing(file) as temporary:
-                np.save(temporary, shard, allow_pickle=False)
-        except OSError as error:
-            logger.warning(f"{error}; its features are kept in memory, for this job alone")
-            self._add(np.array(digests), np.array(features, np.float32))
-            return
-        self._open(file)
+            write_shard(file, digests, features)
+            shard = Shard.open(file, self.num_features)
+            shard.load()
+        except (OSError, ValueError) as error:
+            logger.warning(
+                f"{printable(str(error))}; its features are kept in memory, for this job alone"
+            )
+            shard = Shard(np.array(digests), np.array(features, np.float32))
+        self.shards.append(shard)
 
-    def _open(self, file: Path) -> None:
+    def _locate(self, digests: npt.NDArray[np.uint8]) -> npt.NDArray[np.int64]:
+        rows = KeyIndex(self.digests).find(digests)
+        ends = np.cumsum([len(shard.digests) for shard in self.shards], dtype=np.int64)
+        shards = np.searchsorted(ends, rows, side="right")
+        starts = np.concatenate([[0], ends])
+        located = np.stack([shards, rows - starts[shards]], axis=1)
+        located[rows < 0] = -1
+        return located
+
+    def _load(self, index: int) -> bool:
+        """Loads a shard; returns whether it is whole, and removes it if it is not."""
+        shard = self.shards[index]
         try:
-            shard = np.load(file, mmap_mode="r", allow_pickle=False)
-            digests, features = shard["images"][0], shard["features"][0]
-            if features.shape != (len(digests), 2, self.num_features):
-                raise ValueError(f"features of shape {features.shape}")
-        except (OSError, EOFError, ValueError, IndexError, KeyError):
-            # Damaged, or removed by another job: its features are computed again.
-            file.unlink(missing_ok=True)
-            return
-        with contextlib.suppress(OSError):
-            os.utime(file)  # eviction goes by the time of last use
-        self._add(np.array(digests), features)
+            shard.load()
+        except (OSError, ValueError) as error:
+            _discard(shard.file, error)
+            return False
+        return True
 
-    def _add(self, digests: npt.NDArray[np.uint8], features: npt.NDArray[np.float32]) -> None:
-        self.shards.append(features)
-        self._digests.append(digests)
+
+def _discard(file: Path | None, error: Exception) -> None:
+    """Removes a shard that cannot be used: its features are computed again."""
+    if file is None or isinstance(error, FileNotFoundError):  # another job has removed it
+        return
+    logger.warning(
+        f"{printable(str(file))} cannot be used: {printable(str(error))}; "
+        "its features are computed again"
+    )
+    with contextlib.suppress(OSError):
+        file.unlink()
 
 
 class FeatureStore:
@@ -132,9 +155,9 @@ class FeatureStore:
         """
         text = json.dumps(key, sort_keys=True)
         path = self.path / hashlib.sha256(text.encode()).hexdigest()[:32]
-        if not (path / "key.json").exists():
+        if not (path / _KEY_FILE).exists():
             with contextlib.suppress(OSError):  # the first shard says that the disk is full
-                write_json(path / "key.json", key)
+                write_json(path / _KEY_FILE, key)
         return FeatureFolder(path, num_features)
 
     def evict(self, protected: Iterable[FeatureFolder]) -> int:
@@ -149,7 +172,9 @@ class FeatureStore:
         protected_paths = {folder.path for folder in protected}
         self._remove_abandoned_files()
         files = []
-        for file in self.path.glob("*/[!.]*.npy"):
+        for file in self.path.glob("*/[!.]*"):  # also shards of earlier formats
+            if file.name == _KEY_FILE:
+                continue
             with contextlib.suppress(OSError):  # removed by another job meanwhile
                 stat = file.stat()
                 files.append((stat.st_mtime_ns, stat.st_size, file))
@@ -158,25 +183,19 @@ class FeatureStore:
             if total - removed <= self.limit_bytes:
                 break
             if file.parent not in protected_paths:
-                file.unlink(missing_ok=True)
-                removed += size
+                with contextlib.suppress(OSError):
+                    file.unlink(missing_ok=True)
+                    removed += size
         for folder in {file.parent for _, _, file in files} - protected_paths:
-            if not any(folder.glob("*.npy")):
-                (folder / "key.json").unlink(missing_ok=True)
+            if not any(file.name != _KEY_FILE for file in folder.glob("*")):
                 with contextlib.suppress(OSError):  # another job is writing to it
+                    (folder / _KEY_FILE).unlink(missing_ok=True)
                     folder.rmdir()
         return removed
 
     def _remove_abandoned_files(self) -> None:
         """Removes partial files that killed jobs left hours ago."""
-        for file in self.path.glob("*/.*.npy"):
+        for file in self.path.glob("*/.*"):
             with contextlib.suppress(OSError):
                 if time.time() - file.stat().st_mtime > _PARTIAL_FILE_AGE_S:
                     file.unlink()
-
-
-def _shard_dtype(num_images: int, num_features: int) -> np.dtype[np.void]:
-    # One record, all digests before all features: looking an image up reads no features.
-    return np.dtype(
-        [("images", "u1", (num_images, 32)), ("features", "<f4", (num_images, 2, num_features))]
-    )

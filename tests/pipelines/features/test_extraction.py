@@ -224,7 +224,7 @@ def test_image_that_changed_since_its_scan_is_refused(
     changed.write_bytes((examples.files or ())[1].read_bytes())
     with pytest.raises(DataError, match=r"changed while the job ran; expected the file that was"):
         _extracted(network, examples)
-    assert not list(Path(os.environ["ZOO_CACHE"]).rglob("features/*/*.npy"))
+    assert not list(Path(os.environ["ZOO_CACHE"]).rglob("features/*/*.features"))
 
 
 def test_features_of_other_jobs_are_evicted(
@@ -271,7 +271,7 @@ def test_killed_extraction_resumes_after_its_last_shard(tiny_folder: Path) -> No
         [sys.executable, "-c", KILLED, str(tiny_folder), "8"], capture_output=True, check=False
     )
     assert done.returncode == -signal.SIGKILL, done.stderr.decode()
-    shards = list(Path(os.environ["ZOO_CACHE"]).rglob("features/*/[!.]*.npy"))
+    shards = list(Path(os.environ["ZOO_CACHE"]).rglob("features/*/[!.]*.features"))
     assert len(shards) == 8
     keras.utils.set_random_seed(0)
     classifier = build_classifier("micro_resnet_s", 3, size=32, head=HeadConfig(), frozen=True)

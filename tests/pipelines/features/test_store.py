@@ -44,7 +44,7 @@ def test_written_features_are_read_back(tmp_path: Path) -> None:
         ("concatenated", rows[order].reshape(4, 10)),
     ):
         np.testing.assert_array_equal(found.read(pooling), expected)
-    assert isinstance(again.shards[0].base, np.memmap)
+    assert isinstance(again.shards[0].features.base, np.memmap)
 
 
 def test_array_reads_the_same_from_disk_and_from_memory(
@@ -65,7 +65,9 @@ def test_array_reads_the_same_from_disk_and_from_memory(
     np.testing.assert_array_equal(
         mapped.read("concatenated", chosen, views), held.read("concatenated", chosen, views)
     )
-    np.testing.assert_array_equal(held.read("avg", chosen, 2)[0], folders[2].shards[2][0, 0])
+    np.testing.assert_array_equal(
+        held.read("avg", chosen, 2)[0], folders[2].shards[2].features[0, 0]
+    )
 
 
 def test_each_key_has_a_folder_of_its_own(tmp_path: Path) -> None:
@@ -75,28 +77,101 @@ def test_each_key_has_a_folder_of_its_own(tmp_path: Path) -> None:
     assert _has(store.open(dict(reversed(KEY.items())), 5), "a")
 
 
-@pytest.mark.parametrize("damage", ["cut", "garbage", "empty", "other shape"])
+@pytest.mark.parametrize("damage", ["cut", "garbage", "empty", "array", "one byte more"])
 def test_damaged_shard_is_removed(tmp_path: Path, damage: str) -> None:
     store = FeatureStore(tmp_path, 1e9)
     folder = store.open(KEY, 5)
     folder.write(_digests("a", "b"), _rows(2))
     folder.write(_digests("c"), _rows(1))
-    shard = max(folder.path.glob("*.npy"), key=lambda file: file.stat().st_size)
+    shard = max(folder.path.glob("*.features"), key=lambda file: file.stat().st_size)
     content = shard.read_bytes()
-    if damage == "other shape":
-        np.save(shard, np.zeros(3))
+    if damage == "array":
+        with shard.open("wb") as file:
+            np.save(file, np.zeros(3))
     else:
-        shard.write_bytes({"cut": content[:-7], "garbage": b"x" * 99, "empty": b""}[damage])
+        changed = {"cut": content[:-7], "garbage": b"x" * 99, "empty": b""}
+        shard.write_bytes(changed.get(damage, content + b"x"))
     again = store.open(KEY, 5)
     assert not _has(again, "a")
     assert _has(again, "c")
     assert not shard.exists()
 
 
+def test_every_flipped_bit_of_a_shard_is_found(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    store = FeatureStore(tmp_path, 1e9)
+    images, rows = _digests(*"abcd"), _rows(4)
+    folder = store.open(KEY, 5)
+    folder.write(images, rows)
+    (file,) = folder.path.glob("*.features")
+    content = file.read_bytes()
+    num_bits = 8 * len(content)
+    assert num_bits > 1536
+    for bit in range(num_bits):
+        changed = bytearray(content)
+        changed[bit // 8] ^= 1 << bit % 8
+        file.write_bytes(changed)
+        again = store.open(KEY, 5)
+        # Of an image whose digest is the damaged one, the shard is not asked at all.
+        found = again.locate(images)[:, 0] >= 0
+        assert not found.any()
+        assert not again.shards
+        assert not file.exists()
+    again.write(images, rows)
+    np.testing.assert_array_equal(FeatureArray([again], images).read("avg"), rows[:, 0])
+    assert file.read_bytes() == content
+    said = capsys.readouterr().err.splitlines()
+    assert len(said) == num_bits
+    assert said[0].endswith("cannot be used: another checksum; its features are computed again")
+
+
+@pytest.mark.parametrize("change", ["negated", "swapped", "of another shard", "zeros"])
+def test_other_rows_in_a_shard_are_found(tmp_path: Path, change: str) -> None:
+    store = FeatureStore(tmp_path, 1e9)
+    images, rows = _digests(*"abcd"), _rows(4)
+    folder = store.open(KEY, 5)
+    folder.write(images, rows)
+    (file,) = folder.path.glob("*.features")
+    content = bytearray(file.read_bytes())
+    other = {
+        "negated": -rows,
+        "swapped": rows[::-1],
+        "of another shard": _rows(4, seed=1),
+        "zeros": np.zeros_like(rows),
+    }[change]
+    content[4 * 32 : -4] = other.astype("<f4").tobytes()
+    file.write_bytes(content)
+    assert not _has(store.open(KEY, 5), "a")
+
+
+def test_shards_that_are_not_asked_for_are_not_read(tmp_path: Path) -> None:
+    store = FeatureStore(tmp_path, 1e9)
+    folder = store.open(KEY, 5)
+    folder.write(_digests("a"), _rows(1))
+    folder.write(_digests("b"), _rows(1))
+    again = store.open(KEY, 5)
+    found = again.locate(_digests("a", "c"))[:, 0]
+    assert found[1] == -1
+    again.shards[found[0]].features  # noqa: B018  does not raise
+    with pytest.raises(ValueError, match="not loaded"):
+        again.shards[1 - found[0]].features  # noqa: B018
+
+
+def test_shards_of_earlier_formats_are_evicted(tmp_path: Path) -> None:
+    store = FeatureStore(tmp_path, 1e9)
+    folder = store.open(KEY, 5)
+    np.save(folder.path / "old.npy", _rows(4))
+    assert not store.open(KEY, 5).shards
+    store.limit_bytes = 0
+    assert store.evict([]) > 160
+    assert not folder.path.exists()
+
+
 def test_partial_shard_of_a_killed_job_is_ignored_and_removed_later(tmp_path: Path) -> None:
     store = FeatureStore(tmp_path, 1e9)
     folder = store.open(KEY, 5).path
-    partial = folder / ".name.0123abcd.npy"
+    partial = folder / ".name.0123abcd.features"
     partial.write_bytes(b"half of one")
     assert not store.open(KEY, 5).shards
     store.evict([])
@@ -113,13 +188,13 @@ def test_eviction_removes_the_least_recently_used_and_spares_protected_folders(
     folders = [store.open({"view": view}, 5) for view in range(4)]
     for view, folder in enumerate(folders):
         folder.write(_digests("a"), _rows(1))
-        (file,) = folder.path.glob("*.npy")
+        (file,) = folder.path.glob("*.features")
         os.utime(file, (100 - view, 100 - view))  # the last one is the oldest
     size = file.stat().st_size
     store.open({"view": 2}, 5)  # marks it as used
     store.limit_bytes = 2 * size
     assert store.evict([folders[3]]) == 2 * size
-    remaining = [bool(list(folder.path.glob("*.npy"))) for folder in folders]
+    remaining = [bool(list(folder.path.glob("*.features"))) for folder in folders]
     assert remaining == [False, False, True, True]
     assert [folder.path.exists() for folder in folders] == remaining
     store.limit_bytes = 0

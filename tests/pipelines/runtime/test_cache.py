@@ -84,5 +84,5 @@ def test_features_stay_in_memory_where_the_disk_is_full(
     features = rng.normal(size=(4, 2, 3)).astype(np.float32)
     folder.write(digests, features)
     assert folder.locate(digests[2:3]).tolist() == [[0, 2]]
-    assert np.array_equal(folder.shards[0], features)
+    assert np.array_equal(folder.shards[0].features, features)
     assert "kept in memory, for this job alone" in capsys.readouterr().err

@@ -94,6 +94,31 @@ def test_second_run_finds_its_features_and_repeats_the_first(
         np.testing.assert_array_equal(a, b)
 
 
+def test_damaged_features_are_computed_again_and_change_no_weight(
+    tiny_folder: Path,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    monkeypatch.setenv("ZOO_CACHE", str(tmp_path / "cache"))
+    undisturbed = _train(tiny_folder, tmp_path / "undisturbed")
+    shards = sorted((tmp_path / "cache").rglob("*.features"))
+    kept = [file.read_bytes() for file in shards]
+    for number, (file, content) in enumerate(zip(shards, kept, strict=True)):
+        rows = np.frombuffer(content[: len(content) // 4 * 4], "<f4").copy()
+        rows[-100:-1] *= -1  # the last one is the checksum
+        flipped = bytearray(content)
+        flipped[number] ^= 1
+        file.write_bytes([rows.tobytes(), bytes(flipped), content[:-9]][number % 3])
+    capsys.readouterr()
+    run = _train(tiny_folder, tmp_path / "run")
+    assert "its features are computed again" in capsys.readouterr().err
+    pairs = zip(run.load_model().get_weights(), undisturbed.load_model().get_weights(), strict=True)
+    for ours, theirs in pairs:
+        np.testing.assert_array_equal(ours, theirs)
+    assert [file.read_bytes() for file in shards] == kept
+
+
 def test_views_change_what_is_learned(tiny_folder: Path, tmp_path: Path) -> None:
     runs = [
         _train(tiny_folder, tmp_path / str(views), features={"views": views}, train={"epochs": 1})
