@@ -33,6 +33,7 @@ lint: $(STAMP)
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
 	$(BIN)/lint-imports
+	$(BIN)/python tools/licenses.py
 
 test: lint
 	$(PYTEST) --doctest-modules -m "not slow"

@@ -40,6 +40,7 @@ TOP_LEVEL = {
     "pyproject.toml",
     "saved_models",
     "tests",
+    "tools",
     "transfer_zoo",
     "tuning",
     "zoo",
@@ -179,4 +180,4 @@ def test_tests_mirror_the_rooms(graph: grimp.ImportGraph) -> None:
     rooms = {folder.removeprefix("tests/").replace("/", ".") for folder in folders} - {"tests"}
     mirrored = {room for room in rooms if room.split(".")[0] in PACKAGES}
     assert mirrored <= graph.modules
-    assert rooms - mirrored == {"benchmarks", "docs", "end_to_end", "examples", "support"}
+    assert rooms - mirrored == {"benchmarks", "docs", "end_to_end", "examples", "support", "tools"}

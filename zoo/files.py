@@ -10,6 +10,7 @@ import re
 import secrets
 import shutil
 import stat
+import tempfile
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, BinaryIO
@@ -74,6 +75,22 @@ def placing_folder(path: Path) -> Iterator[Path]:
             os.rename(temporary, path)
         finally:
             shutil.rmtree(temporary, ignore_errors=True)
+
+
+@contextlib.contextmanager
+def scratch_folder() -> Iterator[Path]:
+    """Yields a folder in the system's temporary one, for this user alone; removed at the end.
+
+    Those of killed processes are removed by the next one that makes such a folder.
+    """
+    place = Path(tempfile.gettempdir()).resolve() / "zoo"
+    _remove_abandoned_folders(place.parent, ".zoo.*")
+    with contextlib.ExitStack() as stack:
+        folder = _make_held_folder(place, stack, mode=0o700)
+        try:
+            yield folder
+        finally:
+            shutil.rmtree(folder, ignore_errors=True)
 
 
 @contextlib.contextmanager
@@ -189,11 +206,11 @@ def cache_folder() -> Path:
         ) from None
 
 
-def _make_held_folder(path: Path, stack: contextlib.ExitStack) -> Path:
+def _make_held_folder(path: Path, stack: contextlib.ExitStack, mode: int = 0o777) -> Path:
     """Creates a temporary folder beside a path, locked until the stack closes."""
     while True:
         temporary = path.with_name(f".{path.name}.{secrets.token_hex(4)}")
-        temporary.mkdir()
+        temporary.mkdir(mode)
         held = stack.enter_context(_held(temporary))
         # Another process may have taken it for abandoned, before it was locked.
         if held is not False and temporary.is_dir():
@@ -216,9 +233,9 @@ def _held(folder: Path) -> Iterator[bool | None]:
             os.close(descriptor)
 
 
-def _remove_abandoned_folders(parent: Path) -> None:
+def _remove_abandoned_folders(parent: Path, pattern: str = ".*.*") -> None:
     """Removes temporary folders in a folder that no process holds any more."""
-    for path in parent.glob(".*.*"):
+    for path in parent.glob(pattern):
         if not is_temporary(path.name) or path.is_symlink() or not path.is_dir():
             continue
         with _held(path) as abandoned:

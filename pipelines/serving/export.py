@@ -8,7 +8,6 @@ from __future__ import annotations
 import contextlib
 import logging
 import shlex
-import tempfile
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -23,6 +22,7 @@ from pipelines.storage.run_folder import RunFolder
 from zoo.errors import DataError, InputError, RunError
 from zoo.export.savedmodel import export_savedmodel, next_version
 from zoo.export.signatures import TOLERANCE
+from zoo.files import scratch_folder
 
 logger = logging.getLogger(__name__)
 
@@ -145,8 +145,8 @@ def _as_files(examples: Examples) -> Iterator[list[Path]]:
     if examples.files is not None:
         yield list(examples.files)
         return
-    with tempfile.TemporaryDirectory() as name:
-        paths = [Path(name) / f"{index:08d}" for index in range(len(examples))]
+    with scratch_folder() as folder:
+        paths = [folder / f"{index:08d}" for index in range(len(examples))]
         for index, path in enumerate(paths):
             path.write_bytes(examples.read(index))
         yield paths

@@ -1,22 +1,53 @@
 """Export check in a fresh process: predictions of a SavedModel, with TensorFlow and NumPy alone.
 
-Run as a file, never imported: `python -I gate.py MODEL IMAGES PREDICTIONS`, where IMAGES is
-a JSON list of image files and PREDICTIONS the .npz to write.
+Run as a file, never imported: `python -I gate.py JOB`, where JOB is the JSON file that
+`zoo.export.fresh_process` writes. The process ends when its standard input does, which its
+parent holds open as long as it lives.
 """
 
+import importlib.abc
 import json
+import os
+import shutil
 import sys
+import threading
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
-
-import numpy as np
-import tensorflow as tf
 
 BATCH_SIZE = 32
 MAX_DECODED = 32
 
 
-def main(model: str, images: str, predictions: str) -> None:
+class Absent(importlib.abc.MetaPathFinder):
+    """Makes packages absent, wherever they are installed.
+
+    Args:
+        names: Names of packages.
+    """
+
+    def __init__(self, names: Sequence[str]) -> None:
+        self.names = frozenset(names)
+
+    def find_spec(self, fullname: str, path: Any = None, target: Any = None) -> None:
+        """Refuses the packages, and leaves all others to the finders that follow."""
+        if fullname in self.names:
+            raise ModuleNotFoundError(f"{fullname} is absent from this process", name=fullname)
+
+
+def end_with_parent(scratch: Path) -> None:
+    """Waits for the end of standard input, removes a folder, and ends this process.
+
+    Args:
+        scratch: The folder that the parent would have removed.
+    """
+    while os.read(0, 1):
+        pass
+    shutil.rmtree(scratch, ignore_errors=True)
+    os._exit(1)
+
+
+def predict(model: str, images: Sequence[str], predictions: Path) -> None:
     """Writes the outputs of both signatures as `SIGNATURE/OUTPUT`, and `decoded_indices`.
 
     `broken/OUTPUT` are those of `serving_bytes` for the first image and bytes that are none.
@@ -24,11 +55,14 @@ def main(model: str, images: str, predictions: str) -> None:
     `serving_bytes` predicts every image; `serving_default` predicts those at
     `decoded_indices`, int64 [min(N, 32)], evenly spaced.
     """
+    import numpy as np
+    import tensorflow as tf
+
     loaded = tf.saved_model.load(model)
     predict_bytes = loaded.signatures["serving_bytes"]
     predict_pixels = loaded.signatures["serving_default"]
     decode = loaded.signatures["decode"]
-    files = [Path(file) for file in json.loads(Path(images).read_text(encoding="utf-8"))]
+    files = [Path(file) for file in images]
     num_decoded = min(len(files), MAX_DECODED)
     decoded_indices = np.unique(np.linspace(0, len(files) - 1, num_decoded).astype(np.int64))
     batches = {
@@ -47,8 +81,6 @@ def main(model: str, images: str, predictions: str) -> None:
         # Beside a broken image, the others are predicted all the same.
         "broken": [predict_bytes(image_bytes=tf.constant([files[0].read_bytes(), b"Dear diary"]))],
     }
-    if {"zoo", "tuning", "pipelines"} & set(sys.modules):
-        raise SystemExit("the gate must not import the project it checks")
     arrays: dict[str, Any] = {
         f"{signature}/{name}": np.concatenate([outputs[name].numpy() for outputs in of_signature])
         for signature, of_signature in batches.items()
@@ -63,5 +95,14 @@ def main(model: str, images: str, predictions: str) -> None:
     np.savez(predictions, decoded_indices=decoded_indices, **arrays | texts)
 
 
+def main(file: Path) -> None:
+    """Predicts as a job says, which lies in a folder for it alone."""
+    threading.Thread(target=end_with_parent, args=(file.parent,), daemon=True).start()
+    job = json.loads(file.read_text(encoding="utf-8"))
+    sys.path[:] = job["path"]
+    sys.meta_path.insert(0, Absent(job["without"]))
+    predict(job["model"], job["images"], Path(job["predictions"]))
+
+
 if __name__ == "__main__":
-    main(*sys.argv[1:])
+    main(Path(sys.argv[1]))

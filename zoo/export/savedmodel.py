@@ -1,18 +1,14 @@
 """Export to SavedModel, with a check in a fresh process.
 
-`gate.py` runs in a process that imports TensorFlow and NumPy, but nothing of this project.
-It loads the SavedModel and predicts the given images by both signatures; an export counts
-only if these predictions are the run's own.
+A process that imports TensorFlow and NumPy, but nothing of this project, loads the
+SavedModel and predicts the given images by both signatures; an export counts only if these
+predictions are the run's own.
 """
 
 from __future__ import annotations
 
 import contextlib
-import json
 import os
-import subprocess
-import sys
-import tempfile
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -22,12 +18,11 @@ import numpy.typing as npt
 
 from zoo.errors import ExportError, RunError
 from zoo.export.broken_images import mask_outputs, preprocess_files
+from zoo.export.fresh_process import predict_in_fresh_process
 from zoo.export.signatures import build_outputs, compare_outputs, output_names
 from zoo.files import placing_folder, write_json
 from zoo.preprocessing import Preprocessing
 from zoo.tasks import Task, wrap
-
-_GATE = Path(__file__).with_name("gate.py")
 
 
 def export_savedmodel(
@@ -253,26 +248,7 @@ def check_savedmodel(
         ExportError: A difference is above 1e-5, a label is not that of its score, or the
             process failed.
     """
-    with tempfile.TemporaryDirectory() as name:
-        scratch = Path(name)
-        listing, written = scratch / "images.json", scratch / "predictions.npz"
-        listing.write_text(json.dumps([str(path.resolve()) for path in images]), encoding="utf-8")
-        # -I ignores the working folder and PYTHONPATH, so this project cannot be imported.
-        done = subprocess.run(
-            [sys.executable, "-I", str(_GATE), str(folder), str(listing), str(written)],
-            capture_output=True,
-            text=True,
-            check=False,
-            env={**os.environ, "TF_CPP_MIN_LOG_LEVEL": "3"},
-        )
-        if done.returncode != 0:
-            lines = done.stderr.strip().splitlines() or [f"exit status {done.returncode}"]
-            raise ExportError(
-                "the exported model does not load and predict in a fresh process",
-                received=lines[-1],
-            )
-        with np.load(written) as file:
-            arrays = {name: file[name] for name in file.files}
+    arrays = predict_in_fresh_process(folder, images)
     _check_valid(arrays, images)
     indices_of = {
         "serving_bytes": np.arange(len(images)),

@@ -1,0 +1,100 @@
+"""Predictions of a SavedModel by a fresh process, which has no part of this project.
+
+The process runs `gate.py`. It finds TensorFlow where this process does, and ends with it.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from zoo.errors import ExportError
+from zoo.files import scratch_folder
+
+_GATE = Path(__file__).with_name("gate.py")
+_ROOT = Path(__file__).resolve().parents[2]
+_PACKAGES = ("transfer_zoo", "pipelines", "tuning", "zoo")
+
+
+def predict_in_fresh_process(folder: Path, images: Sequence[Path]) -> dict[str, npt.NDArray[Any]]:
+    """Returns what a SavedModel predicts in a process that loads it with TensorFlow alone.
+
+    Args:
+        folder: The folder of saved_model.pb.
+        images: N image files.
+
+    Returns:
+        The outputs of `serving_bytes` for every image and of `serving_default` for those at
+        `decoded_indices`, at most 32, as `SIGNATURE/OUTPUT`; and as `broken/OUTPUT` those
+        of `serving_bytes` for the first image and one that is broken.
+
+    Raises:
+        ExportError: The process failed.
+    """
+    with scratch_folder() as scratch:
+        job = {
+            "model": str(folder.resolve()),
+            "images": [str(path.resolve()) for path in images],
+            "predictions": str(scratch / "predictions.npz"),
+            "path": search_path(),
+            "without": _PACKAGES,
+        }
+        file = scratch / "job.json"
+        file.write_text(json.dumps(job), encoding="utf-8")
+        status, said = _run([sys.executable, "-I", str(_GATE), str(file)])
+        if status != 0:
+            lines = said.strip().splitlines() or [f"exit status {status}"]
+            raise ExportError(
+                "the exported model does not load and predict in a fresh process",
+                received=lines[-1],
+            )
+        with np.load(scratch / "predictions.npz") as arrays:
+            return {name: arrays[name] for name in arrays.files}
+
+
+def search_path() -> list[str]:
+    """Returns where this process looks for modules, without the project's own folder.
+
+    PYTHONPATH and the user's site are in it. The project's folder stays where TensorFlow
+    lies in it too, as in site-packages; the gate refuses the project's packages anyway.
+    """
+    entries = [os.path.abspath(entry) for entry in sys.path]
+    return [
+        entry
+        for entry in entries
+        if os.path.realpath(entry) != str(_ROOT) or Path(entry, "tensorflow").is_dir()
+    ]
+
+
+def _run(command: Sequence[str]) -> tuple[int, str]:
+    """Runs a program that ends with this process; returns its status and standard error.
+
+    Its standard input ends when this process does, however that happens.
+    """
+    ours, theirs = -1, -1
+    try:
+        theirs, ours = os.pipe()
+        done = subprocess.run(
+            command,
+            stdin=theirs,
+            stdout=subprocess.DEVNULL,
+            stderr=subprocess.PIPE,
+            text=True,
+            errors="replace",
+            check=False,
+            # -I ignores Python's variables; this one is TensorFlow's.
+            env={**os.environ, "TF_CPP_MIN_LOG_LEVEL": "3"},
+        )
+    finally:
+        for descriptor in (ours, theirs):
+            if descriptor >= 0:
+                os.close(descriptor)
+    return done.returncode, done.stderr
