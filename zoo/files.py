@@ -15,6 +15,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, BinaryIO
 
+from zoo.disk_sync import make_folders, sync_file, sync_folder, sync_tree
 from zoo.errors import InputError, StorageError, ZooError
 from zoo.file_lock import try_lock
 from zoo.json_text import json_text
@@ -30,7 +31,8 @@ _TEMPORARY = re.compile(r"\..+\.[0-9a-f]{8}(\.[^.]+)?")
 def replacing(path: Path) -> Iterator[Path]:
     """Yields a temporary path beside `path`, and moves it to `path` on success.
 
-    A reader never sees a partial file, and a killed process leaves the old file intact.
+    A reader never sees a partial file, and a killed process or a power cut leaves the old
+    file intact. After the body, the new one outlasts both.
     If the body raises, the temporary file is removed and `path` stays unchanged.
 
     Args:
@@ -38,15 +40,18 @@ def replacing(path: Path) -> Iterator[Path]:
             keeps its suffix, by which Keras and NumPy choose a format.
     """
     path = Path(path)
-    path.parent.mkdir(parents=True, exist_ok=True)
     temporary = path.with_name(f".{path.stem}.{secrets.token_hex(4)}{path.suffix}")
-    try:
-        with naming_file(path):
+    with naming_file(path):
+        make_folders(path.parent)
+        try:
             yield temporary
-            _sync(temporary)
+            sync_file(temporary)
             os.replace(temporary, path)
-    finally:
-        temporary.unlink(missing_ok=True)
+        finally:
+            # A failing disk may keep it; the next job that writes here removes it.
+            with contextlib.suppress(OSError):
+                temporary.unlink(missing_ok=True)
+        sync_folder(path.parent)
 
 
 @contextlib.contextmanager
@@ -54,7 +59,7 @@ def placing_folder(path: Path) -> Iterator[Path]:
     """Yields a temporary folder beside `path`, and moves it to `path` on success.
 
     The folder is locked while it is written. Those beside it that nobody holds are what
-    killed processes left behind, and are removed.
+    killed processes left behind, and are removed. It is whole or absent after a power cut, too.
 
     Args:
         path: The folder to create, with its missing parents.
@@ -63,18 +68,19 @@ def placing_folder(path: Path) -> Iterator[Path]:
         FileExistsError: `path` exists when the body ends.
     """
     path = Path(path)
-    path.parent.mkdir(parents=True, exist_ok=True)
-    _remove_abandoned_folders(path.parent)
-    with contextlib.ExitStack() as stack:
+    with naming_file(path), contextlib.ExitStack() as stack:
+        make_folders(path.parent)
+        _remove_abandoned_folders(path.parent)
         temporary = _make_held_folder(path, stack)
         try:
-            with naming_file(path):
-                yield temporary
+            yield temporary
+            sync_tree(temporary)
             if path.exists():
-                raise FileExistsError(str(path))
+                raise FileExistsError(errno.EEXIST, os.strerror(errno.EEXIST), str(path))
             os.rename(temporary, path)
         finally:
             shutil.rmtree(temporary, ignore_errors=True)
+        sync_folder(path.parent)
 
 
 @contextlib.contextmanager
@@ -97,7 +103,8 @@ def scratch_folder() -> Iterator[Path]:
 def naming_file(path: Path) -> Iterator[None]:
     """Turns the errors of a full or failing disk into one that names the file.
 
-    Libraries report these without a file, some without a reason.
+    Libraries report these without a file, some without a reason, and TensorFlow and HDF5 by
+    errors of their own.
 
     Args:
         path: What the body writes.
@@ -107,10 +114,11 @@ def naming_file(path: Path) -> Iterator[None]:
     """
     try:
         yield
-    except OSError as error:
-        if isinstance(error, ZooError) or (error.errno and error.errno not in DISK_ERRORS):
+    except ZooError:
+        raise
+    except Exception as error:
+        if not (reason := _disk_reason(error)):
             raise
-        reason = error.strerror or " ".join(str(error).split())[:120]
         raise StorageError(
             f"{path} cannot be written: {reason}",
             mend="make room on that disk, or choose a folder on another one",
@@ -243,7 +251,10 @@ def _remove_abandoned_folders(parent: Path, pattern: str = ".*.*") -> None:
                 shutil.rmtree(path, ignore_errors=True)
 
 
-def _sync(path: Path) -> None:
-    # Opened for writing: Windows cannot flush a file that is open for reading alone.
-    with path.open("r+b") as file:
-        os.fsync(file.fileno())
+def _disk_reason(error: Exception) -> str:
+    """Returns what a full or failing disk says in an error; empty for errors of other kinds."""
+    text = " ".join(str(error).split())
+    if isinstance(error, OSError) and error.errno in {*DISK_ERRORS, None, 0}:
+        return error.strerror or text[:120]
+    reasons = (os.strerror(number) for number in sorted(DISK_ERRORS))
+    return next((reason for reason in reasons if reason in text), "")

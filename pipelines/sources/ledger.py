@@ -138,6 +138,7 @@ class Ledger:
             # In one call, so that the blocks of several jobs do not mix.
             with open(self.path, "ab", buffering=0) as file:
                 file.write(block)
+                os.fsync(file.fileno())
 
     def compact(self) -> None:
         """Writes the ledger anew if half of its entries are out of date."""

@@ -17,6 +17,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
 
+from zoo.disk_sync import make_folders
 from zoo.errors import RunError, TrainingError
 from zoo.file_lock import try_lock
 
@@ -76,7 +77,7 @@ def claim_folder(folder: Path) -> Iterator[Claim]:
     if claim and claim.thread == threading.get_ident():
         yield claim
         return
-    made = _make_folders(folder)
+    made = make_folders(folder)
     try:
         with _lock(folder) as inode:
             claim = _held[key] = Claim(folder, inode, threading.get_ident())
@@ -90,13 +91,6 @@ def claim_folder(folder: Path) -> Iterator[Claim]:
             # Not empty: the job, or another one, has begun.
             with contextlib.suppress(OSError):
                 parent.rmdir()
-
-
-def _make_folders(folder: Path) -> list[Path]:
-    """Makes a folder and its missing parents; returns those it made, the lowest first."""
-    missing = [p for p in (folder, *folder.parents) if not p.exists()]
-    folder.mkdir(parents=True, exist_ok=True)
-    return missing
 
 
 @contextlib.contextmanager
