@@ -73,8 +73,9 @@ def photographs(shared: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture(scope="session", autouse=True)
 def _own_cache(tmp_path_factory: pytest.TempPathFactory) -> None:
-    """Keeps tests out of the user's cache; the tests of a session share one."""
+    """Keeps tests out of the user's cache and key; the tests of a session share them."""
     os.environ["ZOO_CACHE"] = str(tmp_path_factory.mktemp("cache"))
+    os.environ["ZOO_KEY"] = str(tmp_path_factory.mktemp("key") / "seal.key")
 
 
 @pytest.fixture(scope="session")

@@ -13,7 +13,7 @@ import stat
 import tempfile
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any, BinaryIO
+from typing import Any, BinaryIO, cast
 
 from zoo.disk_sync import make_folders, sync_file, sync_folder, sync_tree
 from zoo.errors import InputError, StorageError, ZooError
@@ -137,15 +137,32 @@ def open_to_write(path: Path, *, append: bool = False) -> BinaryIO:
         OSError: It is a link or no regular file, or cannot be written.
     """
     flags = os.O_WRONLY | os.O_CREAT | (os.O_APPEND if append else 0)
-    for name in ("O_NOFOLLOW", "O_NONBLOCK", "O_CLOEXEC", "O_BINARY"):
-        flags |= getattr(os, name, 0)
-    file = os.fdopen(os.open(path, flags, 0o644), "ab" if append else "wb")
-    if not stat.S_ISREG(os.fstat(file.fileno()).st_mode):
-        file.close()
-        raise OSError(errno.EINVAL, "Not a regular file", str(path))
+    file = _open_regular(path, flags, "ab" if append else "wb")
     if not append:
         file.truncate(0)
     return file
+
+
+def open_to_read(path: Path) -> BinaryIO:
+    """Opens a file of a predictable name to read it, where others may write beside it.
+
+    Args:
+        path: A regular file; see `open_to_write`.
+
+    Raises:
+        OSError: It is missing, is a link or no regular file, or cannot be read.
+    """
+    return _open_regular(path, os.O_RDONLY, "rb")
+
+
+def _open_regular(path: Path, flags: int, mode: str) -> BinaryIO:
+    for name in ("O_NOFOLLOW", "O_NONBLOCK", "O_CLOEXEC", "O_BINARY"):
+        flags |= getattr(os, name, 0)
+    descriptor = os.open(path, flags, 0o644)
+    if not stat.S_ISREG(os.fstat(descriptor).st_mode):
+        os.close(descriptor)
+        raise OSError(errno.EINVAL, "Not a regular file", str(path))
+    return cast(BinaryIO, os.fdopen(descriptor, mode))
 
 
 def remove_leftovers(folder: Path) -> None:

@@ -66,13 +66,19 @@ def predict(
     top: Annotated[
         int, typer.Option("--top", metavar="K", min=1, help="Classes to show for each image.")
     ] = 5,
+    trust: Annotated[
+        bool,
+        typer.Option(
+            "--trust", help="Run a SavedModel that somebody else exported: it is a program."
+        ),
+    ] = False,
     as_json: Json = False,
 ) -> None:
     """Classify images; exit with 1 if a file cannot be decoded."""
     from pipelines.cli.printing import print_json, show
     from pipelines.serving.predict import predict as predict_images
 
-    predictions = predict_images(model, images, top=top)
+    predictions = predict_images(model, images, top=top, trust=trust)
     if as_json:
         print_json({"predictions": [prediction.to_json() for prediction in predictions]})
     for prediction in predictions:

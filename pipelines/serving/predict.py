@@ -19,7 +19,11 @@ BATCH_SIZE = 32
 
 
 def predict(
-    model: RunFolder | str | Path, images: Image | Sequence[Image], *, top: int = 5
+    model: RunFolder | str | Path,
+    images: Image | Sequence[Image],
+    *,
+    top: int = 5,
+    trust: bool = False,
 ) -> list[Prediction]:
     """Predicts images: files, or what is in memory.
 
@@ -34,12 +38,15 @@ def predict(
             pictures of Pillow, or uint8 arrays. See `pipelines.serving.inputs`. Of the formats
             that a data set may have, an exported model reads JPEG, PNG, GIF, BMP and WebP.
         top: Number of classes or labels to name, at most.
+        trust: Whether to run a SavedModel that this user did not export: it is a program, which
+            can read and write files.
 
     Returns:
         One prediction an image, in the order of `images`.
 
     Raises:
-        RunError: `model` is none of these, or damaged.
+        RunError: `model` is none of these, or damaged, or a SavedModel that this user did not
+            export and `trust` is off.
         UnknownNameError: `model` is nearly the name of a pretrained network.
         WeightsError: The pretrained network has no top, or its file is absent or damaged.
         DataError: A file or folder does not exist, or there is no image.
@@ -48,7 +55,9 @@ def predict(
     inputs = list_inputs(images)
     with isolated():
         start_keras()
-        predictor = open_predictor(model if isinstance(model, RunFolder) else Path(model))
+        predictor = open_predictor(
+            model if isinstance(model, RunFolder) else Path(model), trust=trust
+        )
     predictions: list[Prediction] = []
     for start in range(0, len(inputs), BATCH_SIZE):
         predictions += _predict_batch(predictor, inputs[start : start + BATCH_SIZE], top)

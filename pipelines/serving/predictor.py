@@ -18,6 +18,7 @@ from pipelines.sources.formats import why_not_served
 from pipelines.storage.pretrained_network import open_pretrained_network
 from pipelines.storage.run_folder import RunFolder
 from zoo.errors import RunError
+from zoo.export.seal import check_seal
 from zoo.models.pretrained import find_classifier
 from zoo.preprocessing import Preprocessing
 from zoo.tasks import Task, classification, wrap
@@ -42,16 +43,18 @@ class Predictor:
     predict: Callable[[Sequence[str], Sequence[bytes]], tuple[list[str], ByTask]]
 
 
-def open_predictor(model: RunFolder | Path) -> Predictor:
+def open_predictor(model: RunFolder | Path, *, trust: bool = False) -> Predictor:
     """Opens a finished run, a SavedModel that `zoo export` wrote, or a pretrained network.
 
     Args:
         model: A run, its folder, a SavedModel's, or one with a SavedModel a version, of
             which the highest is opened; without such a folder, the name of a pretrained
             classifier, or its .npz file.
+        trust: Whether to open a SavedModel that bears no seal of this user.
 
     Raises:
-        RunError: There is no model, or it is damaged or of another kind.
+        RunError: There is no model, or it is damaged or of another kind; or it is a SavedModel
+            of somebody else, and `trust` is off.
         UnknownNameError: The name is nearly that of a pretrained network.
         WeightsError: The pretrained network has no top, or its file is absent or damaged.
     """
@@ -59,7 +62,7 @@ def open_predictor(model: RunFolder | Path) -> Predictor:
         return _open_run(model)
     path = model
     if os.path.isfile(path / "saved_model.pb"):
-        return _open_savedmodel(path)
+        return _open_savedmodel(path, trust=trust)
     try:
         # isdigit accepts superscripts, which int() refuses.
         names = [name for name in os.listdir(path) if name.isdecimal()]
@@ -72,7 +75,8 @@ def open_predictor(model: RunFolder | Path) -> Predictor:
     else:
         versions = [path / n for n in names if os.path.isfile(path / n / "saved_model.pb")]
         if versions:
-            return _open_savedmodel(max(versions, key=lambda folder: int(folder.name)))
+            newest = max(versions, key=lambda folder: int(folder.name))
+            return _open_savedmodel(newest, trust=trust)
         if os.path.isfile(path / "recipe.toml"):
             return _open_run(RunFolder.open(path))
         received = "a folder of another kind"
@@ -119,7 +123,9 @@ def _open_keras(
     return Predictor(tasks, predict)
 
 
-def _open_savedmodel(folder: Path) -> Predictor:
+def _open_savedmodel(folder: Path, *, trust: bool) -> Predictor:
+    if not trust:
+        check_seal(folder)
     import tensorflow as tf
 
     try:

@@ -31,7 +31,7 @@ import numpy as np
 
 from pipelines.sources.columns import ByteStrings, Files, KeyIndex
 from pipelines.sources.scan_table import ROW, TextCodes, used_texts
-from zoo.files import cache_folder, replacing
+from zoo.files import cache_folder, open_to_read, open_to_write, replacing
 
 if TYPE_CHECKING:
     import numpy.typing as npt
@@ -136,8 +136,8 @@ class Ledger:
             if not self._is_current():
                 self._write(b"")
             # In one call, so that the blocks of several jobs do not mix.
-            with open(self.path, "ab", buffering=0) as file:
-                file.write(block)
+            with open_to_write(self.path, append=True) as file:
+                os.write(file.fileno(), block)
                 os.fsync(file.fileno())
 
     def compact(self) -> None:
@@ -160,7 +160,7 @@ class Ledger:
 
     def _is_current(self) -> bool:
         try:
-            with open(self.path, "rb") as file:
+            with open_to_read(self.path) as file:
                 return file.read(len(self._version)) == self._version
         except OSError:
             return False
@@ -176,7 +176,7 @@ class Ledger:
         """Returns the entries of all whole blocks."""
         count = 0
         try:
-            with open(self.path, "rb") as file:
+            with open_to_read(self.path) as file:
                 entries = np.empty(os.fstat(file.fileno()).st_size // _ENTRY.itemsize, _ENTRY)
                 if file.read(len(self._version)) == self._version:
                     for block, texts in _blocks(file):

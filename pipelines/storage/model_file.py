@@ -9,6 +9,7 @@ from typing import Any
 from pipelines.runtime.isolation import isolated, start_keras
 from zoo.backbones.kerashub.installation import import_for_model
 from zoo.errors import RunError
+from zoo.models.keras_file import check_keras_file
 from zoo.tasks import Task
 
 
@@ -25,9 +26,11 @@ def load_model(file: Path, tasks: Sequence[Task]) -> Any:
         float32 [B, C], or to a dictionary by the tasks' names.
 
     Raises:
-        RunError: The file is damaged, or its outputs are not those of the tasks.
+        RunError: The file is damaged, holds more than layers that compute and their weights,
+            or its outputs are not those of the tasks.
         InputError: The model has layers of KerasHub, which is not installed.
     """
+    check_keras_file(file)
     start_keras()
     import keras
 

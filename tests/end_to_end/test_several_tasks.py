@@ -244,7 +244,7 @@ def test_damaged_tasks_are_refused_in_one_line(
     ]:
         (model / "assets" / "tasks.json").write_text(json.dumps(values), encoding="utf-8")
         with pytest.raises(RunError, match=message):
-            predict(model, [image])
+            predict(model, [image], trust=True)
     copy = shutil.copytree(run.path, tmp_path / "run")
     for values, message in [
         (told[:2], "do not belong together; expected color_probabilities of 3, tags_prob"),

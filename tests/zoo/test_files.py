@@ -15,6 +15,8 @@ from hypothesis import strategies as st
 
 from zoo.files import (
     cache_folder,
+    open_to_read,
+    open_to_write,
     placing_folder,
     replacing,
     sha256_of,
@@ -166,6 +168,23 @@ def test_write_json_rejects_nan_and_infinity(tmp_path: Path, number: float) -> N
 def test_write_text_is_utf8_whatever_the_locale(tmp_path: Path) -> None:
     write_text(tmp_path / "labels.txt", "déjà\n犬\n")
     assert (tmp_path / "labels.txt").read_bytes() == "déjà\n犬\n".encode()
+
+
+@pytest.mark.parametrize("make", ["link", "dangling link", "pipe", "folder"])
+def test_file_of_a_predictable_name_is_opened_if_it_is_one(make: str, tmp_path: Path) -> None:
+    path, other = tmp_path / "name", tmp_path / "other"
+    if "link" in make:
+        path.symlink_to(other)
+        if make == "link":
+            other.write_text("precious")
+    elif make == "pipe":
+        os.mkfifo(path)
+    else:
+        path.mkdir()
+    for opener in (open_to_read, open_to_write):
+        with pytest.raises(OSError, match=r"symbolic links|Not a regular|Is a dir|No such"):
+            opener(path)
+    assert not other.exists() or other.read_text() == "precious"
 
 
 def test_sha256_of_equals_hashlib(tmp_path: Path) -> None:

@@ -164,9 +164,12 @@ def build_backbone(
         return cut_backbone(backbone, backbone.build(size), truncate_blocks, levels)
 
     from zoo.weights.fetch import fetch
+    from zoo.weights.hdf5 import check_weight_file
 
     # Fetch before building: fetching may fail, and building takes seconds.
     path = fetch(weights)
+    if not weights.sha256:
+        check_weight_file(path)
     model = backbone.build(size)
     try:
         backbone.load(model, path)

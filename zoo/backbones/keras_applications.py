@@ -107,6 +107,7 @@ class KerasFamily:
             input_size=input_size,
             normalization=self.normalization,
             top1=top1,
+            max_bytes=_max_bytes(num_parameters),
             origin=f"{self.origin}; published by Keras, whose documentation states top-1",
         )
         return Backbone(
@@ -124,6 +125,11 @@ class KerasFamily:
             paper=self.paper,
             weights=(weights,),
         )
+
+
+def _max_bytes(num_parameters: int) -> int:
+    """Returns the size of a file of so many float32 weights, with room for the layers' names."""
+    return 5 * num_parameters + 4_000_000
 
 
 def build_application(name: str, symbol: str, size: int) -> Any:

@@ -171,6 +171,7 @@ ROWS: tuple[Backbone, ...] = (
                 data="ImageNet-1k",
                 input_size=227,
                 normalization="caffe",
+                max_bytes=3_002_560,
                 origin=(
                     "DeepCognition, converted from the authors' Caffe model, whose "
                     "prototxt gives input and padding; neither states a top-1"

@@ -19,6 +19,7 @@ import numpy.typing as npt
 from zoo.errors import ExportError, RunError
 from zoo.export.broken_images import mask_outputs, preprocess_files
 from zoo.export.fresh_process import predict_in_fresh_process
+from zoo.export.seal import seal
 from zoo.export.signatures import build_outputs, compare_outputs, output_names
 from zoo.files import placing_folder, write_json
 from zoo.preprocessing import Preprocessing
@@ -34,7 +35,7 @@ def export_savedmodel(
     images: Sequence[Path],
     predictions: Mapping[str, npt.NDArray[np.float32]],
 ) -> Path:
-    """Writes `to`/VERSION and checks it; a failed export leaves nothing behind.
+    """Writes `to`/VERSION, checks and seals it; a failed export leaves nothing behind.
 
     Args:
         model: A `keras.Model` from float32 [B, S, S, 3] in 0 to 255 to what `tasks` say.
@@ -58,6 +59,7 @@ def export_savedmodel(
         with placing_folder(version) as folder:
             write_savedmodel(model, preprocessing, tasks, folder)
             check_savedmodel(folder, images, predictions, tasks)
+            seal(folder)
     finally:
         # Removes the new folders after a failure; rmdir refuses those of a finished export.
         with contextlib.suppress(OSError):

@@ -21,6 +21,8 @@ from zoo.weights.row import Weights, is_url
 
 logger = logging.getLogger(__name__)
 
+_MAX_RECORD_BYTES = 10_000
+
 SHIPPED_FOLDER = Path(__file__).parents[1] / "pretrained"
 """The folder of the files that are part of the package."""
 
@@ -206,7 +208,9 @@ def _is_verified(weights: Weights, cached: Path) -> bool:
     """Returns whether the cached file exists and has the known SHA-256."""
     known = _known_sha256(weights)
     try:
-        return bool(known) and cached.is_file() and files.sha256_of(cached) == known
+        # Whoever else may write into a shared cache could swap what a link leads to.
+        is_plain = cached.is_file() and not cached.is_symlink()
+        return bool(known) and is_plain and files.sha256_of(cached) == known
     except OSError:
         return False
 
@@ -217,10 +221,11 @@ def _known_sha256(weights: Weights) -> str:
         return weights.sha256
     record = _record_path(weights)
     try:
-        known = str(json.loads(record.read_text(encoding="utf-8"))["sha256"])
+        with files.open_to_read(record) as file:
+            known = str(json.loads(file.read(_MAX_RECORD_BYTES))["sha256"])
     except (FileNotFoundError, NotADirectoryError):
         return ""
-    except (OSError, ValueError, KeyError, TypeError):
+    except (OSError, ValueError, KeyError, TypeError, RecursionError):
         known = ""
     if not known:
         raise WeightsError(

@@ -26,7 +26,8 @@ class Weights:
         top1: The publisher's accuracy on the validation images of `data`, 0 to 1, or None
             if none is stated.
         origin: The publisher, and the source of the figures.
-        max_bytes: Size that no server may exceed. The largest file of the table has 1.4 GB.
+        max_bytes: Size that no server may exceed: that of the file, or a little more where it
+            follows from the number of weights.
 
     Raises:
         ValueError: A digest or the file name is malformed, or a shipped file has no SHA-256.

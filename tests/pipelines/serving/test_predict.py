@@ -18,6 +18,7 @@ from pipelines.serving.run import Run
 from zoo.decoding.image_decoder import ImageDecoder
 from zoo.errors import DataError, RunError
 from zoo.export.savedmodel import write_savedmodel
+from zoo.export.seal import seal
 from zoo.heads.head import HeadConfig
 from zoo.models.classifier import build_classifier
 from zoo.preprocessing import Preprocessing
@@ -41,6 +42,7 @@ def served(tmp_path_factory: pytest.TempPathFactory) -> Path:
     classifier = build_classifier("micro_resnet_s", 3, size=32, head=HeadConfig(), frozen=True)
     to = tmp_path_factory.mktemp("models") / "letters"
     write_savedmodel(classifier, Preprocessing(size=32), classification(NAMES), to / "1")
+    seal(to / "1")
     return to
 
 
@@ -186,8 +188,19 @@ def test_damaged_savedmodel_is_refused_in_one_line(
     to = shutil.copytree(served, tmp_path / "model")
     damage(to / "1")
     with pytest.raises(RunError, match=message) as caught:
-        predict(to, [image])
+        predict(to, [image], trust=True)
     assert "\n" not in str(caught.value)
+
+
+def test_savedmodel_of_a_stranger_needs_trust(
+    served: Path, image: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    [expected] = predict(served, image)
+    monkeypatch.setenv("ZOO_KEY", str(tmp_path / "other.key"))
+    with pytest.raises(RunError, match=r"is a program.*received a seal, but no key.*add --trust"):
+        predict(served, image)
+    assert not (tmp_path / "other.key").exists()
+    assert predict(served, image, trust=True) == [expected]
 
 
 def test_savedmodel_of_another_kind_is_refused(image: Path, tmp_path: Path) -> None:
@@ -199,4 +212,4 @@ def test_savedmodel_of_another_kind_is_refused(image: Path, tmp_path: Path) -> N
     module = Other()
     tf.saved_model.save(module, str(tmp_path), signatures={"serving_bytes": module.serve})
     with pytest.raises(RunError, match="is a SavedModel of another kind"):
-        predict(tmp_path, [image])
+        predict(tmp_path, [image], trust=True)

@@ -243,6 +243,22 @@ def test_cache_that_cannot_be_written_does_not_stop_the_job(
     assert len(open_source(_data(fill)).train) == 32
 
 
+@pytest.mark.usefixtures("cache")
+@pytest.mark.parametrize("kind", ["link", "pipe"])
+def test_ledger_that_is_no_file_is_left_alone(kind: str, tmp_path: Path) -> None:
+    path = Ledger(str(tmp_path), "1").path
+    path.parent.mkdir(parents=True, exist_ok=True)
+    if kind == "link":
+        (tmp_path / "precious").write_text("precious")
+        path.symlink_to(tmp_path / "precious")
+    else:
+        os.mkfifo(path)
+    ledger = _append(tmp_path, _entries(5))
+    assert ledger.num_entries == 0
+    if kind == "link":
+        assert (tmp_path / "precious").read_text() == "precious"
+
+
 def test_stat_of_what_is_no_file_is_minus_one(tmp_path: Path) -> None:
     (tmp_path / "a").write_bytes(b"four")
     stats = stat_files(Files(str(tmp_path), ByteStrings.of([b"a", b"missing", b"."])))

@@ -89,7 +89,16 @@ def test_cached_file_without_its_record_is_downloaded_again(site: Site) -> None:
     assert fetch(unproven(site.url)).read_bytes() == OTHER
 
 
-@pytest.mark.parametrize("text", ["", "[]", "{}", '{"sha256": ""}'])
+def test_link_in_the_cache_is_no_verified_file(site: Site, tmp_path: Path) -> None:
+    path = fetch(row(site.url))
+    path.rename(tmp_path / "swapped.h5")
+    path.symlink_to(tmp_path / "swapped.h5")
+    assert fetch(row(site.url)).read_bytes() == GOOD
+    assert not path.is_symlink()
+    assert len(site.log) == 2
+
+
+@pytest.mark.parametrize("text", ["", "[]", "{}", '{"sha256": ""}', "[" * 9000])
 def test_damaged_record_is_an_error(site: Site, text: str) -> None:
     path = fetch(unproven(site.url))
     (record,) = path.parent.glob("*.first.json")

@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 
 from zoo.errors import WeightsError
-from zoo.weights.hdf5 import count_parameters
+from zoo.weights.hdf5 import Contents, check_weight_file, count_parameters, examine
 
 
 def test_counts_the_floats_of_a_keras_file(tmp_path: Path) -> None:
@@ -61,6 +61,18 @@ def _cycle(file: h5py.File, secret: Path) -> None:
     file.create_group("layers")["again"] = file["/"]
 
 
+def _unwritten(file: h5py.File, secret: Path) -> None:
+    file.create_dataset("layers", (1 << 40,), "f4")
+
+
+def _records(file: h5py.File, secret: Path) -> None:
+    file["layers"] = np.zeros(3, [("a", "f4"), ("b", "i4")])
+
+
+def _deep(file: h5py.File, secret: Path) -> None:
+    file.create_group("/".join(["layers"] * 60))
+
+
 @pytest.mark.parametrize(
     "attack",
     [
@@ -73,6 +85,9 @@ def _cycle(file: h5py.File, secret: Path) -> None:
         _references,
         _named_type,
         _cycle,
+        _unwritten,
+        _records,
+        _deep,
     ],
 )
 def test_file_with_more_than_numbers_is_refused(
@@ -92,3 +107,23 @@ def test_file_that_is_no_hdf5_is_refused(content: bytes, tmp_path: Path) -> None
     (tmp_path / "model.weights.h5").write_bytes(content)
     with pytest.raises(WeightsError, match=r"cannot be read; expected a weight file in HDF5"):
         count_parameters(tmp_path / "model.weights.h5")
+
+
+def test_file_that_crashes_the_parser_is_refused() -> None:
+    # A flipped byte of 23,216 ends libhdf5 1.14.6 (h5py 3.14) in a segmentation fault.
+    with pytest.raises(WeightsError, match=r"cannot be read.*; received a crash of the parser"):
+        examine(Path(__file__).with_name("crashes_the_parser.h5"))
+
+
+def test_missing_file_is_named(tmp_path: Path) -> None:
+    with pytest.raises(WeightsError, match=r"gone\.h5 cannot be read.*No such file"):
+        check_weight_file(tmp_path / "gone.h5")
+
+
+def test_attributes_of_earlier_versions_are_read(tmp_path: Path) -> None:
+    with h5py.File(tmp_path / "old.h5", "w") as file:
+        file.attrs["layer_names"] = [b"conv1", b"conv2"]
+        group = file.create_group("conv1")
+        group.attrs["weight_names"] = np.array([], "S1")
+        group["kernel"] = np.zeros((3, 7), np.float32)
+    assert examine(tmp_path / "old.h5") == Contents(parameters=21, largest=7)
