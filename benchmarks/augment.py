@@ -107,7 +107,8 @@ def this_project(scenario: Scenario, images: np.ndarray) -> Iterator[Any]:
     if not scenario.files:
         pixels = images[0].size
         shapes = np.tile(images.shape[1:3], (count, 1))
-        decoded = DecodedImages(images.reshape(-1), pixels * np.arange(count), shapes)
+        frames = np.pad(shapes, ((0, 0), (2, 0))).astype(np.float32)
+        decoded = DecodedImages(images.reshape(-1), pixels * np.arange(count), shapes, frames)
     examples = Examples(
         names=tuple(map(str, range(count))),
         labels=np.arange(count) % 10,

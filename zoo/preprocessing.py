@@ -3,7 +3,7 @@
 Training's validation, prediction and the exported graph share these functions, so a
 served model computes what was evaluated. There are two steps:
 
-    file bytes ──decode──▶ uint8 RGB [H, W, 3] ──render──▶ uint8 RGB [S, S, 3]
+    file bytes ──decode──▶ uint8 RGB [H, W, 3], frame ──render──▶ uint8 RGB [S, S, 3]
 
 `Preprocessing` runs this in the input pipeline and in the exported graph; then the
 backbone's normalization, a row of `NORMALIZATIONS`, runs as layers inside the model.
@@ -21,7 +21,7 @@ from typing import Annotated, Any, Literal
 from pydantic import Field
 
 from zoo.config import Config
-from zoo.decoding.image_decoder import ImageDecoder
+from zoo.decoding.image_decoder import ImageDecoder, whole_frame
 from zoo.decoding.transparency import parse_color
 
 _KERNELS = {"bilinear": "triangle", "bicubic": "keyscubic", "lanczos3": "lanczos3"}
@@ -70,7 +70,22 @@ class Preprocessing(PreprocessingSettings):
         Returns:
             uint8 [S, S, 3].
         """
-        return self.fit_image(self.decoder(encoded))
+        return self.fit_image(*self.decoder.decode(encoded))
+
+    def decode_pixels(self, encoded: Any) -> Any:
+        """Decodes one image file to pixels that `fit_image` resizes without knowing their frame.
+
+        Args:
+            encoded: As `__call__`.
+
+        Returns:
+            uint8 [H, W, 3]; where the frame is not whole, the square, which `fit_image` keeps.
+        """
+        import tensorflow as tf
+
+        image, frame = self.decoder.decode(encoded)
+        is_whole = tf.reduce_all(frame == whole_frame(image))
+        return tf.cond(is_whole, lambda: image, lambda: self.fit_image(image, frame))
 
     @property
     def decoder(self) -> ImageDecoder:
@@ -88,31 +103,33 @@ class Preprocessing(PreprocessingSettings):
         color = parse_color(self.background)
         return ImageDecoder(color, self.depth, needed, longer=self.fit == "pad")
 
-    def fit_image(self, image: Any) -> Any:
+    def fit_image(self, image: Any, frame: Any = None) -> Any:
         """Resizes a decoded image to the square.
 
         Args:
             image: uint8 [H, W, 3] of any H and W, which the graph need not know.
+            frame: As of `ImageDecoder.decode`; None takes all pixels for the image.
 
         Returns:
             uint8 [S, S, 3].
         """
-        return self.render(image, self.compute_box(image))
+        return self.render(image, self.compute_box(whole_frame(image) if frame is None else frame))
 
-    def compute_box(self, image: Any) -> Any:
+    def compute_box(self, frame: Any) -> Any:
         """Returns the crop box of an image, by `fit`.
 
         Args:
-            image: uint8 [H, W, 3].
+            frame: float32 [4]: top, left, height and width of the image, in pixels.
 
         Returns:
-            float32 [4]: top, left, height and width, in pixels of the image. With `pad`
-            the box extends beyond the image.
+            float32 [4]: top, left, height and width, in pixels. With `pad` the box extends
+            beyond the image.
         """
         import tensorflow as tf
 
-        sides = tf.unstack(tf.cast(tf.shape(image)[:2], tf.float32))
-        return tf.stack(self.compute_boxes(*sides))
+        top, left, *sides = tf.unstack(frame)
+        box_top, box_left, height, width = self.compute_boxes(*sides)
+        return tf.stack([top + box_top, left + box_left, height, width])
 
     def compute_boxes(self, height: Any, width: Any) -> tuple[Any, Any, Any, Any]:
         """Returns the crop boxes of one or many images from their sides alone.
@@ -122,7 +139,8 @@ class Preprocessing(PreprocessingSettings):
             width: In pixels, like `height`.
 
         Returns:
-            Top, left, height and width of the boxes, in pixels, each shaped like `height`.
+            Top and left of the boxes within the images, height and width, in pixels, each
+            shaped like `height`.
         """
         if self.fit == "stretch":
             return 0 * height, 0 * width, height, width

@@ -25,7 +25,7 @@ class Renderer(Protocol):
     def render(self, images: Any, views: ViewParameters) -> Any:
         """Renders one view each of images uint8 [B, H, W, 3] to uint8 [B, S, S, 3]."""
 
-    def render_one(self, image: Any, views: ViewParameters) -> Any:
+    def render_one(self, image: Any, views: ViewParameters, frame: Any = None) -> Any:
         """Renders V views of one image uint8 [H, W, 3] to uint8 [V, S, S, 3]."""
 
     def mix(self, images: Any, arguments: Any) -> Any:
@@ -36,13 +36,13 @@ class Renderer(Protocol):
 class HostRenderer(Renderer, Protocol):
     """A renderer that reads images from host memory without copying them into the graph."""
 
-    def render_fetched(self, fetch: Any, request: Any, shapes: Any, views: ViewParameters) -> Any:
+    def render_fetched(self, fetch: Any, request: Any, frames: Any, views: ViewParameters) -> Any:
         """Renders one view each of images that a Python function fetches.
 
         Args:
             fetch: Maps the NumPy value of `request` to images uint8 [H, W, 3].
             request: A tensor that identifies the images, such as their indices.
-            shapes: int [B, 2], height and width of each image.
+            frames: float32 [B, 4], as of `ImageDecoder.decode`.
             views: The sampled views.
 
         Returns:
@@ -88,12 +88,13 @@ class Augmenter:
 
         return self.plan.sample(tf.constant(self.seed, tf.int64), passes, indices)
 
-    def render(self, image: Any, views: ViewParameters) -> Any:
+    def render(self, image: Any, views: ViewParameters, frame: Any = None) -> Any:
         """Renders several views of one image.
 
         Args:
             image: uint8 [H, W, 3].
             views: V sampled views.
+            frame: As of `ImageDecoder.decode`; None takes all pixels for the image.
 
         Returns:
             uint8 [V, S, S, 3].
@@ -102,10 +103,10 @@ class Augmenter:
 
         if not self.has_geometry:
             # Without geometry the pixels are bit for bit those of the evaluation transform.
-            image = self.preprocessing.fit_image(image)
+            image = self.preprocessing.fit_image(image, frame)
         if not self._changes_pixels:
             return tf.broadcast_to(image, tf.concat([tf.shape(views.color)[:1], image.shape], 0))
-        return self.renderer.render_one(image, views)
+        return self.renderer.render_one(image, views, frame)
 
     def mix(
         self,

@@ -32,7 +32,7 @@ from zoo.progress import track
 
 logger = logging.getLogger(__name__)
 
-_FORMAT = 2
+_FORMAT = 3
 """Part of every key; incremented when the same settings yield different features, or a shard
 is laid out otherwise."""
 

@@ -112,13 +112,12 @@ def _render_batches(
     """Maps batches of SampleKeys to (images, SampleKeys, ViewParameters), one batch per call."""
     import tensorflow as tf
 
-    # [N, 2]: height and width.
-    shapes = tf.constant(decoded.shapes)
+    frames = tf.constant(decoded.frames)  # [N, 4]
 
     def render(keys: SampleKeys) -> tuple[Any, SampleKeys, ViewParameters]:
         views = augmenter.sample(keys.pass_indices, keys.sample_indices)
-        batch_shapes = tf.gather(shapes, keys.image_indices)
-        images = renderer.render_fetched(decoded.pick, keys.image_indices, batch_shapes, views)
+        batch_frames = tf.gather(frames, keys.image_indices)
+        images = renderer.render_fetched(decoded.pick, keys.image_indices, batch_frames, views)
         return images, keys, views
 
     return map_graph(keys, render, parallel=True)
@@ -133,7 +132,8 @@ def _render_images(keys: Any, augmenter: Augmenter, read: Any, batch_size: int) 
 
     def render(key: SampleKeys, view: ViewParameters) -> tuple[Any, SampleKeys, ViewParameters]:
         views = tf.nest.map_structure(lambda part: part[tf.newaxis], view)
-        return augmenter.render(read(key.image_indices), views)[0], key, view
+        image, frame = read(key.image_indices)
+        return augmenter.render(image, views, frame)[0], key, view
 
     drawn = map_graph(keys, draw).unbatch()
     return map_graph(drawn, render, parallel=True).batch(batch_size, drop_remainder=True)
@@ -187,10 +187,11 @@ def build_views_dataset(
 
     def render(index: Any) -> Any:
         plain, larger = read(index)
-        parts = [preprocessing.fit_image(plain)[tf.newaxis]] * list(views).count(0)
+        parts = [preprocessing.fit_image(*plain)[tf.newaxis]] * list(views).count(0)
         if len(augmented):
             sampled = augmenter.sample(augmented, tf.fill([len(augmented)], keys[index]))
-            parts.insert(0, augmenter.render(larger, sampled))
+            image, frame = larger
+            parts.insert(0, augmenter.render(image, sampled, frame))
         return tf.gather(tf.concat(parts, axis=0), positions)
 
     indices = tf.data.Dataset.range(len(examples))
@@ -248,7 +249,7 @@ def build_image_dataset(
 
     read = build_reader(examples, preprocessing.decoder)
     indices = tf.data.Dataset.range(len(examples))
-    fitted = map_graph(indices, lambda i: preprocessing.fit_image(read(i)), parallel=True)
+    fitted = map_graph(indices, lambda i: preprocessing.fit_image(*read(i)), parallel=True)
     images = fitted.batch(batch_size)
     if len(examples) * 3 * preprocessing.size**2 <= cache_mib * 2**20:
         images = images.cache()

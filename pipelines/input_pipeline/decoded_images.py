@@ -30,11 +30,13 @@ class DecodedImages:
         pixels: uint8 [sum of H × W × 3], the images one after the other.
         starts: int64 [N], offset of each image in `pixels`.
         shapes: int64 [N, 2], height and width.
+        frames: float32 [N, 4], as of `ImageDecoder.decode`.
     """
 
     pixels: npt.NDArray[np.uint8]
     starts: npt.NDArray[np.int64]
     shapes: npt.NDArray[np.int64]
+    frames: npt.NDArray[np.float32]
 
     def pick(self, indices: Iterable[int]) -> list[npt.NDArray[np.uint8]]:
         """Returns images as uint8 [H, W, 3] views of the buffer, without a copy."""
@@ -45,20 +47,23 @@ class DecodedImages:
             images.append(flat.reshape(height, width, 3))
         return images
 
-    def read(self, index: Any) -> Any:
-        """Returns the image at an index, int64 [], as a uint8 [H, W, 3] tensor."""
+    def read(self, index: Any) -> tuple[Any, Any]:
+        """Returns the image at an index, int64 [], as `ImageDecoder.decode` does."""
         import tensorflow as tf
 
-        image = tf.numpy_function(
-            lambda index: self.pick([index])[0], [index], tf.uint8, stateful=False
+        image, frame = tf.numpy_function(
+            lambda index: (self.pick([index])[0], self.frames[index]),
+            [index],
+            (tf.uint8, tf.float32),
+            stateful=False,
         )
-        return tf.ensure_shape(image, (None, None, 3))
+        return tf.ensure_shape(image, (None, None, 3)), tf.ensure_shape(frame, (4,))
 
 
 def build_reader(
     examples: Examples, decoder: ImageDecoder, decoded: DecodedImages | None = None
-) -> Callable[[Any], Any]:
-    """Builds a graph function that maps an index, int64 [], to an image, uint8 [H, W, 3].
+) -> Callable[[Any], tuple[Any, Any]]:
+    """Builds a graph function from an index, int64 [], to an image as of `ImageDecoder.decode`.
 
     Args:
         examples: Any split.
@@ -68,7 +73,7 @@ def build_reader(
     if decoded is not None:
         return decoded.read
     read = _build_file_reader(examples)
-    return _prefer_kept(examples, decoder, lambda index: decoder(read(index)))
+    return _prefer_kept(examples, decoder, lambda index: decoder.decode(read(index)))
 
 
 def build_pair_reader(
@@ -82,7 +87,8 @@ def build_pair_reader(
         larger: Decodes files for augmented views, which may need more of their pixels.
 
     Returns:
-        Maps int64 [] to two images uint8 [H, W, 3], decoded once where they are the same.
+        Maps int64 [] to two images, each as of `ImageDecoder.decode`; decoded once where they
+        are the same.
     """
     import tensorflow as tf
 
@@ -94,16 +100,18 @@ def build_pair_reader(
         return lambda index: (read_plain(index),) * 2
 
     def read_pair(index: Any) -> tuple[Any, Any]:
-        image = read_plain(index)
+        image, frame = read_plain(index)
 
         def decode_again() -> Any:
             encoded = read(index)
             # No other format is reduced.
             is_jpeg = tf.io.is_jpeg(encoded)
-            return tf.cond(is_jpeg, lambda: larger(encoded), lambda: image)
+            return tf.cond(is_jpeg, lambda: larger.decode(encoded), lambda: (image, frame))
 
-        other = tf.cond(tf.constant(agree)[index], lambda: image, decode_again)
-        return image, tf.ensure_shape(other, (None, None, 3))
+        other, other_frame = tf.cond(
+            tf.constant(agree)[index], lambda: (image, frame), decode_again
+        )
+        return (image, frame), (tf.ensure_shape(other, (None, None, 3)), other_frame)
 
     return read_pair
 
@@ -122,8 +130,8 @@ def _build_file_reader(examples: Examples) -> Callable[[Any], Any]:
 
 
 def _prefer_kept(
-    examples: Examples, decoder: ImageDecoder, read: Callable[[Any], Any]
-) -> Callable[[Any], Any]:
+    examples: Examples, decoder: ImageDecoder, read: Callable[[Any], tuple[Any, Any]]
+) -> Callable[[Any], tuple[Any, Any]]:
     """Returns a reader that takes an image that the scan kept, and reads the file of others."""
     import tensorflow as tf
 
@@ -145,7 +153,8 @@ def _find_kept(
         return None, np.zeros(len(examples), bool)
     rows = kept.find_for(decoder, examples.binary_digests, examples.shapes)
     places = kept.places[rows]
-    return DecodedImages(kept.pixels, places[:, 0], places[:, 1:]), rows >= 0
+    images = DecodedImages(kept.pixels, places[:, 0], places[:, 1:], kept.frames[rows])
+    return images, rows >= 0
 
 
 def decode_images(
@@ -180,11 +189,14 @@ def decode_images(
     import tensorflow as tf
 
     buffer = np.empty(int(ends[-1]), np.uint8)
+    frames = np.empty((len(examples), 4), np.float32)
 
     def decode_into_buffer(index: int) -> None:
         try:
             with tf.device("CPU"):
-                image = decoder(tf.constant(examples.read(index))).numpy()
+                image, frames[index] = (
+                    part.numpy() for part in decoder.decode(tf.constant(examples.read(index)))
+                )
         except (OSError, tf.errors.OpError):
             image = np.empty((0, 0, 3), np.uint8)
         if image.shape != (*shapes[index], 3):
@@ -200,7 +212,7 @@ def decode_images(
     with ThreadPoolExecutor(max_workers=os.cpu_count()) as pool:
         for _ in pool.map(decode_into_buffer, range(len(examples))):
             pass
-    return DecodedImages(buffer, ends - sizes, shapes)
+    return DecodedImages(buffer, ends - sizes, shapes, frames)
 
 
 def _compute_shapes(

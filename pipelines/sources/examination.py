@@ -22,7 +22,7 @@ from pipelines.sources.damage import (
     without_damaged_chunks,
 )
 from pipelines.sources.formats import FORMATS, HEAD_BYTES, format_of, why_failed, why_no_image
-from pipelines.sources.image_header import ImageHeader, UnreadableError, read_header
+from pipelines.sources.image_header import UnreadableError, read_header
 from pipelines.sources.jpeg_damage import (
     PROGRESSIVE,
     UnsupportedJpegError,
@@ -47,9 +47,11 @@ _RULES = 4  # incremented when the same bytes give another result
 _LIBRARIES = (
     "pillow", "simplejpeg", "opencv-python-headless", "pi-heif", "tensorflow", "tensorflow-cpu",
 )  # fmt: skip
-_BUDGET = MemoryBudget(2**29)
 _BYTES_PER_PIXEL = 8  # Decoded as RGB and alpha, and once more as RGB or as a PNG.
 _MANY_COLORS = 2 * MAX_COUNTED_COLORS
+
+DECODING_BUDGET = MemoryBudget(2**29)
+"""Bytes of the images that a process decodes at a time."""
 
 
 @dataclass(frozen=True)
@@ -133,7 +135,9 @@ def examine_image(name: str, content: bytes, max_pixels: int = MAX_PIXELS) -> Ex
     scan = replace(scan, width=header.width, height=header.height, orientation=header.orientation)
     if problem := find_size_problem(header.width, header.height, max_pixels):
         return Examination(replace(scan, problem=problem))
-    with _BUDGET.reserve(_estimate_memory(scan.format, content, header)):
+    reduction = choose_examined_reduction(header.width, header.height)
+    num_bytes = estimate_memory(scan.format, content, header.num_pixels, reduction)
+    with DECODING_BUDGET.reserve(num_bytes):
         if scan.format == "JPEG":
             return _examine_jpeg(scan, content)
         if FORMATS[scan.format].reader == "graph":
@@ -213,19 +217,25 @@ def _refuse(scan: ImageScan, problem: str) -> Examination:
     return Examination(replace(scan, width=0, height=0, problem=problem))
 
 
-def _estimate_memory(kind: str, content: bytes, header: ImageHeader) -> int:
-    """Returns about how many bytes it takes to examine an image."""
+def estimate_memory(kind: str, content: bytes, num_pixels: int, reduction: int) -> int:
+    """Returns about how many bytes it takes to decode an image.
+
+    Args:
+        kind: Its format, a row of FORMATS that is read.
+        content: The bytes of the file.
+        num_pixels: Width times height.
+        reduction: By how much a JPEG is reduced, 1 to 8.
+    """
     if kind != "JPEG":
-        return header.num_pixels * _BYTES_PER_PIXEL
+        return num_pixels * _BYTES_PER_PIXEL
     frame = read_jpeg_frame(content)
     # A progressive one keeps the coefficients of all pixels; a row at a time is decoded else.
     if frame is not None and frame.kind in PROGRESSIVE:
-        return header.num_pixels * _BYTES_PER_PIXEL
-    reduction = _choose_reduction(header.width, header.height)
-    return header.num_pixels // 4 + 3 * header.num_pixels // reduction**2
+        return num_pixels * _BYTES_PER_PIXEL
+    return num_pixels // 4 + 3 * num_pixels // reduction**2
 
 
-def _choose_reduction(width: int, height: int) -> int:
+def choose_examined_reduction(width: int, height: int) -> int:
     """Returns by how much a JPEG is reduced to be examined."""
     side = min(width, height)
     return max(r for r in (1, 2, 4, 8) if r == 1 or side >= r * EXAMINED_SIDE)
@@ -233,7 +243,7 @@ def _choose_reduction(width: int, height: int) -> int:
 
 def _examine_jpeg(scan: ImageScan, content: bytes) -> Examination:
     try:
-        reduction = _choose_reduction(scan.width, scan.height)
+        reduction = choose_examined_reduction(scan.width, scan.height)
         image, damage = decode_jpeg_strictly(content, reduction)
         if image is None:
             return _convert(scan, content, damage)

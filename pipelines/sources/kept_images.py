@@ -15,8 +15,9 @@ import numpy as np
 
 from pipelines.sources.columns import KeyIndex
 from pipelines.sources.conversion import turn
-from pipelines.sources.examination import Examination
+from pipelines.sources.examination import DECODING_BUDGET, Examination, estimate_memory
 from zoo.decoding.image_decoder import ImageDecoder
+from zoo.decoding.orientation import turn_frame
 
 if TYPE_CHECKING:
     import numpy.typing as npt
@@ -42,6 +43,7 @@ class KeptImages:
         self.pixels = np.empty(limit_mib * 2**20, np.uint8)
         self._digests = bytearray()
         self._places = array("q")  # start, height and width of each image
+        self._frames = array("f")
         self._size = 0
         self._lock = threading.Lock()
         self._index: KeyIndex | None = None
@@ -53,6 +55,11 @@ class KeptImages:
     def places(self) -> npt.NDArray[np.int64]:
         """int64 [M, 3]: where each image starts in `pixels`, its height and its width."""
         return np.array(self._places, np.int64).reshape(-1, 3)
+
+    @property
+    def frames(self) -> npt.NDArray[np.float32]:
+        """float32 [M, 4]: the frame of each image, as of `ImageDecoder.decode`."""
+        return np.array(self._frames, np.float32).reshape(-1, 4)
 
     def find_for(
         self,
@@ -97,18 +104,27 @@ class KeptImages:
         if scan.format == "PNG" and content[24] == _DEEP:
             return  # decoded by a depth that is measured over all images
         if image is None or found.reduction != reduction:
-            with tf.device("CPU"):
-                image = self.decoder(tf.constant(content)).numpy()
+            memory = estimate_memory(scan.format, content, scan.width * scan.height, reduction)
+            with DECODING_BUDGET.reserve(memory), tf.device("CPU"):
+                image, frame = (part.numpy() for part in self.decoder.decode(tf.constant(content)))
         else:
+            frame = np.array([0, 0, scan.height / reduction, scan.width / reduction], np.float32)
             image = turn(image, scan.orientation).astype(np.uint8, copy=False)
-        self.add(bytes.fromhex(scan.sha256), image)
+            if scan.orientation > 1:
+                stored = tf.constant(frame[[0, 1, 3, 2]] if scan.orientation > 4 else frame)
+                orientation = tf.constant(scan.orientation)
+                frame = turn_frame(stored, image.shape[:2], orientation).numpy()
+        self.add(bytes.fromhex(scan.sha256), image, frame)
 
-    def add(self, digest: bytes, image: npt.NDArray[np.uint8]) -> bool:
+    def add(
+        self, digest: bytes, image: npt.NDArray[np.uint8], frame: npt.NDArray[np.float32]
+    ) -> bool:
         """Keeps an image if there is room for it.
 
         Args:
             digest: SHA-256 of its file, 32 bytes.
             image: uint8 [H, W, 3], upright, as the input pipeline decodes it.
+            frame: float32 [4], as of `ImageDecoder.decode`.
 
         Returns:
             Whether it is kept.
@@ -122,6 +138,7 @@ class KeptImages:
         with self._lock:
             self._digests += digest
             self._places.extend((start, *image.shape[:2]))
+            self._frames.extend(frame.tolist())
             self._index = None
         return True
 

@@ -66,17 +66,21 @@ class ConvexFit:
             The head of standardized features.
         """
         started = time.perf_counter()
-        head = LinearHead.zeros(self._train.shape[1], self._targets.shape[1])
+        zeros = LinearHead.zeros(self._train.shape[1], self._targets.shape[1])
+        # It says the same of every row.
+        known = np.broadcast_to(zeros.log_probabilities(self._train[:1]), self._targets.shape)
 
-        def record(after: LinearHead) -> None:
-            nonlocal head, started
-            loss, accuracy = _measure(head, self._train, self._targets, self._weights)
+        def record(after: LinearHead, log_probabilities: Floats) -> None:
+            nonlocal known, started
+            loss, accuracy = _measure(known, self._targets, self._weights)
             logs = {"accuracy": accuracy, "loss": loss}
             if self._val:
-                logs["val_loss"], logs["val_accuracy"] = _measure(after, *self._val)
+                rows, targets = self._val
+                found = _measure(after.log_probabilities(rows), targets)
+                logs["val_loss"], logs["val_accuracy"] = found
             self.iterations.append(logs)
             self.wall_s.append(time.perf_counter() - started)
-            head, started = after, time.perf_counter()
+            known, started = log_probabilities, time.perf_counter()
 
         result = fit_logistic_regression(
             self._train,
@@ -87,15 +91,14 @@ class ConvexFit:
             on_iteration=record,
         )
         if not self.iterations:  # zeros are the best
-            record(result)
+            record(result, known)
         return result
 
 
 def _measure(
-    head: LinearHead, rows: Floats, targets: Floats, weights: Floats | None = None
+    log_probabilities: Floats, targets: Floats, weights: Floats | None = None
 ) -> tuple[float, float]:
     """Returns mean loss and accuracy."""
-    log_probabilities = head.log_probabilities(rows)
     losses: Any = -np.einsum("nc,nc->n", targets, log_probabilities)
     if weights is not None:
         losses = losses * weights

@@ -99,7 +99,7 @@ def _build_rows(
     color_axes = fit_color_axes(examples, decoder) if config.needs_color_axes else None
     indices = select_images(examples)
     files = [tf.constant(examples.read(int(index))) for index in indices]
-    images = [decoder(file) for file in files]
+    images = [decoder.decode(file) for file in files]
     originals = [preprocessing(file).numpy() for file in files]
     names = [Path(examples.names[int(index)]).name for index in indices]
     yield Row("as validation shows them", originals, names)
@@ -136,7 +136,7 @@ def _render_views(
 
     Args:
         augmenter: The policy.
-        images: uint8 [H, W, 3] each.
+        images: As of `ImageDecoder.decode` each.
         indices: int64 [B], their indices.
         number: The pass, from 0.
 
@@ -150,9 +150,9 @@ def _render_views(
     sampled = augmenter.plan.sample_operations(seed, passes, tf.constant(indices))
     views = augmenter.plan.compose(sampled, indices)
     rendered = []
-    for i, image in enumerate(images):
+    for i, (image, frame) in enumerate(images):
         view = tf.nest.map_structure(lambda field, at=i: field[at : at + 1], views)
-        rendered.append(augmenter.render(image, view)[0])
+        rendered.append(augmenter.render(image, view, frame)[0])
     batch = tf.stack(rendered)
     for arguments in views.mixing:
         batch = augmenter.renderer.mix(batch, arguments)

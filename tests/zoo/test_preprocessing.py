@@ -46,7 +46,7 @@ def test_resampling_one_side_at_a_time_equals_both_at_once(
 ) -> None:
     transform = Preprocessing(size=40, fit=fit, interpolation=interpolation)
     image = tf.constant(_photo(*shape))
-    box = transform.compute_box(image)
+    box = transform.compute_box(tf.constant([0.0, 0.0, *shape]))
     both = tf.raw_ops.ScaleAndTranslate(
         images=image[tf.newaxis],
         size=[40, 40],

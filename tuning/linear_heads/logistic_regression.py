@@ -88,7 +88,7 @@ def fit_logistic_regression(
     *,
     sample_weights: Floats | None = None,
     max_iterations: int = MAX_ITERATIONS,
-    on_iteration: Callable[[LinearHead], None] | None = None,
+    on_iteration: Callable[[LinearHead, Floats], None] | None = None,
 ) -> LinearHead:
     """Fits a linear head to convergence, from zeros.
 
@@ -98,7 +98,8 @@ def fit_logistic_regression(
         l2: Strength of ΣW², at least 0; biases are not penalized.
         sample_weights: float32 [N]; None weighs all rows by 1.
         max_iterations: Iterations, at most.
-        on_iteration: Receives the head after each iteration.
+        on_iteration: Receives the head after each iteration, and its log-probabilities of
+            `rows`, float32 [N, C].
     """
     basis = _row_basis(rows)
     if basis is not None:
@@ -109,8 +110,11 @@ def fit_logistic_regression(
     def lift(head: LinearHead) -> LinearHead:
         return head if basis is None else LinearHead(basis @ head.kernel, head.bias)
 
-    callback = (lambda head: on_iteration(lift(head))) if on_iteration else None
-    return lift(problem.solve(start, max_iterations, callback))
+    def report(head: LinearHead) -> None:
+        if on_iteration:
+            on_iteration(lift(head), problem.log_probabilities_of(head))
+
+    return lift(problem.solve(start, max_iterations, report))
 
 
 def fit_path(
@@ -178,6 +182,7 @@ class _Problem:
         weights = ones if sample_weights is None else sample_weights
         self.weights = (weights / np.float32(len(rows))).astype(np.float32)
         self.num_features, self.num_classes = rows.shape[1], targets.shape[1]
+        self._latest: tuple[LinearHead, Floats] | None = None
 
     def solve(
         self,
@@ -208,6 +213,7 @@ class _Problem:
         """Returns the loss and its gradient."""
         head = self._head(flat)
         log_probabilities = head.log_probabilities(self.rows)
+        self._latest = head, log_probabilities
         losses = -np.einsum("nc,nc->n", self.targets, log_probabilities)
         # [N, C], the gradient by the logits.
         errors = (np.exp(log_probabilities) - self.targets) * self.weights[:, None]
@@ -218,6 +224,18 @@ class _Problem:
         gradient[kernel.size :] = errors.sum(axis=0, dtype=np.float64)
         loss = np.dot(losses.astype(np.float64), self.weights.astype(np.float64))
         return float(loss + self.l2 * np.dot(kernel, kernel)), gradient
+
+    def log_probabilities_of(self, head: LinearHead) -> Floats:
+        """Returns the log-probabilities of all rows, float32 [N, C].
+
+        Those of the latest head are known: the line search ends with the step that it takes.
+        """
+        if self._latest is not None:
+            latest, log_probabilities = self._latest
+            same = np.array_equal(latest.kernel, head.kernel)
+            if same and np.array_equal(latest.bias, head.bias):
+                return log_probabilities
+        return head.log_probabilities(self.rows)
 
     def _head(self, flat: npt.NDArray[np.float64]) -> LinearHead:
         size = self.num_features * self.num_classes

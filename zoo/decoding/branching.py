@@ -19,11 +19,12 @@ def call_one(index: Any, branches: Sequence[Branch], *inputs: Any) -> Any:
 
     Args:
         index: int32 [], which one; any other number calls the last one.
-        branches: Functions of TensorFlow operations, from `inputs` to one tensor of one kind.
+        branches: Functions of TensorFlow operations, from `inputs` to one tensor or a tuple of
+            them, of the same kinds.
         inputs: Tensors; all that the functions read of the graph.
 
     Returns:
-        The result, of the shape that the functions have in common.
+        The result, of the shapes that the functions have in common.
 
     Raises:
         ValueError: A function reads another tensor of the graph.
@@ -37,14 +38,18 @@ def call_one(index: Any, branches: Sequence[Branch], *inputs: Any) -> Any:
     ]
     if any(function.captured_inputs for function in functions):
         raise ValueError("A branch reads a tensor of the graph around it; pass it as an input.")
-    (kind,) = {function.output_dtypes for function in functions}
-    (result,) = tf.raw_ops.StatelessCase(
-        branch_index=index, input=list(inputs), Tout=[kind], branches=functions
+    (kinds,) = {tuple(output.dtype for output in function.outputs) for function in functions}
+    results = tf.raw_ops.StatelessCase(
+        branch_index=index, input=list(inputs), Tout=list(kinds), branches=functions
     )
-    shapes = [function.outputs[0].shape for function in functions]
-    return tf.ensure_shape(
-        result, functools.reduce(tf.TensorShape.most_specific_compatible_shape, shapes)
+    shapes = zip(*([output.shape for output in f.outputs] for f in functions), strict=True)
+    found = tuple(
+        tf.ensure_shape(
+            result, functools.reduce(tf.TensorShape.most_specific_compatible_shape, of_all)
+        )
+        for result, of_all in zip(results, shapes, strict=True)
     )
+    return found[0] if len(found) == 1 else found
 
 
 def call_if(condition: Any, branch: Branch, otherwise: Branch, *inputs: Any) -> Any:

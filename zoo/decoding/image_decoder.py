@@ -79,17 +79,38 @@ class ImageDecoder:
         Raises:
             tf.errors.InvalidArgumentError: The bytes are not an image of these formats.
         """
-        return _trace(self)(encoded)
+        return self.decode(encoded)[0]
 
-    def build_graph(self, encoded: Any) -> Any:
-        """Decodes one image file, inside a graph; as `__call__`."""
+    def decode(self, encoded: Any) -> tuple[Any, Any]:
+        """Decodes one image file, and says which part of its pixels is the image.
+
+        Args:
+            encoded: string [], a JPEG, PNG, GIF, BMP or WebP file.
+
+        Returns:
+            uint8 RGB [H, W, 3]; and the frame of the image, float32 [4]: top, left, height and
+            width, in pixels. It is the whole but for a JPEG with a side that is no multiple of
+            the reduction r: 375 rows at r = 2 are 187.5 of 188.
+
+        Raises:
+            tf.errors.InvalidArgumentError: The bytes are not an image of these formats.
+        """
+        image, frame = _trace(self)(encoded)
+        return image, frame
+
+    def build_graph(self, encoded: Any) -> tuple[Any, Any]:
+        """Decodes one image file, inside a graph; as `decode`."""
         import tensorflow as tf
 
-        is_jpeg = tf.io.is_jpeg(encoded)
-        image = call_if(is_jpeg, self._decode_jpeg, self._decode_other, encoded)
-        return tf.ensure_shape(image, (None, None, 3))
+        def decode_other(encoded: Any) -> tuple[Any, Any]:
+            image = self._decode_other(encoded)
+            return image, whole_frame(image)
 
-    def _decode_jpeg(self, encoded: Any) -> Any:
+        is_jpeg = tf.io.is_jpeg(encoded)
+        image, frame = call_if(is_jpeg, self._decode_jpeg, decode_other, encoded)
+        return tf.ensure_shape(image, (None, None, 3)), tf.ensure_shape(frame, (4,))
+
+    def _decode_jpeg(self, encoded: Any) -> tuple[Any, Any]:
         return decode_jpeg(encoded, self._choose_reduction if self.needed else None)
 
     def _choose_reduction(self, height: Any, width: Any) -> Any:
@@ -120,8 +141,19 @@ class ImageDecoder:
         return call_one(index, branches, encoded)
 
 
+def whole_frame(image: Any) -> Any:
+    """Returns the frame of all pixels, float32 [4]: 0, 0, height and width.
+
+    Args:
+        image: uint8 [H, W, 3].
+    """
+    import tensorflow as tf
+
+    return tf.concat([[0.0, 0.0], tf.cast(tf.shape(image)[:2], tf.float32)], 0)
+
+
 @functools.cache
-def _trace(decoder: ImageDecoder) -> Callable[[Any], Any]:
+def _trace(decoder: ImageDecoder) -> Callable[[Any], tuple[Any, Any]]:
     """Returns a decoder's graph, which takes half a second to build and is shared by all users."""
     import tensorflow as tf
 

@@ -7,7 +7,7 @@ from typing import Any
 
 from zoo.decoding.branching import call_if, call_one
 from zoo.decoding.byte_strings import take
-from zoo.decoding.orientation import read_orientation, turn_upright
+from zoo.decoding.orientation import read_orientation, turn_frame, turn_upright
 
 REDUCTIONS = (1, 2, 4, 8)
 """Divisors of both sides that the inverse DCT yields directly."""
@@ -20,7 +20,7 @@ _ADOBE = b"\xff\xee\x00\x0eAdobe\x00\x64\x00\x00\x00\x00\x00"
 """Adobe's marker: four inks, stored inverted and not as YCCK."""
 
 
-def decode_jpeg(encoded: Any, reduce: Reduce | None) -> Any:
+def decode_jpeg(encoded: Any, reduce: Reduce | None) -> tuple[Any, Any]:
     """Decodes a JPEG file, inside a graph.
 
     Args:
@@ -28,7 +28,9 @@ def decode_jpeg(encoded: Any, reduce: Reduce | None) -> Any:
         reduce: Chooses by how much it is reduced; None decodes it at its full size.
 
     Returns:
-        uint8 RGB [⌈H / r⌉, ⌈W / r⌉, 3], upright.
+        uint8 RGB [⌈H / r⌉, ⌈W / r⌉, 3], upright; and the frame that the image covers of these
+        pixels, float32 [4]: top, left, and exactly H / r and W / r. The last row and column
+        reach beyond it where a side is no multiple of r.
 
     Raises:
         tf.errors.InvalidArgumentError: The file is damaged.
@@ -39,17 +41,18 @@ def decode_jpeg(encoded: Any, reduce: Reduce | None) -> Any:
     reductions = REDUCTIONS[:1] if reduce is None else REDUCTIONS
     index = 0 if reduce is None else reduce(shape[0], shape[1])
 
-    def decode_unusual(encoded: Any, num_channels: Any, index: Any) -> Any:
-        encoded = call_if(num_channels == 4, _mark_inks, tf.identity, encoded)
-        image = call_one(index, _decoders(reductions), encoded, num_channels, index)
+    def decode_unusual(encoded: Any, shape: Any, index: Any) -> Any:
+        encoded = call_if(shape[2] == 4, _mark_inks, tf.identity, encoded)
+        image, frame = call_one(index, _decoders(reductions), encoded, shape, index)
         start, size = find_segment(encoded, _APP1, b"Exif\x00\x00")
-        exif = take(encoded, start, size)
-        return turn_upright(image, read_orientation(exif))
+        orientation = read_orientation(take(encoded, start, size))
+        image = turn_upright(image, orientation)
+        return image, turn_frame(frame, tf.shape(image)[:2], orientation)
 
     is_plain = _begins_with_tables(encoded) & (shape[2] < 4)
     branches = [*_decoders(reductions), decode_unusual]
     chosen = tf.where(is_plain, index, len(branches) - 1)
-    return call_one(chosen, branches, encoded, shape[2], tf.constant(0) + index)
+    return call_one(chosen, branches, encoded, shape, tf.constant(0) + index)
 
 
 def _decoders(reductions: tuple[int, ...]) -> list[Callable[..., Any]]:
@@ -58,8 +61,9 @@ def _decoders(reductions: tuple[int, ...]) -> list[Callable[..., Any]]:
     def decoder(ratio: int) -> Callable[..., Any]:
         # TensorFlow's default, the fast DCT, has twice the error of the accurate DCT, which
         # Pillow and OpenCV use.
-        return lambda encoded, num_channels, index: tf.io.decode_jpeg(
-            encoded, channels=3, ratio=ratio, dct_method="INTEGER_ACCURATE"
+        return lambda encoded, shape, index: (
+            tf.io.decode_jpeg(encoded, channels=3, ratio=ratio, dct_method="INTEGER_ACCURATE"),
+            tf.concat([[0.0, 0.0], tf.cast(shape[:2], tf.float32) / ratio], 0),
         )
 
     return [decoder(ratio) for ratio in reductions]

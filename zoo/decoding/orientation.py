@@ -71,7 +71,32 @@ def turn_upright(image: Any, orientation: Any) -> Any:
     def turn(image: Any, orientation: Any) -> Any:
         # 5 to 8 are 1, 4, 2 and 3 of the transposed image.
         turned = tf.cond(orientation > 4, lambda: tf.transpose(image, (1, 0, 2)), lambda: image)
-        flips = [tf.reduce_any(orientation == of_axis) for of_axis in ((3, 4, 7, 8), (2, 3, 6, 7))]
-        return tf.raw_ops.Reverse(tensor=turned, dims=tf.stack([*flips, False]))
+        return tf.raw_ops.Reverse(tensor=turned, dims=tf.stack([*_flips(orientation), False]))
 
     return call_if(orientation > 1, turn, lambda image, orientation: image, image, orientation)
+
+
+def turn_frame(frame: Any, shape: Any, orientation: Any) -> Any:
+    """Turns the frame of an image as `turn_upright` turns its pixels.
+
+    Args:
+        frame: float32 [4]: top, left, height and width, in pixels.
+        shape: [2], height and width of the image that is turned already.
+        orientation: int32 [], 1 to 8.
+
+    Returns:
+        float32 [4].
+    """
+    import tensorflow as tf
+
+    turned = tf.where(orientation > 4, tf.gather(frame, (1, 0, 3, 2)), frame)
+    start, size = turned[:2], turned[2:]
+    mirrored = tf.cast(shape, tf.float32) - start - size
+    return tf.concat([tf.where(_flips(orientation), mirrored, start), size], 0)
+
+
+def _flips(orientation: Any) -> list[Any]:
+    """Returns whether the rows, and the columns, of the image are reversed, bool []."""
+    import tensorflow as tf
+
+    return [tf.reduce_any(orientation == axis) for axis in ((3, 4, 7, 8), (2, 3, 6, 7))]

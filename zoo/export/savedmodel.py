@@ -108,7 +108,7 @@ def write_savedmodel(
     numbers are NaN and labels empty; the other images are predicted all the same.
 
     `decode` takes `image_bytes` string [] and returns `image` uint8 [H, W, 3]: the pixels
-    that `serving_bytes` fits to the network's input and `serving_default` expects.
+    for which `serving_default` predicts what `serving_bytes` predicts for the file.
 
     Each of several tasks has outputs that begin with its name (`tint_probabilities`,
     `tint_top_labels`, `tint_top_scores`; `angle_value` float32 [B]); assets/tasks.json
@@ -149,7 +149,7 @@ def write_savedmodel(
         return mask_outputs(predict(images), valid)
 
     def decode(image_bytes: Any) -> dict[str, Any]:
-        return {"image": preprocessing.decoder(image_bytes)}
+        return {"image": preprocessing.decode_pixels(image_bytes)}
 
     archive = keras.export.ExportArchive()
     archive.track(model)

@@ -18,6 +18,7 @@ from pipelines.augment.base import FilterOperation, GeometryOperation
 from pipelines.augment.plan import AugmentationPlan, ViewParameters
 from pipelines.augment.renderers.opencv_filters import Image, Kernel, build_kernel
 from pipelines.augment.renderers.resampling import Resampling, compute_resampling
+from zoo.decoding.image_decoder import whole_frame
 from zoo.preprocessing import Preprocessing
 
 Arguments = npt.NDArray[np.float32]
@@ -66,31 +67,32 @@ class OpenCVRenderer:
         """
         import tensorflow as tf
 
-        shape = tf.shape(images)
-        shapes = tf.broadcast_to(shape[1:3], [shape[0], 2])
-        return self.render_fetched(list, images, shapes, views)
+        frames = tf.broadcast_to(whole_frame(images[0]), [tf.shape(images)[0], 4])
+        return self.render_fetched(list, images, frames, views)
 
-    def render_one(self, image: Any, views: ViewParameters) -> Any:
+    def render_one(self, image: Any, views: ViewParameters, frame: Any = None) -> Any:
         """Renders several views of one image, in the graph or eagerly.
 
         Args:
             image: uint8 [H, W, 3]; where the policy has no geometry, [S, S, 3] from the
                 evaluation transform.
             views: V sampled views.
+            frame: As of `ImageDecoder.decode`; None takes all pixels for the image.
 
         Returns:
             uint8 [V, S, S, 3].
         """
         import tensorflow as tf
 
-        shapes = tf.broadcast_to(tf.shape(image)[:2], [tf.shape(views.color)[0], 2])
-        return self.render_fetched(itertools.repeat, image, shapes, views)
+        frame = whole_frame(image) if frame is None else frame
+        frames = tf.broadcast_to(frame, [tf.shape(views.color)[0], 4])
+        return self.render_fetched(itertools.repeat, image, frames, views)
 
     def render_fetched(
         self,
         fetch: Callable[[Any], Iterable[Image]],
         request: Any,
-        shapes: Any,
+        frames: Any,
         views: ViewParameters,
     ) -> Any:
         """Renders one view each of images in host memory, without copying them into the graph.
@@ -98,7 +100,7 @@ class OpenCVRenderer:
         Args:
             fetch: Maps the NumPy value of `request` to at least B images uint8 [H, W, 3].
             request: A tensor that identifies the images, such as their indices.
-            shapes: int [B, 2], height and width of each image.
+            frames: float32 [B, 4], as of `ImageDecoder.decode`.
             views: The sampled views.
 
         Returns:
@@ -107,7 +109,7 @@ class OpenCVRenderer:
         import tensorflow as tf
 
         resampling = (
-            compute_resampling(views.matrix, shapes, self.preprocessing)
+            compute_resampling(views.matrix, frames, self.preprocessing)
             if self.has_geometry
             else ()
         )

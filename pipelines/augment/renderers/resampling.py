@@ -39,21 +39,23 @@ class Resampling(NamedTuple):
     smoothing: Any
 
 
-def compute_resampling(matrix: Any, shapes: Any, preprocessing: Preprocessing) -> Resampling:
+def compute_resampling(matrix: Any, frames: Any, preprocessing: Preprocessing) -> Resampling:
     """Computes how the images of a batch are read.
 
     Args:
         matrix: float32 [B, 3, 3], `ViewParameters.matrix`.
-        shapes: int [B, 2], height and width of each image in pixels.
+        frames: [B, 4], top, left, height and width of each image in its pixels, as of
+            `ImageDecoder.decode`.
         preprocessing: The evaluation transform: its crop and the view size S.
     """
     import tensorflow as tf
 
-    view_to_crop, shapes = tf.cast(matrix, tf.float64), tf.cast(shapes, tf.float64)
+    view_to_crop, frames = tf.cast(matrix, tf.float64), tf.cast(frames, tf.float64)
     size = float(preprocessing.size)
-    top, left, height, width = preprocessing.compute_boxes(shapes[:, 0], shapes[:, 1])
+    top, left, height, width = preprocessing.compute_boxes(frames[:, 2], frames[:, 3])
+    top, left = frames[:, 0] + top, frames[:, 1] + left
     sides = tf.stack([width, height], axis=1)
-    limit = shapes[:, ::-1]
+    limit = tf.math.ceil(frames[:, :1:-1])
     # Distance in the image between neighboring view pixels, at the view's center.
     center = view_to_crop[:, :2, 2:] / view_to_crop[:, 2:, 2:]
     slope = view_to_crop[:, :2, :2] - center @ view_to_crop[:, 2:, :2]

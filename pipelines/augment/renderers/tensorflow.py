@@ -16,6 +16,7 @@ from pipelines.augment.renderers.tensorflow_filters import (
     build_rectangle_mask,
     to_bytes,
 )
+from zoo.decoding.image_decoder import whole_frame
 from zoo.preprocessing import Preprocessing
 
 
@@ -35,13 +36,14 @@ class TensorFlowRenderer:
         self.has_color = bool(plan.select(ColorOperation))
         self.kernels = [build_kernel(op) for op in plan.select(FilterOperation)]
 
-    def render(self, images: Any, views: ViewParameters) -> Any:
+    def render(self, images: Any, views: ViewParameters, frames: Any = None) -> Any:
         """Renders one view each of a batch of images of one size, in the graph or eagerly.
 
         Args:
             images: uint8 [B, H, W, 3]; where the policy has no geometry, [B, S, S, 3]
                 from the evaluation transform.
             views: The sampled views.
+            frames: float32 [B, 4], as of `ImageDecoder.decode`; None takes all pixels.
 
         Returns:
             uint8 [B, S, S, 3].
@@ -49,7 +51,9 @@ class TensorFlowRenderer:
         import tensorflow as tf
 
         if self.has_geometry:
-            images = self._warp(images, views.matrix)
+            if frames is None:
+                frames = tf.broadcast_to(whole_frame(images[0]), [tf.shape(images)[0], 4])
+            images = self._warp(images, views.matrix, frames)
         if self.has_color:
             matrix, offset = views.color[:, tf.newaxis, :, :3], views.color[:, :, 3]
             # [B, S, S, 3] by [B, 1, 3, 3]
@@ -61,21 +65,24 @@ class TensorFlowRenderer:
         size = self.preprocessing.size
         return tf.ensure_shape(images, (None, size, size, 3))
 
-    def render_one(self, image: Any, views: ViewParameters) -> Any:
+    def render_one(self, image: Any, views: ViewParameters, frame: Any = None) -> Any:
         """Renders several views of one image, in the graph or eagerly.
 
         Args:
             image: uint8 [H, W, 3]; where the policy has no geometry, [S, S, 3] from the
                 evaluation transform.
             views: V sampled views.
+            frame: As of `ImageDecoder.decode`; None takes all pixels for the image.
 
         Returns:
             uint8 [V, S, S, 3].
         """
         import tensorflow as tf
 
-        shape = tf.concat([tf.shape(views.color)[:1], tf.shape(image)], axis=0)
-        return self.render(tf.broadcast_to(image, shape), views)
+        count = tf.shape(views.color)[:1]
+        images = tf.broadcast_to(image, tf.concat([count, tf.shape(image)], axis=0))
+        frames = None if frame is None else tf.broadcast_to(frame, tf.concat([count, [4]], axis=0))
+        return self.render(images, views, frames)
 
     def mix(self, images: Any, arguments: Any) -> Any:
         """Mixes each image with the next one of its batch.
@@ -97,12 +104,11 @@ class TensorFlowRenderer:
             build_rectangle_mask(self.preprocessing.size, *rectangle), partners, blended
         )
 
-    def _warp(self, images: Any, matrix: Any) -> Any:
+    def _warp(self, images: Any, matrix: Any, frames: Any) -> Any:
         import tensorflow as tf
 
         shape = tf.shape(images)
-        shapes = tf.broadcast_to(shape[1:3], [shape[0], 2])
-        resampling = compute_resampling(matrix, shapes, self.preprocessing)
+        resampling = compute_resampling(matrix, frames, self.preprocessing)
         block_width, block_height = resampling.block[:, 0], resampling.block[:, 1]
         columns, rows = shape[2] // block_width, shape[1] // block_height
         sums = _block_sums(tf.cast(images, tf.float32), block_width, 2)

@@ -164,8 +164,8 @@ def test_rendering_does_not_change_its_input() -> None:
     renderer = build_plan_renderer(plan, "opencv")
     assert isinstance(renderer, OpenCVRenderer)
     views = sample_views(plan, 5)
-    shapes = tf.constant([image.shape[:2]] * 5)
-    renderer.render_fetched(lambda _: [image] * 5, tf.constant(0), shapes, views)
+    frames = tf.constant([[0.0, 0.0, 90.0, 70.0]] * 5)
+    renderer.render_fetched(lambda _: [image] * 5, tf.constant(0), frames, views)
     np.testing.assert_array_equal(image, before)
 
 

@@ -88,13 +88,13 @@ def test_each_image_is_decoded_once(
 ) -> None:
     decoded = []
 
-    decode = ImageDecoder.__call__
+    decode = ImageDecoder.decode
 
     def count(decoder: ImageDecoder, encoded: Any) -> Any:
         decoded.append(1)
         return decode(decoder, encoded)
 
-    monkeypatch.setattr(ImageDecoder, "__call__", count)
+    monkeypatch.setattr(ImageDecoder, "decode", count)
     # An exported graph decodes by itself.
     model, times = (tiny_run.path, 1) if kind == "run" else (served, 0)
     [prediction] = predict(model, image)

@@ -38,7 +38,7 @@ def data(fill: Fill) -> str:
 
 def _read_all(examples: Examples) -> list[np.ndarray]:
     read = build_reader(examples, DECODER)
-    return [read(np.int64(index)).numpy() for index in range(len(examples))]
+    return [read(np.int64(index))[0].numpy() for index in range(len(examples))]
 
 
 @pytest.mark.parametrize("limit_mib", [0, 1, 16])
@@ -71,7 +71,7 @@ def test_images_of_16_bits_are_not_kept_and_the_depth_of_others_does_not_matter(
         read = build_reader(examples, decoder)
         for index in range(len(examples)):
             expected = decoder(examples.read(index)).numpy()
-            np.testing.assert_array_equal(read(np.int64(index)).numpy(), expected)
+            np.testing.assert_array_equal(read(np.int64(index))[0], expected)
     other = replace(DECODER, background=(1, 2, 3))
     assert (kept.find_for(other, examples.binary_digests, examples.shapes) == -1).all()
 
@@ -94,11 +94,13 @@ def test_turned_and_reduced_images_are_those_of_the_decoder(
     examples = open_source(str(fill(".")), kept=kept).train
     assert len(kept) == 24
     found = kept.find_for(decoder, examples.binary_digests, examples.shapes)
-    for (start, height, width), index in zip(
-        kept.places[found].tolist(), range(len(examples)), strict=True
+    for (start, height, width), frame, index in zip(
+        kept.places[found].tolist(), kept.frames[found], range(len(examples)), strict=True
     ):
         image = kept.pixels[start : start + 3 * height * width].reshape(height, width, 3)
-        np.testing.assert_array_equal(image, decoder(examples.read(index)).numpy())
+        expected, expected_frame = decoder.decode(examples.read(index))
+        np.testing.assert_array_equal(image, expected)
+        np.testing.assert_array_equal(frame, expected_frame)
     # A decoder that reduces some of them by another factor is served the others.
     larger = Preprocessing(size=2 * size).decoder
     same = decoder.reductions(examples.shapes) == larger.reductions(examples.shapes)
@@ -129,11 +131,15 @@ def test_threads_may_add_at_the_same_time() -> None:
     }
     kept = KeptImages(DECODER, 1)
     with ThreadPoolExecutor(8) as pool:
-        assert all(pool.map(kept.add, images, images.values()))
+        frames = [np.full(4, image[0, 0, 0], np.float32) for image in images.values()]
+        assert all(pool.map(kept.add, images, images.values(), frames))
     keys = np.frombuffer(b"".join(images), np.uint8).reshape(-1, 32)
-    places = kept.places[kept.find(keys)]
+    rows = kept.find(keys)
+    np.testing.assert_array_equal(kept.frames[rows], frames)
+    places = kept.places[rows]
     for (start, height, width), image in zip(places.tolist(), images.values(), strict=True):
         found = kept.pixels[start : start + 3 * height * width].reshape(height, width, 3)
         np.testing.assert_array_equal(found, image)
     assert kept.find(np.zeros((1, 32), np.uint8)).tolist() == [-1]
-    assert not kept.add(bytes(32), np.zeros((600, 600, 3), np.uint8)), "more than is left"
+    too_large = np.zeros((600, 600, 3), np.uint8)
+    assert not kept.add(bytes(32), too_large, np.zeros(4, np.float32)), "more than is left"

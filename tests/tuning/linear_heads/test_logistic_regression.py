@@ -180,7 +180,13 @@ def test_first_loss_is_that_of_chance(shape: tuple[int, int], num_classes: int) 
 def test_each_iteration_is_reported_and_lowers_the_loss(shape: tuple[int, int]) -> None:
     rows, labels = _problem(*shape)
     targets, heads = one_hot(labels, 3), list[LinearHead]()
-    result = fit_logistic_regression(rows, targets, 0.01, on_iteration=heads.append)
+
+    def record(head: LinearHead, log_probabilities: np.ndarray) -> None:
+        heads.append(head)
+        expected = head.log_probabilities(rows)
+        np.testing.assert_allclose(log_probabilities, expected, rtol=1e-4, atol=1e-5)
+
+    result = fit_logistic_regression(rows, targets, 0.01, on_iteration=record)
     losses = [_objective(head, rows, targets, 0.01) for head in heads]
     assert 3 < len(losses) < 100
     assert losses == sorted(losses, reverse=True)
@@ -194,7 +200,11 @@ def test_fit_ends_after_so_many_iterations() -> None:
     rows, labels = _problem(60, 5)
     heads: list[LinearHead] = []
     fit_logistic_regression(
-        rows, one_hot(labels, 3), 1e-4, max_iterations=2, on_iteration=heads.append
+        rows,
+        one_hot(labels, 3),
+        1e-4,
+        max_iterations=2,
+        on_iteration=lambda head, _: heads.append(head),
     )
     assert len(heads) == 2
 

@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 import pytest
 import tensorflow as tf
+from PIL import Image, ImageOps
 
 from tests.support.image_matrix import build_exif, build_matrix, draw
 from zoo.decoding.image_decoder import ImageDecoder
@@ -62,6 +63,50 @@ def test_pixels_are_those_of_libjpeg_at_that_size(
     plain = tf.io.decode_jpeg(encoded, channels=3, ratio=2, dct_method="INTEGER_ACCURATE")
     turned = np.rot90(plain, {1: 0, 3: 2, 6: 3}[orientation])
     np.testing.assert_array_equal(image, turned)
+
+
+@pytest.mark.parametrize("orientation", range(1, 9))
+def test_frame_is_the_exact_size_turned_with_the_pixels(orientation: int) -> None:
+    tag = {} if orientation == 1 else {"exif": build_exif(orientation)}
+    encoded = _encode(261, 347, **tag)
+    image, frame = ImageDecoder(needed=60).decode(encoded)
+    # Where the image lies of 66 × 87 pixels: a mask turned by Pillow.
+    mask = Image.new("L", (87 * 4, 66 * 4))
+    mask.paste(255, (0, 0, 347, 261))
+    if orientation > 1:
+        mask.getexif()[0x0112] = orientation
+        mask = ImageOps.exif_transpose(mask)
+    left, top, right, bottom = mask.getbbox() or ()
+    assert image.shape[:2] == (mask.height // 4, mask.width // 4)
+    expected = [top / 4, left / 4, (bottom - top) / 4, (right - left) / 4]
+    assert frame.numpy().tolist() == expected
+    assert ImageDecoder().decode(encoded)[1].numpy().tolist()[:2] == [0, 0]
+
+
+@pytest.mark.parametrize("fit", ["crop", "stretch"])
+def test_box_is_that_of_the_whole_image(fit: Any) -> None:
+    """The box of a ramp shows where it lies: its values are positions of the whole image.
+
+    Taken from ⌈H / r⌉ × ⌈W / r⌉ pixels, it would be up to 0.44 pixels of these, or 3.5 of the
+    whole image, beside its place.
+    """
+    preprocessing = Preprocessing(size=32, fit=fit)
+    for height, width in ((257, 391), (391, 257), (263, 263), (129, 200), (65, 71)):
+        positions = np.mgrid[:height, :width] + 0.5
+        pixels = np.zeros((height, width, 3))
+        pixels[..., 0], pixels[..., 1] = positions * 256 / 400
+        encoded = io.BytesIO()
+        image = Image.fromarray(np.round(pixels).astype(np.uint8))
+        image.save(encoded, "JPEG", quality=100, subsampling=0)
+        found = preprocessing(encoded.getvalue()).numpy()[..., :2].astype(float)
+        side = min(height, width)
+        sides = np.array([side, side] if fit == "crop" else [height, width])
+        starts = (np.array([height, width]) - sides) / 2
+        expected = starts[:, None] + (np.arange(32) + 0.5) * sides[:, None] / 32
+        for axis in (0, 1):
+            inside = found[..., axis].mean(axis=1 - axis)[2:-2]
+            np.testing.assert_allclose(inside * 400 / 256, expected[axis, 2:-2], atol=1.2)
+            assert abs((inside * 400 / 256 - expected[axis, 2:-2]).mean()) < 0.4
 
 
 def test_other_formats_keep_their_size() -> None:

@@ -116,7 +116,7 @@ def test_both_signatures_predict_as_the_classifier(
     model = tf.saved_model.load(str(exported))
     for file, expected in zip(images[:8], predictions, strict=False):
         by_bytes = model.signatures["serving_bytes"](image_bytes=tf.constant([file.read_bytes()]))
-        pixels = TRANSFORM.decoder(file.read_bytes())
+        pixels = TRANSFORM.decode_pixels(file.read_bytes())
         by_pixels = model.signatures["serving_default"](images=pixels[tf.newaxis])
         for outputs in (by_bytes, by_pixels):
             np.testing.assert_allclose(outputs["probabilities"][0], expected, atol=1e-5)
@@ -209,7 +209,7 @@ def _serve(folder: Path, classifier: Any, images_by: Any, bytes_by: Any) -> Path
     archive.add_endpoint("serving_bytes", bytes_by, [content])
     file = tf.TensorSpec((), tf.string, name="image_bytes")
     archive.add_endpoint(
-        "decode", lambda image_bytes: {"image": TRANSFORM.decoder(image_bytes)}, [file]
+        "decode", lambda image_bytes: {"image": TRANSFORM.decode_pixels(image_bytes)}, [file]
     )
     archive.write_out(str(folder), verbose=False)
     return folder
@@ -286,7 +286,7 @@ def test_matrix_is_served_as_pillow_shows_it(exported: Path, classifier: Any) ->
     matrix = build_matrix()
     for name, file in matrix.items():
         image = signatures["decode"](image_bytes=tf.constant(file))["image"]
-        np.testing.assert_array_equal(image, TRANSFORM.decoder(file), err_msg=name)
+        np.testing.assert_array_equal(image, TRANSFORM.decode_pixels(file), err_msg=name)
         if not name.startswith("JPEG"):
             np.testing.assert_array_equal(image, show(file), err_msg=name)
     batch = tf.stack([TRANSFORM(file) for file in matrix.values()])
