@@ -17,6 +17,9 @@ logger = logging.getLogger(__name__)
 
 LOG_EVERY_S = 10.0
 
+_FIRST_S, _LONG_S = 1.5, 5.0
+"""A job that has at least so many seconds left is first logged after so many."""
+
 
 class Bar(Protocol):
     """Shows the progress of one job."""
@@ -87,8 +90,8 @@ def track(
         total: Units in all; None if unknown.
         unit: The unit, in the plural.
         done: Units done before, in an interrupted job.
-        log_every_s: Seconds between log lines, at least; None logs none, for jobs that
-            log their own.
+        log_every_s: Seconds between log lines, at least, but for the first one of a long
+            job, which comes soon; None logs none, for jobs that log their own.
 
     Example:
         >>> with track("features", 500, unit="views") as progress:
@@ -114,15 +117,21 @@ class _LogLines:
 
     def update(self, done: float, total: float | None, note: str) -> None:
         now = time.perf_counter()
-        if self.log_every_s is None or now - self.logged < self.log_every_s:
+        if self.log_every_s is None or now - self.logged < min(self.log_every_s, _FIRST_S):
+            return
+        left_s = None
+        if total is not None and done > self.done_before:
+            rate = (done - self.done_before) / (now - self.started)
+            left_s = max(total - done, 0) / rate
+        is_early = now - self.logged < self.log_every_s
+        if is_early and (self.logged != self.started or left_s is None or left_s < _LONG_S):
             return
         self.logged = now
         parts = [f"{self.description}: {format_count(done, total)} {self.unit}"]
         if note:
             parts.append(note)
-        if total is not None and done > self.done_before:
-            rate = (done - self.done_before) / (now - self.started)
-            parts.append(f"{max(total - done, 0) / rate:.0f} s left")
+        if left_s is not None:
+            parts.append(f"{left_s:.0f} s left")
         logger.info(", ".join(parts))
 
 

@@ -7,6 +7,7 @@ import os
 import sys
 import tempfile
 import threading
+import warnings
 from collections.abc import Iterator
 
 _lock = threading.Lock()
@@ -16,6 +17,8 @@ _allowed: set[str] = set()
 def own_stderr() -> None:
     """Lets `suppress_stderr` redirect standard error: this process is the command line's."""
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
+    # Pillow warns of damaged tags without the file's name; a scan names the file.
+    warnings.filterwarnings("ignore", category=UserWarning, module=r"PIL\.TiffImagePlugin")
     _allowed.add("stderr")
 
 

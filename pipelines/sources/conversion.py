@@ -10,6 +10,13 @@ nothing but the time to convert again.
 
 from __future__ import annotations
 
+import atexit
+import contextlib
+import functools
+import shutil
+import tempfile
+import threading
+import time
 import warnings
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -20,6 +27,7 @@ from pipelines.sources.image_header import (
     open_image,
     orientation_of,
 )
+from pipelines.sources.tiff_messages import collect_tiff_errors
 from zoo.errors import DataError
 from zoo.files import cache_folder, replacing
 
@@ -31,6 +39,15 @@ if TYPE_CHECKING:
     Pixels = npt.NDArray[np.uint8] | npt.NDArray[np.uint16]
 
 _VERSION = "1"
+_NO_REASON = "decoder error"  # how Pillow reports any error of libtiff
+_QUIET = threading.Lock()
+
+MAX_BYTES = 10 * 2**30
+"""Disk space of all conversions; beyond it, those that nobody has read for days are removed."""
+
+_IN_USE_S = 2 * 86400.0
+"""Age of the last use up to which a conversion stays: another job may still read it."""
+
 _PLAIN_MODES = ("L", "LA", "RGB", "RGBA")
 _DEEP = 2**16 - 1
 _WARNED_PIXELS = 2**28 // 3
@@ -43,11 +60,30 @@ def converted_file(sha256: str) -> Path:
     Args:
         sha256: Hexadecimal digest of the file.
     """
-    return cache_folder().absolute() / "converted" / _VERSION / sha256[:2] / f"{sha256}.png"
+    name = Path(sha256[:2]) / f"{sha256}.png"
+    place = _folder() / name
+    if _temporary_folder.cache_info().currsize:
+        temporary = _temporary_folder() / name
+        return temporary if temporary.is_file() and not place.is_file() else place
+    return place
+
+
+def _folder() -> Path:
+    return cache_folder().absolute() / "converted" / _VERSION
+
+
+@functools.cache
+def _temporary_folder() -> Path:
+    """Returns a folder for conversions that goes with this process."""
+    folder = tempfile.mkdtemp(prefix="zoo-converted-")
+    atexit.register(shutil.rmtree, folder, ignore_errors=True)
+    return Path(folder)
 
 
 def store_conversion(sha256: str, pixels: Pixels) -> Path:
     """Writes the conversion of a file, unless it exists.
+
+    Where the cache cannot be written, it lies in a temporary folder as long as this process.
 
     Args:
         sha256: Hexadecimal digest of the file.
@@ -59,15 +95,49 @@ def store_conversion(sha256: str, pixels: Pixels) -> Path:
     path = converted_file(sha256)
     if path.is_file():
         return path
+    content = encode_png(pixels)
+    with contextlib.suppress(OSError):
+        return _write(path, content)
     try:
-        with replacing(path) as temporary:
-            temporary.write_bytes(encode_png(pixels))
+        return _write(_temporary_folder() / sha256[:2] / path.name, content)
     except OSError as error:
         raise DataError(
             f"Cannot keep a converted image in {str(path.parent)!r}: {error.strerror}",
             mend="set ZOO_CACHE to a writable folder with enough space",
         ) from error
+
+
+def _write(path: Path, content: bytes) -> Path:
+    with replacing(path) as temporary:
+        temporary.write_bytes(content)
     return path
+
+
+def evict_conversions(limit_bytes: int = MAX_BYTES) -> int:
+    """Removes the least recently used conversions until the rest fits the limit.
+
+    Those that were read within two days stay, however many they are.
+
+    Args:
+        limit_bytes: Disk space for all of them.
+
+    Returns:
+        Bytes removed.
+    """
+    files = []
+    for file in _folder().glob("*/[!.]*.png"):
+        with contextlib.suppress(OSError):  # removed by another job meanwhile
+            stat = file.stat()
+            # Linux notes a reading once a day; where it does not, the time of writing counts.
+            files.append((max(stat.st_atime, stat.st_mtime), stat.st_size, file))
+    total, removed = sum(size for _, size, _ in files), 0
+    for used, size, file in sorted(files):
+        if total - removed <= limit_bytes or used > time.time() - _IN_USE_S:
+            break
+        with contextlib.suppress(OSError):
+            file.unlink()
+            removed += size
+    return removed
 
 
 def encode_png(pixels: Pixels) -> bytes:
@@ -102,7 +172,7 @@ def decode_pixels(kind: str, content: bytes) -> Pixels:
     """
     if kind == "JPEG":
         content += b"\xff\xd9"
-    with open_image(kind, content) as image:
+    with open_image(kind, content) as image, collect_tiff_errors() as tiff_errors:
         try:
             deep = _decode_deep_color(kind, content, image)
             if deep is None:
@@ -112,6 +182,8 @@ def decode_pixels(kind: str, content: bytes) -> Pixels:
             raise
         except PILLOW_ERRORS as error:
             text = " ".join(str(error).split())
+            if tiff_errors and text.startswith(_NO_REASON):
+                text = tiff_errors[0].rstrip(".")
             cut = "truncated" in text or "cut" in text
             raise UnreadableError("cut off" if cut else f"damaged {kind}: {text}") from None
         # Pillow turns a TIFF itself, and then drops the tag.
@@ -182,7 +254,13 @@ def _decode_deep_color(kind: str, content: bytes, image: Any) -> npt.NDArray[np.
     largest = arguments[-1] if kind == "PPM" and isinstance(arguments, tuple) else 0
     if not (";16" in str(arguments) or largest > 255):
         return None
-    decoded = cv2.imdecode(np.frombuffer(content, np.uint8), cv2.IMREAD_UNCHANGED)
+    with _QUIET:
+        # Else OpenCV prints what it finds; Pillow, which comes next, names it.
+        level = cv2.utils.logging.setLogLevel(cv2.utils.logging.LOG_LEVEL_SILENT)
+        try:
+            decoded = cv2.imdecode(np.frombuffer(content, np.uint8), cv2.IMREAD_UNCHANGED)
+        finally:
+            cv2.utils.logging.setLogLevel(level)
     if decoded is None or decoded.dtype != np.uint16 or decoded.ndim != 3:
         return None
     order = cv2.COLOR_BGR2RGB if decoded.shape[2] == 3 else cv2.COLOR_BGRA2RGBA

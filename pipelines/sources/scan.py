@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING
 from pipelines.runtime.threads import map_in_order
 from pipelines.sources.columns import ByteStrings, Files
 from pipelines.sources.config import DataConfig
-from pipelines.sources.conversion import converted_file, store_conversion
+from pipelines.sources.conversion import converted_file, evict_conversions, store_conversion
 from pipelines.sources.examination import MISSING, ImageScan, examination_rules, examine_image
 from pipelines.sources.formats import HEAD_BYTES, format_of, why_no_image
 from pipelines.sources.kept_images import KeptImages
@@ -179,6 +179,8 @@ def _scan_files(examples: Examples, config: DataConfig, kept: KeptImages | None)
     finally:
         ledger.flush()
     ledger.compact()
+    if rows["converted"][new].any() and (removed := evict_conversions()):
+        logger.info(f"removed {removed / 2**20:.0f} MiB of old conversions from the cache")
     return rows, ledger.codes.texts
 
 

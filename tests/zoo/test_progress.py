@@ -30,6 +30,20 @@ def test_progress_is_logged_every_few_seconds_or_not_at_all(
     assert capsys.readouterr().err == ""
 
 
+def test_a_long_job_is_first_logged_soon(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("zoo.progress._FIRST_S", 0.02)
+    for total, lines in ((10**6, 1), (3, 0)):
+        with track("examining", total, unit="images") as progress:
+            progress.advance()
+            time.sleep(0.03)
+            progress.advance()
+            time.sleep(0.03)
+            progress.advance()
+        assert capsys.readouterr().err.count(f"examining: 2 of {total:,} images") == lines
+
+
 def test_progress_goes_to_the_renderer_and_not_to_the_log(
     progress: ProgressRecorder, capsys: pytest.CaptureFixture[str]
 ) -> None:

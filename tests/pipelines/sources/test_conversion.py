@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import io
 import os
+import re
 import shutil
 import subprocess
 import sys
@@ -19,6 +20,7 @@ from pipelines.input_pipeline.datasets import build_image_dataset
 from pipelines.inspection.audit import audit
 from pipelines.recipe.recipe import Recipe
 from pipelines.serving.predict import predict
+from pipelines.sources import conversion
 from pipelines.sources.config import DataConfig
 from pipelines.sources.dataset import open_source
 from pipelines.sources.describe import describe
@@ -139,14 +141,54 @@ def test_settings_hold_for_files_that_are_in_the_ledger(mixed: Path, cache: Path
     assert {finding.reason for finding in source.skipped} == {text}
 
 
-def test_conversions_that_cannot_be_kept_are_an_error(
+def test_conversions_without_a_cache_are_kept_as_long_as_the_process(
     mixed: Path, cache: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    expected = read_all(open_source(str(mixed), EVERYTHING).train)
     file = tmp_path / "file"
     file.touch()
     monkeypatch.setenv("ZOO_CACHE", str(file))
-    with pytest.raises(DataError, match=r"Cannot keep a converted image .*; set ZOO_CACHE"):
-        open_source(str(mixed), EVERYTHING)
+    temporary = tmp_path / "temporary"
+    temporary.mkdir()
+    monkeypatch.setattr("tempfile.tempdir", str(temporary))
+    conversion._temporary_folder.cache_clear()
+    try:
+        assert read_all(open_source(str(mixed), EVERYTHING).train) == expected
+        (kept,) = temporary.glob("zoo-converted-*")
+        assert len([*kept.glob("*/*.png")]) == 4
+        shutil.rmtree(temporary)
+        temporary.touch()
+        with pytest.raises(DataError, match=r"Cannot keep a converted image .*; set ZOO_CACHE"):
+            open_source(str(mixed), EVERYTHING)
+    finally:
+        conversion._temporary_folder.cache_clear()
+
+
+def test_conversions_that_nobody_uses_make_room(mixed: Path, cache: Path) -> None:
+    expected = read_all(open_source(str(mixed), EVERYTHING).train)
+    kept = sorted((cache / "converted").rglob("*.png"))
+    assert conversion.evict_conversions(0) == 0, "all are in use"
+    for days, file in enumerate(kept):
+        os.utime(file, (file.stat().st_mtime - 86400 * (days + 3),) * 2)
+    largest = sum(file.stat().st_size for file in kept[:2])
+    total = sum(file.stat().st_size for file in kept)
+    assert conversion.evict_conversions(total) == 0
+    assert conversion.evict_conversions(largest) == total - largest
+    assert [file.exists() for file in kept] == [True, True, *[False] * (len(kept) - 2)]
+    assert read_all(open_source(str(mixed), EVERYTHING).train) == expected
+
+
+@pytest.mark.parametrize("compression", ["tiff_lzw", "tiff_adobe_deflate", "jpeg", "packbits"])
+def test_what_libtiff_finds_is_named_and_not_printed(
+    compression: str, capfd: pytest.CaptureFixture[str]
+) -> None:
+    content = bytearray(encode(photo(1, (80, 60)), "TIFF", compression=compression))
+    content[300:340] = bytes(range(200, 240))
+    found = examine_image("it", bytes(content)).scan
+    assert re.match(r"damaged TIFF: ([A-Z]\w+: )?[A-Z]\w+ |^$", found.problem)
+    cut = examine_image("it", bytes(content[: len(content) // 2])).scan
+    assert "decoder error" not in cut.problem
+    assert capfd.readouterr().err == ""
 
 
 def test_images_without_files_are_converted_too(cache: Path) -> None:
