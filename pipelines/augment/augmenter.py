@@ -26,7 +26,16 @@ class Renderer(Protocol):
         """Renders one view each of images uint8 [B, H, W, 3] to uint8 [B, S, S, 3]."""
 
     def render_one(self, image: Any, views: ViewParameters, frame: Any = None) -> Any:
-        """Renders V views of one image uint8 [H, W, 3] to uint8 [V, S, S, 3]."""
+        """Renders V views of one image.
+
+        Args:
+            image: uint8 [H, W, 3].
+            views: The sampled views.
+            frame: As of `ImageDecoder.decode`; None takes all pixels for the image.
+
+        Returns:
+            uint8 [V, S, S, 3].
+        """
 
     def mix(self, images: Any, arguments: Any) -> Any:
         """Mixes each of images uint8 [B, S, S, 3] with its partner, the next of the batch."""
