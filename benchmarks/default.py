@@ -46,7 +46,7 @@ from pipelines.recipe.recipe import Recipe
 from pipelines.runtime.devices import prepare_devices
 from pipelines.search.tune import tune
 from pipelines.serving.run import Run
-from pipelines.sources.dataset import open_source
+from pipelines.sources.opening.dataset import open_source
 from pipelines.training.feeds import build_feature_feed, build_recipe_order
 from pipelines.training.model import build_model
 from pipelines.training.train import train

@@ -52,7 +52,7 @@ from pipelines.augment.policies import AugmentConfig
 from pipelines.features.config import FeatureConfig
 from pipelines.features.engines.network import build_feature_network
 from pipelines.features.extraction import Extractor
-from pipelines.sources.dataset import open_source
+from pipelines.sources.opening.dataset import open_source
 from zoo.heads.head import HeadConfig
 from zoo.models.classifier import build_classifier
 from zoo.preprocessing import Preprocessing
@@ -64,7 +64,7 @@ extractor = Extractor(network, preprocessing, AugmentConfig(), seed=0, config=co
 extractor.open_engine()
 options = {}
 if hasattr(preprocessing, "decoder"):  # an earlier commit has none
-    from pipelines.sources.kept_images import KeptImages
+    from pipelines.sources.examining.kept_images import KeptImages
     options["kept"] = KeptImages(preprocessing.decoder, 1024)
 started, cpu = time.perf_counter(), time.process_time()
 source = open_source(folder, **options)

@@ -37,8 +37,8 @@ import typer
 
 from pipelines.input_pipeline.datasets import build_image_dataset
 from pipelines.recipe.recipe import Recipe
-from pipelines.sources.catalog import preset_of
-from pipelines.sources.dataset import open_source
+from pipelines.sources.listing.catalog import preset_of
+from pipelines.sources.opening.dataset import open_source
 from pipelines.training.train import train
 from zoo.files import replacing, write_json, write_text
 

@@ -34,7 +34,7 @@ from typing import Annotated, Any
 import typer
 
 from pipelines.recipe.recipe import Recipe
-from pipelines.sources.catalog import preset_of
+from pipelines.sources.listing.catalog import preset_of
 from pipelines.training.train import train
 from zoo.files import replacing, write_json, write_text
 

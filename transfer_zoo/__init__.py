@@ -34,7 +34,7 @@ if TYPE_CHECKING:
     from pipelines.serving.export import export
     from pipelines.serving.predict import predict
     from pipelines.serving.run import Run
-    from pipelines.sources.catalog import SOURCES as sources
+    from pipelines.sources.listing.catalog import SOURCES as sources
     from pipelines.training.find_learning_rate import find_learning_rate
     from pipelines.training.preview import preview
     from pipelines.training.train import train

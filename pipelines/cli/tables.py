@@ -110,7 +110,7 @@ TABLES: Mapping[str, TableEntry] = {
     "kerashub": TableEntry(
         "zoo.backbones.kerashub.families", "FAMILIES", _PAPER, json_only=frozenset(_PAPER)
     ),
-    "sources": TableEntry("pipelines.sources.catalog", "SOURCES"),
+    "sources": TableEntry("pipelines.sources.listing.catalog", "SOURCES"),
     "engines": TableEntry(
         "pipelines.features.engines.catalog",
         "ENGINES",

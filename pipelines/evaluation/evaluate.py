@@ -13,9 +13,9 @@ from pipelines.evaluation.pictures import check_picture, draw_predictions
 from pipelines.evaluation.predictions import compute_predictions
 from pipelines.recipe.resolved import ResolvedRecipe
 from pipelines.runtime.stderr import suppress_stderr
-from pipelines.sources.describe import describe
-from pipelines.sources.evaluation_set import EvaluationSet, open_evaluation_set
-from pipelines.sources.kept_images import KeptImages
+from pipelines.sources.examining.kept_images import KeptImages
+from pipelines.sources.opening.describe import describe
+from pipelines.sources.opening.evaluation_set import EvaluationSet, open_evaluation_set
 from pipelines.sources.source import Examples
 from pipelines.storage.pretrained_network import PretrainedNetwork, open_run_or_network
 from pipelines.storage.run_folder import RunFolder

@@ -22,8 +22,8 @@ from pipelines.features.store import FeatureFolder, FeatureStore
 from pipelines.input_pipeline.color_axes import fit_color_axes
 from pipelines.input_pipeline.datasets import build_views_dataset
 from pipelines.runtime.threads import map_in_order
-from pipelines.sources.changes import find_changed
 from pipelines.sources.columns import sortable
+from pipelines.sources.scanning.changes import find_changed
 from pipelines.sources.source import Examples
 from zoo.errors import DataError
 from zoo.files import cache_folder

@@ -14,7 +14,7 @@ from pipelines.input_pipeline.order import build_order
 from pipelines.input_pipeline.tf_data import map_graph
 from pipelines.runtime.stderr import suppress_stderr
 from pipelines.sources.config import DataConfig
-from pipelines.sources.dataset import open_source
+from pipelines.sources.opening.dataset import open_source
 from pipelines.sources.source import Examples, Source
 from zoo.errors import InputError
 from zoo.preprocessing import Preprocessing

@@ -13,15 +13,15 @@ import numpy as np
 import numpy.typing as npt
 
 from pipelines.runtime.stderr import suppress_stderr
-from pipelines.sources.catalog import kind_of
+from pipelines.sources.checking.remarks import IMBALANCED, find_label_remarks
 from pipelines.sources.columns import sortable
 from pipelines.sources.config import DataConfig
-from pipelines.sources.formats import IMAGE_EXTENSIONS
-from pipelines.sources.remarks import IMBALANCED, find_label_remarks
-from pipelines.sources.scan_table import ScanTable
-from pipelines.sources.scanned_dataset import ScannedDataset, scan_dataset
+from pipelines.sources.examining.formats import IMAGE_EXTENSIONS
+from pipelines.sources.listing.catalog import kind_of
+from pipelines.sources.opening.scanned_dataset import ScannedDataset, scan_dataset
+from pipelines.sources.scanning.scan_table import ScanTable
 from pipelines.sources.source import Finding, Listing, join_examples
-from pipelines.sources.split import split_listing
+from pipelines.sources.splitting.split import split_listing
 from zoo.errors import DataError
 from zoo.tasks import CLASSIFICATION, Task
 

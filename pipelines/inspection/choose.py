@@ -24,11 +24,11 @@ from pipelines.recipe.settings import RecipeSettings
 from pipelines.runtime.devices import prepare_devices
 from pipelines.runtime.isolation import isolated, start_keras
 from pipelines.runtime.stderr import suppress_stderr
-from pipelines.sources.copies import group_copies
-from pipelines.sources.dataset import open_source
-from pipelines.sources.describe import describe
-from pipelines.sources.kept_images import KeptImages
+from pipelines.sources.examining.kept_images import KeptImages
+from pipelines.sources.opening.dataset import open_source
+from pipelines.sources.opening.describe import describe
 from pipelines.sources.source import Examples, Source, join_examples
+from pipelines.sources.splitting.copies import group_copies
 from tuning.folds import stratified_folds, stratified_subset
 from zoo.errors import InputError, RecipeError, WeightsError, ZooError
 from zoo.weights.fetch import fetch

@@ -9,7 +9,7 @@ from pipelines.evaluation.predictions import compute_predictions
 from pipelines.pretraining.model_card import write_backbone
 from pipelines.recipe.recipe import Recipe
 from pipelines.serving.run import Run
-from pipelines.sources.dataset import open_source
+from pipelines.sources.opening.dataset import open_source
 from pipelines.storage.run_folder import RunFolder
 from pipelines.training.train import train
 from zoo.backbones.catalog import resolve

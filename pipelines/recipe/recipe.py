@@ -10,7 +10,7 @@ from pipelines.recipe.overrides import nested, other_backbone, read_settings
 from pipelines.recipe.presets import HEADS, PRESETS
 from pipelines.recipe.resolved import ResolvedRecipe, resolve_recipe
 from pipelines.recipe.settings import RecipeSettings
-from pipelines.sources.catalog import lasting_name, preset_of
+from pipelines.sources.listing.catalog import lasting_name, preset_of
 from zoo.errors import InputError
 from zoo.table import unknown_name
 

@@ -17,8 +17,8 @@ from pipelines.recipe.recipe import Recipe
 from pipelines.recipe.resolved import ResolvedRecipe
 from pipelines.runtime.devices import Devices
 from pipelines.search.trial_features import TrialFeatures
-from pipelines.sources.copies import group_copies
 from pipelines.sources.source import Source, join_examples
+from pipelines.sources.splitting.copies import group_copies
 from pipelines.storage.run_folder import RunFolder
 from pipelines.training.feeds import FeatureFeed, build_recipe_order, class_weights_of
 from pipelines.training.head_specs import build_head_spec

@@ -14,8 +14,8 @@ from pathlib import Path
 from pipelines.evaluation.predictions import compute_predictions
 from pipelines.runtime.isolation import isolated, start_keras
 from pipelines.runtime.output_paths import check_destination
-from pipelines.sources.recorded import find_recorded
-from pipelines.sources.sample import sample_images
+from pipelines.sources.opening.recorded import find_recorded
+from pipelines.sources.opening.sample import sample_images
 from pipelines.sources.source import Examples
 from pipelines.storage.pretrained_network import open_run_or_network
 from pipelines.storage.run_folder import RunFolder

@@ -8,9 +8,9 @@ from collections.abc import Iterator, Sequence
 from itertools import takewhile
 from pathlib import Path
 
-from pipelines.sources.folder import list_images
-from pipelines.sources.formats import IMAGE_EXTENSIONS
-from pipelines.sources.walk import is_ignored
+from pipelines.sources.examining.formats import IMAGE_EXTENSIONS
+from pipelines.sources.listing.folder import list_images
+from pipelines.sources.listing.walk import is_ignored
 from zoo.errors import DataError
 
 Images = str | Path | Sequence[str | Path]

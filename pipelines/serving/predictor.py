@@ -13,8 +13,8 @@ import numpy as np
 import numpy.typing as npt
 
 from pipelines.sources.config import MAX_PIXELS
-from pipelines.sources.examination import prepare_image
-from pipelines.sources.formats import why_not_served
+from pipelines.sources.examining.examination import prepare_image
+from pipelines.sources.examining.formats import why_not_served
 from pipelines.storage.pretrained_network import open_pretrained_network
 from pipelines.storage.run_folder import RunFolder
 from zoo.errors import RunError

@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     import numpy as np
     import numpy.typing as npt
 
-    from pipelines.sources.kept_images import KeptImages
+    from pipelines.sources.examining.kept_images import KeptImages
 
 
 Item = TypeVar("Item")

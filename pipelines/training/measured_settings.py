@@ -16,8 +16,8 @@ import numpy.typing as npt
 
 from pipelines.features.batches import FeatureBatches
 from pipelines.recipe.resolved import ResolvedRecipe
-from pipelines.sources.copies import group_copies
 from pipelines.sources.source import Source
+from pipelines.sources.splitting.copies import group_copies
 from pipelines.training.feeds import FeatureFeed, build_recipe_order, class_weights_of
 from pipelines.training.head_specs import build_head_spec
 from tuning.batched_heads.trainer import HeadTrainer

@@ -10,9 +10,9 @@ from pathlib import Path
 from pipelines.recipe.recipe import Recipe
 from pipelines.recipe.resolved import ResolvedRecipe
 from pipelines.recipe.settings import RecipeSettings
-from pipelines.sources.dataset import open_source
-from pipelines.sources.describe import describe
-from pipelines.sources.kept_images import KeptImages
+from pipelines.sources.examining.kept_images import KeptImages
+from pipelines.sources.opening.dataset import open_source
+from pipelines.sources.opening.describe import describe
 from pipelines.sources.source import Source
 from pipelines.storage.run_folder import RunFolder
 

@@ -45,7 +45,7 @@ def save_as_jpeg(encoded: bytes, file: Path) -> None:
 def textures() -> Any:
     """The data set `textures`, from which the folders of images are taken."""
     from pipelines.sources.config import DataConfig
-    from pipelines.sources.dataset import open_source
+    from pipelines.sources.opening.dataset import open_source
 
     return open_source("textures", DataConfig(), seed=0)
 

@@ -23,8 +23,8 @@ from pipelines.augment.policies import AugmentConfig
 from pipelines.features import extraction
 from pipelines.features.config import FeatureConfig
 from pipelines.features.engines.network import build_feature_network
-from pipelines.sources import ledger, scan
-from pipelines.sources.dataset import open_source
+from pipelines.sources.scanning import ledger, scan
+from pipelines.sources.opening.dataset import open_source
 from zoo.heads.head import HeadConfig
 from zoo.models.classifier import build_classifier
 from zoo.preprocessing import Preprocessing

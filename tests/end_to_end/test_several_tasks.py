@@ -21,7 +21,7 @@ from pipelines.recipe.recipe import Recipe
 from pipelines.serving.export import export
 from pipelines.serving.predict import predict
 from pipelines.serving.run import Run
-from pipelines.sources.dataset import open_source
+from pipelines.sources.opening.dataset import open_source
 from pipelines.training.train import train
 from tests.support.tiny import TINY
 from zoo.errors import DataError, ExportError, RecipeError, RunError

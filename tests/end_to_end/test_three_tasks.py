@@ -12,7 +12,7 @@ import tensorflow as tf
 from pipelines.cli.main import run_command
 from pipelines.evaluation.predictions import compute_predictions
 from pipelines.serving.run import Run
-from pipelines.sources.dataset import open_source
+from pipelines.sources.opening.dataset import open_source
 
 # No augmentation: a mirrored texture has another angle.
 RECIPE = """

@@ -13,7 +13,7 @@ from pipelines.recipe.recipe import Recipe
 from pipelines.runtime.devices import prepare_devices
 from pipelines.search.plan import SearchPlan
 from pipelines.search.trial_trainer import TrialTrainer
-from pipelines.sources.dataset import open_source
+from pipelines.sources.opening.dataset import open_source
 from tests.support.tiny import TINY
 from tuning.hyperparameters.default_space import HEAD_SPACE
 from tuning.hyperparameters.oracles import BatchedOracle

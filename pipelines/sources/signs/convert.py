@@ -22,7 +22,7 @@ from pathlib import Path
 
 from pipelines.sources.signs.reader import CLASS_NAMES
 from pipelines.sources.source import Examples
-from pipelines.sources.split import split_examples
+from pipelines.sources.splitting.split import split_examples
 from zoo.files import replacing, sha256_of
 
 logger = logging.getLogger(__name__)

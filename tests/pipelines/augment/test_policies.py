@@ -14,7 +14,7 @@ from pipelines.augment.shorthand import format_policy
 from pipelines.recipe.overrides import parse_overrides
 from pipelines.recipe.presets import PRESETS
 from pipelines.recipe.recipe import Recipe
-from pipelines.sources.catalog import SOURCES
+from pipelines.sources.listing.catalog import SOURCES
 from tests.support.rendering import build_plan, sample_operations
 from zoo.errors import RecipeError, UnknownNameError
 

@@ -21,8 +21,8 @@ from pipelines.evaluation.pictures import draw_predictions
 from pipelines.recipe.recipe import Recipe
 from pipelines.serving.run import Run
 from pipelines.sources.config import DataConfig
-from pipelines.sources.dataset import open_source
-from pipelines.sources.evaluation_set import open_evaluation_set
+from pipelines.sources.opening.dataset import open_source
+from pipelines.sources.opening.evaluation_set import open_evaluation_set
 from pipelines.sources.source import Examples
 from tests.support.remedies import proposed_settings
 from tests.support.tiny import CLASSES, TINY, write_images

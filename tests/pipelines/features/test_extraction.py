@@ -20,7 +20,7 @@ from pipelines.features.engines.choice import CHOICES
 from pipelines.features.engines.network import FeatureNetwork, build_feature_network
 from pipelines.features.extraction import Extractor
 from pipelines.input_pipeline.datasets import build_views_dataset
-from pipelines.sources.dataset import open_source
+from pipelines.sources.opening.dataset import open_source
 from pipelines.sources.source import Examples
 from tests.support.tiny import write_images
 from zoo.errors import DataError

@@ -9,7 +9,7 @@ import pytest
 
 from pipelines.input_pipeline.image_data import ImageData, open_data
 from pipelines.sources.config import DataConfig
-from pipelines.sources.dataset import open_source
+from pipelines.sources.opening.dataset import open_source
 from zoo.errors import InputError, RecipeError, UnknownNameError
 
 

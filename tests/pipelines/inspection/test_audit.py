@@ -10,7 +10,7 @@ from PIL import Image
 
 from pipelines.inspection.audit import Audit, audit
 from pipelines.sources.config import DataConfig
-from pipelines.sources.dataset import open_source
+from pipelines.sources.opening.dataset import open_source
 from tests.support.photographs import Fill, encode, photo
 from zoo.errors import DataError, NoImagesError
 

@@ -12,7 +12,7 @@ from pipelines.evaluation.evaluate import evaluate
 from pipelines.input_pipeline.datasets import build_image_dataset
 from pipelines.pretraining.pretrain import pretrain
 from pipelines.recipe.recipe import Recipe
-from pipelines.sources.dataset import open_source
+from pipelines.sources.opening.dataset import open_source
 from pipelines.training.train import train
 from zoo.backbones.catalog import BACKBONES, build_backbone, resolve
 from zoo.backbones.micro_resnet import whiten

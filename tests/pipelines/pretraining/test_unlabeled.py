@@ -18,7 +18,7 @@ from pipelines.pretraining.pretrain import pretrain
 from pipelines.recipe.pretraining import METHODS, PretrainingConfig
 from pipelines.recipe.recipe import Recipe
 from pipelines.serving.run import Run
-from pipelines.sources.dataset import open_source
+from pipelines.sources.opening.dataset import open_source
 from pipelines.storage.checkpoint import Checkpoint
 from pipelines.storage.run_folder import RunFolder
 from pipelines.training.train import train

@@ -11,7 +11,7 @@ import pytest
 from pipelines.recipe.measured_depth import measure_input_depth
 from pipelines.recipe.recipe import Recipe
 from pipelines.recipe.resolved import ResolvedRecipe
-from pipelines.sources.dataset import open_source
+from pipelines.sources.opening.dataset import open_source
 from tests.support.image_matrix import encode_words
 from tests.support.photographs import encode, photo
 

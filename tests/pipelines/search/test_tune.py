@@ -17,7 +17,7 @@ from pipelines.search.plan import SearchPlan
 from pipelines.search.trial_trainer import TrialTrainer, divide_into_folds
 from pipelines.search.tune import tune
 from pipelines.serving.run import Run
-from pipelines.sources.dataset import open_source
+from pipelines.sources.opening.dataset import open_source
 from pipelines.training.train import train
 from tests.support.tiny import TINY, write_images
 from tuning.hyperparameters.trial import Result, Trial

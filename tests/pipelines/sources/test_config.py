@@ -8,7 +8,7 @@ import pytest
 from pydantic import ValidationError
 
 from pipelines.sources.config import DataConfig
-from pipelines.sources.dataset import open_source
+from pipelines.sources.opening.dataset import open_source
 from tests.support.photographs import Fill
 
 

@@ -8,8 +8,8 @@ from unicodedata import normalize
 import pytest
 
 from pipelines.sources.config import DataConfig
-from pipelines.sources.dataset import open_source
-from pipelines.sources.describe import describe
+from pipelines.sources.opening.dataset import open_source
+from pipelines.sources.opening.describe import describe
 from tests.support.photographs import Fill, encode, photo
 from zoo.errors import NoImagesError
 from zoo.tasks import Task

@@ -15,8 +15,8 @@ import pytest
 from pipelines.inspection.audit import audit
 from pipelines.recipe.overrides import parse_overrides
 from pipelines.recipe.recipe import Recipe
-from pipelines.sources.dataset import open_source
-from pipelines.sources.describe import describe
+from pipelines.sources.opening.dataset import open_source
+from pipelines.sources.opening.describe import describe
 from tests.support.photographs import Fill, encode, photo
 from tests.support.remedies import find_sites, proposed_settings
 from zoo.errors import DataError

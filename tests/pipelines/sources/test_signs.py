@@ -12,7 +12,7 @@ import pytest
 from PIL import Image
 
 from pipelines.sources.config import DataConfig
-from pipelines.sources.dataset import open_source
+from pipelines.sources.opening.dataset import open_source
 from pipelines.sources.signs.convert import convert
 from pipelines.sources.signs.reader import ARCHIVE, CLASS_NAMES, read_signs
 from zoo.files import sha256_of
@@ -99,7 +99,7 @@ def test_conversion_reads_what_was_published(shared: Path, tmp_path: Path) -> No
 
 @pytest.mark.parametrize("name", ["signs", "./signs"])
 def test_the_name_is_no_folder(name: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    from pipelines.sources.catalog import kind_of
+    from pipelines.sources.listing.catalog import kind_of
 
     (tmp_path / "signs").mkdir()
     monkeypatch.chdir(tmp_path)

@@ -10,7 +10,7 @@ import numpy as np
 import numpy.typing as npt
 import pytest
 
-from pipelines.sources.dataset import open_source
+from pipelines.sources.opening.dataset import open_source
 from pipelines.sources.source import Source
 from pipelines.sources.textures.drawing import SIZE, TEXTURES, draw
 
@@ -111,7 +111,7 @@ def test_concurrent_preparation_leaves_one_complete_copy(
     import random
     from concurrent.futures import ThreadPoolExecutor
 
-    from pipelines.sources import tfds as tfds_set
+    from pipelines.sources.listing import tfds as tfds_set
     from pipelines.sources.textures import builder as textures
 
     monkeypatch.setenv("ZOO_CACHE", str(tmp_path))

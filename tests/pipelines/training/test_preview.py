@@ -12,7 +12,7 @@ from pipelines.augment.policies import AugmentConfig
 from pipelines.cli.main import run_command
 from pipelines.input_pipeline.datasets import build_views_dataset
 from pipelines.recipe.recipe import Recipe
-from pipelines.sources.dataset import open_source
+from pipelines.sources.opening.dataset import open_source
 from pipelines.training.preview import (
     NUM_IMAGES,
     NUM_PASSES,

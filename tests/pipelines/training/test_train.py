@@ -23,7 +23,7 @@ from pipelines.evaluation.evaluate import evaluate
 from pipelines.input_pipeline.label_tensors import compute_balanced_weights
 from pipelines.recipe.recipe import Recipe
 from pipelines.serving.run import Run
-from pipelines.sources.dataset import open_source
+from pipelines.sources.opening.dataset import open_source
 from pipelines.training.train import train
 from tests.support.tiny import TINY
 from zoo.errors import DataError, RecipeError, RunError, TrainingError, WeightsError

@@ -18,7 +18,7 @@ from pipelines.input_pipeline.datasets import build_image_dataset
 from pipelines.recipe.recipe import Recipe
 from pipelines.runtime.devices import prepare_devices
 from pipelines.serving.run import Run
-from pipelines.sources.dataset import open_source
+from pipelines.sources.opening.dataset import open_source
 from pipelines.storage.run_folder import RunFolder
 from pipelines.training.train import train
 from pipelines.training.trainer import Trainer

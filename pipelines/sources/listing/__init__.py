@@ -1,0 +1,1 @@
+"""List the images and labels of every kind of DATA, without opening an image."""

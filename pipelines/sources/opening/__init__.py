@@ -1,0 +1,1 @@
+"""Open data sets: to train on, to evaluate on, or to look at a sample of."""

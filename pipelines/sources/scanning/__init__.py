@@ -1,0 +1,1 @@
+"""Scan the files of a listing once, and keep what was found in a ledger."""
