@@ -34,7 +34,8 @@ def predict_in_fresh_process(folder: Path, images: Sequence[Path]) -> dict[str, 
     Returns:
         The outputs of `serving_bytes` for every image and of `serving_default` for those at
         `decoded_indices`, at most 32, as `SIGNATURE/OUTPUT`; and as `broken/OUTPUT` those
-        of `serving_bytes` for the first image and one that is broken.
+        of `serving_bytes` for the first image and one that is broken. As `warm_up` the
+        signatures of the warm-up requests, which it has run.
 
     Raises:
         ExportError: The process failed.

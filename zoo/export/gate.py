@@ -11,12 +11,22 @@ import os
 import shutil
 import sys
 import threading
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
 BATCH_SIZE = 32
 MAX_DECODED = 32
+WARM_UP_FILE = "assets.extra/tf_serving_warmup_requests"
+
+# What TensorFlow Serving's messages hold of a request, with the numbers of their fields.
+MESSAGES = {
+    "ModelSpec": [("signature_name", 3, "string")],
+    "Input": [("key", 1, "string"), ("value", 2, ".tensorflow.TensorProto")],
+    "Request": [("model_spec", 1, "ModelSpec"), ("inputs", 2, "repeated Input")],
+    "PredictLog": [("request", 1, "Request")],
+    "PredictionLog": [("predict_log", 6, "PredictLog")],
+}
 
 
 class Absent(importlib.abc.MetaPathFinder):
@@ -47,18 +57,54 @@ def end_with_parent(scratch: Path) -> None:
     os._exit(1)
 
 
+def read_requests(file: Path) -> Iterator[tuple[str, dict[str, Any]]]:
+    """Reads warm-up requests; yields the signature and the inputs of each."""
+    import tensorflow as tf
+    from google.protobuf import descriptor_pb2, descriptor_pool, message_factory
+
+    described = descriptor_pb2.FileDescriptorProto(
+        name="gate.proto",
+        package="gate",
+        syntax="proto3",
+        dependency=["tensorflow/core/framework/tensor.proto"],
+    )
+    kinds = descriptor_pb2.FieldDescriptorProto
+    for message, fields in MESSAGES.items():
+        descriptor = described.message_type.add(name=message)
+        for name, number, what in fields:
+            type_ = what.removeprefix("repeated ")
+            field = descriptor.field.add(name=name, number=number)
+            field.label = kinds.LABEL_OPTIONAL if type_ == what else kinds.LABEL_REPEATED
+            field.type = kinds.TYPE_STRING if type_ == "string" else kinds.TYPE_MESSAGE
+            if type_ != "string":
+                field.type_name = type_ if type_.startswith(".") else f".gate.{type_}"
+    pool = descriptor_pool.Default()
+    pool.Add(described)
+    log = message_factory.GetMessageClass(pool.FindMessageTypeByName("gate.PredictionLog"))
+    for record in tf.data.TFRecordDataset(str(file)).as_numpy_iterator():
+        request = log.FromString(record).predict_log.request
+        inputs = {entry.key: tf.make_ndarray(entry.value) for entry in request.inputs}
+        yield request.model_spec.signature_name, inputs
+
+
 def predict(model: str, images: Sequence[str], predictions: Path) -> None:
     """Writes the outputs of both signatures as `SIGNATURE/OUTPUT`, and `decoded_indices`.
 
     `broken/OUTPUT` are those of `serving_bytes` for the first image and bytes that are none.
 
     `serving_bytes` predicts every image; `serving_default` predicts those at
-    `decoded_indices`, int64 [min(N, 32)], evenly spaced.
+    `decoded_indices`, int64 [min(N, 32)], evenly spaced. `warm_up` holds the signatures of
+    the warm-up requests, which are run first.
     """
     import numpy as np
     import tensorflow as tf
 
     loaded = tf.saved_model.load(model)
+    requests = Path(model, WARM_UP_FILE)
+    warm_up = []
+    for signature, inputs in read_requests(requests) if requests.is_file() else ():
+        loaded.signatures[signature](**{name: tf.constant(inputs[name]) for name in inputs})
+        warm_up.append(signature)
     predict_bytes = loaded.signatures["serving_bytes"]
     predict_pixels = loaded.signatures["serving_default"]
     decode = loaded.signatures["decode"]
@@ -92,6 +138,7 @@ def predict(model: str, images: Sequence[str], predictions: Path) -> None:
         for name, array in arrays.items()
         if array.dtype == object
     }
+    arrays["warm_up"] = np.array(warm_up, str)
     np.savez(predictions, decoded_indices=decoded_indices, **arrays | texts)
 
 

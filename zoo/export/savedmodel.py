@@ -21,6 +21,7 @@ from zoo.export.broken_images import mask_outputs, preprocess_files
 from zoo.export.fresh_process import predict_in_fresh_process
 from zoo.export.seal import seal
 from zoo.export.signatures import build_outputs, compare_outputs, output_names
+from zoo.export.warm_up import WARM_UP_FILE, WARM_UP_SIGNATURES, write_warm_up
 from zoo.files import placing_folder, write_json
 from zoo.preprocessing import Preprocessing
 from zoo.tasks import Task, wrap
@@ -110,6 +111,8 @@ def write_savedmodel(
     `decode` takes `image_bytes` string [] and returns `image` uint8 [H, W, 3]: the pixels
     for which `serving_default` predicts what `serving_bytes` predicts for the file.
 
+    TensorFlow Serving runs the requests of `zoo.export.warm_up` before it serves.
+
     Each of several tasks has outputs that begin with its name (`tint_probabilities`,
     `tint_top_labels`, `tint_top_scores`; `angle_value` float32 [B]); assets/tasks.json
     describes them.
@@ -163,6 +166,7 @@ def write_savedmodel(
     )
     archive.add_endpoint("decode", decode, [tf.TensorSpec((), tf.string, name="image_bytes")])
     archive.write_out(str(folder), verbose=False)
+    write_warm_up(folder)
     (folder / "assets").mkdir(exist_ok=True)
     if plain:
         (folder / "assets" / "labels.txt").write_bytes(labels)
@@ -251,6 +255,11 @@ def check_savedmodel(
             process failed.
     """
     arrays = predict_in_fresh_process(folder, images)
+    if tuple(arrays.pop("warm_up")) != WARM_UP_SIGNATURES:
+        raise ExportError(
+            "the exported model has other warm-up requests than were written",
+            expected=f"{len(WARM_UP_SIGNATURES)} in {WARM_UP_FILE}",
+        )
     _check_valid(arrays, images)
     indices_of = {
         "serving_bytes": np.arange(len(images)),

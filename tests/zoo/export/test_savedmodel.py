@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import shutil
 from pathlib import Path
 from typing import Any
 
@@ -21,6 +22,7 @@ from zoo.export.savedmodel import (
     next_version,
     write_savedmodel,
 )
+from zoo.export.warm_up import WARM_UP_FILE, write_warm_up
 from zoo.heads.activations import ACTIVATIONS
 from zoo.heads.head import HeadConfig
 from zoo.models.classifier import build_classifier
@@ -212,6 +214,7 @@ def _serve(folder: Path, classifier: Any, images_by: Any, bytes_by: Any) -> Path
         "decode", lambda image_bytes: {"image": TRANSFORM.decode_pixels(image_bytes)}, [file]
     )
     archive.write_out(str(folder), verbose=False)
+    write_warm_up(folder)
     return folder
 
 
@@ -316,6 +319,19 @@ def test_export_that_predicts_broken_images_is_refused(
     )
     with pytest.raises(ExportError, match="does not tell a broken image from the one beside it"):
         check_savedmodel(folder, images[:3], {"label": predictions[:3]}, TASKS)
+
+
+def test_export_whose_warm_up_is_not_the_written_one_is_refused(
+    exported: Path, images: list[Path], predictions: np.ndarray, tmp_path: Path
+) -> None:
+    folder = Path(shutil.copytree(exported, tmp_path / "1"))
+    file = folder / WARM_UP_FILE
+    assert check_savedmodel(folder, images[:1], {"label": predictions[:1]}, TASKS) < 1e-5
+    file.unlink()
+    with pytest.raises(
+        ExportError, match=f"other warm-up requests .* expected 4 in {WARM_UP_FILE}"
+    ):
+        check_savedmodel(folder, images[:1], {"label": predictions[:1]}, TASKS)
 
 
 def test_empty_batch_has_empty_predictions(exported: Path) -> None:
