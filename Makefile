@@ -7,7 +7,7 @@ DEMO   ?= runs/demo
 # A process for each core, up to eight; each has one TensorFlow thread (tests/conftest.py).
 PYTEST := $(BIN)/python -m pytest --numprocesses auto --maxprocesses 8 --dist worksteal
 
-.PHONY: demo test test-unit test-slow lint docs lock clean
+.PHONY: demo test test-unit test-slow lint docs wheel sbom floors lock clean
 
 # Everything is pinned and held to its hash; only then is the project itself added. KerasHub comes
 # without its dependencies, which include another TensorFlow than that of constraints.txt.
@@ -48,6 +48,24 @@ test-slow: $(STAMP)
 # Warnings are errors, broken links between pages among them.
 docs: $(STAMP)
 	$(BIN)/python -m sphinx --fail-on-warning --keep-going --quiet -b html docs docs/_build/html
+
+# The same bytes from the same commit: nothing but its files, with its time, readable by all.
+wheel: $(STAMP)
+	rm -rf build/source build/wheel
+	mkdir -p build/source
+	umask 022; git archive HEAD | tar -x --no-same-permissions -C build/source
+	umask 022; SOURCE_DATE_EPOCH=$$(git log -1 --format=%ct) $(BIN)/python -m pip wheel --quiet --no-deps \
+	  --no-build-isolation --wheel-dir build/wheel build/source
+	$(BIN)/python -c 'import hashlib, sys; [print(hashlib.file_digest(open(f, "rb"), "sha256").hexdigest(), f) for f in sys.argv[1:]]' build/wheel/*.whl
+
+# What is installed, with versions and licenses, as CycloneDX has it; no network.
+sbom: $(STAMP)
+	mkdir -p build
+	$(BIN)/cyclonedx-py environment --output-reproducible --of JSON -o build/sbom.json $(BIN)/python
+
+# Needs uv and the package index: the lowest versions that pyproject.toml admits, at work.
+floors: $(STAMP)
+	$(BIN)/python tools/floors.py
 
 # Needs uv; writes names, versions and hashes, and no index addresses.
 lock:

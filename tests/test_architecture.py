@@ -31,6 +31,7 @@ TOP_LEVEL = {
     "Makefile",
     "NOTICE",
     "README.md",
+    "SECURITY.md",
     "benchmarks",
     "constraints-kerashub.txt",
     "constraints.txt",

@@ -1,8 +1,8 @@
-"""Test of the floors in pyproject.toml: the lowest versions that it admits, in one environment.
+"""Test of the floors in pyproject.toml: the lowest versions that it admits, at work.
 
 Run as `python tools/floors.py`; needs uv and the package index. Installs the lowest version
-of every direct dependency, those of the extras included, into an environment of its own,
-and there trains, searches, exports and predicts by the command line.
+of every direct dependency into an environment of its own and there trains, searches, exports
+and predicts by the command line; then does the same with the extras.
 """
 
 from __future__ import annotations
@@ -15,53 +15,85 @@ from collections.abc import Sequence
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parents[1]
-EXTRAS = "cpu,onnx,openvino,heif"
 
-TRAINING = ["--set", "train.epochs=2", "--set", "data.per_class=12"]
+SMALL = ["--backbone", "micro_resnet_s.cifar10", "--set", "augment.policy=photo"]
+FINE_TUNED = [
+    "--set",
+    "train.epochs=1",
+    "--set",
+    "fine_tune.blocks=1",
+    "--set",
+    "fine_tune.epochs=1",
+]
+
+COMMANDS = [
+    ["--version"],
+    ["list", "backbones"],
+    ["audit", "digits"],
+    ["augment", "digits", "--preview", "preview.png"],
+    ["train", "digits", "--out", "run", *SMALL, *FINE_TUNED, "--set", "head.hidden=[8]"],
+    ["evaluate", "run", "digits", "--json"],
+    [
+        "tune",
+        "digits",
+        "--out",
+        "best",
+        *SMALL,
+        "--trials",
+        "4",
+        "--epochs",
+        "1",
+        "--tuner",
+        "bayesian",
+    ],
+    ["export", "run", "--to", "model"],
+]
+"""Arguments of `zoo`, in this order."""
+
+ENGINES = [
+    ["train", "digits", "--out", engine, *SMALL, "--set", f"features.engine={engine}"]
+    for engine in ("onnxruntime", "openvino")
+]
+"""The same for the extras."""
 
 
 def main() -> None:
-    """Builds the environment and runs the commands; raises where one fails."""
+    """Builds the environments and runs the commands; ends with a line where one fails."""
     with tempfile.TemporaryDirectory(prefix="floors-") as name:
         folder = Path(name)
-        bin_ = folder / "venv" / ("Scripts" if os.name == "nt" else "bin")
-        run(["uv", "venv", "--quiet", "--python", sys.executable, str(folder / "venv")])
-        install = ["uv", "pip", "install", "--quiet", "--resolution", "lowest-direct"]
-        run([*install, "--python", str(bin_ / "python"), f"{ROOT}[{EXTRAS}]"])
-        run(["uv", "pip", "list", "--python", str(bin_ / "python")])
-        zoo = str(bin_ / "zoo")
-        for command in commands(folder):
-            run([zoo, *command], cwd=folder)
+        os.environ["ZOO_CACHE"] = str(folder / "cache")
+        for extras, commands in (("cpu", COMMANDS), ("cpu,onnx,openvino,heif", ENGINES)):
+            zoo = install(folder / extras.replace(",", "-"), extras)
+            for command in commands:
+                run([str(zoo), *command], cwd=folder)
     print("floors: every command ran")
 
 
-def commands(folder: Path) -> list[list[str]]:
-    """Returns the arguments of `zoo`, one list a command.
+def install(folder: Path, extras: str) -> Path:
+    """Installs the project with the lowest versions of what it depends on directly.
 
     Args:
-        folder: Where runs and exports go.
+        folder: The new environment.
+        extras: Names of extras, with commas.
+
+    Returns:
+        The program `zoo`.
     """
-    run_, best, model = (str(folder / name) for name in ("run", "best", "model"))
-    small = ["--set", "data.val_fraction=0.2", "--backbone", "micro_resnet_s"]
-    fine_tuned = ["--set", "fine_tune.blocks=1", "--set", "fine_tune.epochs=1"]
-    epochs = ["--set", "train.epochs=1", "--set", "augment.policy=photo"]
-    return [
-        ["--version"],
-        ["audit", "digits"],
-        ["train", "digits", "--out", run_, *small, *epochs, *fine_tuned],
-        ["evaluate", run_, "digits"],
-        ["report", run_] if False else ["list", "backbones"],
-        ["tune", "digits", "--out", best, "--trials", "3", "--epochs", "1", *small],
-        ["export", run_, "--to", model],
-    ]
+    programs = folder / ("Scripts" if os.name == "nt" else "bin")
+    run(["uv", "venv", "--quiet", "--python", sys.executable, str(folder)])
+    python = ["--python", str(programs / "python")]
+    resolution = ["--resolution", "lowest-direct"]
+    run(["uv", "pip", "install", "--quiet", *resolution, *python, f"{ROOT}[{extras}]"])
+    run(["uv", "pip", "freeze", *python])
+    return programs / "zoo"
 
 
 def run(command: Sequence[str], cwd: Path | None = None) -> None:
     """Runs a program, and ends this one with a line if it fails."""
     print("$", *command, flush=True)
-    done = subprocess.run(command, cwd=cwd, check=False)
+    done = subprocess.run(command, cwd=cwd, check=False, stdin=subprocess.DEVNULL)
     if done.returncode != 0:
-        sys.exit(f"error: {command[0]} {command[1]} ended with status {done.returncode}")
+        sys.exit(f"error: {' '.join(command)} ended with status {done.returncode}")
 
 
 if __name__ == "__main__":

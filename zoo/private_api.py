@@ -106,6 +106,13 @@ def save_tensorflow_seed() -> Callable[[], None]:
     return restore
 
 
+def is_tensorflow_started() -> bool:
+    """Returns whether TensorFlow, which has been imported, has started its threads."""
+    from tensorflow.python.eager import context
+
+    return bool(context.context()._initialized)
+
+
 def is_op_determinism_enabled() -> bool:
     """Returns whether TensorFlow uses deterministic operations only."""
     from tensorflow.python.framework import config

@@ -60,6 +60,11 @@ class Devices:
     strategy: Any = None
 
     @property
+    def on_cpu(self) -> bool:
+        """Whether it is a single CPU, which other processes can use at the same time."""
+        return self.description.startswith("CPU")
+
+    @property
     def can_stack_heads(self) -> bool:
         """Whether heads can train side by side: on one device, in float32, by TensorFlow."""
         import keras

@@ -21,6 +21,7 @@ from zoo.errors import InputError
 from zoo.private_api import (
     disable_op_determinism,
     is_op_determinism_enabled,
+    is_tensorflow_started,
     save_keras_state,
     save_tensorflow_seed,
 )
@@ -45,6 +46,18 @@ class _Isolation:
     restorers: list[Callable[[], None]] = field(default_factory=list)
     has_tensorflow: bool = False
 
+
+_forked: list[int] = []
+"""The process number, if this process was forked from one in which TensorFlow had started."""
+
+
+def _note_fork() -> None:
+    if "tensorflow" in sys.modules and is_tensorflow_started():
+        _forked[:] = [os.getpid()]
+
+
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(after_in_child=_note_fork)
 
 _lock = threading.RLock()
 _current: list[_Isolation] = []
@@ -91,8 +104,16 @@ def start_keras() -> None:
     keras.json says.
 
     Raises:
-        InputError: Keras runs on a backend that jobs cannot use.
+        InputError: Keras runs on a backend that jobs cannot use, or this process was forked
+            from one in which TensorFlow had started.
     """
+    if _forked:
+        raise InputError(
+            "this process was forked from one in which TensorFlow had started, and would wait "
+            "for its threads for ever",
+            expected="a process that starts TensorFlow itself",
+            mend='spawn it: multiprocessing.get_context("spawn")',
+        )
     with suppress_stderr():
         import keras
         import tensorflow  # noqa: F401

@@ -3,12 +3,11 @@
 from __future__ import annotations
 
 import logging
-import math
-import shutil
 from collections.abc import Hashable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import partial
 from pathlib import Path
+from types import TracebackType
 
 import numpy as np
 
@@ -16,20 +15,19 @@ from pipelines.features.batches import FeatureBatches
 from pipelines.recipe.recipe import Recipe
 from pipelines.recipe.resolved import ResolvedRecipe
 from pipelines.runtime.devices import Devices
+from pipelines.search.lone_trials import LoneTrials, scored
 from pipelines.search.trial_features import TrialFeatures
 from pipelines.sources.source import Source, join_examples
 from pipelines.sources.splitting.copies import group_copies
-from pipelines.storage.run_folder import RunFolder
 from pipelines.training.feeds import FeatureFeed, build_recipe_order, class_weights_of
 from pipelines.training.head_specs import build_head_spec
 from pipelines.training.measured_settings import MEASURED_VIEWS, measure_settings
-from pipelines.training.trainer import Trainer
 from tuning.batched_heads.head_spec import HeadSpec, structure_of
 from tuning.batched_heads.trainer import HeadTrainer, Outcome, can_stack
 from tuning.folds import stratified_folds
 from tuning.hyperparameters.trial import Result, Trial, mean_result
 from tuning.linear_heads.strengths import STRENGTHS, Division, choose_strength, neighbors
-from zoo.errors import InputError, TrainingError
+from zoo.errors import InputError
 from zoo.heads.activations import ACTIVATIONS
 
 logger = logging.getLogger(__name__)
@@ -54,7 +52,8 @@ class TrialTrainer:
     """Trains trials on this machine.
 
     Heads on frozen backbones train on features that are computed once, all heads of one
-    shape at the same time. Other trials train as `zoo train` does, one by one.
+    shape at the same time. Other trials train as `zoo train` does, one by one, most of them
+    in another process: a context manager, which ends it.
 
     Args:
         recipe: The recipe whose settings trials change.
@@ -81,11 +80,23 @@ class TrialTrainer:
         self.recipe, self.searched, self.source = recipe, searched, source
         self.devices, self.scratch = devices, scratch
         self.divisions = divide_into_folds(source, folds, recipe.seed) if folds else [source]
+        self._lone = LoneTrials(self.divisions, recipe.device, devices, scratch)
         self._heads = HeadTrainer(tuple(ACTIVATIONS))
         self.features = TrialFeatures(self.divisions, devices, num_places=num_places)
         self._strengths: Sequence[float] = STRENGTHS
         self._convex: dict[str, Result] = {}
         self._rows: dict[Hashable, list[FeatureBatches]] = {}
+
+    def __enter__(self) -> TrialTrainer:
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        self._lone.close()
 
     @property
     def extract_s(self) -> float:
@@ -158,7 +169,7 @@ class TrialTrainer:
         for group in groups.values():
             yield self._train_group(group)
         for id_, (trial, recipe) in alone.items():
-            yield {id_: self._train_alone(trial, recipe)}
+            yield {id_: self._lone.train(id_, recipe, trial.epochs)}
 
     def _train_group(self, group: _Group) -> dict[str, Result]:
         by_division = [
@@ -201,7 +212,7 @@ class TrialTrainer:
         metrics = {"val_accuracy": choice.hits.astype(np.float32), "val_loss": choice.losses}
         ends = np.cumsum([len(feed.source.val) for feed in feeds])[:-1]
         parts = [
-            _scored(float(scores.mean()), float(losses.mean()), epochs=1, best_epoch=0)
+            scored(float(scores.mean()), float(losses.mean()), epochs=1, best_epoch=0)
             for scores, losses in zip(
                 np.split(metrics[recipe.stopping.monitor], ends),
                 np.split(choice.losses, ends),
@@ -209,38 +220,6 @@ class TrialTrainer:
             )
         ]
         return mean_result(parts) if len(parts) > 1 else parts[0]
-
-    def _train_alone(self, trial: Trial, recipe: ResolvedRecipe) -> Result:
-        """Trains a trial on each division like a run, resuming from its last checkpoint."""
-        import keras
-
-        folder, parts = self.scratch / trial.id, []
-        for number, division in enumerate(self.divisions, start=1):
-            fold = f", fold {number} of {len(self.divisions)}" if len(self.divisions) > 1 else ""
-            logger.info(f"trial {trial.id}{fold}")
-            try:
-                trainer = Trainer(
-                    recipe,
-                    division,
-                    self.devices,
-                    folder=RunFolder(folder / str(number)),
-                    stop_after=trial.epochs,
-                )
-                trainer.prepare()
-                trainer.fit()
-                loop = trainer.loop
-                best = loop.stopping
-                parts.append(_scored(best.best, best.best_loss, len(loop.history), best.best_epoch))
-                del trainer, loop
-            except (TrainingError, InputError) as error:
-                parts.append(Result(failure=str(error)))
-                break
-            finally:
-                # Keras otherwise keeps every model of the process in memory.
-                keras.utils.clear_session()
-                keras.mixed_precision.set_dtype_policy(self.devices.precision)
-        shutil.rmtree(folder, ignore_errors=True)
-        return mean_result(parts) if len(self.divisions) > 1 else parts[0]
 
     def _trains_on_features(self, recipe: ResolvedRecipe) -> bool:
         stacked = self.devices.can_stack_heads
@@ -297,11 +276,4 @@ def _result_of(outcome: Outcome) -> Result:
     if outcome.failure or outcome.best_epoch < 0:
         failure = outcome.failure or "no epoch was validated"
         return Result(epochs=outcome.epochs, failure=failure)
-    return _scored(outcome.score, outcome.loss, outcome.epochs, outcome.best_epoch)
-
-
-def _scored(score: float, loss: float, epochs: int, best_epoch: int) -> Result:
-    if not math.isfinite(loss):
-        # Accuracy is a number even where probabilities are NaN.
-        return Result(epochs=epochs, failure=f"the validation loss is {loss}")
-    return Result(score=score, loss=loss, epochs=epochs, best_epoch=best_epoch + 1)
+    return scored(outcome.score, outcome.loss, outcome.epochs, outcome.best_epoch)

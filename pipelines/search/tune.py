@@ -140,7 +140,8 @@ def _search(
         if (me or workers) and not search.finished:
             _serve(search, job.fingerprint, progress, folder, me, workers)
         else:
-            _train_all(search, trainer, progress)
+            with trainer:
+                _train_all(search, trainer, progress)
     shutil.rmtree(trainer.scratch, ignore_errors=True)
     clock.end_search()
     best = _best_trial(search, objective, job.plan.folds or 0)

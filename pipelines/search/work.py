@@ -50,4 +50,5 @@ def work(
         RemoteChief(role.address, job.fingerprint, role.name) as chief,
     ):
         logger.info(f"{role.name}, process {os.getpid()}, works for the chief at {role.address}")
-        return chief.work(job.build_trainer(Path(scratch)))
+        with job.build_trainer(Path(scratch)) as trainer:
+            return chief.work(trainer)

@@ -22,6 +22,7 @@ from pipelines.storage.records import format_rows, read_record, read_tasks
 from pipelines.storage.split_metrics import SplitMetrics, Timing
 from zoo.errors import RunError
 from zoo.files import remove_leftovers, replacing, write_json, write_text
+from zoo.models.input_description import describe_input, write_description
 from zoo.tasks import Task
 
 
@@ -290,10 +291,12 @@ class RunFolder:
         return load_model(self.model_file, self.tasks)
 
     def save_model(self, model: Any) -> None:
-        """Writes model.keras, whole or not at all."""
+        """Writes model.keras, whole or not at all, with what it wants of its images."""
         self.check_present()
+        description = describe_input(self.recipe.input.preprocessing, self.tasks)
         with replacing(self.model_file) as temporary:
             model.save(temporary)
+            write_description(temporary, description)
 
     def save_digests(self, digests: Mapping[str, Sequence[str]]) -> None:
         """Writes images.json: the SHA-256 of every image, by split."""

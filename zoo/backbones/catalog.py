@@ -30,6 +30,7 @@ from zoo.backbones import (
 from zoo.backbones.base import Backbone, cut_backbone, find_cuts
 from zoo.backbones.kerashub.resolve import PREFIX, resolve_preset
 from zoo.errors import RecipeError, UnknownNameError, WeightsError
+from zoo.image_format import channels_last
 from zoo.table import Table, unknown_name
 from zoo.weights.row import Weights
 
@@ -124,6 +125,7 @@ def _resolve_file(path: Path) -> tuple[Backbone, Weights]:
     )
 
 
+@channels_last()
 def build_backbone(
     name: str, size: int | None = None, *, truncate_blocks: int = 0, levels: int = 1
 ) -> Any:

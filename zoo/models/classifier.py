@@ -15,9 +15,11 @@ from typing import Any
 
 from zoo.backbones.catalog import build_backbone, resolve
 from zoo.heads.head import HeadConfig, build_head
+from zoo.image_format import channels_last
 from zoo.normalization import NORMALIZATIONS, Normalization
 
 
+@channels_last()
 def build_classifier(
     backbone: str,
     num_classes: int,

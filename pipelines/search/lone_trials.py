@@ -1,0 +1,132 @@
+"""Trials that train alone, one after another, each like a run of its own."""
+
+from __future__ import annotations
+
+import logging
+import math
+import shutil
+from collections.abc import Sequence
+from pathlib import Path
+
+from pipelines.recipe.resolved import ResolvedRecipe
+from pipelines.runtime.devices import DeviceConfig, Devices
+from pipelines.search.trial_process import TrialProcess
+from pipelines.sources.source import Source
+from pipelines.storage.run_folder import RunFolder
+from pipelines.training.trainer import Trainer
+from tuning.hyperparameters.trial import Result, mean_result
+from zoo.errors import InputError, TrainingError
+
+logger = logging.getLogger(__name__)
+
+TRIALS_HERE = 4
+"""Trials of a search that train in this process: to start another one takes seconds."""
+
+
+class LoneTrials:
+    """Trains trials alone, in memory that does not grow with their number.
+
+    TensorFlow never gives all of a trained model's memory back. The first trials train in
+    this process, all others in processes that are renewed; results are the same bits. On
+    GPUs and on several devices all trials train here, since these have one owner.
+
+    Args:
+        divisions: Images for training and validation, once for each fold.
+        config: The section `device` of the recipe.
+        devices: What this process trains on.
+        scratch: A folder for checkpoints.
+    """
+
+    def __init__(
+        self, divisions: Sequence[Source], config: DeviceConfig, devices: Devices, scratch: Path
+    ) -> None:
+        self.divisions, self.devices, self.scratch = divisions, devices, scratch
+        self._left = TRIALS_HERE
+        self._process = TrialProcess(divisions, config)
+
+    def close(self) -> None:
+        """Ends the other process, if there is one."""
+        self._process.close()
+
+    def train(self, name: str, recipe: ResolvedRecipe, stop_after: int) -> Result:
+        """Trains a trial on each division, resuming from its last checkpoint.
+
+        Args:
+            name: The trial's id.
+            recipe: What to train.
+            stop_after: Epochs after which it is stopped; 0 for all of the recipe's.
+
+        Raises:
+            WorkerError: The process that trains it is killed again and again.
+        """
+        folder = self.scratch / name
+        self._left -= 1
+        if self._left >= 0 or not self.devices.on_cpu:
+            result = train_alone(name, recipe, self.divisions, self.devices, folder, stop_after)
+        else:
+            result = self._process.train(name, recipe, folder, stop_after)
+        shutil.rmtree(folder, ignore_errors=True)
+        return result
+
+
+def train_alone(
+    name: str,
+    recipe: ResolvedRecipe,
+    divisions: Sequence[Source],
+    devices: Devices,
+    folder: Path,
+    stop_after: int,
+) -> Result:
+    """Trains a trial on each division like a run, resuming from its last checkpoint.
+
+    Args:
+        name: The trial's id.
+        recipe: What to train.
+        divisions: Images for training and validation, once for each fold.
+        devices: What to train on.
+        folder: A folder for checkpoints.
+        stop_after: Epochs after which it is stopped; 0 for all of the recipe's.
+    """
+    import keras
+
+    parts = []
+    for number, division in enumerate(divisions, start=1):
+        fold = f", fold {number} of {len(divisions)}" if len(divisions) > 1 else ""
+        logger.info(f"trial {name}{fold}")
+        try:
+            trainer = Trainer(
+                recipe,
+                division,
+                devices,
+                folder=RunFolder(folder / str(number)),
+                stop_after=stop_after,
+            )
+            trainer.prepare()
+            trainer.fit()
+            loop = trainer.loop
+            best = loop.stopping
+            parts.append(scored(best.best, best.best_loss, len(loop.history), best.best_epoch))
+            del trainer, loop
+        except (TrainingError, InputError) as error:
+            parts.append(Result(failure=str(error)))
+            break
+        finally:
+            # Keras otherwise keeps every model of the process in memory.
+            keras.utils.clear_session()
+            keras.mixed_precision.set_dtype_policy(devices.precision)
+    return mean_result(parts) if len(divisions) > 1 else parts[0]
+
+
+def scored(score: float, loss: float, epochs: int, best_epoch: int) -> Result:
+    """Returns the result of a trial, a failure where its loss is not finite.
+
+    Args:
+        score: The best value of the monitored metric.
+        loss: The validation loss of that epoch.
+        epochs: Epochs trained.
+        best_epoch: The epoch of the score, counted from 0.
+    """
+    if not math.isfinite(loss):
+        # Accuracy is a number even where probabilities are NaN.
+        return Result(epochs=epochs, failure=f"the validation loss is {loss}")
+    return Result(score=score, loss=loss, epochs=epochs, best_epoch=best_epoch + 1)

@@ -1,0 +1,92 @@
+"""Trials that train alone: the same results in this process and in others, in flat memory."""
+
+from __future__ import annotations
+
+import logging
+import os
+import signal
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from pipelines.recipe.recipe import Recipe
+from pipelines.runtime.devices import prepare_devices
+from pipelines.search import trial_process
+from pipelines.search.trial_trainer import TrialTrainer
+from pipelines.sources.opening.dataset import open_source
+from tests.support.tiny import TINY
+from tuning.hyperparameters.trial import Result, Trial
+from zoo.errors import WorkerError
+
+pytestmark = pytest.mark.slow
+
+RATE = "optimizer.learning_rate"
+
+
+@pytest.fixture
+def trainer(tiny_folder: Path, tmp_path: Path) -> Iterator[TrialTrainer]:
+    """A trainer whose trials all train alone."""
+    fine_tuned = {"train": {"epochs": 1}, "fine_tune": {"blocks": 1, "epochs": 1}}
+    recipe = Recipe.from_settings(TINY, fine_tuned)
+    source = open_source(str(tiny_folder), recipe.data, seed=0)
+    devices = prepare_devices(recipe.device)
+    with TrialTrainer(recipe, [RATE], source, devices, folds=0, scratch=tmp_path) as trainer:
+        yield trainer
+
+
+def _train(trainer: TrialTrainer, *rates: float) -> dict[str, Result]:
+    trials = [Trial(f"{rate:g}", {RATE: rate}) for rate in rates]
+    return {id_: result for results in trainer(trials) for id_, result in results.items()}
+
+
+def _megabytes(pid: int) -> int:
+    return int(Path(f"/proc/{pid}/statm").read_text().split()[1]) * os.sysconf("SC_PAGESIZE") >> 20
+
+
+def test_trials_in_other_processes_have_the_same_results_in_flat_memory(
+    trainer: TrialTrainer, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    rates = (0.01, 0.03)
+    here = _train(trainer, *rates)
+    monkeypatch.setattr(trainer._lone, "_left", 0)
+    monkeypatch.setattr(trial_process, "RENEWED_AFTER", 2)
+    before = _megabytes(os.getpid())
+    with caplog.at_level(logging.INFO, "pipelines"):
+        elsewhere = _train(trainer, *rates, 0.02)
+    assert {id_: elsewhere[id_] for id_ in here} == here
+    assert "trial 0.02" in [record.getMessage() for record in caplog.records]
+    assert not list(trainer.scratch.iterdir())
+    if Path("/proc/self/statm").exists():
+        assert _megabytes(os.getpid()) < before + 5
+    assert trainer._lone._process._left == 1, "the second process has trained one"
+
+
+def test_trial_whose_process_is_killed_goes_on_in_another(
+    trainer: TrialTrainer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    killed = []
+
+    class Killer(logging.Handler):
+        def emit(self, record: logging.LogRecord) -> None:
+            if record.getMessage().startswith("epoch") and len(killed) < kills:
+                process = trainer._lone._process._process
+                assert process is not None
+                process.send_signal(signal.SIGKILL)
+                killed.append(process)
+
+    monkeypatch.setattr(trainer._lone, "_left", 0)
+    logger, killer = logging.getLogger("pipelines.training.loop"), Killer()
+    logger.addHandler(killer)
+    try:
+        kills = 0
+        expected = _train(trainer, 0.01)
+        kills = 1
+        assert _train(trainer, 0.01) == expected
+        assert len(killed) == 1
+        monkeypatch.setattr(trial_process, "_ATTEMPTS", 1)
+        kills = 2
+        with pytest.raises(WorkerError, match=r"received exit status -9, 1 times; see whether"):
+            _train(trainer, 0.01)
+    finally:
+        logger.removeHandler(killer)
