@@ -23,6 +23,8 @@ from zoo.json_text import json_text
 DISK_ERRORS = frozenset({errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EIO})
 """Error numbers of a disk that is full or fails."""
 
+DISK_MEND = "make room on that disk, or choose a folder on another one"
+
 _TEMPORARY = re.compile(r"\..+\.[0-9a-f]{8}(\.[^.]+)?")
 """Names of the temporary files and folders of `replacing` and `placing_folder`."""
 
@@ -121,7 +123,7 @@ def naming_file(path: Path) -> Iterator[None]:
             raise
         raise StorageError(
             f"{path} cannot be written: {reason}",
-            mend="make room on that disk, or choose a folder on another one",
+            mend=DISK_MEND,
         ) from error
 
 

@@ -24,7 +24,7 @@ from pipelines.runtime.cache import usable_cache
 from pipelines.runtime.log import log_to_stderr
 from pipelines.runtime.stderr import own_stderr
 from zoo.errors import ZooError
-from zoo.files import DISK_ERRORS
+from zoo.files import DISK_ERRORS, DISK_MEND
 from zoo.printable import printable
 
 GC_THRESHOLDS = (50_000, 10, 10)
@@ -91,9 +91,10 @@ def _describe(error: Exception) -> tuple[str, int]:
         return str(error), error.exit_status
     if isinstance(error, OSError):
         place = f"{str(error.filename)[:120]}: " if error.filename else ""
-        # A full or failing disk is no wrong input.
-        status = 1 if error.errno in DISK_ERRORS or not error.errno else 2
-        return f"{place}{error.strerror or error}", status
+        if error.errno in DISK_ERRORS or not error.errno:
+            # A full or failing disk is no wrong input.
+            return f"{place}{error.strerror or error}; {DISK_MEND}", 1
+        return f"{place}{error.strerror or error}", 2
     # A bug of this project.
     message = " ".join(str(error).split())[:200]
     return f"{type(error).__name__}: {message}; ZOO_DEBUG=1 shows the traceback", 1

@@ -20,6 +20,7 @@ from pathlib import Path
 from zoo.disk_sync import make_folders
 from zoo.errors import RunError, TrainingError
 from zoo.file_lock import try_lock
+from zoo.files import naming_file
 
 CLAIM_FILE = ".claim"
 """The file's name; it exists while a job runs, and after a kill until the next job."""
@@ -77,7 +78,8 @@ def claim_folder(folder: Path) -> Iterator[Claim]:
     if claim and claim.thread == threading.get_ident():
         yield claim
         return
-    made = make_folders(folder)
+    with naming_file(folder):
+        made = make_folders(folder)
     try:
         with _lock(folder) as inode:
             claim = _held[key] = Claim(folder, inode, threading.get_ident())
@@ -101,16 +103,20 @@ def _lock(folder: Path) -> Iterator[int]:
         RunError: Somebody else holds it.
     """
     file = folder / CLAIM_FILE
-    descriptor = _open_locked(file)
+    with naming_file(file):
+        descriptor = _open_locked(file)
     try:
-        os.ftruncate(descriptor, 0)
-        os.lseek(descriptor, 0, os.SEEK_SET)
-        os.write(descriptor, _describe_self())
+        with naming_file(file):
+            os.ftruncate(descriptor, 0)
+            os.lseek(descriptor, 0, os.SEEK_SET)
+            os.write(descriptor, _describe_self())
         yield os.fstat(descriptor).st_ino
     finally:
-        # Removed under the lock: who waits for it finds that the file is another one.
+        # Removed under the lock: who waits for it finds that the file is another one. On a
+        # failing disk it may stay; the next job takes it over.
         if _inode_of(file) == os.fstat(descriptor).st_ino:
-            file.unlink(missing_ok=True)
+            with contextlib.suppress(OSError):
+                file.unlink(missing_ok=True)
         os.close(descriptor)
 
 

@@ -88,16 +88,22 @@ class RunFolder:
         """Returns the recipe with what this run chose once it had features, if it has."""
         return recipe.with_choices_of(self.recipe) if self.recipe_file.is_file() else recipe
 
-    def check_same(self, recipe: ResolvedRecipe) -> None:
+    def check_same(self, recipe: ResolvedRecipe, *, longer: bool = False) -> None:
         """Checks that a run, if it has started, has the same recipe.
 
+        Args:
+            recipe: What is asked for now.
+            longer: Whether it may have other epochs.
+
         Raises:
-            RunError: A setting differs.
+            RunError: Another setting differs.
         """
         if not self.recipe_file.is_file():
             return
         changed = recipe.differences(self.recipe)
-        if not self.finished:
+        if longer:
+            del changed["train.epochs"]
+        if longer or not self.finished:
             changed.pop("data.source", None)  # the checkpoint knows the images' content
         if changed:
             values = ", ".join(f"{p} = {now!r}, not {was!r}" for p, (now, was) in changed.items())
@@ -109,17 +115,17 @@ class RunFolder:
             )
 
     def begin(self, recipe: ResolvedRecipe, tasks: Sequence[Task]) -> None:
-        """Creates the folder, with recipe.toml and labels.json.
+        """Writes recipe.toml and labels.json; a finished run that gets longer is no longer so.
 
         Args:
             recipe: The job's recipe.
             tasks: The tasks of the model.
         """
         self.check_present()
+        (self.path / "metrics.json").unlink(missing_ok=True)
         write_text(self.recipe_file, recipe.to_toml())
         # Of a plain classifier, as of most, it is the list of its classes.
-        plain = tasks[0].bare
-        names = list(tasks[0].class_names) if plain else [task.to_json() for task in tasks]
+        names = [*tasks[0].class_names] if tasks[0].bare else [task.to_json() for task in tasks]
         write_json(self.path / "labels.json", names)
 
     def check_present(self) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import logging
 import time
 from collections.abc import Callable, Mapping, Sequence
@@ -15,6 +16,7 @@ from pipelines.training.phases import Phase
 from tuning.early_stopping import EarlyStopping, validated_epochs
 from tuning.reduce_on_plateau import ReduceOnPlateau
 from tuning.weight_averaging import averaged_weights, build_averaging_callbacks
+from zoo.files import naming_file
 from zoo.progress import track
 
 logger = logging.getLogger(__name__)
@@ -111,13 +113,16 @@ class TrainingLoop:
             epochs.advance()
 
         callbacks = [keras.callbacks.LambdaCallback(on_epoch_end=end_epoch)]
+        writing: contextlib.AbstractContextManager[None] = contextlib.nullcontext()
         if self.folder:
             logs = self.folder.path / "logs"
             callbacks.append(keras.callbacks.TensorBoard(logs, write_graph=False))
+            writing = naming_file(logs)
         # An epoch logs its metrics anyway.
-        with track(
-            f"training {phase}", last, unit="epochs", done=first, log_every_s=None
-        ) as epochs:
+        with (
+            track(f"training {phase}", last, unit="epochs", done=first, log_every_s=None) as epochs,
+            writing,
+        ):
             model.fit(
                 stream.dataset,
                 steps_per_epoch=stream.steps_per_epoch,

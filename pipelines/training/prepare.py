@@ -15,6 +15,7 @@ from pipelines.sources.opening.dataset import open_source
 from pipelines.sources.opening.describe import describe
 from pipelines.sources.source import Source
 from pipelines.storage.run_folder import RunFolder
+from pipelines.training.more_epochs import count_added_epochs
 
 logger = logging.getLogger(__name__)
 
@@ -34,12 +35,12 @@ def claim_run(
         recipe: What to do; None takes that of the run to resume, or the preset
             that suits the data.
         out: The run folder, new unless `resume`.
-        resume: Whether an interrupted run in it is continued.
+        resume: Whether an interrupted run in it is continued, or a run gets more epochs.
 
     Raises:
         InputError: There is no data set to work on.
         RecipeError: Two settings exclude each other.
-        RunError: `out` is taken, or was started with another recipe.
+        RunError: `out` is taken, or was started with another recipe, or cannot get longer.
         TrainingError: The folder was removed before the body ended.
     """
     with RunFolder.claim(Path(out), resume=resume) as folder:
@@ -48,7 +49,10 @@ def claim_run(
             file = folder.recipe_file if started else None
             recipe = Recipe.for_data(data, file=file)
         resolved = folder.with_its_choices(Recipe.of(recipe).for_source(data).resolve())
-        folder.check_same(resolved)
+        added = count_added_epochs(folder, resolved)
+        folder.check_same(resolved, longer=added > 0)
+        if added:
+            logger.info(f"{added} epochs more than before")
         yield folder, resolved
 
 

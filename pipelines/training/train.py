@@ -53,7 +53,8 @@ def train(
         backbone: A backbone instead of the preset's; not together with `recipe`.
         head: A row of HEADS instead of the preset's head; not together with `recipe`.
         resume: Whether an interrupted run is continued. It ends with the weights it would
-            have had without the interruption, bit for bit.
+            have had without the interruption, bit for bit. With a larger `train.epochs`, a
+            run that is finished or not goes on, as if it had been started with so many.
 
     Returns:
         The finished run.
@@ -82,7 +83,7 @@ def train(
             mend="zoo pretrain DATA --recipe FILE --out RUN",
         )
     with claim_run(data, recipe, out, resume=resume) as (folder, resolved):
-        if folder.finished:
+        if folder.finished and folder.recipe.train.epochs == resolved.train.epochs:
             logger.info(f"{folder.path} is finished already")
             return Run(folder.path)
         with suppress_stderr():

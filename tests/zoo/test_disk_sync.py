@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import tensorflow as tf
 
 from pipelines.sources.scanning.ledger import STAT, Ledger
 from pipelines.sources.scanning.scan_table import ROW
@@ -111,8 +112,9 @@ def test_what_cannot_be_flushed_is_not_moved_into_place(tmp_path: Path) -> None:
         OSError(28, "No space left on device"),
         OSError("100 requested and 0 written"),
         RuntimeError("Can't close file (file write failed: errno = 5, 'Input/output error')"),
+        tf.errors.ResourceExhaustedError(None, None, "logs/events.v2; No space left on device"),
     ],
-    ids=["system", "NumPy", "HDF5"],
+    ids=["system", "NumPy", "HDF5", "TensorFlow"],
 )
 def test_full_disk_is_named_whichever_library_meets_it(error: Exception, tmp_path: Path) -> None:
     def write() -> None:

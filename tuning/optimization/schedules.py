@@ -72,12 +72,14 @@ class Schedule:
             number of steps of the phase and the steps per epoch.
         by_validation: Whether `tuning.reduce_on_plateau.ReduceOnPlateau` lowers the rate after
             validations; `build` then returns the initial rate.
+        by_length: Whether the rate of an epoch depends on the number of epochs.
     """
 
     name: str
     summary: str
     build: Callable[[ScheduleConfig, float, int, int], Any]
     by_validation: bool = False
+    by_length: bool = False
 
 
 def _constant(config: ScheduleConfig, peak: float, num_steps: int, per_epoch: int) -> Any:
@@ -147,13 +149,17 @@ SCHEDULES: Table[Schedule] = Table(
             _exponential,
         ),
         Schedule(
-            "linear", "linearly to zero at the end; as good as cosine for few epochs", _linear
+            "linear",
+            "linearly to zero at the end; as good as cosine for few epochs",
+            _linear,
+            by_length=True,
         ),
         Schedule(
             "cosine",
             "linear warm-up, then half a cosine to zero; for whole networks (Loshchilov and "
             "Hutter, 2017, https://arxiv.org/abs/1608.03983)",
             _cosine,
+            by_length=True,
         ),
     ],
 )
