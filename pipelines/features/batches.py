@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from contextlib import contextmanager
 from functools import lru_cache
 
 import numpy as np
@@ -17,6 +18,8 @@ from zoo.models.standardization import Standardization
 
 # Large enough to amortize a call of the training step.
 _TRAIN_CHUNK_BYTES = 32 * 2**20
+# Standardized rows that are kept while a stack of heads trains on them.
+_MOST_HELD_BYTES = 128 * 2**20
 # Small enough to stay in the CPU's cache: each head of a stack reads a copy of its own.
 _VALIDATION_CHUNK_BYTES = 2**19
 
@@ -52,9 +55,22 @@ class FeatureBatches:
         self._pooling, self._order = pooling, order
         self._statistics = Standardization.fit(features.read(pooling)) if standardize else None
         self.num_features, self.num_classes = features.width(pooling), num_classes
-        self.steps_per_epoch = order.steps_per_epoch
+        self.steps_per_epoch, self.num_validated = order.steps_per_epoch, len(val)
+        self._held: npt.NDArray[np.float32] | None = None
         # Every stack of heads asks for the same epochs.
         self._cached_epoch = lru_cache(maxsize=64)(self._sample_epoch)
+
+    @contextmanager
+    def held(self) -> Iterator[None]:
+        """Holds standardized rows in memory for many epochs, up to 128 MiB; the same numbers."""
+        if 4 * self._features.num_views * len(self._train) * self.num_features <= _MOST_HELD_BYTES:
+            views = self._features.read_views(self._pooling)
+            # float32 [V, N, F]
+            self._held = views if self._statistics is None else self._statistics.apply(views)
+        try:
+            yield
+        finally:
+            self._held = None
 
     def train(self, epoch: int) -> Iterator[Batches]:
         """Yields the batches of an epoch, several steps at a time."""
@@ -63,7 +79,10 @@ class FeatureBatches:
         chunk_steps = max(1, _TRAIN_CHUNK_BYTES // step_bytes)
         for first in range(0, len(images), chunk_steps):
             steps = slice(first, first + chunk_steps)
-            rows = self._read(self._features, images[steps].ravel(), views[steps].ravel())
+            if self._held is not None:
+                rows = self._held[views[steps].ravel(), images[steps].ravel()]
+            else:
+                rows = self._read(self._features, images[steps].ravel(), views[steps].ravel())
             yield Batches(
                 rows.reshape(*images[steps].shape, -1),
                 self._train.labels[images[steps]],

@@ -14,7 +14,8 @@ from pipelines.search.trial_process import TrialProcess
 from pipelines.sources.source import Source
 from pipelines.storage.run_folder import RunFolder
 from pipelines.training.trainer import Trainer
-from tuning.hyperparameters.trial import Result, mean_result
+from tuning.hyperparameters.fold_results import mean_result, result_at_common_epoch
+from tuning.hyperparameters.trial import Result
 from zoo.errors import InputError, TrainingError
 
 logger = logging.getLogger(__name__)
@@ -89,7 +90,7 @@ def train_alone(
     """
     import keras
 
-    parts = []
+    parts, histories = [], []
     for number, division in enumerate(divisions, start=1):
         fold = f", fold {number} of {len(divisions)}" if len(divisions) > 1 else ""
         logger.info(f"trial {name}{fold}")
@@ -105,6 +106,7 @@ def train_alone(
             trainer.fit()
             loop = trainer.loop
             best = loop.stopping
+            histories.append(loop.history)
             parts.append(scored(best.best, best.best_loss, len(loop.history), best.best_epoch))
             del trainer, loop
         except (TrainingError, InputError) as error:
@@ -114,7 +116,11 @@ def train_alone(
             # Keras otherwise keeps every model of the process in memory.
             keras.utils.clear_session()
             keras.mixed_precision.set_dtype_policy(devices.precision)
-    return mean_result(parts) if len(divisions) > 1 else parts[0]
+    if len(divisions) == 1:
+        return parts[0]
+    if recipe.is_convex or recipe.fine_tune.blocks:  # epochs of folds are not the same
+        return mean_result(parts)
+    return result_at_common_epoch(parts, histories, recipe.stopping)
 
 
 def scored(score: float, loss: float, epochs: int, best_epoch: int) -> Result:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Hashable, Iterator, Mapping, Sequence
+from contextlib import ExitStack
 from dataclasses import dataclass, field, replace
 from functools import partial
 from pathlib import Path
@@ -25,7 +26,8 @@ from pipelines.training.measured_settings import MEASURED_VIEWS, measure_setting
 from tuning.batched_heads.head_spec import HeadSpec, structure_of
 from tuning.batched_heads.trainer import HeadTrainer, Outcome, can_stack
 from tuning.folds import stratified_folds
-from tuning.hyperparameters.trial import Result, Trial, mean_result
+from tuning.hyperparameters.fold_results import mean_result, result_at_common_epoch
+from tuning.hyperparameters.trial import Result, Trial
 from tuning.linear_heads.strengths import STRENGTHS, Division, choose_strength, neighbors
 from zoo.errors import InputError
 from zoo.heads.activations import ACTIVATIONS
@@ -172,14 +174,21 @@ class TrialTrainer:
             yield {id_: self._lone.train(id_, recipe, trial.epochs)}
 
     def _train_group(self, group: _Group) -> dict[str, Result]:
-        by_division = [
-            self._heads.train(specs, rows)
-            for specs, rows in zip(zip(*group.specs, strict=True), group.rows, strict=True)
-        ]
+        with ExitStack() as held:
+            for rows in group.rows:
+                held.enter_context(rows.held())
+            specs = list(zip(*group.specs, strict=True))
+            by_division = self._heads.train_divided(specs, group.rows)
         results = {}
-        for id_, outcomes in zip(group.trials, zip(*by_division, strict=True), strict=True):
+        for id_, heads, outcomes in zip(
+            group.trials, group.specs, zip(*by_division, strict=True), strict=True
+        ):
             parts = [_result_of(outcome) for outcome in outcomes]
-            results[id_] = mean_result(parts) if len(parts) > 1 else parts[0]
+            histories = [outcome.history for outcome in outcomes]
+            if len(parts) > 1:
+                results[id_] = result_at_common_epoch(parts, histories, heads[0].stopping)
+            else:
+                results[id_] = parts[0]
         return results
 
     def _fit_convex(self, recipe: ResolvedRecipe) -> Result:

@@ -74,15 +74,17 @@ class HeadStack:
         self._train = tf.function(partial(self._take_steps), **options)
         self._validate = tf.function(partial(self._measure), **options)
 
-    def fill(self, specs: Sequence[HeadSpec]) -> None:
+    def fill(self, specs: Sequence[HeadSpec], divisions: Sequence[int]) -> None:
         """Replaces the heads of the stack by new ones in their initial state.
 
         Args:
             specs: Up to T heads of this structure, sorted by activation in the order of
                 `activations`. Copies of the last one fill the rest.
+            divisions: Of each head, which of the D divisions of the images it reads.
         """
-        specs = [*specs, *[specs[-1]] * (self.capacity - len(specs))]
-        self._head.fill(specs)
+        num_copies = self.capacity - len(specs)
+        specs = [*specs, *[specs[-1]] * num_copies]
+        self._head.fill(specs, [*divisions, *[divisions[-1]] * num_copies])
         for variable, value in zip(self._optimizer.variables, self._initial_slots, strict=True):
             variable.assign(np.broadcast_to(value, variable.shape))
         assign_per_head(self._clip_values, [spec.optimizer.clip_value for spec in specs])
@@ -107,10 +109,10 @@ class HeadStack:
         """Trains the heads for S steps.
 
         Args:
-            features: float32 [S, B, F].
-            labels: int64 [S, B], the class of each row.
-            sample_weights: float32 [S, B], the weight of each row in the loss, before that of
-                its class.
+            features: float32 [S, D, B, F], the rows of each division.
+            labels: int64 [S, D, B], the class of each row.
+            sample_weights: float32 [S, D, B], the weight of each row in the loss, before that
+                of its class.
             rates: float32 [S, T], learning rates.
             first_step: The number of steps taken before.
 
@@ -127,8 +129,8 @@ class HeadStack:
         """Evaluates the heads, with averaged weights where the optimizer averages them.
 
         Args:
-            features: float32 [N, F].
-            labels: int64 [N].
+            features: float32 [D, N, F], the rows of each division.
+            labels: int64 [D, N]; rows of class -1 do not count.
 
         Returns:
             float32 [2, T]: the sum of the losses, and the number of correct predictions.
@@ -148,10 +150,10 @@ class HeadStack:
 
         def take_step(index: Any, total: Any) -> tuple[Any, Any]:
             self._learning_rates.assign(rates[index][:, tf.newaxis, tf.newaxis])
-            batch_labels = labels[index]
+            batch_labels = self._head.rows_of(labels[index])
             # [T, B], from class weights [T, C].
-            weights = sample_weights[index] * tf.gather(
-                self._class_weights.value[:, 0], batch_labels, axis=1
+            weights = self._head.rows_of(sample_weights[index]) * tf.gather(
+                self._class_weights.value[:, 0], batch_labels, batch_dims=1
             )
             with tf.GradientTape(watch_accessed_variables=False) as tape:
                 tape.watch(trained)
@@ -171,13 +173,14 @@ class HeadStack:
     def _measure(self, features: Any, labels: Any) -> Any:
         import tensorflow as tf
 
-        logits = self._head.logits(features, step=None)
-        losses = tf.reduce_sum(self._losses(logits, labels), axis=1)
-        correct = tf.argmax(logits, axis=-1) == labels
-        return tf.stack([losses, tf.reduce_sum(tf.cast(correct, tf.float32), axis=1)])
+        logits, labels = self._head.logits(features, step=None), self._head.rows_of(labels)
+        counts = labels >= 0
+        losses = tf.where(counts, self._losses(logits, tf.maximum(labels, 0)), 0.0)
+        correct = tf.cast(tf.argmax(logits, axis=-1) == labels, tf.float32)
+        return tf.stack([tf.reduce_sum(losses, axis=1), tf.reduce_sum(correct, axis=1)])
 
     def _losses(self, logits: Any, labels: Any) -> Any:
-        """Maps logits [T, B, C] and labels [B] to losses [T, B]."""
+        """Maps logits [T, B, C] and labels [T, B] to losses [T, B]."""
         import tensorflow as tf
 
         smoothing = self._smoothing.value

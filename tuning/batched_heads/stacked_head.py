@@ -64,16 +64,20 @@ class StackedHead:
         self._dropout = {name: build_per_head(capacity) for name in names}
         # A head without batch normalization or biases has unused weights for them.
         self._has_norm, self._has_bias = build_per_head(capacity), build_per_head(capacity)
+        # The division whose rows each head reads.
+        self._divisions = tf.Variable(np.zeros(capacity, np.int32))
         # The number of heads with each activation. Heads are sorted by activation.
         self._counts = tf.Variable(np.zeros(len(self.activations), np.int32))
 
-    def fill(self, specs: Sequence[HeadSpec]) -> None:
+    def fill(self, specs: Sequence[HeadSpec], divisions: Sequence[int]) -> None:
         """Sets the initial weights and the settings of T heads.
 
         Args:
             specs: T heads of this structure, sorted by activation in the order of
                 `activations`.
+            divisions: Of each head, which of the D divisions of the images it reads.
         """
+        self._divisions.assign(divisions)
         initial = [self._initial_state(spec.head).weights for spec in specs]
         self._paths = [list(weights) for weights in initial]
         unused = self._initial_state(self._largest_head()).weights
@@ -96,24 +100,27 @@ class StackedHead:
             values.append(value if path.endswith("kernel") else value[0])
         return values
 
+    def rows_of(self, values: Any) -> Any:
+        """Maps values of the divisions, [D, …], to those that each head reads, [T, …]."""
+        import tensorflow as tf
+
+        return tf.gather(values, self._divisions)
+
     def logits(self, features: Any, *, step: Any) -> Any:
-        """Maps features float32 [B, F] to logits float32 [T, B, C].
+        """Maps features float32 [D, B, F] to logits float32 [T, B, C].
 
         Args:
-            features: The pooled features of a batch.
+            features: The pooled features of a batch of each division.
             step: In training the number of the step, int64, which seeds dropout and random
                 activations; else None.
         """
-        import tensorflow as tf
-
         operations = {
             "dense": lambda x, name: self._dense(x, name, step, self._has_bias.value),
             "norm": lambda x, name: self._normalize(x, f"{name}_norm", step),
             "activation": lambda x, name: self._activate(x, name, step),
             "dropout": lambda x, name: self._drop(x, f"{name}_dropout", step),
         }
-        x = tf.tile(features[tf.newaxis], [self.capacity, 1, 1])
-        x = self._drop(x, INPUT_DROPOUT, step)
+        x = self._drop(self.rows_of(features), INPUT_DROPOUT, step)
         for name in self.structure.head.hidden_names:
             for operation in self.structure.head.hidden_order:
                 x = operations[operation](x, name)

@@ -56,6 +56,10 @@ class HeadData(Protocol):
     def steps_per_epoch(self) -> int:
         """Batches per epoch."""
 
+    @property
+    def num_validated(self) -> int:
+        """Validation rows."""
+
     def train(self, epoch: int) -> Iterator[Batches]:
         """Yields the training batches of an epoch, a few steps at a time."""
 
@@ -85,6 +89,14 @@ class Outcome:
     failure: str = ""
     history: list[dict[str, float]] = field(default_factory=list)
     weights: list[npt.NDArray[np.float32]] | None = None
+
+
+class _Head(NamedTuple):
+    """A head to train: the `place`-th of a division."""
+
+    spec: HeadSpec
+    division: int
+    place: int
 
 
 class HeadTrainer:
@@ -118,33 +130,61 @@ class HeadTrainer:
         Raises:
             ValueError: An optimizer is not elementwise; see `can_stack`.
         """
-        groups: dict[HeadStructure, list[int]] = {}
-        for index, spec in enumerate(specs):
+        return self.train_divided([specs], [data], keep_weights=keep_weights)[0]
+
+    def train_divided(
+        self,
+        specs: Sequence[Sequence[HeadSpec]],
+        data: Sequence[HeadData],
+        *,
+        keep_weights: bool = False,
+    ) -> list[list[Outcome]]:
+        """Trains heads on several divisions of the images at once, such as folds.
+
+        Args:
+            specs: Of each division, its heads.
+            data: Of each division, the features and labels to train and validate on.
+            keep_weights: Whether to return the best weights of each head.
+
+        Returns:
+            Of each division, the outcome of each head.
+
+        Raises:
+            ValueError: An optimizer is not elementwise; see `can_stack`.
+        """
+        heads = [
+            _Head(spec, division, place)
+            for division, some in enumerate(specs)
+            for place, spec in enumerate(some)
+        ]
+        groups: dict[tuple[HeadStructure, int], list[_Head]] = {}
+        for head in heads:
+            spec, rows = head.spec, data[head.division]
             if not can_stack(spec):
                 raise ValueError(
                     f"{spec.optimizer.row.name} cannot train heads side by side; expected an "
                     "elementwise optimizer"
                 )
-            structure = structure_of(
-                spec, data.num_features, data.num_classes, data.steps_per_epoch
-            )
-            groups.setdefault(structure, []).append(index)
+            steps = rows.steps_per_epoch
+            structure = structure_of(spec, rows.num_features, rows.num_classes, steps)
+            groups.setdefault((structure, steps), []).append(head)
         self.activations += tuple(
             name
-            for name in dict.fromkeys(spec.head.activation for spec in specs)
+            for name in dict.fromkeys(head.spec.head.activation for head in heads)
             if name not in self.activations
         )
-        outcomes: dict[int, Outcome] = {}
-        for structure, indices in groups.items():
+        outcomes = [[Outcome() for _ in some] for some in specs]
+        for (structure, _), group in groups.items():
             # A stack applies each activation to a contiguous slice of the heads.
-            indices.sort(key=lambda i: self.activations.index(specs[i].head.activation))
+            group.sort(key=lambda head: self.activations.index(head.spec.head.activation))
             max_heads = _max_heads(structure)
-            for start in range(0, len(indices), max_heads):
-                part = indices[start : start + max_heads]
+            for start in range(0, len(group), max_heads):
+                part = group[start : start + max_heads]
                 stack = self._stack_for(structure, min(max_heads, _capacity(len(part))))
-                trained = _train_stack(stack, [specs[i] for i in part], data, keep_weights)
-                outcomes |= dict(zip(part, trained, strict=True))
-        return [outcomes[index] for index in range(len(specs))]
+                trained = _train_stack(stack, part, data, keep_weights)
+                for head, outcome in zip(part, trained, strict=True):
+                    outcomes[head.division][head.place] = outcome
+        return outcomes
 
     def _stack_for(self, structure: HeadStructure, capacity: int) -> HeadStack:
         stack = self._stacks.pop((structure, capacity), None)
@@ -163,8 +203,8 @@ def can_stack(spec: HeadSpec) -> bool:
 
 
 def _capacity(num_heads: int) -> int:
-    """Returns a power of 2 that holds the heads: every capacity has to be traced."""
-    return max(4, 2 ** math.ceil(math.log2(num_heads)))
+    """Returns how many heads a stack holds: every size has to be traced, and unused ones cost."""
+    return num_heads if num_heads <= 8 else 8 * math.ceil(num_heads / 8)
 
 
 def _max_heads(structure: HeadStructure) -> int:
@@ -174,29 +214,36 @@ def _max_heads(structure: HeadStructure) -> int:
 
 
 def _train_stack(
-    stack: HeadStack, specs: Sequence[HeadSpec], data: HeadData, keep_weights: bool
+    stack: HeadStack, heads: Sequence[_Head], data: Sequence[HeadData], keep_weights: bool
 ) -> list[Outcome]:
-    stack.fill(specs)
-    runs = [_HeadRun(spec, index, data.steps_per_epoch) for index, spec in enumerate(specs)]
+    read = sorted({head.division for head in heads})
+    rows = [data[division] for division in read]
+    steps_per_epoch = rows[0].steps_per_epoch
+    specs = [head.spec for head in heads]
+    stack.fill(specs, [read.index(head.division) for head in heads])
+    runs = [_HeadRun(spec, index, steps_per_epoch) for index, spec in enumerate(specs)]
+    num_validated = np.ones(stack.capacity)
+    num_validated[: len(heads)] = [data[head.division].num_validated for head in heads]
     step = 0
     for epoch in range(max(spec.max_epochs for spec in specs)):
         active = [run for run in runs if run.is_active(epoch)]
         if not active:
             break
         losses = np.zeros(stack.capacity)
-        rates = np.zeros((data.steps_per_epoch, stack.capacity), np.float32)
+        rates = np.zeros((steps_per_epoch, stack.capacity), np.float32)
         for run in active:
             rates[:, run.index] = run.learning_rates(epoch)
         first_step = step
-        for batches in data.train(epoch):
-            num_steps = len(batches.features)
+        for batches in zip(*(part.train(epoch) for part in rows), strict=True):
+            num_steps = len(batches[0].features)
             done = step - first_step
             step_rates = rates[done : done + num_steps]
-            losses += num_steps * stack.train(*batches, step_rates, step)
+            features, labels, weights = (np.stack(x, axis=1) for x in zip(*batches, strict=True))
+            losses += num_steps * stack.train(features, labels, weights, step_rates, step)
             step += num_steps
         losses /= step - first_step
         validated = [run for run in active if epoch + 1 in run.validated]
-        metrics = _validate(stack, data) if validated else np.empty((2, stack.capacity))
+        metrics = _validate(stack, rows) / num_validated if validated else np.empty((2, 0))
         for run in active:
             logs = {"loss": float(losses[run.index])}
             if run in validated:
@@ -206,13 +253,18 @@ def _train_stack(
     return [run.outcome for run in runs]
 
 
-def _validate(stack: HeadStack, data: HeadData) -> npt.NDArray[np.float64]:
-    """Returns the validation loss and accuracy of each head, float64 [2, T]."""
-    sums, num_rows = np.zeros((2, stack.capacity)), 0
-    for features, labels in data.validation():
+def _validate(stack: HeadStack, data: Sequence[HeadData]) -> npt.NDArray[np.float64]:
+    """Returns the sum of validation losses and of right answers of each head, float64 [2, T]."""
+    sums = np.zeros((2, stack.capacity))
+    for parts in itertools.zip_longest(*(part.validation() for part in data)):
+        size = max(len(part[1]) for part in parts if part)
+        features = np.zeros((len(data), size, stack.structure.num_features), np.float32)
+        labels = np.full((len(data), size), -1, np.int64)
+        for number, part in enumerate(parts):
+            if part:
+                features[number, : len(part[1])], labels[number, : len(part[1])] = part
         sums += stack.validate(features, labels)
-        num_rows += len(labels)
-    return sums / num_rows
+    return sums
 
 
 class _HeadRun:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import math
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -39,12 +39,12 @@ class Result:
     """The result of a trial.
 
     Args:
-        score: The best value of the monitored metric; with folds, the mean over them. None
+        score: The best value of the monitored metric; with folds, the best mean over them. None
             if the trial failed.
         score_std: Standard deviation of the score over the folds; None without folds.
         loss: The validation loss of the best epoch; of equal scores the lower loss is better.
         epochs: Epochs trained; with folds, the most of any fold.
-        best_epoch: The best epoch, counted from 1; with folds, the rounded mean.
+        best_epoch: The best epoch, counted from 1; with folds, the best for all together.
         failure: Why the trial failed; empty if it did not.
     """
 
@@ -136,34 +136,3 @@ def choose_best(
     least = (best.score or 0.0) - best.score_std / math.sqrt(num_folds - 1)
     equal = [pair for pair in ranked if (pair[1].score or 0.0) >= least]
     return min(equal, key=lambda pair: math.inf if pair[1].loss is None else pair[1].loss)
-
-
-def mean_result(results: Sequence[Result]) -> Result:
-    """Computes the mean of a trial's results over the folds.
-
-    Args:
-        results: The trial's result on each fold. If one failed, the mean is a failure.
-
-    Returns:
-        The mean score and loss; `score_std` is the standard deviation of the population of
-        folds, not an estimate of that of the mean.
-
-    Example:
-        >>> mean_result([Result(0.5, None, 1.0, 3, 2), Result(1.0, None, 2.0, 5, 5)])
-        Result(score=0.75, score_std=0.25, loss=1.5, epochs=5, best_epoch=4, failure='')
-    """
-    import numpy as np
-
-    epochs = max(result.epochs for result in results)
-    for number, result in enumerate(results, start=1):
-        if result.score is None:
-            return Result(epochs=epochs, failure=f"fold {number}: {result.failure}")
-    scores = np.array([result.score for result in results], np.float64)
-    losses = np.array([result.loss for result in results], np.float64)
-    return Result(
-        score=float(scores.mean()),
-        score_std=float(scores.std()),
-        loss=float(losses.mean()),
-        epochs=epochs,
-        best_epoch=round(sum(result.best_epoch for result in results) / len(results)),
-    )

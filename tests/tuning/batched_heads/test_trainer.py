@@ -41,15 +41,17 @@ class Sample:
     num_classes: int = CLASSES
     steps_per_epoch: int = STEPS
     chunk: int = 3
+    seed: int = 0
+    num_validated: int = 21
 
     def __post_init__(self) -> None:
-        rng = np.random.default_rng(0)
+        rng = np.random.default_rng(self.seed)
         self.labels = rng.integers(0, CLASSES, STEPS * BATCH)
         centers = rng.normal(size=(CLASSES, self.num_features))
         noise = rng.normal(size=(STEPS * BATCH, self.num_features))
         self.features = (centers[self.labels] + noise).astype(np.float32)
-        self.val_labels = rng.integers(0, CLASSES, 21)
-        noise = rng.normal(size=(21, self.num_features))
+        self.val_labels = rng.integers(0, CLASSES, self.num_validated)
+        noise = rng.normal(size=(self.num_validated, self.num_features))
         self.val_features = (centers[self.val_labels] + noise).astype(np.float32)
         self.sample_weights = rng.uniform(0.5, 1.5, STEPS * BATCH).astype(np.float32)
 
@@ -61,7 +63,7 @@ class Sample:
             yield Batches(self.features[some], self.labels[some], self.sample_weights[some])
 
     def validation(self) -> Iterator[tuple[np.ndarray, np.ndarray]]:
-        for some in np.split(np.arange(21), [10]):
+        for some in np.split(np.arange(self.num_validated), [10]):
             yield self.val_features[some], self.val_labels[some]
 
 
@@ -370,6 +372,26 @@ def test_outcome_is_independent_of_the_other_heads(monkeypatch: pytest.MonkeyPat
         for other in others:
             for a, b in zip(one.weights or [], other.weights or [], strict=True):
                 np.testing.assert_allclose(a, b, rtol=1e-4, atol=2e-5)
+
+
+def test_heads_of_several_divisions_train_as_on_each_alone() -> None:
+    """Folds have other rows, and not always as many for validation; the numbers are the same."""
+    divisions = [Sample(seed=0), Sample(seed=1, num_validated=17), Sample(seed=2, num_validated=9)]
+    stopping = StoppingConfig(patience=2)
+    specs = [
+        replace(BASE, epochs=6, stopping=stopping, head=BASE.head.model_copy(update=changes))
+        for changes in ({}, {"activation": "tanh"}, {"hidden": ()}, {"batch_norm": True})
+    ]
+    together = HeadTrainer().train_divided([specs] * 3, divisions, keep_weights=True)
+    for outcomes, rows in zip(together, divisions, strict=True):
+        separate = HeadTrainer().train(specs, rows, keep_weights=True)
+        for one, other in zip(outcomes, separate, strict=True):
+            for epoch, same in zip(one.history, other.history, strict=True):
+                assert epoch == pytest.approx(same, rel=1e-5)
+            assert (one.score, one.best_epoch) == (other.score, other.best_epoch)
+            for a, b in zip(one.weights or [], other.weights or [], strict=True):
+                np.testing.assert_allclose(a, b, rtol=1e-4, atol=1e-6)
+    check(specs[0], together[1][0], divisions[1])
 
 
 def test_least_recently_used_stack_is_dropped(monkeypatch: pytest.MonkeyPatch) -> None:
