@@ -77,13 +77,9 @@ class FeatureArray:
         """
         images = np.arange(self.num_images) if images is None else images
         views = np.broadcast_to(views, images.shape)
-        if self._in_memory is not None:
-            rows = self._in_memory[views, images]
-        else:
-            rows = self._gather(images, views)
         poolings = STORED_POOLINGS if pooling == "concatenated" else (pooling,)
-        columns = [STORED_POOLINGS.index(name) for name in poolings]
-        return rows[:, columns, self._channels].reshape(len(images), -1)
+        parts = [self._take(images, views, STORED_POOLINGS.index(name)) for name in poolings]
+        return parts[0] if len(parts) == 1 else np.concatenate(parts, axis=1)
 
     def read_views(self, pooling: str, max_augmented: int | None = None) -> npt.NDArray[np.float32]:
         """Reads views of all images as the inputs of a head, float32 [V, N, F], plain ones first.
@@ -93,8 +89,25 @@ class FeatureArray:
             max_augmented: How many augmented views to read, at most; None reads all.
         """
         most = self.num_views if max_augmented is None else 1 + max_augmented
-        views = range(min(self.num_views, most))
-        return np.stack([self.read(pooling, views=view) for view in views])
+        num_views = min(self.num_views, most)
+        rows = np.empty((num_views, self.num_images, self.width(pooling)), np.float32)
+        for view in range(num_views):
+            rows[view] = self.read(pooling, views=view)
+        return rows
+
+    def _take(
+        self, images: npt.NDArray[np.int64], views: npt.NDArray[np.int64], pooling: int
+    ) -> npt.NDArray[np.float32]:
+        """Reads the features of one pooling, by its place in STORED_POOLINGS, float32 [B, F]."""
+        if self._in_memory is not None:
+            return self._in_memory[:, :, pooling, self._channels][views, images]
+        shards, rows = self._locations[views, images].T
+        result = np.empty((len(images), self.num_features), np.float32)
+        for shard in np.unique(shards):
+            in_shard = shards == shard
+            features = self._shards[shard].features
+            result[in_shard] = features[rows[in_shard], pooling, self._channels]
+        return result
 
     def _gather(
         self, images: npt.NDArray[np.int64], views: npt.NDArray[np.int64]

@@ -60,7 +60,10 @@ class Standardization:
 
     def apply(self, rows: npt.NDArray[np.float32]) -> npt.NDArray[np.float32]:
         """Standardizes features, float32 [..., F]."""
-        return (rows - self.mean) / self.std
+        # In place: rows of many images fill gigabytes.
+        standardized = rows - self.mean
+        standardized /= self.std
+        return standardized
 
 
 def build_standardization_layer() -> Any:
