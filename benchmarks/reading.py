@@ -44,7 +44,7 @@ TELEPHONE = (4000, 3000)
 NUM_CLASSES = 10
 
 _EXTRACT = """
-import sys, time
+import importlib, sys, time
 from pipelines.runtime.stderr import suppress_stderr
 with suppress_stderr():
     import tensorflow
@@ -52,10 +52,16 @@ from pipelines.augment.policies import AugmentConfig
 from pipelines.features.config import FeatureConfig
 from pipelines.features.engines.network import build_feature_network
 from pipelines.features.extraction import Extractor
-from pipelines.sources.opening.dataset import open_source
 from zoo.heads.head import HeadConfig
 from zoo.models.classifier import build_classifier
 from zoo.preprocessing import Preprocessing
+def module(room, name):
+    try:
+        return importlib.import_module(f"pipelines.sources.{room}.{name}")
+    except ImportError:  # an earlier commit has no rooms
+        return importlib.import_module(f"pipelines.sources.{name}")
+
+open_source = module("opening", "dataset").open_source
 folder, backbone, size = sys.argv[1], sys.argv[2], int(sys.argv[3])
 classifier = build_classifier(backbone, 2, size=size, head=HeadConfig(), frozen=True)
 network, preprocessing = build_feature_network(classifier), Preprocessing(size=size)
@@ -64,7 +70,7 @@ extractor = Extractor(network, preprocessing, AugmentConfig(), seed=0, config=co
 extractor.open_engine()
 options = {}
 if hasattr(preprocessing, "decoder"):  # an earlier commit has none
-    from pipelines.sources.examining.kept_images import KeptImages
+    KeptImages = module("examining", "kept_images").KeptImages
     options["kept"] = KeptImages(preprocessing.decoder, 1024)
 started, cpu = time.perf_counter(), time.process_time()
 source = open_source(folder, **options)

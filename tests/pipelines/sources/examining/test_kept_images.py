@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import threading
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 
@@ -13,6 +14,7 @@ from PIL import Image
 
 from pipelines.input_pipeline.datasets import build_image_dataset
 from pipelines.input_pipeline.decoded_images import build_reader
+from pipelines.sources.examining.examination import DECODING_BUDGET, examine_image
 from pipelines.sources.examining.kept_images import KeptImages
 from pipelines.sources.opening.dataset import open_source
 from pipelines.sources.source import Examples, join_examples
@@ -143,3 +145,17 @@ def test_threads_may_add_at_the_same_time() -> None:
     assert kept.find(np.zeros((1, 32), np.uint8)).tolist() == [-1]
     too_large = np.zeros((600, 600, 3), np.uint8)
     assert not kept.add(bytes(32), too_large, np.zeros(4, np.float32)), "more than is left"
+
+
+def test_decoding_waits_for_the_memory_that_others_hold() -> None:
+    content = encode(photo(1, (900, 700)))
+    found, kept = examine_image("it", content), KeptImages(DECODER, 16)
+    assert found.reduction > 1, "decoded anew at its full size"
+    thread = threading.Thread(target=kept.keep, args=(content, found))
+    with DECODING_BUDGET.reserve(DECODING_BUDGET.num_bytes):
+        thread.start()
+        thread.join(0.3)
+        assert thread.is_alive()
+        assert len(kept) == 0
+    thread.join(60)
+    assert len(kept) == 1
