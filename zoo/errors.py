@@ -29,6 +29,9 @@ from zoo.printable import printable
 _MAX_RECEIVED = 500
 """Characters of the value received in a message, at most."""
 
+_MAX_PART = 2000
+"""Characters of each other part, which may quote an input too."""
+
 
 class ZooError(Exception):
     """Base class of every error that a user can act on.
@@ -45,13 +48,13 @@ class ZooError(Exception):
     def __init__(
         self, problem: str, *, expected: str = "", received: str = "", mend: str = ""
     ) -> None:
-        parts = [problem]
+        parts = [_cut(problem, _MAX_PART)]
         if expected:
-            parts.append(f"expected {expected}")
+            parts.append(f"expected {_cut(expected, _MAX_PART)}")
         if received:
-            parts.append(f"received {_cut(received)}")
+            parts.append(f"received {_cut(received, _MAX_RECEIVED)}")
         if mend:
-            parts.append(mend)
+            parts.append(_cut(mend, _MAX_PART))
         self.message = printable(" ".join("; ".join(parts).split()))
         super().__init__(self.message)
 
@@ -60,9 +63,9 @@ class ZooError(Exception):
         return self.message
 
 
-def _cut(text: str) -> str:
+def _cut(text: str, limit: int) -> str:
     """Returns the beginning of a text that would fill the screen."""
-    return text if len(text) <= _MAX_RECEIVED else f"{text[:_MAX_RECEIVED]} …"
+    return text if len(text) <= limit else f"{text[:limit]} …"
 
 
 class InputError(ZooError):

@@ -161,6 +161,11 @@ def _flatten(settings: Mapping[str, Any], prefix: str = "") -> Iterator[tuple[st
 def _recipe_error(error: ValidationError) -> RecipeError:
     paths = list(setting_paths(RecipeSettings))
     problem = first_problem(error)
+    if not problem.path:
+        # A key that is no text of Unicode, as of bytes that are not UTF-8.
+        return RecipeError(
+            "the recipe does not fit", expected=problem.message, received=problem.received
+        )
     if problem.path[0] == "tasks":
         task = ".".join(problem.path[:2])
         paths = [task, *setting_paths(TaskConfig, f"{task}.")]

@@ -67,7 +67,7 @@ def with_confusion(metrics: Mapping[str, Any], path: Path) -> dict[str, Any]:
     matrices = _read_confusion(path)
     merged = dict(metrics)
     for split, task, values in _tables(metrics):
-        if "accuracy" not in values:
+        if "accuracy" not in values or "num_images" not in values:
             continue
         matrix = matrices.get((split, task), {})
         counted = sum(count for row in matrix.values() for count in row.values())

@@ -6,20 +6,25 @@ import csv
 import io
 from collections import Counter
 from collections.abc import Mapping, Sequence
+from functools import cache
 from pathlib import Path
 from typing import Any
 
+from pydantic import TypeAdapter, ValidationError
+
+from zoo.config import first_problem
 from zoo.errors import RunError
 from zoo.reading import parse_json, read_text
 from zoo.tasks import Task, classification
 
 
-def read_record(file: Path, kind: type) -> Any:
+def read_record(file: Path, kind: Any) -> Any:
     """Reads a JSON file of a run.
 
     Args:
         file: The file.
-        kind: `dict` or `list`, what it holds.
+        kind: The type of what it holds, down to what is in it: `list`, `dict[str, int]`, a
+            TypedDict.
 
     Raises:
         RunError: The file is missing or damaged.
@@ -28,9 +33,23 @@ def read_record(file: Path, kind: type) -> Any:
         value = parse_json(read_text(file))
     except (OSError, ValueError) as error:
         raise RunError(f"{file} cannot be read", received=str(error)[:120]) from None
-    if not isinstance(value, kind):
-        raise RunError(f"{file} is damaged", received=str(value)[:40], mend="train the run again")
+    try:
+        # Strict: what is of another type stays so, and is refused instead of converted.
+        _adapter(kind).validate_python(value, strict=True)
+    except ValidationError as error:
+        problem = first_problem(error)
+        raise RunError(
+            f"{file} is damaged",
+            expected=" ".join([".".join(problem.path), problem.message]).strip(),
+            received=problem.received[:40],
+            mend="train the run again",
+        ) from None
     return value
+
+
+@cache
+def _adapter(kind: Any) -> TypeAdapter[Any]:
+    return TypeAdapter(kind)
 
 
 def read_tasks(file: Path) -> tuple[Task, ...]:

@@ -19,7 +19,7 @@ from pipelines.storage.confusion_file import with_confusion, write_confusion
 from pipelines.storage.destination import RECIPE_FILE, holds_run
 from pipelines.storage.model_file import load_model
 from pipelines.storage.records import format_rows, read_record, read_tasks
-from pipelines.storage.split_metrics import SplitMetrics, Timing
+from pipelines.storage.split_metrics import Record, SearchRecord, SplitMetrics, Timing
 from zoo.errors import RunError
 from zoo.files import remove_leftovers, replacing, write_json, write_text
 from zoo.models.input_description import describe_input, write_description
@@ -212,7 +212,7 @@ class RunFolder:
             RunError: The file is damaged.
         """
         file = self.path / "metrics.json"
-        return read_record(file, dict) if file.exists() else {}
+        return read_record(file, Record) if file.exists() else {}
 
     @property
     def metrics(self) -> dict[str, SplitMetrics]:
@@ -252,7 +252,7 @@ class RunFolder:
             RunError: The file is damaged.
         """
         file = self.path / "search.json"
-        return read_record(file, dict) if file.exists() else {}
+        return read_record(file, SearchRecord) if file.exists() else {}
 
     @property
     def class_names(self) -> tuple[str, ...]:
@@ -278,7 +278,7 @@ class RunFolder:
         Raises:
             RunError: The file is damaged or missing.
         """
-        return tuple(read_record(self.path / "images.json", dict).get(split, ()))
+        return tuple(read_record(self.path / "images.json", dict[str, list[str]]).get(split, ()))
 
     @cached_property
     def model(self) -> Any:

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from typing import TypedDict
+from typing import Any
+
+from typing_extensions import TypedDict  # pydantic reads that of typing from Python 3.12 on
 
 
 class ClassMetrics(TypedDict, total=False):
@@ -99,3 +101,39 @@ class Timing(TypedDict, total=False):
     read_s: float
     extract_s: float
     fit_s: float
+
+
+class Record(TypedDict, total=False):
+    """The content of metrics.json.
+
+    Args:
+        train: Metrics of the training images.
+        val: Metrics of the validation images.
+        test: Metrics of the test images.
+        timing: Seconds.
+        device: Description of the devices it was trained on.
+        images: Number of images by split, and of those skipped.
+        head: Norms and zeros of the head's kernels.
+    """
+
+    train: SplitMetrics
+    val: SplitMetrics
+    test: SplitMetrics
+    timing: Timing
+    device: str
+    images: dict[str, int]
+    head: dict[str, Any]
+
+
+class SearchRecord(TypedDict, total=False):
+    """The content of search.json, as `zoo tune --json` prints it.
+
+    Args:
+        trials: The trials with their values and scores.
+        best: The values of the best one.
+        timing: Seconds.
+    """
+
+    trials: list[dict[str, Any]]
+    best: dict[str, Any]
+    timing: dict[str, float]

@@ -74,3 +74,9 @@ def test_errors_docstring_lists_every_class() -> None:
     for kind in ours:
         assert kind.__name__ in (zoo.errors.__doc__ or "")
         assert kind.exit_status == (2 if issubclass(kind, InputError) else 1)
+
+
+def test_message_quotes_the_beginning_of_a_long_input() -> None:
+    error = ZooError("x" * 10_000, expected="y" * 10_000, received="z" * 10_000, mend="do so")
+    assert len(str(error)) < 5000
+    assert str(error).endswith("z …; do so")

@@ -51,6 +51,8 @@ class Journal:
         try:
             content = parse_json(read_text(self.file))
             fingerprint = dict(content["fingerprint"])
+            if not all(id.isdecimal() for id in content["results"]):
+                raise ValueError("a trial without a number")
             self.results = {id: Result.from_json(r) for id, r in content["results"].items()}
             self.search_s = float(content["search_s"])
         except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:

@@ -6,7 +6,11 @@ import dataclasses
 import math
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
-from typing import Any
+from typing import Annotated, Any
+
+from pydantic import Field, TypeAdapter
+
+_Number = Annotated[float, Field(allow_inf_nan=False)]
 
 
 @dataclass(frozen=True)
@@ -48,9 +52,9 @@ class Result:
         failure: Why the trial failed; empty if it did not.
     """
 
-    score: float | None = None
-    score_std: float | None = None
-    loss: float | None = None
+    score: _Number | None = None
+    score_std: Annotated[_Number, Field(ge=0)] | None = None
+    loss: _Number | None = None
     epochs: int = 0
     best_epoch: int = 0
     failure: str = ""
@@ -61,8 +65,15 @@ class Result:
 
     @classmethod
     def from_json(cls, values: Mapping[str, Any]) -> Result:
-        """Reads what `to_json` returned."""
-        return cls(**values)
+        """Reads what `to_json` returned.
+
+        Raises:
+            ValueError: A value is missing or of another type.
+        """
+        return _RESULT.validate_python(values)
+
+
+_RESULT = TypeAdapter(Result)
 
 
 def rank_key(score: float, loss: float | None, *, maximize: bool) -> tuple[float, float]:

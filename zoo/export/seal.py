@@ -77,10 +77,11 @@ def _check(folder: Path, key: bytes | None) -> None:
     """Raises an error that says what is wrong with the seal, if anything is."""
     try:
         content = parse_json(read_text(folder / SEAL_FILE, max_bytes=_MAX_SEAL_BYTES))
-        digests, stated = dict(content["files"]), str(content["hmac"])
+        digests = {str(name): str(digest) for name, digest in content["files"].items()}
+        stated = str(content["hmac"])
     except FileNotFoundError:
         raise _ForeignError("no seal") from None
-    except (OSError, ValueError, KeyError, TypeError):
+    except (OSError, ValueError, KeyError, TypeError, AttributeError):
         raise _ForeignError("a damaged seal") from None
     if not key:
         raise _ForeignError("a seal, but no key here")

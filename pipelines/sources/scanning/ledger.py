@@ -30,8 +30,9 @@ from typing import TYPE_CHECKING, BinaryIO
 import numpy as np
 
 from pipelines.sources.columns import ByteStrings, Files, KeyIndex
-from pipelines.sources.scanning.scan_table import ROW, TextCodes, used_texts
+from pipelines.sources.scanning.scan_table import ROW, TextCodes, fit_texts, used_texts
 from zoo.files import cache_folder, open_to_read, open_to_write, replacing
+from zoo.reading import parse_json
 
 if TYPE_CHECKING:
     import numpy.typing as npt
@@ -193,7 +194,7 @@ class Ledger:
 
 def _blocks(file: BinaryIO) -> Iterator[tuple[npt.NDArray[np.void], tuple[str, ...]]]:
     """Yields the entries and the texts of each whole block from the position of a file on."""
-    position = file.tell()
+    position, end = file.tell(), os.fstat(file.fileno()).st_size
     while position >= 0:
         file.seek(position)
         header = file.read(_HEADER.size)
@@ -201,14 +202,26 @@ def _blocks(file: BinaryIO) -> Iterator[tuple[npt.NDArray[np.void], tuple[str, .
             return
         magic, num_entries, text_size, checksum = _HEADER.unpack(header)
         size = num_entries * _ENTRY.itemsize
-        body = file.read(size + text_size) if magic == _MAGIC else b""
-        if magic == _MAGIC and len(body) == size + text_size and zlib.crc32(body) == checksum:
-            texts = tuple(json.loads(body[size:]))
-            yield np.frombuffer(body, _ENTRY, num_entries), texts
+        is_whole = magic == _MAGIC and file.tell() + size + text_size <= end
+        body = file.read(size + text_size) if is_whole else b""
+        texts = _read_texts(body[size:]) if is_whole and zlib.crc32(body) == checksum else None
+        entries = np.frombuffer(body, _ENTRY, num_entries if texts is not None else 0)
+        if texts is not None and fit_texts(entries["row"], texts):
+            yield entries, texts
             position += _HEADER.size + len(body)
         else:
             # Cut off: the block of another job may follow at any place.
             position = _find_magic(file, position + 1)
+
+
+def _read_texts(packed: bytes) -> tuple[str, ...] | None:
+    """Returns the texts of a block, or None if they are none."""
+    try:
+        texts = parse_json(packed)
+    except ValueError:
+        return None
+    is_texts = isinstance(texts, list) and all(isinstance(text, str) for text in texts)
+    return tuple(texts) if is_texts else None
 
 
 def _find_magic(file: BinaryIO, position: int) -> int:

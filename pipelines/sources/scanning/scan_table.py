@@ -53,6 +53,16 @@ class TextCodes:
             rows[field] = codes[rows[field]]
 
 
+def fit_texts(rows: npt.NDArray[Any], texts: Sequence[str]) -> bool:
+    """Returns whether every number of a text in the rows stands for one of these.
+
+    Args:
+        rows: ROW [N].
+        texts: The texts.
+    """
+    return all((rows[field] < len(texts)).all() for field in _TEXT_FIELDS)
+
+
 def used_texts(
     rows: npt.NDArray[Any], texts: Sequence[str]
 ) -> tuple[npt.NDArray[Any], tuple[str, ...]]:

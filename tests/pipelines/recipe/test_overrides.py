@@ -33,3 +33,9 @@ def test_recipe_file_that_is_wrong(tmp_path: Path, content: str, message: str) -
 def test_recipe_file_that_is_absent(tmp_path: Path) -> None:
     with pytest.raises(RecipeError, match=r"none\.toml cannot be read: No such file"):
         Recipe.from_toml(tmp_path / "none.toml")
+
+
+def test_setting_that_is_no_text_is_refused() -> None:
+    # How Python hands over the argument of bytes that are not UTF-8.
+    with pytest.raises(RecipeError, match=r"the recipe does not fit; expected a valid string"):
+        Recipe.from_settings(parse_overrides(["caf\udce9=3"]))

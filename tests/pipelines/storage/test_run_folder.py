@@ -54,6 +54,25 @@ def test_damaged_record_is_named(name: str, kind: str, run: Run) -> None:
     assert "\n" not in str(caught.value)
 
 
+@pytest.mark.parametrize(
+    ("name", "text"),
+    [
+        ("metrics.json", '{"train": 3}'),
+        ("metrics.json", '{"val": {"tasks": {"color": "red"}}}'),
+        ("metrics.json", '{"val": {"accuracy": 1.0, "num_images": "30"}}'),
+        ("metrics.json", '{"timing": [1]}'),
+        ("images.json", '{"val": [3]}'),
+        ("images.json", '{"val": "00ff"}'),
+        ("search.json", '{"trials": {"0": 1}}'),
+    ],
+)
+def test_record_of_other_types_is_named(name: str, text: str, tmp_path: Path) -> None:
+    (tmp_path / name).write_text(text)
+    run = Run(tmp_path)
+    with pytest.raises(RunError, match=rf"{name} is damaged; expected .* a valid .*; received"):
+        run.search if name == "search.json" else READERS[name](run)
+
+
 @pytest.mark.parametrize("kind", DAMAGE)
 def test_damaged_model_is_named(kind: str, run: Run) -> None:
     _damage(run.model_file, kind)

@@ -208,7 +208,22 @@ def test_journal_of_another_search_raises_and_names_the_difference(tmp_path: Pat
     assert Journal(file, {"the images": "a", "the space": "b"}).results == {"0": Result(0.5)}
 
 
-@pytest.mark.parametrize("text", ["", "{", "[]", '{"results": {"0": {"point": 1}}}'])
+_OF_RESULTS = '{"fingerprint": {}, "search_s": 1, "results": %s}'
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        *("", "{", "[]", '{"results": {"0": {"point": 1}}}'),
+        _OF_RESULTS % '{"0": {"score": "high"}}',
+        _OF_RESULTS % '{"0": {"epochs": []}}',
+        _OF_RESULTS % '{"0": {"score": 0.5, "score_std": -1}}',
+        _OF_RESULTS % '{"0": {"score": 0.5, "score_std": NaN}}',
+        _OF_RESULTS % '{"0": {"score": 1e999}}',
+        _OF_RESULTS % '{"first": {"score": 0.5}}',
+        _OF_RESULTS % "[3]",
+    ],
+)
 def test_damaged_journal_raises(text: str, tmp_path: Path) -> None:
     file = tmp_path / "journal.json"
     file.write_text(text)

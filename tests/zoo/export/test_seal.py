@@ -71,6 +71,8 @@ def _write(name: str, text: str = "other") -> Change:
         (_write("seal.json"), "a damaged seal"),
         (_write("seal.json", "[" * 10_000), "a damaged seal"),
         (_write("seal.json", '{"files": 3, "hmac": ""}'), "a damaged seal"),
+        (_edit_seal(files={"a": float("nan")}), "a seal of another key"),
+        (_edit_seal(files=[1]), "a damaged seal"),
         (_edit_seal(hmac="é"), "a seal of another key"),
         (_edit_seal(files={}), "a seal of another key"),
         (lambda folder: (folder / "link").symlink_to("saved_model.pb"), "link, which is no regu"),

@@ -109,10 +109,11 @@ def test_file_that_is_no_hdf5_is_refused(content: bytes, tmp_path: Path) -> None
         count_parameters(tmp_path / "model.weights.h5")
 
 
-def test_file_that_crashes_the_parser_is_refused() -> None:
-    # A flipped byte of 23,216 ends libhdf5 1.14.6 (h5py 3.14) in a segmentation fault.
-    with pytest.raises(WeightsError, match=r"cannot be read.*; received a crash of the parser"):
-        examine(Path(__file__).with_name("crashes_the_parser.h5"))
+@pytest.mark.parametrize("name", ["crashes_the_parser", "never_ends"])
+def test_file_that_crashes_the_parser_is_refused(name: str) -> None:
+    # libhdf5 1.14.6 (h5py 3.14) ends in a segmentation fault, and goes round and round.
+    with pytest.raises(WeightsError, match=r"received a (crash of the|parser that does)"):
+        examine(Path(__file__).with_name(f"{name}.h5"))
 
 
 def test_missing_file_is_named(tmp_path: Path) -> None:

@@ -7,6 +7,7 @@ import os
 import subprocess
 import sys
 import time
+import zlib
 from collections.abc import Callable
 from pathlib import Path
 
@@ -17,7 +18,7 @@ from pipelines.sources.columns import ByteStrings, Files
 from pipelines.sources.config import DataConfig
 from pipelines.sources.opening.dataset import open_source
 from pipelines.sources.scanning import scan
-from pipelines.sources.scanning.ledger import STAT, Ledger, hash_paths, stat_files
+from pipelines.sources.scanning.ledger import _HEADER, _MAGIC, STAT, Ledger, hash_paths, stat_files
 from pipelines.sources.scanning.scan_table import ROW
 from pipelines.sources.source import Source
 from tests.support.photographs import Fill, encode, photo
@@ -191,6 +192,30 @@ def test_damaged_block_is_skipped(tmp_path: Path, damage: Damage, left: list[boo
     known, rows = Ledger(str(tmp_path), "1").find(more[0], more[1])
     assert known.all()
     np.testing.assert_array_equal(rows["sha256"], more[2]["sha256"])
+
+
+@pytest.mark.usefixtures("cache")
+@pytest.mark.parametrize(
+    ("count", "texts"),
+    [
+        *((5, b'["", 3]'), (5, b"{}"), (5, b"[" * 999), (5, b'[""]')),
+        *((4, b'["", "cut off"]'), (2**31, b'["", "cut off"]')),
+    ],
+)
+def test_block_that_tells_of_other_contents_is_skipped(
+    count: int, texts: bytes, tmp_path: Path
+) -> None:
+    paths, stats, *rest = _entries(5)
+    ledger = _append(tmp_path, (paths, stats, *rest), text="cut off")
+    content = ledger.path.read_bytes()
+    head = content.index(b"\n") + 1
+    body = (
+        content[head + _HEADER.size :].removesuffix(b'["", "cut off"]').removesuffix(b'["cut off"]')
+        + texts
+    )
+    packed = _HEADER.pack(_MAGIC, count, len(texts), zlib.crc32(body))
+    ledger.path.write_bytes(content[:head] + packed + body)
+    assert not Ledger(str(tmp_path), "1").find(paths, stats)[0].any()
 
 
 @pytest.mark.usefixtures("cache")
