@@ -36,9 +36,9 @@ def work(data, run, out):
     run = tz.train(data, tz.Run.open(run).recipe, out=out)
     assert len(run.predict(data)) == 36
 
-def refuse(run):
+def refuse(run, data):
     try:
-        tz.predict(run, "red/000.jpg")
+        tz.predict(run, data + "/red")
     except tz.ZooError as error:
         print(error, flush=True)
 
@@ -51,7 +51,7 @@ if __name__ == "__main__":
         process.join()
         assert process.exitcode == 0, (name, process.exitcode)
     tz.predict(run, data + "/red")
-    process = fork.Process(target=refuse, args=(run,))
+    process = fork.Process(target=refuse, args=(run, data))
     process.start()
     process.join(60)
     assert process.exitcode == 0, "a process forked from TensorFlow hangs"
@@ -79,7 +79,7 @@ def _same_weights(one: Path, other: Path) -> bool:
 @pytest.mark.parametrize("seed", [1, 2])
 def test_tests_pass_in_any_order(seed: int, root: Path) -> None:
     # pytest-randomly also reseeds Python's and NumPy's generators before each test.
-    command = [sys.executable, "-m", "pytest", "-q", "-o", "addopts=", "-p", "randomly"]
+    command = [sys.executable, "-m", "pytest", "-o", "addopts=", "-p", "randomly"]
     command += ["-p", "no:cacheprovider", f"--randomly-seed={seed}"]
     command += ["-m", "not train and not slow", *SHUFFLED]
     done = subprocess.run(command, cwd=root, capture_output=True, text=True)
