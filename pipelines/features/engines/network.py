@@ -2,10 +2,15 @@
 
 from __future__ import annotations
 
+import atexit
 import contextlib
+import functools
 import gc
 import hashlib
 import json
+import logging
+import shutil
+import tempfile
 import threading
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -16,6 +21,9 @@ from pipelines.runtime.stderr import suppress_stderr
 from zoo.errors import EngineError
 from zoo.files import replacing
 from zoo.models.trainable import feature_maps
+from zoo.printable import printable
+
+logger = logging.getLogger(__name__)
 
 STORED_POOLINGS = ("avg", "max")
 """Poolings of the feature map that are stored, in this order: its mean and its maximum."""
@@ -59,21 +67,32 @@ class FeatureNetwork:
         Args:
             folder: The folder of converted networks.
 
+        Where the folder cannot be written, the file lies in a temporary one as long as this
+        process: without it, another engine would compute the features.
+
         Raises:
             EngineError: tf2onnx cannot convert the network.
+            OSError: The temporary folder cannot be written either.
         """
         path = folder / f"{self.digest}.onnx"
-        if not path.exists():
-            with replacing(path) as temporary, suppress_stderr():
-                try:
-                    _write_onnx(self, temporary)
-                except Exception as error:
-                    # tf2onnx raises errors of any type for a layer that it does not know.
-                    raise EngineError(
-                        "the backbone cannot be converted to ONNX",
-                        received=f"{type(error).__name__}: {str(error)[:120]}",
-                        mend="--set features.engine=keras",
-                    ) from error
+        if path.exists():
+            return path
+        try:
+            with suppress_stderr():
+                content = _convert(self)
+        except Exception as error:
+            # tf2onnx raises errors of any type for a layer that it does not know.
+            raise EngineError(
+                "the backbone cannot be converted to ONNX",
+                received=f"{type(error).__name__}: {str(error)[:120]}",
+                mend="--set features.engine=keras",
+            ) from error
+        try:
+            _write(path, content)
+        except OSError as error:
+            path = _temporary_folder() / path.name
+            logger.warning(f"{printable(str(error))}; this job keeps its network in {path}")
+            _write(path, content)
         return path
 
 
@@ -145,7 +164,21 @@ def _config_of(operation: Any) -> dict[str, str]:
     return {key: str(value) for key, value in config.items() if key not in ("name", "dtype")}
 
 
-def _write_onnx(network: FeatureNetwork, path: Path) -> None:
+def _write(path: Path, content: bytes) -> None:
+    with replacing(path) as temporary:
+        temporary.write_bytes(content)
+
+
+@functools.cache
+def _temporary_folder() -> Path:
+    """Returns a folder for networks that goes with this process."""
+    folder = tempfile.mkdtemp(prefix="zoo-networks-")
+    atexit.register(shutil.rmtree, folder, ignore_errors=True)
+    return Path(folder)
+
+
+def _convert(network: FeatureNetwork) -> bytes:
+    """Returns the network as an ONNX model."""
     import onnx
     import tensorflow as tf
     import tf2onnx
@@ -171,7 +204,8 @@ def _write_onnx(network: FeatureNetwork, path: Path) -> None:
         else:
             model.graph.input.append(tensor)
     _replace_erfc(model.graph)
-    onnx.save(model, path)
+    content: bytes = model.SerializeToString()
+    return content
 
 
 @contextlib.contextmanager

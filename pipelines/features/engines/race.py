@@ -105,7 +105,8 @@ class _Choices:
         entry: dict[str, Any] = {"engine": name, "num_images": num_images, "tried_all": tried_all}
         if rates:
             entry["images_per_s"] = {name: round(rate, 1) for name, rate in rates.items()}
-        write_json(self.file, {**self.all, self.key: entry})
+        with contextlib.suppress(OSError):  # a later job times the engines again
+            write_json(self.file, {**self.all, self.key: entry})
 
 
 def _time_again(

@@ -66,6 +66,17 @@ def _check(name: str, network: FeatureNetwork, folder: Path) -> None:
         )
 
 
+def test_network_is_converted_where_the_cache_cannot_be_written(
+    network: FeatureNetwork, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    # Another engine would compute other bits.
+    (tmp_path / "networks").write_text("in the way")
+    file = network.onnx_file(tmp_path / "networks")
+    assert f"this job keeps its network in {file}" in capsys.readouterr().err
+    assert network.onnx_file(file.parent) == file
+    _check("onnxruntime", network, file.parent)
+
+
 @pytest.mark.parametrize("name", ENGINES)
 def test_engine_computes_the_features_of_the_backbone(
     name: str, network: FeatureNetwork, folder: Path
