@@ -55,7 +55,8 @@ class FeatureBatches:
         self._pooling, self._order = pooling, order
         self._statistics = Standardization.fit(features.read(pooling)) if standardize else None
         self.num_features, self.num_classes = features.width(pooling), num_classes
-        self.steps_per_epoch, self.num_validated = order.steps_per_epoch, len(val)
+        self.steps_per_epoch, self.batch_size = order.steps_per_epoch, order.batch_size
+        self.num_validated = len(val)
         self._held: npt.NDArray[np.float32] | None = None
         # Every stack of heads asks for the same epochs.
         self._cached_epoch = lru_cache(maxsize=64)(self._sample_epoch)

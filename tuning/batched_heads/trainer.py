@@ -57,6 +57,10 @@ class HeadData(Protocol):
         """Batches per epoch."""
 
     @property
+    def batch_size(self) -> int:
+        """Rows of a batch."""
+
+    @property
     def num_validated(self) -> int:
         """Validation rows."""
 
@@ -157,7 +161,8 @@ class HeadTrainer:
             for division, some in enumerate(specs)
             for place, spec in enumerate(some)
         ]
-        groups: dict[tuple[HeadStructure, int], list[_Head]] = {}
+        # Heads of one stack take the same steps, on batches of the same size.
+        groups: dict[tuple[HeadStructure, int, int], list[_Head]] = {}
         for head in heads:
             spec, rows = head.spec, data[head.division]
             if not can_stack(spec):
@@ -167,14 +172,14 @@ class HeadTrainer:
                 )
             steps = rows.steps_per_epoch
             structure = structure_of(spec, rows.num_features, rows.num_classes, steps)
-            groups.setdefault((structure, steps), []).append(head)
+            groups.setdefault((structure, steps, rows.batch_size), []).append(head)
         self.activations += tuple(
             name
             for name in dict.fromkeys(head.spec.head.activation for head in heads)
             if name not in self.activations
         )
         outcomes = [[Outcome() for _ in some] for some in specs]
-        for (structure, _), group in groups.items():
+        for (structure, _, _), group in groups.items():
             # A stack applies each activation to a contiguous slice of the heads.
             group.sort(key=lambda head: self.activations.index(head.spec.head.activation))
             max_heads = _max_heads(structure)

@@ -258,7 +258,7 @@ def test_predict_refuses_a_savedmodel_of_another_kind(
 ) -> None:
     tf.saved_model.save(tf.Module(), str(tmp_path / "other"))
     image = sorted(tiny_folder.rglob("*.jpg"))[0]
-    line = _fails(capsys, ["predict", str(tmp_path / "other"), str(image)])
+    line = _fails(capsys, ["predict", str(tmp_path / "other"), str(image), "--trust"])
     assert "is a SavedModel of another kind; expected the signature serving_bytes" in line
 
 

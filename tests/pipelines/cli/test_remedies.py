@@ -205,7 +205,9 @@ def test_run_that_exists_is_resumed_or_left_alone(
     assert "already holds a run; expected a new directory; add --resume" in message
     status, errors = run(capsys, "train", "--out", out, "--resume")
     assert status == 0, errors
-    status, message = run(capsys, "train", "--out", out, "--resume", "--set", "train.epochs=2")
+    status, message = run(
+        capsys, "train", "--out", out, "--resume", "--set", "head.input_dropout=0.1"
+    )
     assert status == 2
     assert "leave these settings out to go on with its own, or choose another --out" in message
     assert run(capsys, "train", "--out", out, "--resume")[0] == 0

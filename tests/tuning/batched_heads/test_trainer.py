@@ -40,23 +40,28 @@ class Sample:
     num_features: int = FEATURES
     num_classes: int = CLASSES
     steps_per_epoch: int = STEPS
+    batch_size: int = BATCH
     chunk: int = 3
     seed: int = 0
     num_validated: int = 21
 
     def __post_init__(self) -> None:
         rng = np.random.default_rng(self.seed)
-        self.labels = rng.integers(0, CLASSES, STEPS * BATCH)
+        self.labels = rng.integers(0, CLASSES, STEPS * self.batch_size)
         centers = rng.normal(size=(CLASSES, self.num_features))
-        noise = rng.normal(size=(STEPS * BATCH, self.num_features))
+        noise = rng.normal(size=(STEPS * self.batch_size, self.num_features))
         self.features = (centers[self.labels] + noise).astype(np.float32)
         self.val_labels = rng.integers(0, CLASSES, self.num_validated)
         noise = rng.normal(size=(self.num_validated, self.num_features))
         self.val_features = (centers[self.val_labels] + noise).astype(np.float32)
-        self.sample_weights = rng.uniform(0.5, 1.5, STEPS * BATCH).astype(np.float32)
+        self.sample_weights = rng.uniform(0.5, 1.5, STEPS * self.batch_size).astype(np.float32)
 
     def order(self, epoch: int) -> np.ndarray:
-        return np.random.default_rng(epoch).permutation(STEPS * BATCH).reshape(STEPS, BATCH)
+        return (
+            np.random.default_rng(epoch)
+            .permutation(STEPS * self.batch_size)
+            .reshape(STEPS, self.batch_size)
+        )
 
     def train(self, epoch: int) -> Iterator[Batches]:
         for some in np.split(self.order(epoch), range(self.chunk, STEPS, self.chunk)):
@@ -375,8 +380,12 @@ def test_outcome_is_independent_of_the_other_heads(monkeypatch: pytest.MonkeyPat
 
 
 def test_heads_of_several_divisions_train_as_on_each_alone() -> None:
-    """Folds have other rows, and not always as many for validation; the numbers are the same."""
-    divisions = [Sample(seed=0), Sample(seed=1, num_validated=17), Sample(seed=2, num_validated=9)]
+    """Folds have other rows, and not always as many of them; the numbers are the same."""
+    divisions = [
+        Sample(seed=0),
+        Sample(seed=1, num_validated=17),
+        Sample(seed=2, num_validated=9, batch_size=BATCH - 1),
+    ]
     stopping = StoppingConfig(patience=2)
     specs = [
         replace(BASE, epochs=6, stopping=stopping, head=BASE.head.model_copy(update=changes))

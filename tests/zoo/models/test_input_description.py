@@ -65,7 +65,7 @@ def _files() -> dict[str, bytes]:
     turned[0x0112] = 6
     files = {}
     for name, image, options in [
-        ("large.jpg", draw(410, 301), {"quality": 95}),
+        ("large.jpg", draw(416, 312), {"quality": 95}),
         ("turned.jpg", draw(160, 96), {"quality": 95, "exif": turned}),
         ("odd.png", draw(68, 45), {}),
         ("transparent.png", draw(80, 64, 4), {}),
@@ -83,7 +83,7 @@ def test_who_follows_the_description_with_pillow_sees_what_the_model_sees(
     fit: str, interpolation: str
 ) -> None:
     preprocessing = Preprocessing(
-        size=32, fit=fit, interpolation=interpolation, background="#204060"
+        size=32, fit=fit, interpolation=interpolation, background="#204060", decode="full"
     )
     wanted = json.loads(json.dumps(describe_input(preprocessing, classification(["a", "b"]))))
     assert wanted["input"]["shape"] == [None, 32, 32, 3]
