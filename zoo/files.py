@@ -127,6 +127,16 @@ def naming_file(path: Path) -> Iterator[None]:
         ) from error
 
 
+def remove_file(path: Path) -> None:
+    """Removes a file, if it is there.
+
+    Raises:
+        StorageError: A failing disk keeps it.
+    """
+    with naming_file(path):
+        path.unlink(missing_ok=True)
+
+
 def open_to_write(path: Path, *, append: bool = False) -> BinaryIO:
     """Opens a file of a predictable name to write it, where others may write beside it.
 

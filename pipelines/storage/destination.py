@@ -7,7 +7,7 @@ from pathlib import Path
 
 from pipelines.storage.claim import CLAIM_FILE
 from zoo.errors import RunError
-from zoo.files import is_temporary
+from zoo.files import is_temporary, naming_file, remove_file
 
 FIND_LR_PICTURE, FIND_LR_TABLE = "find_lr.png", "find_lr.csv"
 RECIPE_FILE = "recipe.toml"
@@ -43,9 +43,10 @@ def remove_training(folder: Path) -> None:
     for name in (*names, "images.json", "labels.json", RECIPE_FILE):
         path = folder / name
         if path.is_dir():
-            shutil.rmtree(path)
+            with naming_file(path):
+                shutil.rmtree(path)
         else:
-            path.unlink(missing_ok=True)
+            remove_file(path)
 
 
 def foreign_files(folder: Path) -> set[str]:

@@ -21,7 +21,7 @@ from pipelines.storage.model_file import load_model
 from pipelines.storage.records import format_rows, read_record, read_tasks
 from pipelines.storage.split_metrics import Record, SearchRecord, SplitMetrics, Timing
 from zoo.errors import RunError
-from zoo.files import remove_leftovers, replacing, write_json, write_text
+from zoo.files import remove_file, remove_leftovers, replacing, write_json, write_text
 from zoo.models.input_description import describe_input, write_description
 from zoo.tasks import Task
 
@@ -122,7 +122,7 @@ class RunFolder:
             tasks: The tasks of the model.
         """
         self.check_present()
-        (self.path / "metrics.json").unlink(missing_ok=True)
+        remove_file(self.path / "metrics.json")
         write_text(self.recipe_file, recipe.to_toml())
         # Of a plain classifier, as of most, it is the list of its classes.
         names = [*tasks[0].class_names] if tasks[0].bare else [task.to_json() for task in tasks]
