@@ -144,3 +144,16 @@ def test_file_that_is_no_archive_is_refused(content: bytes, tmp_path: Path) -> N
     (tmp_path / "model.keras").write_bytes(content)
     with pytest.raises(RunError, match=r"model\.keras (cannot be loaded|is no model)"):
         check_keras_file(tmp_path / "model.keras")
+
+
+def test_file_is_checked_again_only_after_a_change(
+    parts: Parts, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    file = _write(tmp_path / "model.keras", parts)
+    check_keras_file(file)
+    with monkeypatch.context() as patched:
+        patched.setattr("zoo.models.keras_file._read_config", lambda path: pytest.fail("again"))
+        check_keras_file(file)
+    _write(file, parts | {"model.weights.h5": b"no HDF5"})
+    with pytest.raises(RunError, match="file signature not found"):
+        check_keras_file(file)
