@@ -19,6 +19,7 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
+from tests.support.memory import peak_mb
 from zoo.errors import ZooError
 
 HANG_S = 10.0
@@ -85,9 +86,8 @@ def run(readers: Sequence[Callable[[Path], Reader]], names: Sequence[str] = ()) 
                 tally = _fuzz(reader, Path(tempfile.mkdtemp(dir=folder)))
                 tallies[reader.name] = vars(tally)
                 print(reader.name, tally, file=sys.stderr, flush=True)
-    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss // 1024
     imported = "tensorflow" in sys.modules
-    print(json.dumps({"readers": tallies, "peak_mb": peak, "tensorflow": imported}))
+    print(json.dumps({"readers": tallies, "peak_mb": peak_mb(), "tensorflow": imported}))
 
 
 def _fuzz(reader: Reader, folder: Path) -> Tally:

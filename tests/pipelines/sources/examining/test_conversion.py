@@ -235,13 +235,14 @@ def test_run_predicts_what_its_export_refuses(fill: Fill, tmp_path: Path, cache:
 
 
 _SCAN = """
-import resource, sys
+import sys
 from pipelines.sources.opening.dataset import open_source
 from pipelines.sources.config import DataConfig
 import numpy, tensorflow, cv2, simplejpeg
-before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+from tests.support.memory import peak_mb
+before = peak_mb()
 source = open_source(sys.argv[1], DataConfig(max_undecodable=1.0, max_pixels=2**29))
-print(len(source.train), (resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before) // 1024)
+print(len(source.train), peak_mb() - before)
 """
 
 
