@@ -111,8 +111,8 @@ _CLASSES = {
 }
 """By module, the classes that models of this project have; Keras names both in its files."""
 
-_KERASHUB = re.compile(r"keras_hub\.src\.models(\.\w+)+ \w+Backbone keras_hub>\w+Backbone")
-"""Module, class and registered name of a backbone of KerasHub."""
+_KERASHUB = re.compile(r"keras_hub\.src\.models(\.\w+)+ (\w+(Backbone|VisionEncoder)) keras_hub>\2")
+"""Module, class and registered name of a backbone of KerasHub, or of its half for images."""
 
 _SIZES = frozenset({"units", "filters", "kernel_size", "depth_multiplier", "projection_dim"})
 """Settings of layers that make weights of this size, hence are dimensions of stored arrays."""
