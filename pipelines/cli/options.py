@@ -46,4 +46,7 @@ Set = Annotated[
         help="Override a recipe setting, such as head.dropout=0.3; may be repeated.",
     ),
 ]
-Resume = Annotated[bool, typer.Option("--resume", help="Resume the interrupted job in RUN.")]
+Resume = Annotated[
+    bool,
+    typer.Option("--resume", help="Resume the job in RUN, or go on with more epochs or trials."),
+]

@@ -101,22 +101,25 @@ class FeatureArray:
         """Reads the features of one pooling, by its place in STORED_POOLINGS, float32 [B, F]."""
         if self._in_memory is not None:
             return self._in_memory[:, :, pooling, self._channels][views, images]
-        shards, rows = self._locations[views, images].T
-        result = np.empty((len(images), self.num_features), np.float32)
-        for shard in np.unique(shards):
-            in_shard = shards == shard
-            features = self._shards[shard].features
-            result[in_shard] = features[rows[in_shard], pooling, self._channels]
-        return result
+        return self._gather(images, views, pooling, self._channels)
 
     def _gather(
-        self, images: npt.NDArray[np.int64], views: npt.NDArray[np.int64]
+        self,
+        images: npt.NDArray[np.int64],
+        views: npt.NDArray[np.int64],
+        *part: int | slice,
     ) -> npt.NDArray[np.float32]:
-        """Reads features, float32 [B, 2, F], from the shards."""
+        """Reads features from the shards: of float32 [B, 2, F], or the part at an index of [2, F].
+
+        Args:
+            images: int64 [B].
+            views: int64 [B].
+            *part: What to take of each image's features; nothing takes all.
+        """
         shards, rows = self._locations[views, images].T
-        shape = (len(images), len(STORED_POOLINGS), self._stored_features)
-        result = np.empty(shape, np.float32)
+        shape = np.empty((len(STORED_POOLINGS), self._stored_features))[part].shape
+        result = np.empty((len(images), *shape), np.float32)
         for shard in np.unique(shards):
             in_shard = shards == shard
-            result[in_shard] = self._shards[shard].features[rows[in_shard]]
+            result[in_shard] = self._shards[shard].features[(rows[in_shard], *part)]
         return result

@@ -8,7 +8,6 @@ from contextlib import ExitStack
 from dataclasses import dataclass, field, replace
 from functools import partial
 from pathlib import Path
-from types import TracebackType
 
 import numpy as np
 
@@ -55,7 +54,7 @@ class TrialTrainer:
 
     Heads on frozen backbones train on features that are computed once, all heads of one
     shape at the same time. Other trials train as `zoo train` does, one by one, most of them
-    in another process: a context manager, which ends it.
+    in another process, which `close` ends.
 
     Args:
         recipe: The recipe whose settings trials change.
@@ -89,15 +88,8 @@ class TrialTrainer:
         self._convex: dict[str, Result] = {}
         self._rows: dict[Hashable, list[FeatureBatches]] = {}
 
-    def __enter__(self) -> TrialTrainer:
-        return self
-
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
+    def close(self) -> None:
+        """Ends the other process, if there is one."""
         self._lone.close()
 
     @property

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import logging
 import shutil
 import sys
@@ -140,7 +141,7 @@ def _search(
         if (me or workers) and not search.finished:
             _serve(search, job.fingerprint, progress, folder, me, workers)
         else:
-            with trainer:
+            with contextlib.closing(trainer):
                 _train_all(search, trainer, progress)
     shutil.rmtree(trainer.scratch, ignore_errors=True)
     clock.end_search()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import logging
 import os
 import tempfile
@@ -50,5 +51,5 @@ def work(
         RemoteChief(role.address, job.fingerprint, role.name) as chief,
     ):
         logger.info(f"{role.name}, process {os.getpid()}, works for the chief at {role.address}")
-        with job.build_trainer(Path(scratch)) as trainer:
+        with contextlib.closing(job.build_trainer(Path(scratch))) as trainer:
             return chief.work(trainer)

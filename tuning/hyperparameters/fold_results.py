@@ -66,20 +66,14 @@ def result_at_common_epoch(
     mean = mean_result(results)
     if mean.score is None:
         return mean
-    names = sorted({"val_loss", config.monitor})
     validated = [
-        {
-            epoch: [float(row[name]) for name in names]
-            for epoch, row in enumerate(history)
-            if row.get("val_loss") is not None
-        }
+        {epoch: row for epoch, row in enumerate(history) if row.get("val_loss") is not None}
         for history in histories
     ]
     stopping, scored = EarlyStopping(config), {}
     for epoch in sorted(set().union(*validated)):
         rows = [_latest(by_epoch, epoch) for by_epoch in validated]
-        at_epoch = [dict(zip(names, row, strict=True)) for row in rows]
-        parts = [Result(score=row[config.monitor], loss=row["val_loss"]) for row in at_epoch]
+        parts = [Result(score=row[config.monitor], loss=row["val_loss"]) for row in rows]
         found = mean_result(parts)
         if math.isfinite(found.loss or 0.0):
             scored[epoch] = found
@@ -90,6 +84,6 @@ def result_at_common_epoch(
     return replace(scored[best], epochs=mean.epochs, best_epoch=best + 1)
 
 
-def _latest(by_epoch: Mapping[int, list[float]], epoch: int) -> list[float]:
-    """Returns the values of an epoch, or of the latest validated one before it."""
+def _latest(by_epoch: Mapping[int, Mapping[str, Any]], epoch: int) -> Mapping[str, Any]:
+    """Returns the metrics of an epoch, or of the latest validated one before it."""
     return by_epoch[max(number for number in by_epoch if number <= epoch)]

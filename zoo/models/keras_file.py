@@ -118,7 +118,7 @@ _SIZES = frozenset({"units", "filters", "kernel_size", "depth_multiplier", "proj
 """Settings of layers that make weights of this size, hence are dimensions of stored arrays."""
 
 
-_CHECKED: set[tuple[int, ...] | None] = set()
+_CHECKED: set[tuple[int, ...]] = set()
 """Files that this process has checked: to start the guarded process takes a third of a second."""
 
 
@@ -132,8 +132,8 @@ def check_keras_file(path: Path) -> None:
         RunError: It is damaged, has other parts than Keras writes, is of layers that do more
             than compute, or of layers larger than its weights.
     """
-    checked = _identity(path)
-    if checked in _CHECKED:
+    identity = _identity(path)
+    if identity in _CHECKED:
         return
     config = _read_config(path)
     for described in _classes_in(config):
@@ -154,11 +154,12 @@ def check_keras_file(path: Path) -> None:
     for size in _sizes_in(config):
         if size > largest:
             raise _refuse(path, f"a layer of size {size:,} whose weights are not in the file")
-    _CHECKED.add(checked)
+    if identity:
+        _CHECKED.add(identity)
 
 
 def _identity(path: Path) -> tuple[int, ...] | None:
-    """Returns what tells a file from any other, and from itself before a change."""
+    """Returns what tells a file from any other, and from itself before a change; None if absent."""
     try:
         found = path.stat()
     except OSError:

@@ -64,11 +64,11 @@ class FeatureNetwork:
         tf2onnx lists the shapes of tensors in an order that varies from process to process,
         and so do the bytes of the file; nodes, weights and features are the same.
 
-        Args:
-            folder: The folder of converted networks.
-
         Where the folder cannot be written, the file lies in a temporary one as long as this
         process: without it, another engine would compute the features.
+
+        Args:
+            folder: The folder of converted networks.
 
         Raises:
             EngineError: tf2onnx cannot convert the network.

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import logging
 import os
 import signal
@@ -31,7 +32,8 @@ def trainer(tiny_folder: Path, tmp_path: Path) -> Iterator[TrialTrainer]:
     recipe = Recipe.from_settings(TINY, fine_tuned)
     source = open_source(str(tiny_folder), recipe.data, seed=0)
     devices = prepare_devices(recipe.device)
-    with TrialTrainer(recipe, [RATE], source, devices, folds=0, scratch=tmp_path) as trainer:
+    trainer = TrialTrainer(recipe, [RATE], source, devices, folds=0, scratch=tmp_path)
+    with contextlib.closing(trainer):
         yield trainer
 
 
