@@ -159,14 +159,24 @@ def replace_clipping(optimizer: Any, clip: Callable[[Sequence[Any]], Sequence[An
     optimizer._clip_gradients = clip
 
 
-def without_weight_decay(optimizer_class: Any) -> Any:
-    """Returns a Keras optimizer class that leaves weight decay to its subclasses."""
+def optimizer_base(optimizer_class: Any) -> Any:
+    """Returns a Keras optimizer class to derive from.
 
-    class WithoutWeightDecay(optimizer_class):
+    It leaves weight decay to its subclasses. On one device it leaves gradients as they are, where
+    Keras would sum them over a single replica: TensorFlow keeps the gradient of that sum, and with
+    it the whole graph, for as long as the process lives.
+    """
+
+    class Base(optimizer_class):
         def _apply_weight_decay(self, variables: list[Any]) -> None:
             """Changes nothing."""
 
-    return WithoutWeightDecay
+        def _all_reduce_sum_gradients(self, pairs: Any) -> Any:
+            if self._distribution_strategy.num_replicas_in_sync == 1:
+                return list(pairs)
+            return super()._all_reduce_sum_gradients(pairs)
+
+    return Base
 
 
 # KerasTuner.

@@ -114,6 +114,7 @@ class SearchJob:
             folds=self.plan.folds or 0,
             scratch=scratch,
             num_places=self._count_places(),
+            activations=self.space.choices("head.activation"),
         )
 
     def _count_places(self) -> int:

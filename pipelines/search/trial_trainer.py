@@ -29,7 +29,6 @@ from tuning.hyperparameters.fold_results import mean_result, result_at_common_ep
 from tuning.hyperparameters.trial import Result, Trial
 from tuning.linear_heads.strengths import STRENGTHS, Division, choose_strength, neighbors
 from zoo.errors import InputError
-from zoo.heads.activations import ACTIVATIONS
 
 logger = logging.getLogger(__name__)
 
@@ -65,6 +64,8 @@ class TrialTrainer:
             source's own division.
         scratch: A folder for checkpoints of trials that train alone.
         num_places: Places below the backbone's output that trials read features at.
+        activations: The activations that heads may have. One that is missing here has every
+            graph traced again when it first occurs.
     """
 
     def __init__(
@@ -77,12 +78,13 @@ class TrialTrainer:
         folds: int,
         scratch: Path,
         num_places: int = 0,
+        activations: Sequence[str] = (),
     ) -> None:
         self.recipe, self.searched, self.source = recipe, searched, source
         self.devices, self.scratch = devices, scratch
         self.divisions = divide_into_folds(source, folds, recipe.seed) if folds else [source]
         self._lone = LoneTrials(self.divisions, recipe.device, devices, scratch)
-        self._heads = HeadTrainer(tuple(ACTIVATIONS))
+        self._heads = HeadTrainer(activations)
         self.features = TrialFeatures(self.divisions, devices, num_places=num_places)
         self._strengths: Sequence[float] = STRENGTHS
         self._convex: dict[str, Result] = {}

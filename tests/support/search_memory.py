@@ -27,7 +27,15 @@ def main(data: str, scratch: Path) -> None:
     space = SearchPlan(space=HEAD_SPACE).build_space(recipe)
     source = open_source(data, recipe.data, seed=0)
     devices = prepare_devices(recipe.device)
-    trainer = TrialTrainer(recipe, list(space.domains), source, devices, folds=0, scratch=scratch)
+    trainer = TrialTrainer(
+        recipe,
+        list(space.domains),
+        source,
+        devices,
+        folds=0,
+        scratch=scratch,
+        activations=space.choices("head.activation"),
+    )
     oracle = BatchedOracle(
         "random", space, objective="val_accuracy", maximize=True, num_trials=300, epochs=2, seed=0
     )

@@ -86,7 +86,7 @@ def test_replaced_clipping_is_applied() -> None:
 
 
 def test_weight_decay_is_left_to_subclasses() -> None:
-    optimizer_class = private_api.without_weight_decay(keras.optimizers.SGD)
+    optimizer_class = private_api.optimizer_base(keras.optimizers.SGD)
     optimizer, variables = _built(optimizer_class(1.0, weight_decay=0.5))
     optimizer.apply([np.zeros(2, np.float32)] * 2, variables)
     np.testing.assert_array_equal(variables[0].numpy(), 1)

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import gc
 import itertools
 import math
 from collections import OrderedDict
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
-from functools import lru_cache
+from functools import lru_cache, partial
 from typing import NamedTuple, Protocol
 
 import numpy as np
@@ -24,7 +25,7 @@ from zoo.errors import TrainingError
 # system hands out large allocations as fresh pages at every step.
 _MAX_KERNEL_BYTES = 16 * 2**20
 _MAX_HEADS = 64
-_MAX_STACKS = 48
+_MAX_STACKS = 16
 
 
 class Batches(NamedTuple):
@@ -199,6 +200,7 @@ class HeadTrainer:
         self._stacks[structure, capacity] = stack
         if len(self._stacks) > _MAX_STACKS:
             self._stacks.popitem(last=False)
+            gc.collect()  # graphs refer to themselves
         return stack
 
 
@@ -209,7 +211,8 @@ def can_stack(spec: HeadSpec) -> bool:
 
 def _capacity(num_heads: int) -> int:
     """Returns how many heads a stack holds: every size has to be traced, and unused ones cost."""
-    return num_heads if num_heads <= 8 else 8 * math.ceil(num_heads / 8)
+    unit = 2 if num_heads <= 8 else 8
+    return unit * math.ceil(num_heads / unit)
 
 
 def _max_heads(structure: HeadStructure) -> int:
@@ -322,7 +325,9 @@ def _schedule_factors(
     schedule = build_schedule(config, 1.0, num_steps, steps_per_epoch)
     if isinstance(schedule, float):
         return np.full(num_steps, schedule, np.float32)
+    # As a partial it is a function of its own, of which TensorFlow counts the traces.
+    steps = tf.range(num_steps)
     compute = tf.function(
-        lambda: tf.map_fn(schedule, tf.range(num_steps), fn_output_signature=tf.float32)
+        partial(tf.map_fn, schedule, fn_output_signature=tf.float32), autograph=False
     )
-    return np.asarray(compute())
+    return np.asarray(compute(steps))

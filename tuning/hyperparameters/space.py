@@ -278,6 +278,11 @@ class SearchSpace(Config):
         count = len(self.domains[path])
         return [path] if count == 1 else [f"{path}, case {i}" for i in range(1, count + 1)]
 
+    def choices(self, path: str) -> tuple[Any, ...]:
+        """Returns the values that a setting is chosen from, each once; () if it is not searched."""
+        domains = self.domains.get(path, ())
+        return tuple(dict.fromkeys(value for domain in domains for value in domain.choice or ()))
+
     def largest(self, path: str) -> int:
         """Returns the largest integer that a setting may have; 0 if it is not searched.
 

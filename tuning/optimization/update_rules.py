@@ -8,7 +8,7 @@ from typing import Any
 
 from tuning.optimization.penalties import soft_threshold
 from tuning.optimization.proximal_steps import Step
-from zoo.private_api import variable_index, without_weight_decay
+from zoo.private_api import optimizer_base, variable_index
 
 
 @dataclass(frozen=True)
@@ -70,7 +70,7 @@ def with_update_rules(
     """
     from keras import ops
 
-    class WithUpdateRules(without_weight_decay(optimizer_class)):  # type: ignore[misc]
+    class WithUpdateRules(optimizer_base(optimizer_class)):  # type: ignore[misc]
         """The optimizer, with a rule for each variable."""
 
         def build(self, variables: list[Any]) -> None:

@@ -113,7 +113,7 @@ def test_export_of_a_network_predicts_as_the_network(
     Path(name, "1", "assets", "labels.txt").write_text(
         "".join(f"my {label}\n" for label in labels), encoding="utf-8"
     )
-    assert predict(name, images[0])[0].label == f"my {exported[0].label}"
+    assert predict(name, images[0], trust=True)[0].label == f"my {exported[0].label}"
 
 
 @pytest.mark.slow

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any
@@ -403,13 +404,21 @@ def test_heads_of_several_divisions_train_as_on_each_alone() -> None:
     check(specs[0], together[1][0], divisions[1])
 
 
-def test_least_recently_used_stack_is_dropped(monkeypatch: pytest.MonkeyPatch) -> None:
+# TensorFlow keeps the gradient of its `silu`, and so the graph.
+@pytest.mark.parametrize("name", ["relu", "step"])
+def test_least_recently_used_stack_is_dropped_with_its_graphs(
+    name: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setattr("tuning.batched_heads.trainer._MAX_STACKS", 2)
     trainer = HeadTrainer()
-    for units in (2, 3, 4, 2):
-        head = BASE.head.model_copy(update={"hidden": (units,)})
+    graphs = []
+    for units in (2, 3, 4, 5):
+        head = BASE.head.model_copy(update={"hidden": (units,), "activation": name})
         trainer.train([replace(BASE, head=head, epochs=1)], ROWS)
+        gc.collect()
+        graphs.append(sum(isinstance(held, tf.Graph) for held in gc.get_objects()))
     assert len(trainer._stacks) == 2
+    assert graphs[0] < graphs[1] == graphs[2] == graphs[3]
 
 
 def test_optimizer_that_is_not_elementwise_raises() -> None:

@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from tuning.hyperparameters.default_space import HEAD_SPACE
+from tuning.hyperparameters.default_space import HEAD_SPACE, build_default_space
 from tuning.hyperparameters.space import SearchSpace
 from zoo.errors import RecipeError, UnknownNameError
 
@@ -174,3 +174,13 @@ def test_default_space_draws_compatible_settings() -> None:
             assert values["optimizer.learning_rate"] <= 0.01
     choices = {values["optimizer.name"] for values in drawn}
     assert choices == {"nesterov", "rmsprop", "adam"}
+
+
+def test_choices_are_those_of_all_domains_and_largest_of_their_integers() -> None:
+    space = SearchSpace.from_settings(
+        build_default_space([2, 5]), [*build_default_space([2])], accept
+    )
+    assert space.choices("head.activation") == ("relu", "leaky_relu", "elu", "selu", "tanh")
+    assert space.choices("optimizer.learning_rate") == space.choices("stopping.patience") == ()
+    assert space.largest("backbone.truncate_blocks") == 5
+    assert space.largest("stopping.patience") == 0
