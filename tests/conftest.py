@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import os
 import tarfile
 from collections.abc import Iterator
@@ -11,6 +12,7 @@ from typing import Any
 import pytest
 from hypothesis import HealthCheck, settings
 
+from pipelines.cli.main import GC_THRESHOLDS
 from pipelines.runtime.log import log_to_stderr
 from tests.support.progress import ProgressRecorder
 from tests.support.tiny import TINY, write_images
@@ -28,6 +30,9 @@ if "PYTEST_XDIST_WORKER" in os.environ:
     # There is a worker for each core: more threads would only wait for each other.
     for variable in ("TF_NUM_INTRAOP_THREADS", "TF_NUM_INTEROP_THREADS", "OMP_NUM_THREADS"):
         os.environ.setdefault(variable, "1")
+
+# As the command line has it: the many objects of TensorFlow's graphs are seldom garbage.
+gc.set_threshold(*GC_THRESHOLDS)
 
 # `capsys` then captures the log.
 log_to_stderr()

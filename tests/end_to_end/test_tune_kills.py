@@ -15,7 +15,9 @@ import pytest
 from pipelines.serving.run import Run
 from tests.support.tiny import TINY
 
-pytestmark = pytest.mark.train
+pytestmark = pytest.mark.slow
+
+KILLS = 20
 
 SPACE: dict[str, Any] = {
     "head.hidden": [[], [8]],
@@ -61,16 +63,13 @@ def check_same(run: Run, other: Run) -> None:
         np.testing.assert_array_equal(ours, theirs)
 
 
-@pytest.mark.parametrize("kills", [2, pytest.param(20, marks=pytest.mark.slow)])
-def test_killed_search_ends_as_an_undisturbed_one(
-    kills: int, tiny_folder: Path, tmp_path: Path
-) -> None:
+def test_killed_search_ends_as_an_undisturbed_one(tiny_folder: Path, tmp_path: Path) -> None:
     run_undisturbed(tiny_folder, tmp_path / "first")
     duration_s = run_undisturbed(tiny_folder, tmp_path / "alone")
     alone = Run(tmp_path / "alone")
     check_same(Run(tmp_path / "first"), alone)
-    rng, number, done = random.Random(kills), 0, 0
-    while done < kills:
+    rng, number, done = random.Random(KILLS), 0, 0
+    while done < KILLS:
         out = tmp_path / f"killed{number}"
         process = start(tiny_folder, out)
         process.join(rng.uniform(0.05, 1.0) * duration_s)

@@ -28,7 +28,10 @@ def test_interrupted_training_says_how_to_go_on(
     number: int, status: int, tiny_folder: Path, tmp_path: Path
 ) -> None:
     settings = [f"{s}.{k}={json.dumps(v)}" for s, values in TINY.items() for k, v in values.items()]
-    command = [*PROGRAM, "train", str(tiny_folder), "--out", str(tmp_path / "run")]
+    # A job in the background, as CI may be, and all that it starts, ignores Ctrl-C otherwise.
+    heeding = "import signal; signal.signal(signal.SIGINT, signal.default_int_handler); "
+    program = [*PROGRAM[:-1], heeding + PROGRAM[-1]]
+    command = [*program, "train", str(tiny_folder), "--out", str(tmp_path / "run")]
     command += [f"--set={setting}" for setting in [*settings, "train.epochs=9999"]]
     with subprocess.Popen(
         [*command, "--set=stopping.patience=9999"], stderr=subprocess.PIPE, text=True
