@@ -404,21 +404,20 @@ def test_heads_of_several_divisions_train_as_on_each_alone() -> None:
     check(specs[0], together[1][0], divisions[1])
 
 
-# TensorFlow keeps the gradient of its `silu`, and so the graph.
-@pytest.mark.parametrize("name", ["relu", "step"])
 def test_least_recently_used_stack_is_dropped_with_its_graphs(
-    name: str, monkeypatch: pytest.MonkeyPatch
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    monkeypatch.setattr("tuning.batched_heads.trainer._MAX_STACKS", 2)
+    monkeypatch.setattr("tuning.batched_heads.trainer._MAX_STACKS", 1)
     trainer = HeadTrainer()
     graphs = []
-    for units in (2, 3, 4, 5):
-        head = BASE.head.model_copy(update={"hidden": (units,), "activation": name})
+    for units in (2, 3, 4):
+        # Not with silu: TensorFlow keeps the gradient of its own, and so the graph.
+        head = BASE.head.model_copy(update={"hidden": (units,), "activation": "step"})
         trainer.train([replace(BASE, head=head, epochs=1)], ROWS)
         gc.collect()
         graphs.append(sum(isinstance(held, tf.Graph) for held in gc.get_objects()))
-    assert len(trainer._stacks) == 2
-    assert graphs[0] < graphs[1] == graphs[2] == graphs[3]
+    assert len(trainer._stacks) == 1
+    assert graphs[0] == graphs[1] == graphs[2] > 0
 
 
 def test_optimizer_that_is_not_elementwise_raises() -> None:
