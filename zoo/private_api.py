@@ -173,7 +173,7 @@ def optimizer_base(optimizer_class: Any) -> Any:
 
         def _all_reduce_sum_gradients(self, pairs: Any) -> Any:
             if self._distribution_strategy.num_replicas_in_sync == 1:
-                return list(pairs)
+                return pairs
             return super()._all_reduce_sum_gradients(pairs)
 
     return Base

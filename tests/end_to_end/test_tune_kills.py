@@ -17,7 +17,7 @@ from tests.support.tiny import TINY
 
 pytestmark = pytest.mark.slow
 
-KILLS = 8
+KILLS = 20
 
 SPACE: dict[str, Any] = {
     "head.hidden": [[], [8]],
@@ -68,7 +68,7 @@ def test_killed_search_ends_as_an_undisturbed_one(tiny_folder: Path, tmp_path: P
     duration_s = run_undisturbed(tiny_folder, tmp_path / "alone")
     alone = Run(tmp_path / "alone")
     check_same(Run(tmp_path / "first"), alone)
-    rng, number, done = random.Random(20), 0, 0
+    rng, number, done = random.Random(KILLS), 0, 0
     while done < KILLS:
         out = tmp_path / f"killed{number}"
         process = start(tiny_folder, out)

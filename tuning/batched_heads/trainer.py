@@ -9,7 +9,7 @@ from collections import OrderedDict
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from functools import lru_cache, partial
-from typing import NamedTuple, Protocol
+from typing import Any, NamedTuple, Protocol
 
 import numpy as np
 import numpy.typing as npt
@@ -325,9 +325,12 @@ def _schedule_factors(
     schedule = build_schedule(config, 1.0, num_steps, steps_per_epoch)
     if isinstance(schedule, float):
         return np.full(num_steps, schedule, np.float32)
-    # As a partial it is a function of its own, of which TensorFlow counts the traces.
-    steps = tf.range(num_steps)
-    compute = tf.function(
-        partial(tf.map_fn, schedule, fn_output_signature=tf.float32), autograph=False
-    )
-    return np.asarray(compute(steps))
+    # A partial is a function of its own; the traces of lambdas count as those of one.
+    compute = tf.function(partial(_map_steps, schedule), autograph=False)
+    return np.asarray(compute(tf.range(num_steps)))
+
+
+def _map_steps(schedule: Any, steps: Any) -> Any:
+    import tensorflow as tf
+
+    return tf.map_fn(schedule, steps, fn_output_signature=tf.float32)

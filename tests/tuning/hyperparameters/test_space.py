@@ -177,9 +177,8 @@ def test_default_space_draws_compatible_settings() -> None:
 
 
 def test_choices_are_those_of_all_domains_and_largest_of_their_integers() -> None:
-    space = SearchSpace.from_settings(
-        build_default_space([2, 5]), [*build_default_space([2])], accept
-    )
+    settings = build_default_space([2, 5])
+    space = SearchSpace.from_settings(settings, list(settings), accept)
     assert space.choices("head.activation") == ("relu", "leaky_relu", "elu", "selu", "tanh")
     assert space.choices("optimizer.learning_rate") == space.choices("stopping.patience") == ()
     assert space.largest("backbone.truncate_blocks") == 5
