@@ -54,7 +54,24 @@ ENGINES = [
     ["train", "digits", "--out", engine, *SMALL, "--set", f"features.engine={engine}"]
     for engine in ("onnxruntime", "openvino")
 ]
+SIGNING = [
+    ["export", "onnxruntime", "--to", "signed", "--sign", "sign.pem"],
+    ["predict", "signed", "preview.png", "--verify", "sign.pub"],
+]
 """The same for the extras."""
+
+MAKE_KEYS = """
+from pathlib import Path
+from cryptography.hazmat.primitives import serialization as s
+from cryptography.hazmat.primitives.asymmetric import ec
+
+key = ec.generate_private_key(ec.SECP256R1())
+private = key.private_bytes(s.Encoding.PEM, s.PrivateFormat.PKCS8, s.NoEncryption())
+public = key.public_key().public_bytes(s.Encoding.PEM, s.PublicFormat.SubjectPublicKeyInfo)
+Path("sign.pem").write_bytes(private)
+Path("sign.pub").write_bytes(public)
+"""
+"""A program that writes the pair of keys for SIGNING."""
 
 
 def main() -> None:
@@ -62,10 +79,13 @@ def main() -> None:
     with tempfile.TemporaryDirectory(prefix="floors-") as name:
         folder = Path(name)
         os.environ["ZOO_CACHE"] = str(folder / "cache")
-        for extras, commands in (("cpu", COMMANDS), ("cpu,onnx,openvino,heif", ENGINES)):
-            zoo = install(folder / extras.replace(",", "-"), extras)
-            for command in commands:
-                run([str(zoo), *command], cwd=folder)
+        zoo = install(folder / "cpu", "cpu")
+        for command in COMMANDS:
+            run([str(zoo), *command], cwd=folder)
+        zoo = install(folder / "extras", "cpu,onnx,openvino,heif,sign")
+        run([str(zoo.with_name("python")), "-c", MAKE_KEYS], cwd=folder)
+        for command in (*ENGINES, *SIGNING):
+            run([str(zoo), *command], cwd=folder)
     print("floors: every command ran")
 
 

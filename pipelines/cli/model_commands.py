@@ -72,13 +72,21 @@ def predict(
             "--trust", help="Run a SavedModel that somebody else exported: it is a program."
         ),
     ] = False,
+    verify: Annotated[
+        Path | None,
+        typer.Option(
+            "--verify",
+            metavar="KEY.pub",
+            help="Refuse a SavedModel that the owner of this public key has not signed.",
+        ),
+    ] = None,
     as_json: Json = False,
 ) -> None:
     """Classify images; exit with 1 if a file cannot be decoded."""
     from pipelines.cli.printing import print_json, show
     from pipelines.serving.predict import predict as predict_images
 
-    predictions = predict_images(model, images, top=top, trust=trust)
+    predictions = predict_images(model, images, top=top, trust=trust, verify=verify)
     if as_json:
         print_json({"predictions": [prediction.to_json() for prediction in predictions]})
     for prediction in predictions:
@@ -102,9 +110,17 @@ def export(
         str | None,
         typer.Option("--data", metavar="DATA", help="The images to check on, if not its own."),
     ] = None,
+    sign: Annotated[
+        Path | None,
+        typer.Option(
+            "--sign",
+            metavar="KEY.pem",
+            help="Sign it with this private key, for `zoo predict --verify` of others.",
+        ),
+    ] = None,
 ) -> None:
     """Write a model as a SavedModel, and prove it in a fresh process."""
     from pipelines.cli.printing import show
     from pipelines.serving.export import export as export_model
 
-    show(export_model(model, to, data=data))
+    show(export_model(model, to, data=data, sign=sign))

@@ -21,6 +21,7 @@ from pipelines.storage.pretrained_network import open_run_or_network
 from pipelines.storage.run_folder import RunFolder
 from zoo.errors import DataError, InputError, RunError
 from zoo.export.savedmodel import export_savedmodel, next_version
+from zoo.export.signature import open_signer
 from zoo.export.signatures import TOLERANCE
 from zoo.files import scratch_folder
 
@@ -35,7 +36,11 @@ MAX_SAMPLE = 200
 
 @isolated()
 def export(
-    model: RunFolder | str | Path, to: str | Path, *, data: str | Path | None = None
+    model: RunFolder | str | Path,
+    to: str | Path,
+    *,
+    data: str | Path | None = None,
+    sign: str | Path | None = None,
 ) -> Path:
     """Writes a model as `to`/VERSION and checks it on images.
 
@@ -50,6 +55,8 @@ def export(
         data: The data set with the run's images, if it has moved; None takes the run's own.
             For a pretrained network any images, with or without classes; None takes embedded
             photographs.
+        sign: A private key to sign the export with, a PEM file of the curve P-256, P-384 or
+            P-521; see `zoo.export.signature`.
 
     Returns:
         The version's folder.
@@ -58,13 +65,15 @@ def export(
         RunError: `model` is neither, or `to` has no name or is a file.
         UnknownNameError: `model` is nearly the name of a pretrained network.
         WeightsError: The pretrained network has no top, or its file is absent or damaged.
-        InputError: `to` cannot be written.
+        InputError: `to` cannot be written; or `sign` is no such key, or the extra `sign` is not
+            installed.
         DataError: The images cannot be read, or have changed since the run.
         ExportError: The exported model predicts otherwise than the original; then nothing
             is left behind.
     """
     to = Path(to)
     _check_to(to)
+    signer = open_signer(Path(sign)) if sign else None
     start_keras()
     opened = open_run_or_network(model)
     if isinstance(opened, RunFolder):
@@ -84,11 +93,14 @@ def export(
             to,
             images=images,
             predictions=predictions,
+            sign=signer,
         )
     logger.info(
         f"a fresh process predicts all {len(examples)} within {TOLERANCE:g} of "
         + ("the run" if isinstance(opened, RunFolder) else opened.name)
     )
+    if sign:
+        logger.info(f"signed with {sign}")
     return version
 
 

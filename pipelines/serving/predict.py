@@ -13,6 +13,7 @@ from pipelines.serving.inputs import Image, Input, list_inputs
 from pipelines.serving.prediction import Prediction, TaskPrediction
 from pipelines.serving.predictor import Predictor, open_predictor
 from pipelines.storage.run_folder import RunFolder
+from zoo.errors import InputError
 from zoo.tasks import Task
 
 BATCH_SIZE = 32
@@ -24,6 +25,7 @@ def predict(
     *,
     top: int = 5,
     trust: bool = False,
+    verify: str | Path | None = None,
 ) -> list[Prediction]:
     """Predicts images: files, or what is in memory.
 
@@ -40,23 +42,35 @@ def predict(
         top: Number of classes or labels to name, at most.
         trust: Whether to run a SavedModel that this user did not export: it is a program, which
             can read and write files.
+        verify: The public key of whoever signed the SavedModel, a PEM file: one that bears no
+            signature of that key, or has changed since, is refused.
 
     Returns:
         One prediction an image, in the order of `images`.
 
     Raises:
         RunError: `model` is none of these, or damaged, or a SavedModel that this user did not
-            export and `trust` is off.
+            export and `trust` is off; or it is not signed by `verify`.
         UnknownNameError: `model` is nearly the name of a pretrained network.
         WeightsError: The pretrained network has no top, or its file is absent or damaged.
         DataError: A file or folder does not exist, or there is no image.
-        InputError: An image is of another kind, or an array of another type or shape.
+        InputError: An image is of another kind, or an array of another type or shape; or
+            `verify` is no public key, or the extra `sign` is not installed.
     """
+    if trust and verify:
+        raise InputError(
+            "a SavedModel is either trusted or verified",
+            expected="--trust or --verify",
+            received="both",
+            mend="omit --trust (in Python: trust=True)",
+        )
     inputs = list_inputs(images)
     with isolated():
         start_keras()
         predictor = open_predictor(
-            model if isinstance(model, RunFolder) else Path(model), trust=trust
+            model if isinstance(model, RunFolder) else Path(model),
+            trust=trust,
+            verify=Path(verify) if verify else None,
         )
     predictions: list[Prediction] = []
     for start in range(0, len(inputs), BATCH_SIZE):

@@ -17,8 +17,9 @@ from pipelines.sources.examining.examination import prepare_image
 from pipelines.sources.examining.formats import why_not_served
 from pipelines.storage.pretrained_network import open_pretrained_network
 from pipelines.storage.run_folder import RunFolder
-from zoo.errors import RunError
+from zoo.errors import InputError, RunError
 from zoo.export.seal import check_seal
+from zoo.export.signature import check_signature
 from zoo.models.pretrained import find_classifier
 from zoo.preprocessing import Preprocessing
 from zoo.tasks import Task, classification, wrap
@@ -43,7 +44,9 @@ class Predictor:
     predict: Callable[[Sequence[str], Sequence[bytes]], tuple[list[str], ByTask]]
 
 
-def open_predictor(model: RunFolder | Path, *, trust: bool = False) -> Predictor:
+def open_predictor(
+    model: RunFolder | Path, *, trust: bool = False, verify: Path | None = None
+) -> Predictor:
     """Opens a finished run, a SavedModel that `zoo export` wrote, or a pretrained network.
 
     Args:
@@ -51,44 +54,66 @@ def open_predictor(model: RunFolder | Path, *, trust: bool = False) -> Predictor
             which the highest is opened; without such a folder, the name of a pretrained
             classifier, or its .npz file.
         trust: Whether to open a SavedModel that bears no seal of this user.
+        verify: The public key that has to have signed the SavedModel; its seal is not asked for.
 
     Raises:
         RunError: There is no model, or it is damaged or of another kind; or it is a SavedModel
-            of somebody else, and `trust` is off.
+            of somebody else, and `trust` is off; or not signed by `verify`.
+        InputError: `verify` is no public key, or there is nothing for it to verify.
         UnknownNameError: The name is nearly that of a pretrained network.
         WeightsError: The pretrained network has no top, or its file is absent or damaged.
     """
+    if isinstance(model, Path) and (folder := _find_savedmodel(model)):
+        if verify:
+            check_signature(folder, verify)
+        elif not trust:
+            check_seal(folder)
+        return _open_savedmodel(folder)
+    if verify:
+        raise InputError(
+            f"{model.path if isinstance(model, RunFolder) else model} is not a SavedModel",
+            expected="a SavedModel, as --verify checks its signature",
+            mend="omit --verify: a run and a pretrained network are data, and execute nothing",
+        )
     if isinstance(model, RunFolder):
         return _open_run(model)
-    path = model
-    if os.path.isfile(path / "saved_model.pb"):
-        return _open_savedmodel(path, trust=trust)
-    try:
-        # isdigit accepts superscripts, which int() refuses.
-        names = [name for name in os.listdir(path) if name.isdecimal()]
-    except FileNotFoundError:
-        received = "nothing there"
-    except NotADirectoryError:
-        received = "a file"
-    except OSError as error:
-        received = str(error.strerror)
-    else:
-        versions = [path / n for n in names if os.path.isfile(path / n / "saved_model.pb")]
-        if versions:
-            newest = max(versions, key=lambda folder: int(folder.name))
-            return _open_savedmodel(newest, trust=trust)
-        if os.path.isfile(path / "recipe.toml"):
-            return _open_run(RunFolder.open(path))
-        received = "a folder of another kind"
-    if weights := find_classifier(str(path)):
+    if os.path.isfile(model / "recipe.toml"):
+        return _open_run(RunFolder.open(model))
+    if weights := find_classifier(str(model)):
         network = open_pretrained_network(weights)
         return _open_keras(network.model, network.recipe.input.preprocessing, network.tasks)
     raise RunError(
-        f"{path} is not a model",
+        f"{model} is not a model",
         expected="a run that `zoo train` wrote, a SavedModel that `zoo export` wrote or a "
         "pretrained network, such as efficientnet_lite0.imagenet",
-        received=received,
+        received=_describe(model),
     )
+
+
+def _find_savedmodel(path: Path) -> Path | None:
+    """Returns the folder itself, or that of the highest version in it; None if there is none."""
+    if os.path.isfile(path / "saved_model.pb"):
+        return path
+    try:
+        # isdigit accepts superscripts, which int() refuses.
+        names = [name for name in os.listdir(path) if name.isdecimal()]
+    except OSError:
+        return None
+    versions = [path / n for n in names if os.path.isfile(path / n / "saved_model.pb")]
+    return max(versions, key=lambda folder: int(folder.name), default=None)
+
+
+def _describe(path: Path) -> str:
+    """Returns what there is instead of a model."""
+    try:
+        os.listdir(path)
+    except FileNotFoundError:
+        return "nothing there"
+    except NotADirectoryError:
+        return "a file"
+    except OSError as error:
+        return str(error.strerror)
+    return "a folder of another kind"
 
 
 def _open_run(run: RunFolder) -> Predictor:
@@ -123,9 +148,7 @@ def _open_keras(
     return Predictor(tasks, predict)
 
 
-def _open_savedmodel(folder: Path, *, trust: bool) -> Predictor:
-    if not trust:
-        check_seal(folder)
+def _open_savedmodel(folder: Path) -> Predictor:
     import tensorflow as tf
 
     try:

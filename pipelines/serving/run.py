@@ -42,6 +42,17 @@ class Run(RunFolder):
         """Measures the model on labeled images; see `pipelines.evaluation.evaluate.evaluate`."""
         return evaluate(self, data, split=split)
 
-    def export(self, to: str | Path, *, data: str | Path | None = None) -> Path:
-        """Writes a SavedModel and proves it; see `pipelines.serving.export.export`."""
-        return export(self, to, data=data)
+    def export(
+        self, to: str | Path, *, data: str | Path | None = None, sign: str | Path | None = None
+    ) -> Path:
+        """Writes a SavedModel and proves it; see `pipelines.serving.export.export`.
+
+        Args:
+            to: The model's folder, for a new version.
+            data: The data set with the run's images, if it has moved.
+            sign: A private key to sign the export with, a PEM file.
+
+        Returns:
+            The version's folder.
+        """
+        return export(self, to, data=data, sign=sign)

@@ -20,6 +20,7 @@ from zoo.errors import ExportError, RunError
 from zoo.export.broken_images import mask_outputs, preprocess_files
 from zoo.export.fresh_process import predict_in_fresh_process
 from zoo.export.seal import seal
+from zoo.export.signature import Signer
 from zoo.export.signatures import build_outputs, compare_outputs, output_names
 from zoo.export.warm_up import WARM_UP_FILE, WARM_UP_SIGNATURES, write_warm_up
 from zoo.files import placing_folder, write_json
@@ -35,8 +36,9 @@ def export_savedmodel(
     *,
     images: Sequence[Path],
     predictions: Mapping[str, npt.NDArray[np.float32]],
+    sign: Signer | None = None,
 ) -> Path:
-    """Writes `to`/VERSION, checks and seals it; a failed export leaves nothing behind.
+    """Writes `to`/VERSION, checks, signs and seals it; a failed export leaves nothing behind.
 
     Args:
         model: A `keras.Model` from float32 [B, S, S, 3] in 0 to 255 to what `tasks` say.
@@ -45,6 +47,7 @@ def export_savedmodel(
         to: The model's folder; the version is the highest number in it plus one.
         images: N image files to check the export with.
         predictions: The model's own predictions for them, float32 [N, K] by task.
+        sign: Signs it, by `zoo.export.signature.open_signer`; None leaves it unsigned.
 
     Returns:
         The version's folder.
@@ -60,6 +63,8 @@ def export_savedmodel(
         with placing_folder(version) as folder:
             write_savedmodel(model, preprocessing, tasks, folder)
             check_savedmodel(folder, images, predictions, tasks)
+            if sign:
+                sign(folder, f"{to.name}/{version.name}")
             seal(folder)
     finally:
         # Removes the new folders after a failure; rmdir refuses those of a finished export.

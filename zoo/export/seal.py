@@ -14,26 +14,25 @@ from __future__ import annotations
 import hashlib
 import hmac
 import logging
-import os
-import stat
 from pathlib import Path
 
 from zoo.errors import RunError
+from zoo.export.model_files import (
+    SEAL_FILE,
+    SIGNATURE_FILE,
+    ForeignModelError,
+    check_digests,
+    digest_files,
+)
 from zoo.export.sealing_key import KeyFileError, key_file, make_key, read_key
-from zoo.files import sha256_of, write_json
+from zoo.files import write_json
 from zoo.json_text import json_text
 from zoo.reading import parse_json, read_text
 
 logger = logging.getLogger(__name__)
 
-SEAL_FILE = "seal.json"
-
 _MAX_SEAL_BYTES = 2**20
 _PURPOSE = b"transfer-zoo SavedModel 1\n"
-
-
-class _ForeignError(Exception):
-    """The model bears no seal of this user; the message says why."""
 
 
 def seal(folder: Path) -> None:
@@ -45,8 +44,8 @@ def seal(folder: Path) -> None:
         folder: A version's folder, with all of its files.
     """
     try:
-        key, digests = make_key(), _digest_files(folder)
-    except (KeyFileError, _ForeignError) as error:
+        key, digests = make_key(), digest_files(folder, without=[SEAL_FILE])
+    except (KeyFileError, ForeignModelError) as error:
         logger.warning(f"{error}: the export bears no seal, and `zoo predict` will ask for --trust")
         return
     write_json(folder / SEAL_FILE, {"files": digests, "hmac": _compute_hmac(digests, key)})
@@ -63,14 +62,22 @@ def check_seal(folder: Path) -> None:
     """
     try:
         _check(folder, read_key())
-    except (_ForeignError, KeyFileError) as error:
+    except (ForeignModelError, KeyFileError) as error:
         raise RunError(
             f"{folder} is a program, which can read and write your files, and not known to be "
             "an export of yours",
             expected=f"a seal of {key_file() or 'your key'}",
             received=str(error),
-            mend="if you trust where it is from, add --trust (in Python: trust=True)",
+            mend=f"{_ask_for_key(folder)}if you trust where it is from, add --trust (in Python: "
+            "trust=True)",
         ) from None
+
+
+def _ask_for_key(folder: Path) -> str:
+    """Returns how to check a signature, if there is one."""
+    if not (folder / SIGNATURE_FILE).is_file():
+        return ""
+    return f"{SIGNATURE_FILE} is checked by --verify and the public key of whoever signed it, or "
 
 
 def _check(folder: Path, key: bytes | None) -> None:
@@ -80,44 +87,14 @@ def _check(folder: Path, key: bytes | None) -> None:
         digests = {str(name): str(digest) for name, digest in content["files"].items()}
         stated = str(content["hmac"])
     except FileNotFoundError:
-        raise _ForeignError("no seal") from None
+        raise ForeignModelError("no seal") from None
     except (OSError, ValueError, KeyError, TypeError, AttributeError):
-        raise _ForeignError("a damaged seal") from None
+        raise ForeignModelError("a damaged seal") from None
     if not key:
-        raise _ForeignError("a seal, but no key here")
+        raise ForeignModelError("a seal, but no key here")
     if not hmac.compare_digest(_compute_hmac(digests, key).encode(), stated.encode()):
-        raise _ForeignError("a seal of another key")
-    found = _digest_files(folder)
-    for name in sorted(digests.keys() | found.keys()):
-        if digests.get(name) != found.get(name):
-            raise _ForeignError(f"{name}, which has changed since it was sealed")
-
-
-def _digest_files(folder: Path) -> dict[str, str]:
-    """Returns the SHA-256 of each file of a model but the seal, by its path.
-
-    Raises:
-        _ForeignError: There is a link or a device, or a file cannot be read.
-    """
-    digests = {}
-    for parent, folders, names in os.walk(folder, onerror=_raise):
-        for name in (*folders, *names):
-            path = Path(parent, name)
-            relative = path.relative_to(folder).as_posix()
-            try:
-                mode = path.lstat().st_mode
-                if stat.S_ISREG(mode):
-                    if relative != SEAL_FILE:
-                        digests[relative] = sha256_of(path)
-                elif not stat.S_ISDIR(mode):
-                    raise _ForeignError(f"{relative}, which is no regular file")
-            except OSError as error:
-                _raise(error)
-    return digests
-
-
-def _raise(error: OSError) -> None:
-    raise _ForeignError(f"a file that cannot be read: {error.strerror}") from None
+        raise ForeignModelError("a seal of another key")
+    check_digests(digests, digest_files(folder, without=[SEAL_FILE]), since="sealed")
 
 
 def _compute_hmac(digests: dict[str, str], key: bytes) -> str:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import shutil
 import subprocess
 import sys
@@ -17,6 +18,7 @@ from PIL import Image
 from pipelines.cli.main import run_command
 from pipelines.cli.tables import TABLES
 from pipelines.serving.run import Run
+from tests.support.key_pairs import write_pair
 from zoo.backbones.catalog import WEIGHTS
 
 ZOO = [sys.executable, "-c", "from pipelines.cli.main import main; main()"]
@@ -218,9 +220,17 @@ def test_evaluate_prints_figures_for_people_and_as_json(
 
 
 @pytest.fixture(scope="module")
-def exported(tiny_run: Run, tmp_path_factory: pytest.TempPathFactory) -> Path:
+def key_pair(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Path]:
+    return write_pair(tmp_path_factory.mktemp("keys"), "sign")
+
+
+@pytest.fixture(scope="module")
+def exported(
+    tiny_run: Run, key_pair: tuple[Path, Path], tmp_path_factory: pytest.TempPathFactory
+) -> Path:
     to = tmp_path_factory.mktemp("saved_models") / "colors"
-    assert run_command(["export", str(tiny_run.path), "--to", str(to)]) == 0
+    command = ["export", str(tiny_run.path), "--to", str(to), "--sign", str(key_pair[0])]
+    assert run_command(command) == 0
     return to
 
 
@@ -238,6 +248,48 @@ def test_predict_answers_alike_from_the_run_and_from_the_export(
         for other in others:
             assert other["classes"] == one["classes"]
             np.testing.assert_allclose(other["probabilities"], one["probabilities"], atol=1e-5)
+
+
+def test_signed_export_convinces_another_user_who_has_the_public_key(
+    exported: Path, key_pair: tuple[Path, Path], tiny_folder: Path, tmp_path: Path
+) -> None:
+    image = sorted((tiny_folder / "red").iterdir())[0]
+    done = subprocess.run(
+        [*ZOO, "predict", str(exported), str(image), "--verify", str(key_pair[1])],
+        env={**os.environ, "ZOO_KEY": str(tmp_path / "theirs.key")},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert done.returncode == 0, done.stderr
+    assert done.stdout.startswith(f"{image}: ")
+
+
+def test_what_cannot_be_signed_or_verified_exits_2_with_one_line(
+    exported: Path, tiny_run: Run, key_pair: tuple[Path, Path], tiny_folder: Path, tmp_path: Path,
+    capsys: pytest.CaptureFixture[str],
+) -> None:  # fmt: skip
+    image = str(sorted((tiny_folder / "red").iterdir())[0])
+    private, public = map(str, key_pair)
+    other = str(write_pair(tmp_path, "other")[1])
+    capsys.readouterr()
+    line = _fails(capsys, ["predict", str(exported), image, "--verify", other])
+    assert "received a signature of another key" in line
+    changed = shutil.copytree(exported, tmp_path / "changed")
+    with (changed / "1" / "assets" / "labels.txt").open("a") as labels:
+        labels.write("\n")
+    line = _fails(capsys, ["predict", str(changed), image, "--verify", public])
+    assert "received assets/labels.txt, which has changed since it was signed" in line
+    line = _fails(capsys, ["predict", str(exported), image, "--verify", public, "--trust"])
+    assert "expected --trust or --verify; received both" in line
+    line = _fails(capsys, ["predict", str(tiny_run.path), image, "--verify", public])
+    assert "is not a SavedModel" in line
+    line = _fails(capsys, ["predict", str(exported), image, "--verify", private])
+    assert "holds no public key that can be used" in line
+    to = tmp_path / "models" / "unsigned"
+    line = _fails(capsys, ["export", str(tiny_run.path), "--to", str(to), "--sign", public])
+    assert "holds no private key that can be used" in line
+    assert not to.parent.exists()
 
 
 def test_predict_reads_on_past_a_file_that_is_no_image(
