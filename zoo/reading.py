@@ -37,12 +37,13 @@ MAX_ARRAY_BYTES = 64 * 2**30
 """Bytes of all arrays of an archive, at most."""
 
 
-def read_text(path: Path, *, max_bytes: int = MAX_TEXT_BYTES) -> str:
+def read_text(path: Path, *, max_bytes: int = MAX_TEXT_BYTES, encoding: str = "utf-8-sig") -> str:
     """Reads a text file in UTF-8, with or without a byte-order mark.
 
     Args:
         path: The file. A FIFO or a device would hang, or never end.
         max_bytes: Its size, at most.
+        encoding: "utf-8-sig", or "utf-8" to keep a byte-order mark as a part of the text.
 
     Raises:
         OSError: It cannot be read, is no regular file, or is too large.
@@ -63,7 +64,7 @@ def read_text(path: Path, *, max_bytes: int = MAX_TEXT_BYTES) -> str:
         content = file.read(max_bytes + 1)
     if len(content) > max_bytes:
         raise OSError(errno.EINVAL, f"Larger than {max_bytes:,} bytes", str(path))
-    return content.decode("utf-8-sig")
+    return content.decode(encoding)
 
 
 def parse_toml(text: str) -> dict[str, Any]:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import os
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
@@ -12,6 +11,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from pipelines.serving.exported_tasks import MEND, check_outputs, read_exported_tasks
 from pipelines.sources.config import MAX_PIXELS
 from pipelines.sources.examining.examination import prepare_image
 from pipelines.sources.examining.formats import why_not_served
@@ -22,12 +22,10 @@ from zoo.export.seal import check_seal
 from zoo.export.signature import check_signature
 from zoo.models.pretrained import find_classifier
 from zoo.preprocessing import Preprocessing
-from zoo.tasks import Task, classification, wrap
+from zoo.tasks import Task, wrap
 
 ByTask = Mapping[str, npt.NDArray[np.float32]]
 """Predictions of M images by task, float32 [M, K]."""
-
-_MEND = "write it by `zoo export`"
 
 
 @dataclass(frozen=True)
@@ -156,7 +154,7 @@ def _open_savedmodel(folder: Path) -> Predictor:
     # The error depends on the damaged byte; a dozen classes of them were seen.
     except Exception as error:
         reason = " ".join(str(error).split())[:200] or type(error).__name__
-        raise RunError(f"{folder} cannot be loaded: {reason}", mend=_MEND) from error
+        raise RunError(f"{folder} cannot be loaded: {reason}", mend=MEND) from error
     assets = [folder / "assets" / name for name in ("labels.txt", "tasks.json")]
     description = next((file for file in assets if file.is_file()), None)
     signature = loaded.signatures.get("serving_bytes")
@@ -165,14 +163,10 @@ def _open_savedmodel(folder: Path) -> Predictor:
             f"{folder} is a SavedModel of another kind",
             expected="the signature serving_bytes and assets/labels.txt or assets/tasks.json",
             received=f"signatures {', '.join(loaded.signatures) or 'none'}",
-            mend=_MEND,
+            mend=MEND,
         )
-    try:
-        tasks = _read_tasks(description)
-    except (OSError, ValueError) as error:
-        reason = " ".join(str(error).split())
-        raise RunError(f"{description} cannot be read: {reason}", mend=_MEND) from error
-    _check_outputs(description, tasks, signature.structured_outputs)
+    tasks = read_exported_tasks(description)
+    check_outputs(description, tasks, signature.structured_outputs)
 
     def call(contents: Sequence[bytes]) -> tuple[ByTask, npt.NDArray[np.bool_]]:
         # A signature is alive only while the loaded module is referenced.
@@ -216,47 +210,3 @@ def _open_savedmodel(folder: Path) -> Predictor:
 def _explain(name: str, content: bytes) -> str:
     """Returns why an exported model takes a file for broken."""
     return prepare_image(name, content, thorough=True)[1] or "the model cannot decode it"
-
-
-def _read_tasks(file: Path) -> tuple[Task, ...]:
-    """Reads an export's labels.txt or tasks.json.
-
-    Raises:
-        OSError: The file cannot be read.
-        ValueError: It is damaged.
-    """
-    text = file.read_bytes().decode()
-    if file.name == "tasks.json":
-        return tuple(Task.from_json(values) for values in json.loads(text))
-    # splitlines would also split at other separators, which a name may hold.
-    return classification(text.removesuffix("\n").split("\n"))
-
-
-def _check_outputs(file: Path, tasks: Sequence[Task], outputs: Mapping[str, Any]) -> None:
-    """Checks that a signature has the output of each task, of its size.
-
-    Args:
-        file: The file that describes the tasks, for the message.
-        tasks: What the model predicts.
-        outputs: The signature's output specs by name.
-
-    Raises:
-        RunError: It has not.
-    """
-    for task in tasks:
-        spec = outputs.get(task.output)
-        if spec is None:
-            raise RunError(
-                f"{file} does not fit its model",
-                expected=f"an output {task.output}",
-                received=", ".join(sorted(outputs)),
-                mend=_MEND,
-            )
-        size = 1 if spec.shape.rank == 1 else spec.shape[-1]
-        if size != task.num_outputs:
-            raise RunError(
-                f"{file} does not fit its model",
-                expected=f"{size} classes, one for each of {task.output}",
-                received=str(task.num_outputs),
-                mend=_MEND,
-            )

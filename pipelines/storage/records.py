@@ -17,14 +17,17 @@ from zoo.errors import RunError
 from zoo.reading import parse_json, read_text
 from zoo.tasks import Task, classification
 
+TRAIN_AGAIN = "train the run again"
 
-def read_record(file: Path, kind: Any) -> Any:
+
+def read_record(file: Path, kind: Any, *, mend: str = TRAIN_AGAIN) -> Any:
     """Reads a JSON file of a run.
 
     Args:
         file: The file.
         kind: The type of what it holds, down to what is in it: `list`, `dict[str, int]`, a
             TypedDict.
+        mend: What to do about a damaged file.
 
     Raises:
         RunError: The file is missing or damaged.
@@ -42,7 +45,7 @@ def read_record(file: Path, kind: Any) -> Any:
             f"{file} is damaged",
             expected=" ".join([".".join(problem.path), problem.message]).strip(),
             received=problem.received[:40],
-            mend="train the run again",
+            mend=mend,
         ) from None
     return value
 
@@ -52,26 +55,30 @@ def _adapter(kind: Any) -> TypeAdapter[Any]:
     return TypeAdapter(kind)
 
 
-def read_tasks(file: Path) -> tuple[Task, ...]:
+def read_tasks(file: Path, *, mend: str = TRAIN_AGAIN) -> tuple[Task, ...]:
     """Reads labels.json: the classes of a plain classifier, or tasks.
+
+    Args:
+        file: The file.
+        mend: What to do about a damaged one.
 
     Raises:
         RunError: The file is missing or damaged.
     """
-    values = read_record(file, list)
+    values = read_record(file, list, mend=mend)
     try:
         if values and all(isinstance(value, dict) for value in values):
             tasks = tuple(Task.from_json(value) for value in values)
         else:
             tasks = classification(values)
         for task in tasks:
-            _check_names(task.class_names)
+            check_names(task.class_names)
     except ValueError as error:
-        raise RunError(f"{file} is damaged: {error}", mend="train the run again") from None
+        raise RunError(f"{file} is damaged: {error}", mend=mend) from None
     return tasks
 
 
-def _check_names(names: Sequence[Any]) -> None:
+def check_names(names: Sequence[Any]) -> None:
     """Checks the names of classes or labels.
 
     Raises:

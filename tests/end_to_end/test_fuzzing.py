@@ -15,7 +15,9 @@ import pytest
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize(("readers", "max_mb"), [("records", 400), ("images", 1500)])
+@pytest.mark.parametrize(
+    ("readers", "max_mb"), [("settings", 400), ("records", 400), ("models", 400), ("images", 1500)]
+)
 def test_mutated_inputs_are_answered(readers: str, max_mb: int, root: Path, tmp_path: Path) -> None:
     done = subprocess.run(
         [sys.executable, "-m", f"tests.support.fuzzing_{readers}"],

@@ -240,7 +240,7 @@ def test_damaged_tasks_are_refused_in_one_line(
     for values, message in [
         ([*told[:1], told[1] | {"class_names": ["bar"]}], "does not fit its model; expected 2 cl"),
         ([told[0] | {"name": "other"}], "expected an output other_probabilities; received color_"),
-        ([told[0] | {"kind": "riddle"}], "cannot be read: not the values of a task"),
+        ([told[0] | {"kind": "riddle"}], "is damaged: not the values of a task"),
     ]:
         (model / "assets" / "tasks.json").write_text(json.dumps(values), encoding="utf-8")
         with pytest.raises(RunError, match=message):

@@ -50,6 +50,16 @@ class Reader:
     cases: int = 2000
 
 
+def in_file(name: str, read: Callable[[Path], Any]) -> Callable[[bytes, Path], Any]:
+    """Returns a reader of bytes that reads them from a file."""
+
+    def write_and_read(content: bytes, folder: Path) -> Any:
+        (folder / name).write_bytes(content)
+        return read(folder / name)
+
+    return write_and_read
+
+
 @dataclass
 class Tally:
     """What became of a reader's cases."""
