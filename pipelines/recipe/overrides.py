@@ -99,7 +99,7 @@ def other_backbone(name: str) -> dict[str, Any]:
         name: The new backbone.
     """
     return {
-        "backbone": {"name": name, "frozen": "auto", "truncate_blocks": 0, "levels": 1},
+        "backbone": {"name": name, "frozen": "auto", "truncate_blocks": 0, "levels": "auto"},
         "input": {"size": 0, "normalization": "own"},
     }
 

@@ -36,13 +36,14 @@ C = TypeVar("C", bound=Config)
 DEFAULT_EPOCHS = 30
 """Epochs of gradient steps where the recipe gives no number."""
 
-_MEASURED = {"augment": "policy", "penalty": "l2"}
+_MEASURED = {"augment": "policy", "backbone": "levels", "penalty": "l2"}
 
 
 class ResolvedBackbone(BackboneConfig):
-    """The section `backbone`, `frozen` decided."""
+    """The section `backbone`, `frozen` decided, and `levels` decided or to be measured."""
 
     frozen: bool
+    levels: Annotated[int, Field(ge=1)]
 
 
 class ResolvedFeatures(FeatureConfig):
@@ -89,7 +90,8 @@ class ResolvedRecipe(RecipeSettings):
 
     Args:
         to_measure: Paths of settings that are measured once features exist, of
-            `augment.policy` and `penalty.l2`; until then they have their usual values.
+            `augment.policy`, `backbone.levels` and `penalty.l2`; until then they have their
+            usual values.
     """
 
     augment: ResolvedAugment
@@ -103,10 +105,9 @@ class ResolvedRecipe(RecipeSettings):
     def to_settings(self) -> dict[str, Any]:
         """Returns every setting as nested JSON values; what is to be measured is `auto`."""
         settings = super().to_settings()
-        if "augment.policy" in self.to_measure:
-            settings["augment"]["policy"] = "auto"
-        if "penalty.l2" in self.to_measure:
-            settings["penalty"]["l2"] = "auto"
+        for path in self.to_measure:
+            section, name = path.split(".")
+            settings[section][name] = "auto"
         return settings
 
     @property
@@ -131,17 +132,24 @@ class ResolvedRecipe(RecipeSettings):
         return self.optimizer.name == "lbfgs"
 
     def with_measured(
-        self, *, policy: Sequence[AnyOperation] | None = None, l2: float | None = None
+        self,
+        *,
+        policy: Sequence[AnyOperation] | None = None,
+        levels: int | None = None,
+        l2: float | None = None,
     ) -> ResolvedRecipe:
         """Returns the recipe with measured values of settings that it left open.
 
         Args:
             policy: Of `augment.policy`; None leaves it.
+            levels: Of `backbone.levels`; None leaves it.
             l2: Of `penalty.l2`; None leaves it.
         """
         changed: dict[str, Any] = {}
         if policy is not None:
             changed["augment"] = self.augment.with_policy(policy)
+        if levels is not None:
+            changed["backbone"] = self.backbone.model_copy(update={"levels": levels})
         if l2 is not None:
             changed["penalty"] = self.penalty.with_measured_l2(l2)
         measured = {f"{section}.{_MEASURED[section]}" for section in changed}
@@ -172,6 +180,8 @@ class ResolvedRecipe(RecipeSettings):
             recipe = recipe.with_engine(run.features.engine)
         if "augment.policy" in recipe.to_measure:
             recipe = recipe.with_measured(policy=run.augment.policy)
+        if "backbone.levels" in recipe.to_measure:
+            recipe = recipe.with_measured(levels=run.backbone.levels)
         if "penalty.l2" in recipe.to_measure:
             recipe = recipe.with_measured(l2=run.penalty.l2)
         return recipe
@@ -224,6 +234,12 @@ def resolve_recipe(settings: RecipeSettings) -> ResolvedRecipe:
     to_measure = set()
     if measurable and settings.augment.policy == "auto" and settings.features.views:
         to_measure.add("augment.policy")
+    levels = settings.backbone.levels
+    if levels == "auto":
+        levels = 1
+        own = settings.input.normalization == "own"
+        if measurable and optimizer.name == "lbfgs" and own and not settings.fine_tune.blocks:
+            to_measure.add("backbone.levels")
     penalty = settings.penalty.completed()
     if measurable and settings.penalty.measures_l2:
         to_measure.add("penalty.l2")
@@ -238,7 +254,7 @@ def resolve_recipe(settings: RecipeSettings) -> ResolvedRecipe:
             "augment": _narrow(
                 ResolvedAugment, settings.augment, policy=settings.augment.operations
             ),
-            "backbone": _narrow(ResolvedBackbone, settings.backbone, frozen=frozen),
+            "backbone": _narrow(ResolvedBackbone, settings.backbone, frozen=frozen, levels=levels),
             "features": _narrow(ResolvedFeatures, settings.features, use=use),
             "input": settings.input.model_copy(update={"size": size}),
             "optimizer": _narrow(ResolvedOptimizer, optimizer),

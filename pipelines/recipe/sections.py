@@ -42,13 +42,15 @@ class BackboneConfig(Config):
         levels: Feature maps that the head reads, from the top down: 1 for the backbone's
             output alone; with n, also those of the n - 1 next places where it can be
             truncated, pooled and side by side (Evci et al., 2022,
-            https://arxiv.org/abs/2201.03529). They come from the same pass.
+            https://arxiv.org/abs/2201.03529). They come from the same pass. `auto` compares
+            linear heads on 1 and on all within three blocks of the top, where a linear head is
+            fitted to the features of few images; elsewhere it is 1.
     """
 
     name: str = "efficientnet_lite0.imagenet"
     frozen: bool | Literal["auto"] = "auto"
     truncate_blocks: Annotated[int, Field(ge=0)] = 0
-    levels: Annotated[int, Field(ge=1)] = 1
+    levels: Annotated[int, Field(ge=1)] | Literal["auto"] = "auto"
 
     @field_validator("name")
     @classmethod

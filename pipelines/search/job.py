@@ -120,7 +120,7 @@ class SearchJob:
     def _count_places(self) -> int:
         """Returns how many places below the backbone's output trials read features at, at most."""
         cut, levels = "backbone.truncate_blocks", "backbone.levels"
-        domains, backbone = self.space.domains, self.recipe.backbone
+        domains, backbone = self.space.domains, self.recipe.resolve().backbone
         if not {cut, levels} & set(domains):
             return 0
         most = [backbone.levels, self.space.largest(levels)]

@@ -6,11 +6,11 @@ from collections.abc import Hashable, Sequence
 from itertools import combinations_with_replacement
 
 from pipelines.features.engines.cut_network import build_cut_network
-from pipelines.features.engines.network import build_feature_network
 from pipelines.recipe.resolved import ResolvedRecipe
 from pipelines.runtime.devices import Devices
 from pipelines.sources.source import Source
 from pipelines.training.feeds import FeatureFeed, build_feature_feed, build_recipe_order
+from pipelines.training.level_feeds import LevelFeeds
 from pipelines.training.model import build_model
 
 # The sections that features depend on.
@@ -36,6 +36,7 @@ class TrialFeatures:
         self.num_places = num_places
         self._feeds: dict[Hashable, list[FeatureFeed]] = {}
         self._parts: dict[Hashable, list[FeatureFeed]] = {}
+        self._levels: dict[Hashable, list[LevelFeeds]] = {}
 
     @property
     def extract_s(self) -> float:
@@ -59,17 +60,31 @@ class TrialFeatures:
             self._build_parts(recipe)
             if parts := self._parts.get(_key(recipe)):
                 return parts
-        feeds: list[FeatureFeed] = []
-        for division in self.divisions:
-            network = build_feature_network(build_model(recipe, division, self.devices).classifier)
-            order = build_recipe_order(recipe, division)
-            feeds.append(build_feature_feed(recipe, division, order, network))
+        feeds = [levels.read(recipe) for levels in self._build_levels(recipe)]
         return self._feeds.setdefault(_key(recipe), feeds)
+
+    def most_levels(self, recipe: ResolvedRecipe) -> int:
+        """Returns the largest `backbone.levels` whose features are computed with a recipe's."""
+        return self._build_levels(recipe)[0].most
 
     def with_engine(self, recipe: ResolvedRecipe) -> ResolvedRecipe:
         """Returns a recipe with the engine that computed its features here, if any did."""
         feeds = self._feeds.get(_key(recipe))
         return recipe.with_engine(feeds[0].extractor.engine_name) if feeds else recipe
+
+    def _build_levels(self, recipe: ResolvedRecipe) -> list[LevelFeeds]:
+        key = _key(recipe.with_measured(levels=1))
+        if key not in self._levels or self._levels[key][0].most < recipe.backbone.levels:
+            self._levels[key] = [
+                LevelFeeds(
+                    recipe,
+                    division,
+                    build_recipe_order(recipe, division),
+                    build_model(recipe, division, self.devices).classifier,
+                )
+                for division in self.divisions
+            ]
+        return self._levels[key]
 
     def _build_parts(self, recipe: ResolvedRecipe) -> None:
         """Builds the feeds of all cuts of a backbone, and of levels that lie side by side."""

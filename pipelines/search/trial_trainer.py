@@ -21,7 +21,8 @@ from pipelines.sources.source import Source, join_examples
 from pipelines.sources.splitting.copies import group_copies
 from pipelines.training.feeds import FeatureFeed, build_recipe_order, class_weights_of
 from pipelines.training.head_specs import build_head_spec
-from pipelines.training.measured_settings import MEASURED_VIEWS, measure_settings
+from pipelines.training.held_out_scores import MEASURED_VIEWS
+from pipelines.training.measured_settings import measure_settings
 from tuning.batched_heads.head_spec import HeadSpec, structure_of
 from tuning.batched_heads.trainer import HeadTrainer, Outcome, can_stack
 from tuning.folds import stratified_folds
@@ -120,15 +121,25 @@ class TrialTrainer:
     def prepare(self) -> None:
         """Computes the features that most trials will need, if they need any.
 
-        Whether they are augmented is measured once, on the recipe that trials change.
+        Whether they are augmented, and of how many levels they are, is measured once, on the
+        recipe that trials change.
         """
         recipe = self.recipe.resolve()
         if not self._trains_on_features(recipe):
             return
-        if "augment.policy" in recipe.to_measure and "augment.policy" not in self.searched:
-            measured = measure_settings(recipe, self.features.build_feeds(recipe)[0])
-            settings = measured.augment.model_dump(mode="json")
-            self.recipe = self.recipe.override({"augment.policy": settings["policy"]})
+        if "backbone.levels" in self.searched:
+            recipe = recipe.with_measured(levels=recipe.backbone.levels)
+        if "augment.policy" in self.searched:
+            recipe = recipe.with_measured(policy=recipe.augment.policy)
+        if recipe.to_measure & {"augment.policy", "backbone.levels"}:
+            most = 1
+            if "backbone.levels" in recipe.to_measure:
+                most = self.features.most_levels(recipe)
+            measured = measure_settings(recipe, lambda of: self.features.build_feeds(of)[0], most)
+            settings = measured.to_settings()
+            for path in recipe.to_measure - {"penalty.l2"}:
+                section, name = path.split(".")
+                self.recipe = self.recipe.override({path: settings[section][name]})
             if recipe.is_convex and "penalty.l2" in recipe.to_measure:
                 # Other features may take a weaker penalty; a path ends where its loss rises.
                 self._strengths = STRENGTHS[STRENGTHS.index(neighbors(measured.penalty.l2)[0]) :]

@@ -99,7 +99,7 @@ class FeatureFeed:
         self.recipe, self.source, self.order = recipe, source, order
         self.extractor = extractor
         self._whole, self._channels = whole, channels
-        self._features: dict[str, FeatureArray] = {}
+        self._features: dict[tuple[str, int], FeatureArray] = {}
 
     def part(self, recipe: ResolvedRecipe, channels: slice) -> FeatureFeed:
         """Returns a feed with a part of the channels, which shares these features.
@@ -124,13 +124,14 @@ class FeatureFeed:
 
     def features(self, split: str) -> FeatureArray:
         """Returns the features of a split: all views of training images, plain ones of others."""
+        return self._read(split, self.recipe.num_views if split == "train" else 0)
+
+    def _read(self, split: str, num_views: int) -> FeatureArray:
         if self._whole:
-            return self._whole.features(split).part(self._channels)
-        if split not in self._features:
-            views = self.recipe.num_views if split == "train" else 0
-            examples = self.source.splits[split]
-            self._features[split] = self.extract(examples, views)
-        return self._features[split]
+            return self._whole._read(split, num_views).part(self._channels)
+        if (split, num_views) not in self._features:
+            self._features[split, num_views] = self.extract(self.source.splits[split], num_views)
+        return self._features[split, num_views]
 
     def train(self, first_epoch: int) -> TrainStream:
         """Returns the training stream from an epoch on."""

@@ -1,109 +1,56 @@
-"""Settings that are measured on features before training: augmentation and the L2 strength.
-
-Heads are compared by the log loss of images they did not train on: of the validation images
-where there are many, and otherwise of folds of the training images.
-"""
+"""Settings that are measured on features before training: levels, augmentation, L2 strength."""
 
 from __future__ import annotations
 
 import logging
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
-from functools import partial
+from collections.abc import Callable
 
 import numpy as np
 import numpy.typing as npt
 
-from pipelines.features.batches import FeatureBatches
 from pipelines.recipe.resolved import ResolvedRecipe
-from pipelines.sources.source import Source
-from pipelines.sources.splitting.copies import group_copies
-from pipelines.training.feeds import FeatureFeed, build_recipe_order, class_weights_of
-from pipelines.training.head_specs import build_head_spec
-from tuning.batched_heads.trainer import HeadTrainer
-from tuning.folds import count_folds, stratified_folds, stratified_subset
-from tuning.linear_heads.strengths import STRENGTHS, Division, choose_strength, neighbors
+from pipelines.training.feeds import FeatureFeed
+from pipelines.training.held_out_scores import HeldOutScores, Score
+from tuning.linear_heads.strengths import neighbors
 
 logger = logging.getLogger(__name__)
 
-_MANY = 1000
-"""Validation images from which on they are enough to choose by."""
-
-_MAX_IMAGES = 2000
-"""Training images to measure on, at most; a choice is clear by then."""
-
-MEASURED_VIEWS = 2
-"""Augmented views of each image to measure a policy by, at most: most of its effect shows."""
-
-_FOLDS_WITH_VIEWS = 2
-"""How many of the folds are scored where every image has several views: each fit takes longer."""
-
 _STANDARD_ERRORS = 2
-"""A policy is used if its gain exceeds so many standard errors of the gain, image by image."""
+"""A choice other than the usual one is made if its gain exceeds so many standard errors of the
+gain, image by image."""
 
-_TRAINED_STRENGTHS = (*(10.0**exponent for exponent in np.arange(-1, -5.1, -0.5)), 0.0)
-"""Strengths for heads trained by gradient steps: 0.1 to 0.00001, and no penalty."""
-
-Pair = tuple[npt.NDArray[np.int64], npt.NDArray[np.int64] | None]
-"""Training images to fit to, and those to score on; None stands for the validation images."""
+Read = Callable[[ResolvedRecipe], FeatureFeed]
+"""Maps a recipe to its features."""
 
 
-@dataclass(frozen=True)
-class _Score:
-    """How heads did on images they did not train on.
-
-    Args:
-        l2: The strength of L2 with the lowest log loss.
-        losses: float32 [M], its cross-entropy on each of M images, or their mean alone.
-        tried: The log loss of each strength that was tried.
-    """
-
-    l2: float
-    losses: npt.NDArray[np.float32]
-    tried: Mapping[float, float]
-
-
-def measure_settings(recipe: ResolvedRecipe, feed: FeatureFeed) -> ResolvedRecipe:
+def measure_settings(recipe: ResolvedRecipe, read: Read, most_levels: int = 1) -> ResolvedRecipe:
     """Decides what a recipe leaves open, and logs what was compared.
 
     Args:
         recipe: The recipe of a head on features.
-        feed: The features; those of the candidate policy are computed here.
+        read: Maps it, with any `backbone.levels` up to `most_levels`, to its features; those of
+            the candidate policy are computed here.
+        most_levels: The levels to compare with the backbone's top alone.
 
     Returns:
         The recipe without open settings.
+
+    Raises:
+        TrainingError: No head could be trained.
     """
+    if "backbone.levels" in recipe.to_measure and most_levels == 1:
+        recipe = recipe.with_measured(levels=1)
     if not recipe.to_measure:
         return recipe
-    source, train = feed.source, feed.source.train
-    if len(train) > _MAX_IMAGES:
-        train = train.take(stratified_subset(train.labels, _MAX_IMAGES, recipe.seed))
-        source = replace(source, train=train)
-    pairs = _divide(source, recipe)
-    if not pairs:
-        logger.info("too few images to choose settings by: augmentation and penalty as usual")
+    scores = HeldOutScores(recipe, read(recipe).source)
+    if not scores:
+        logger.info("too few images to choose settings by: they are as usual")
         return recipe.without_measuring()
-    score = _score_linear if recipe.is_convex else _score_trained
-    strengths: tuple[float, ...] = (recipe.penalty.l2,)
-    if "penalty.l2" in recipe.to_measure:
-        strengths = STRENGTHS if recipe.is_convex else _TRAINED_STRENGTHS
-    if "augment.policy" not in recipe.to_measure:
-        found = score(recipe, feed, source, pairs, strengths)
-    else:
-        plain = score(recipe.with_measured(policy=()), feed, source, pairs, strengths)
-        augmented = score(recipe, feed, source, pairs, neighbors(plain.l2, strengths))
-        # On the same images.
-        without = plain.losses[: len(augmented.losses)].astype(np.float64)
-        gains = without - augmented.losses
-        # Views cost time: a gain that may be chance does not pay for them.
-        chance = gains.std() / np.sqrt(len(gains))
-        taken = recipe.augment.policy if gains.mean() > _STANDARD_ERRORS * chance else ()
-        logger.info(
-            f"augmentation: log loss {without.mean():.4f} without, {augmented.losses.mean():.4f} "
-            f"with {recipe.augment}; {'it is used' if taken else 'none is used'}"
-        )
-        found = augmented if taken else plain
-        recipe = recipe.with_measured(policy=taken)
+    found = scores.score(_plain(recipe), read(recipe), scores.strengths(recipe))
+    if "backbone.levels" in recipe.to_measure:
+        recipe, found = _choose_levels(recipe, found, scores, read, most_levels)
+    if "augment.policy" in recipe.to_measure:
+        recipe, found = _choose_policy(recipe, found, scores, read)
     if "penalty.l2" in recipe.to_measure:
         tried = ", ".join(f"{loss:.4f} at {l2:.2g}" for l2, loss in found.tried.items())
         logger.info(f"penalty.l2: log loss {tried}; {found.l2:.2g} is used")
@@ -111,78 +58,44 @@ def measure_settings(recipe: ResolvedRecipe, feed: FeatureFeed) -> ResolvedRecip
     return recipe
 
 
-def _divide(source: Source, recipe: ResolvedRecipe) -> list[Pair]:
-    """Returns how to divide images; no division where there are too few."""
-    labels = source.train.labels
-    if len(source.val) >= _MANY and not recipe.train.with_validation:
-        return [(np.arange(len(labels)), None)]
-    num_folds = count_folds(labels, len(source.class_names))
-    if not num_folds:
-        return []
-    return [*stratified_folds(labels, num_folds, recipe.seed, group_copies(source.train))]
+def _plain(recipe: ResolvedRecipe) -> ResolvedRecipe:
+    """Returns a recipe without the policy that is yet to be compared with none."""
+    is_open = "augment.policy" in recipe.to_measure
+    return recipe.with_measured(policy=()) if is_open else recipe
 
 
-def _score_linear(
-    recipe: ResolvedRecipe,
-    feed: FeatureFeed,
-    source: Source,
-    pairs: Sequence[Pair],
-    strengths: Sequence[float],
-) -> _Score:
-    """Scores linear heads, fitted to convergence at every strength."""
-    pooling, (task,) = recipe.head.pooling, source.tasks
-    (config,) = recipe.task_configs.values()
-    array = feed.extract(source.train, min(recipe.num_views, MEASURED_VIEWS))
-    rows = array.read_views(pooling)
-    labels, weights = source.train.labels, class_weights_of(recipe, source).get(task.name)
-
-    def divide(fit: npt.NDArray[np.int64], held: npt.NDArray[np.int64] | None) -> Division:
-        if held is None:
-            held_rows = feed.features("val").read(pooling)
-            division = Division(rows, labels, held_rows, source.val.labels, weights)
-        else:
-            division = Division(rows[:, fit], labels[fit], rows[0, held], labels[held], weights)
-        return replace(division, standardize=recipe.train.standardize)
-
-    if array.num_views > 1:
-        pairs = pairs[:_FOLDS_WITH_VIEWS]
-    choice = choose_strength(
-        [partial(divide, *pair) for pair in pairs],
-        task.num_outputs,
-        strengths=strengths,
-        label_smoothing=config.label_smoothing,
+def _choose_levels(
+    recipe: ResolvedRecipe, top: Score, scores: HeldOutScores, read: Read, most: int
+) -> tuple[ResolvedRecipe, Score]:
+    """Chooses between the backbone's top alone and its most levels."""
+    more = recipe.with_measured(levels=most)
+    lower = scores.score(_plain(more), read(more), scores.strengths(recipe))
+    taken = _is_better(lower.losses, top.losses)
+    logger.info(
+        f"backbone.levels: log loss {top.losses.mean():.4f} at 1, {lower.losses.mean():.4f} at "
+        f"{most}; {most if taken else 1} is used"
     )
-    return _Score(choice.l2, choice.losses, choice.tried)
+    return (more, lower) if taken else (recipe.with_measured(levels=1), top)
 
 
-def _score_trained(
-    recipe: ResolvedRecipe,
-    feed: FeatureFeed,
-    source: Source,
-    pairs: Sequence[Pair],
-    strengths: Sequence[float],
-) -> _Score:
-    """Scores heads trained by gradient steps, all strengths side by side, on the first pair."""
-    fit, held = pairs[0]
-    part = replace(source, train=source.train.take(fit))
-    if held is not None:
-        part = replace(part, val=source.train.take(held))
-    specs = [build_head_spec(recipe.with_measured(l2=l2), part) for l2 in strengths]
-    outcomes = HeadTrainer().train(specs, _read_batches(recipe, feed, part))
-    losses = np.array([np.inf if o.failure else o.loss for o in outcomes], np.float32)
-    best = int(np.argmin(losses))
-    tried = dict(zip(strengths, losses.tolist(), strict=True))
-    return _Score(strengths[best], losses[best : best + 1], tried)
-
-
-def _read_batches(recipe: ResolvedRecipe, feed: FeatureFeed, source: Source) -> FeatureBatches:
-    return FeatureBatches(
-        feed.extract(source.train, min(recipe.num_views, MEASURED_VIEWS)),
-        source.train,
-        feed.extract(source.val, 0),
-        source.val,
-        recipe.head.pooling,
-        build_recipe_order(recipe, source),
-        len(source.class_names),
-        standardize=recipe.train.standardize,
+def _choose_policy(
+    recipe: ResolvedRecipe, plain: Score, scores: HeldOutScores, read: Read
+) -> tuple[ResolvedRecipe, Score]:
+    """Chooses between no augmentation and the recipe's policy."""
+    strengths = neighbors(plain.l2, scores.strengths(recipe))
+    augmented = scores.score(recipe, read(recipe), strengths)
+    # On the same images. Views cost time: a gain that may be chance does not pay for them.
+    without = plain.losses[: len(augmented.losses)]
+    taken = _is_better(augmented.losses, without)
+    logger.info(
+        f"augmentation: log loss {without.mean():.4f} without, {augmented.losses.mean():.4f} "
+        f"with {recipe.augment}; {'it is used' if taken else 'none is used'}"
     )
+    policy = recipe.augment.policy if taken else ()
+    return recipe.with_measured(policy=policy), augmented if taken else plain
+
+
+def _is_better(losses: npt.NDArray[np.float32], usual: npt.NDArray[np.float32]) -> bool:
+    """Whether the losses of the same images are lower by more than chance explains."""
+    gains = usual.astype(np.float64) - losses
+    return bool(gains.mean() > _STANDARD_ERRORS * gains.std() / np.sqrt(len(gains)))

@@ -5,7 +5,6 @@ from __future__ import annotations
 from functools import partial
 from typing import Any
 
-from pipelines.features.engines.network import build_feature_network
 from pipelines.input_pipeline.datasets import build_image_dataset
 from pipelines.recipe.compatibility import check_devices, check_steps
 from pipelines.recipe.resolved import ResolvedRecipe
@@ -18,9 +17,9 @@ from pipelines.training.feeds import (
     FeatureFeed,
     Feed,
     ImageFeed,
-    build_feature_feed,
     build_recipe_order,
 )
+from pipelines.training.level_feeds import LevelFeeds
 from pipelines.training.loop import TrainingLoop
 from pipelines.training.losses_and_metrics import build_compile_arguments, format_metrics
 from pipelines.training.measured_settings import measure_settings
@@ -74,11 +73,11 @@ class Trainer:
         self.model = build_model(recipe, source, devices, fit_first_layers=fresh)
         self.kernels: dict[str, Any] = {}
         self.images = ImageFeed(recipe, source, order)
-        self.features = (
-            build_feature_feed(recipe, source, order, build_feature_network(self.model.classifier))
-            if recipe.features.use
-            else None
-        )
+        self.levels: LevelFeeds | None = None
+        self.features: FeatureFeed | None = None
+        if recipe.features.use:
+            self.levels = LevelFeeds(recipe, source, order, self.model.classifier)
+            self.features = self.levels.read(recipe)
 
     @property
     def extract_s(self) -> float:
@@ -104,16 +103,19 @@ class Trainer:
             TrainingError: No head could be trained to measure a setting.
         """
         checkpoint = self.loop.checkpoint
-        if self.features is None:
+        if self.features is None or self.levels is None:
             if checkpoint is None:
                 self.model.fit_standardization(self._read_some_features)
             return self.recipe
         if checkpoint and checkpoint.phase:
             return self.recipe
         if self.devices.can_stack_heads or self.recipe.is_convex:
-            self.recipe = measure_settings(self.recipe, self.features)
+            self.recipe = measure_settings(self.recipe, self.levels.read, self.levels.most)
         else:
             self.recipe = self.recipe.without_measuring()
+        if self.recipe.backbone != self.model.recipe.backbone:
+            self.model = build_model(self.recipe, self.model.source, self.devices)
+            self.features = self.levels.read(self.recipe)
         self.features.recipe = self.images.recipe = self.recipe
         # Fine-tuned backbones are evaluated on images: their test features differ.
         fine_tuned = bool(self.recipe.fine_tune.blocks)

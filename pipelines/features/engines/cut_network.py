@@ -1,4 +1,4 @@
-"""Feature network of a backbone at several cuts: truncated variants in one pass.
+"""Feature networks of a backbone at several places: truncated variants and levels in one pass.
 
 A backbone without its top blocks is a prefix of the whole, so that one pass over the whole
 yields the pooled features of every variant, for the price of one.
@@ -14,6 +14,7 @@ from pipelines.features.engines.cost import count_multiply_adds
 from pipelines.features.engines.network import FeatureNetwork, build_pooled_network
 from zoo.backbones.base import find_cuts
 from zoo.backbones.catalog import build_backbone, resolve
+from zoo.models.blocks import backbone_of
 from zoo.normalization import NORMALIZATIONS
 
 
@@ -63,17 +64,51 @@ def build_cut_network(
     row, weights = resolve(backbone)
     whole = build_backbone(backbone, size)
     outputs = {0: whole.output, **dict(islice(find_cuts(row, whole).items(), num_truncations))}
-    images = keras.Input((size, size, 3), name="images", dtype="float32")
     normalization = weights.normalization if weights else row.normalization
     network = whole
     if len(outputs) > 1:
-        # The name tells the digest of the features which cuts they are of.
-        name = "_".join([whole.name, "truncated", *map(str, outputs)])
-        network = keras.Model(whole.input, list(outputs.values()), name=name)
+        network = keras.Model(whole.input, list(outputs.values()), name=whole.name)
+    return _build_network(network, normalization), tuple(_list_cuts(whole, outputs))
+
+
+def build_level_network(
+    classifier: Any, backbone: str, max_blocks: int
+) -> tuple[FeatureNetwork, tuple[int, ...]]:
+    """Builds the network of the features that a classifier's backbone has at several levels.
+
+    It is the feature network of the same classifier with `backbone.levels` at their largest, and
+    shares its stored features.
+
+    Args:
+        classifier: From `build_classifier`, with the backbone's own normalization. The network
+            shares its weights.
+        backbone: The name it was built with.
+        max_blocks: Blocks above the lowest level, at most; the classifier's own levels are all
+            there.
+
+    Returns:
+        The network, and the channels of each level from the top down.
+    """
+    import keras
+
+    row, weights = resolve(backbone)
+    network = backbone_of(classifier, backbone)
+    top = keras.Model(network.input, network.outputs[0], name=network.name)
+    below = [output for number, output in find_cuts(row, top).items() if number <= max_blocks]
+    outputs = [top.output, *below]
+    if len(outputs) > len(network.outputs):
+        network = keras.Model(network.input, outputs, name=network.name)
+    widths = tuple(int(output.shape[-1]) for output in network.outputs)
+    return _build_network(network, weights.normalization if weights else row.normalization), widths
+
+
+def _build_network(network: Any, normalization: str) -> FeatureNetwork:
+    import keras
+
     network.trainable = False
+    images = keras.Input(network.input.shape[1:], name="images", dtype="float32")
     maps = network(NORMALIZATIONS[normalization].apply(images))
-    trunk = keras.Model(images, maps, name="trunk")
-    return build_pooled_network(trunk), tuple(_list_cuts(whole, outputs))
+    return build_pooled_network(keras.Model(images, maps, name="trunk"))
 
 
 def _list_cuts(whole: Any, outputs: dict[int, Any]) -> list[Cut]:

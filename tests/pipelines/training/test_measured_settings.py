@@ -214,7 +214,7 @@ def test_several_tasks_take_the_usual_settings(tmp_path: Path) -> None:
 def test_validation_images_measure_where_there_are_many(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    monkeypatch.setattr("pipelines.training.measured_settings._MANY", 12)
+    monkeypatch.setattr("pipelines.training.held_out_scores._MANY", 12)
     data = _write_arrows(tmp_path / "data" / "train", 6).parent
     _write_arrows(data / "val", 8)
     run = _train(data, tmp_path / "run", {"features": {"views": 0}})
@@ -228,7 +228,7 @@ def test_validation_images_measure_where_there_are_many(
 def test_validation_images_do_not_measure_if_they_are_trained_on(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("pipelines.training.measured_settings._MANY", 12)
+    monkeypatch.setattr("pipelines.training.held_out_scores._MANY", 12)
     data = _write_arrows(tmp_path / "data" / "train", 6).parent
     _write_arrows(data / "val", 8)
     run = _train(data, tmp_path / "run", {"train": {"with_validation": True}})

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 import pytest
 
 from pipelines.features.engines.cost import count_multiply_adds
-from pipelines.features.engines.cut_network import build_cut_network
+from pipelines.features.engines.cut_network import build_cut_network, build_level_network
 from pipelines.features.engines.network import FeatureNetwork, build_feature_network
 from pipelines.features.engines.opening import build_probes
 from zoo.backbones.catalog import build_backbone
@@ -80,3 +82,22 @@ def test_whole_backbone_shares_the_features_of_a_classifier() -> None:
     network, cuts = build_cut_network(NAME, SIZE, 0)
     assert network.digest == _truncated(0).digest
     assert [(cut.truncate_blocks, cut.start) for cut in cuts] == [(0, 0)]
+
+
+@pytest.mark.parametrize("levels", [1, 2, 3, 4])
+@pytest.mark.parametrize("num_blocks", [0, 2])
+def test_levels_share_the_features_of_the_classifier_with_the_most(
+    num_blocks: int, levels: int
+) -> None:
+    def classifier(levels: int) -> Any:
+        options = {"frozen": True, "truncate_blocks": num_blocks, "levels": levels}
+        return build_classifier(NAME, 3, size=SIZE, **options)
+
+    network, widths = build_level_network(classifier(levels), NAME, 3)
+    # Places above 3 blocks and fewer; the classifier's own levels may lie lower.
+    most = max(levels, 3)
+    assert len(widths) == most
+    assert network.num_features == sum(widths)
+    assert network.digest == build_feature_network(classifier(most)).digest
+    if not num_blocks:
+        assert network.digest == build_cut_network(NAME, SIZE, most - 1)[0].digest
