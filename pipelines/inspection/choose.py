@@ -8,14 +8,12 @@ from pathlib import Path
 from typing import Any
 
 from pipelines.evaluation.pictures import check_picture
-from pipelines.features.engines.cut_network import build_cut_network
-from pipelines.features.engines.opening import build_probes
-from pipelines.features.engines.race import measure_rate
-from pipelines.features.extraction import Extractor
 from pipelines.inspection.candidates import Candidate, list_candidates, name_candidates
-from pipelines.inspection.probe import Indices, ProbeScore, probe_features
+from pipelines.inspection.probe import Indices, ProbeScore
 from pipelines.inspection.ranking import Fetchable, LeftOut, Ranking, Variant, rank_variants
 from pipelines.inspection.ranking_picture import draw_ranking
+from pipelines.inspection.variants import ProbedImages, score_variants
+from pipelines.recipe.levels import reads_lower_levels
 from pipelines.recipe.measured_depth import measure_input_depth
 from pipelines.recipe.overrides import other_backbone
 from pipelines.recipe.recipe import Recipe
@@ -23,7 +21,6 @@ from pipelines.recipe.resolved import ResolvedRecipe
 from pipelines.recipe.settings import RecipeSettings
 from pipelines.runtime.devices import prepare_devices
 from pipelines.runtime.isolation import isolated, start_keras
-from pipelines.runtime.stderr import suppress_stderr
 from pipelines.sources.examining.kept_images import KeptImages
 from pipelines.sources.opening.dataset import open_source
 from pipelines.sources.opening.describe import describe
@@ -39,9 +36,6 @@ NUM_FOLDS = 5
 NUM_TRUNCATIONS = 2
 MAX_IMAGES = 2000
 """Images of the probe, at most: by then a difference that matters is clear."""
-
-_NUM_TRIALS, _TRIAL_S = 3, 0.15
-"""Trials of a network's speed, of which the best counts, and the seconds of each."""
 
 
 @isolated()
@@ -59,7 +53,8 @@ def choose(
 ) -> Ranking:
     """Ranks pretrained backbones by how well a linear head on their features does.
 
-    The frozen features of each backbone, and of its truncated variants, are computed once; the
+    The frozen features of each backbone, and of its truncated variants, are computed once; a
+    variant is read at as many levels as training would choose. The
     head is logistic regression on standardized features, fitted to all folds but one and scored
     on that one. Images of the test split take no part. The same command gives the same ranking.
 
@@ -108,14 +103,10 @@ def choose(
             continue
         logger.info(f"probing {candidate.name}, {number + 1} of {len(candidates)}")
         try:
-            scored += _probe(
-                candidate,
-                recipes[candidate.name],
-                examples,
-                divisions,
-                len(source.class_names),
-                truncations,
-            )
+            recipe = recipes[candidate.name]
+            lower = reads_lower_levels(recipe, len(source.train) + len(source.val))
+            images = ProbedImages(examples, divisions, len(source.class_names))
+            scored += score_variants(candidate, recipe, images, truncations, lower=lower)
         except ZooError as error:
             if backbones:
                 raise
@@ -200,44 +191,6 @@ def _divide(
     examples = examples.take(stratified_subset(examples.labels, max_images, seed))
     groups = group_copies(examples)
     return examples, stratified_folds(examples.labels, num_folds, seed, groups)
-
-
-def _probe(
-    candidate: Candidate,
-    recipe: ResolvedRecipe,
-    examples: Examples,
-    folds: Sequence[tuple[Indices, Indices]],
-    num_classes: int,
-    num_truncations: int,
-) -> Iterator[tuple[Variant, ProbeScore]]:
-    """Yields the scores of a backbone, whole and truncated."""
-    size = recipe.input.preprocessing.size
-    with suppress_stderr():
-        network, cuts = build_cut_network(candidate.name, size, num_truncations)
-    extractor = Extractor(
-        network,
-        recipe.input.preprocessing,
-        recipe.augment,
-        seed=recipe.seed,
-        config=recipe.features,
-    )
-    features = extractor.extract(examples, 0)
-    engine, probes = extractor.open_engine(), build_probes(size)
-    rate = max(measure_rate(engine, probes, _TRIAL_S) for _ in range(_NUM_TRIALS))
-    for cut in cuts:
-        rows = features.part(slice(cut.start, cut.stop)).read(recipe.head.pooling)
-        variant = Variant(
-            backbone=candidate.name,
-            truncate_blocks=cut.truncate_blocks,
-            input_size=size,
-            multiply_adds=cut.multiply_adds,
-            num_parameters=cut.num_parameters,
-            file_mb=candidate.file_mb,
-            license=candidate.weights.license,
-            engine=extractor.engine_name,
-            images_per_s=float(f"{rate * cuts[0].multiply_adds / cut.multiply_adds:.3g}"),
-        )
-        yield variant, probe_features(rows, examples.labels, folds, num_classes)
 
 
 def _list_absent() -> Iterator[Fetchable]:

@@ -33,6 +33,7 @@ class Variant:
     Args:
         backbone: As `--backbone` takes it.
         truncate_blocks: Blocks removed from the top.
+        levels: Feature maps that the head reads, from its top down.
         input_size: Height and width of its images, in pixels.
         multiply_adds: For one image.
         num_parameters: Weights of what remains.
@@ -45,6 +46,7 @@ class Variant:
 
     backbone: str
     truncate_blocks: int
+    levels: int
     input_size: int
     multiply_adds: int
     num_parameters: int

@@ -8,15 +8,10 @@ from typing import Any
 from pipelines.features.engines.cut_network import build_level_network
 from pipelines.features.engines.network import build_feature_network
 from pipelines.input_pipeline.order import SampleOrder
+from pipelines.recipe.levels import MAX_BLOCKS, reads_lower_levels
 from pipelines.recipe.resolved import ResolvedRecipe
 from pipelines.sources.source import Source
 from pipelines.training.feeds import FeatureFeed, build_feature_feed
-
-_MAX_IMAGES = 5000
-"""Training and validation images up to which the features of lower levels are computed too."""
-
-_MAX_BLOCKS = 3
-"""Blocks above the lowest of these levels, at most."""
 
 
 class LevelFeeds:
@@ -39,8 +34,8 @@ class LevelFeeds:
         self, recipe: ResolvedRecipe, source: Source, order: SampleOrder, classifier: Any
     ) -> None:
         widths: tuple[int, ...] = ()
-        if _reads_lower_levels(recipe, source):
-            network, widths = build_level_network(classifier, recipe.backbone.name, _MAX_BLOCKS)
+        if reads_lower_levels(recipe, len(source.train) + len(source.val)):
+            network, widths = build_level_network(classifier, recipe.backbone.name, MAX_BLOCKS)
         else:
             network = build_feature_network(classifier)
         self._whole = build_feature_feed(recipe, source, order, network)
@@ -57,9 +52,3 @@ class LevelFeeds:
         if not self._ends or levels == self.most:
             return self._whole
         return self._whole.part(recipe, slice(0, self._ends[levels - 1]))
-
-
-def _reads_lower_levels(recipe: ResolvedRecipe, source: Source) -> bool:
-    own = recipe.input.normalization == "own" and not recipe.tasks
-    few = len(source.train) + len(source.val) <= _MAX_IMAGES
-    return own and few and recipe.backbone.frozen and not recipe.fine_tune.blocks

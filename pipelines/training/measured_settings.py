@@ -5,19 +5,13 @@ from __future__ import annotations
 import logging
 from collections.abc import Callable
 
-import numpy as np
-import numpy.typing as npt
-
 from pipelines.recipe.resolved import ResolvedRecipe
 from pipelines.training.feeds import FeatureFeed
 from pipelines.training.held_out_scores import HeldOutScores, Score
+from tuning.linear_heads.comparison import is_better
 from tuning.linear_heads.strengths import neighbors
 
 logger = logging.getLogger(__name__)
-
-_STANDARD_ERRORS = 2
-"""A choice other than the usual one is made if its gain exceeds so many standard errors of the
-gain, image by image."""
 
 Read = Callable[[ResolvedRecipe], FeatureFeed]
 """Maps a recipe to its features."""
@@ -70,7 +64,7 @@ def _choose_levels(
     """Chooses between the backbone's top alone and its most levels."""
     more = recipe.with_measured(levels=most)
     lower = scores.score(_plain(more), read(more), scores.strengths(recipe))
-    taken = _is_better(lower.losses, top.losses)
+    taken = is_better(lower.losses, top.losses)
     logger.info(
         f"backbone.levels: log loss {top.losses.mean():.4f} at 1, {lower.losses.mean():.4f} at "
         f"{most}; {most if taken else 1} is used"
@@ -86,16 +80,10 @@ def _choose_policy(
     augmented = scores.score(recipe, read(recipe), strengths)
     # On the same images. Views cost time: a gain that may be chance does not pay for them.
     without = plain.losses[: len(augmented.losses)]
-    taken = _is_better(augmented.losses, without)
+    taken = is_better(augmented.losses, without)
     logger.info(
         f"augmentation: log loss {without.mean():.4f} without, {augmented.losses.mean():.4f} "
         f"with {recipe.augment}; {'it is used' if taken else 'none is used'}"
     )
     policy = recipe.augment.policy if taken else ()
     return recipe.with_measured(policy=policy), augmented if taken else plain
-
-
-def _is_better(losses: npt.NDArray[np.float32], usual: npt.NDArray[np.float32]) -> bool:
-    """Whether the losses of the same images are lower by more than chance explains."""
-    gains = usual.astype(np.float64) - losses
-    return bool(gains.mean() > _STANDARD_ERRORS * gains.std() / np.sqrt(len(gains)))

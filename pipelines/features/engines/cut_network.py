@@ -7,7 +7,6 @@ yields the pooled features of every variant, for the price of one.
 from __future__ import annotations
 
 from dataclasses import dataclass
-from itertools import islice
 from typing import Any
 
 from pipelines.features.engines.cost import count_multiply_adds
@@ -38,7 +37,7 @@ class Cut:
 
 
 def build_cut_network(
-    backbone: str, size: int, num_truncations: int
+    backbone: str, size: int, num_truncations: int, *, max_blocks: int = 0
 ) -> tuple[FeatureNetwork, tuple[Cut, ...]]:
     """Builds a network of the features of a backbone, whole and truncated.
 
@@ -49,6 +48,7 @@ def build_cut_network(
         backbone: Its name, with weights.
         size: Height and width of the images, in pixels.
         num_truncations: Truncated variants, at most: cut at the highest places possible.
+        max_blocks: Besides these all variants without so many blocks or fewer.
 
     Returns:
         The network, and the cuts in the order of its channels, the whole backbone first.
@@ -63,7 +63,11 @@ def build_cut_network(
 
     row, weights = resolve(backbone)
     whole = build_backbone(backbone, size)
-    outputs = {0: whole.output, **dict(islice(find_cuts(row, whole).items(), num_truncations))}
+    places = find_cuts(row, whole)
+    outputs = {0: whole.output}
+    for position, (number, output) in enumerate(places.items()):
+        if position < num_truncations or number <= max_blocks:
+            outputs[number] = output
     normalization = weights.normalization if weights else row.normalization
     network = whole
     if len(outputs) > 1:

@@ -16,7 +16,7 @@ from pipelines.inspection.ranking_picture import draw_ranking
 
 COUNT = 200
 
-BIG = Variant("big.imagenet", 0, 224, 900, 9, 36.0, "MIT", "keras", 10.0)
+BIG = Variant("big.imagenet", 0, 1, 224, 900, 9, 36.0, "MIT", "keras", 10.0)
 SMALL = replace(BIG, backbone="small.imagenet", multiply_adds=300, images_per_s=30.0)
 CUT = replace(SMALL, truncate_blocks=2, multiply_adds=250, images_per_s=36.0)
 

@@ -15,11 +15,11 @@ from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
 
 from pipelines.input_pipeline.datasets import build_image_dataset
+from pipelines.inspection.choose import choose
 from pipelines.recipe.recipe import Recipe
 from pipelines.search.tune import tune
 from pipelines.serving.run import Run
 from pipelines.sources.opening.dataset import open_source
-from pipelines.training import level_feeds
 from pipelines.training.train import train
 from tests.support.tiny import write_images
 from zoo.models.classifier import build_classifier
@@ -119,7 +119,7 @@ def test_many_images_are_read_at_the_top_alone(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     data = write_images(tmp_path / "data", 12)
-    monkeypatch.setattr(level_feeds, "_MAX_IMAGES", 35)
+    monkeypatch.setattr("pipelines.recipe.levels._MAX_IMAGES", 35)
     run = train(data, _recipe({"data": {"train_per_class": 0}}), out=tmp_path / "run")
     assert "backbone.levels" not in capsys.readouterr().err
     assert run.recipe.backbone.levels == 1
@@ -151,3 +151,16 @@ def test_search_of_other_settings_measures_levels_once(
     run = tune("digits", _recipe(), out=tmp_path / "run", space=space, trials=2)
     assert len(re.findall(r"backbone\.levels: log loss", capsys.readouterr().err)) == 1
     assert run.recipe.backbone.levels == MOST
+
+
+def test_choose_reads_the_levels_that_training_reads_and_computes_its_features(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setenv("ZOO_CACHE", str(tmp_path / "cache"))
+    ranking = choose("digits", _recipe(), backbones=[NAME])
+    assert "computing features" in capsys.readouterr().err
+    levels = {row.variant.truncate_blocks: row.variant.levels for row in ranking.rows}
+    assert levels == {0: MOST, 2: 2, 3: 1}
+    run = train("digits", _recipe(), out=tmp_path / "run")
+    assert run.recipe.backbone.levels == MOST
+    assert "computing features" not in capsys.readouterr().err

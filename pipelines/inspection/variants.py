@@ -1,0 +1,100 @@
+"""Variants of a backbone, whole and truncated, with the scores of their probes."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+
+from pipelines.features.engines.cut_network import Cut, build_cut_network
+from pipelines.features.engines.opening import build_probes
+from pipelines.features.engines.race import measure_rate
+from pipelines.features.extraction import Extractor
+from pipelines.inspection.candidates import Candidate
+from pipelines.inspection.probe import Indices, ProbeScore, probe_features
+from pipelines.inspection.ranking import Variant
+from pipelines.recipe.levels import MAX_BLOCKS
+from pipelines.recipe.resolved import ResolvedRecipe
+from pipelines.runtime.stderr import suppress_stderr
+from pipelines.sources.source import Examples
+from tuning.linear_heads.comparison import is_better
+
+_NUM_TRIALS, _TRIAL_S = 3, 0.15
+"""Trials of a network's speed, of which the best counts, and the seconds of each."""
+
+
+@dataclass(frozen=True)
+class ProbedImages:
+    """The images that variants are scored on.
+
+    Args:
+        examples: The images.
+        folds: Pairs of images to fit to and images to score.
+        num_classes: C.
+    """
+
+    examples: Examples
+    folds: Sequence[tuple[Indices, Indices]]
+    num_classes: int
+
+
+def score_variants(
+    candidate: Candidate,
+    recipe: ResolvedRecipe,
+    images: ProbedImages,
+    num_truncations: int,
+    *,
+    lower: bool,
+) -> Iterator[tuple[Variant, ProbeScore]]:
+    """Yields the variants of a backbone with their scores, the whole backbone first.
+
+    Args:
+        candidate: The backbone.
+        recipe: Its preprocessing, pooling and engine.
+        images: What to score on.
+        num_truncations: Truncated variants, at most.
+        lower: Whether a variant is read at lower levels too where these help, within the
+            places that training compares for the whole backbone.
+
+    Raises:
+        ZooError: The backbone or its weights cannot be used.
+    """
+    size = recipe.input.preprocessing.size
+    max_blocks = MAX_BLOCKS if lower else 0
+    with suppress_stderr():
+        network, cuts = build_cut_network(
+            candidate.name, size, num_truncations, max_blocks=max_blocks
+        )
+    extractor = Extractor(
+        network,
+        recipe.input.preprocessing,
+        recipe.augment,
+        seed=recipe.seed,
+        config=recipe.features,
+    )
+    features = extractor.extract(images.examples, 0)
+    engine, probes = extractor.open_engine(), build_probes(size)
+    rate = max(measure_rate(engine, probes, _TRIAL_S) for _ in range(_NUM_TRIALS))
+
+    def probe(first: Cut, last: Cut) -> ProbeScore:
+        rows = features.part(slice(first.start, last.stop)).read(recipe.head.pooling)
+        return probe_features(rows, images.examples.labels, images.folds, images.num_classes)
+
+    measured = lower and "backbone.levels" in recipe.to_measure
+    for position, cut in enumerate(cuts[: num_truncations + 1]):
+        below = [c for c in cuts[position + 1 :] if measured and c.truncate_blocks <= max_blocks]
+        levels, score = 1, probe(cut, cut)
+        if below and is_better((more := probe(cut, below[-1])).log_losses, score.log_losses):
+            levels, score = len(below) + 1, more
+        variant = Variant(
+            backbone=candidate.name,
+            truncate_blocks=cut.truncate_blocks,
+            levels=levels,
+            input_size=size,
+            multiply_adds=cut.multiply_adds,
+            num_parameters=cut.num_parameters,
+            file_mb=candidate.file_mb,
+            license=candidate.weights.license,
+            engine=extractor.engine_name,
+            images_per_s=float(f"{rate * cuts[0].multiply_adds / cut.multiply_adds:.3g}"),
+        )
+        yield variant, score
