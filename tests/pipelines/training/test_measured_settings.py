@@ -217,7 +217,8 @@ def test_validation_images_measure_where_there_are_many(
     monkeypatch.setattr("pipelines.training.held_out_scores._MANY", 12)
     data = _write_arrows(tmp_path / "data" / "train", 6).parent
     _write_arrows(data / "val", 8)
-    run = _train(data, tmp_path / "run", {"features": {"views": 0}})
+    settings = {"features": {"views": 0}, "backbone": {"levels": 1}}
+    run = _train(data, tmp_path / "run", settings)
     found = re.search(r"penalty\.l2: log loss (.*); ", capsys.readouterr().err)
     assert found
     best = min(float(entry.split(" at ")[0]) for entry in found[1].split(", "))
