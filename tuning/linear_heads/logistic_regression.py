@@ -9,14 +9,15 @@ https://doi.org/10.1007/BF01589116
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
+from tuning.linear_heads.row_blocks import map_blocks, one_blas_thread
+
 Floats = npt.NDArray[np.float32]
+Doubles = npt.NDArray[np.float64]
 
 MAX_ITERATIONS = 200
 """Iterations, at most; heads on standardized features converge in 20 to 100."""
@@ -27,9 +28,6 @@ _GRADIENT, _LOSS = 1e-5, 1e-8
 
 Both are tight: a fit that starts from that of a similar penalty lowers the loss little at first.
 """
-
-_LARGE = 10**9
-"""Products of a step from which on a second thread is worth its waiting."""
 
 
 @dataclass(frozen=True)
@@ -52,9 +50,14 @@ class LinearHead:
 
     def log_probabilities(self, rows: Floats) -> Floats:
         """Maps features float32 [N, F] to log-probabilities float32 [N, C]."""
-        logits = rows @ self.kernel + self.bias
-        logits -= logits.max(axis=1, keepdims=True)
-        return np.asarray(logits - np.log(np.exp(logits).sum(axis=1, keepdims=True)))
+        parts = map_blocks(lambda block: _log_softmax(self, rows[block]), len(rows))
+        return np.concatenate(parts)
+
+
+def _log_softmax(head: LinearHead, rows: Floats) -> Floats:
+    logits = rows @ head.kernel + head.bias
+    logits -= logits.max(axis=1, keepdims=True)
+    return np.asarray(logits - np.log(np.exp(logits).sum(axis=1, keepdims=True)))
 
 
 def compute_log_losses(log_probabilities: Floats, labels: npt.NDArray[np.int64]) -> Floats:
@@ -156,19 +159,8 @@ def _row_basis(rows: Floats) -> Floats | None:
     """
     if len(rows) >= rows.shape[1]:
         return None
-    with _few_threads(rows.size):
+    with one_blas_thread():
         return np.asarray(np.linalg.qr(rows.T, mode="reduced")[0])
-
-
-def _few_threads(size: int) -> AbstractContextManager[Any]:
-    """Returns a context in which a small problem uses one thread.
-
-    The threads of BLAS wait for each other by spinning: beside another job, 18 iterations on
-    800 × 1,280 features took 17 s with two threads and 0.8 s with one.
-    """
-    from threadpoolctl import threadpool_limits
-
-    return threadpool_limits(1) if size < _LARGE else nullcontext()
 
 
 class _Problem:
@@ -192,7 +184,7 @@ class _Problem:
     ) -> LinearHead:
         from scipy.optimize import minimize
 
-        with _few_threads(self.rows.size * self.num_classes):
+        with one_blas_thread():
             result = minimize(
                 self,
                 np.concatenate([start.kernel.ravel(), start.bias]).astype(np.float64),
@@ -209,21 +201,29 @@ class _Problem:
             )
         return self._head(result.x)
 
-    def __call__(self, flat: npt.NDArray[np.float64]) -> tuple[float, npt.NDArray[np.float64]]:
+    def __call__(self, flat: Doubles) -> tuple[float, Doubles]:
         """Returns the loss and its gradient."""
         head = self._head(flat)
-        log_probabilities = head.log_probabilities(self.rows)
-        self._latest = head, log_probabilities
-        losses = -np.einsum("nc,nc->n", self.targets, log_probabilities)
-        # [N, C], the gradient by the logits.
-        errors = (np.exp(log_probabilities) - self.targets) * self.weights[:, None]
         kernel = flat[: head.kernel.size]
-        gradient = np.empty_like(flat)
-        gradient[: kernel.size] = (self.rows.T @ errors).ravel()
+        parts = map_blocks(lambda block: self._compute(head, block), len(self.rows))
+        self._latest = head, np.concatenate([log_probabilities for log_probabilities, *_ in parts])
+        gradient = np.zeros_like(flat)
+        for _, _, kernel_part, bias_part in parts:
+            gradient[: kernel.size] += kernel_part.ravel()
+            gradient[kernel.size :] += bias_part
         gradient[: kernel.size] += 2 * self.l2 * kernel
-        gradient[kernel.size :] = errors.sum(axis=0, dtype=np.float64)
-        loss = np.dot(losses.astype(np.float64), self.weights.astype(np.float64))
+        loss = sum(part for _, part, _, _ in parts)
         return float(loss + self.l2 * np.dot(kernel, kernel)), gradient
+
+    def _compute(self, head: LinearHead, block: slice) -> tuple[Floats, float, Floats, Doubles]:
+        """Returns a block's log-probabilities, and its part of the loss and of the gradient."""
+        rows, targets, weights = self.rows[block], self.targets[block], self.weights[block]
+        log_probabilities = _log_softmax(head, rows)
+        losses = -np.einsum("nc,nc->n", targets, log_probabilities)
+        # [n, C], the gradient by the logits.
+        errors = (np.exp(log_probabilities) - targets) * weights[:, None]
+        loss = float(np.dot(losses.astype(np.float64), weights.astype(np.float64)))
+        return log_probabilities, loss, rows.T @ errors, errors.sum(axis=0, dtype=np.float64)
 
     def log_probabilities_of(self, head: LinearHead) -> Floats:
         """Returns the log-probabilities of all rows, float32 [N, C].
@@ -237,7 +237,7 @@ class _Problem:
                 return log_probabilities
         return head.log_probabilities(self.rows)
 
-    def _head(self, flat: npt.NDArray[np.float64]) -> LinearHead:
+    def _head(self, flat: Doubles) -> LinearHead:
         size = self.num_features * self.num_classes
         kernel = flat[:size].reshape(self.num_features, self.num_classes)
         return LinearHead(kernel.astype(np.float32), flat[size:].astype(np.float32))

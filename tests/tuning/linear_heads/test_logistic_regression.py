@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import os
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -67,8 +68,8 @@ def _reference(
 @pytest.mark.parametrize("l2", [1.0, 0.03, 1e-3])
 @pytest.mark.parametrize(
     "shape",
-    [(120, 10, 3), (150, 8, 2), (40, 90, 4)],
-    ids=["three classes", "two", "fewer rows than features"],
+    [(120, 10, 3), (150, 8, 2), (40, 90, 4), (4500, 6, 3)],
+    ids=["three classes", "two", "fewer rows than features", "several blocks of rows"],
 )
 def test_head_gives_the_probabilities_of_scikit_learn(
     shape: tuple[int, int, int], l2: float, weighted: bool
@@ -229,25 +230,28 @@ def _busy_thread() -> Iterator[None]:
 
 
 @pytest.mark.parametrize(
-    ("num_rows", "num_features", "num_classes"),
-    [(200, 60, 5), (50, 300, 5), pytest.param(2500, 1000, 401, marks=pytest.mark.train)],
-    ids=["one thread", "few rows", "all threads"],
+    ("num_rows", "num_features"),
+    [(200, 60), (50, 300), (9000, 40)],
+    ids=["one block", "few rows", "several blocks"],
 )
-def test_fit_repeats_to_the_bit_also_beside_a_busy_thread(
-    num_rows: int, num_features: int, num_classes: int
+def test_fit_repeats_to_the_bit_on_any_number_of_cores_and_beside_a_busy_thread(
+    num_rows: int, num_features: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    rows, labels = _problem(num_rows, num_features, num_classes)
-    targets = one_hot(labels, num_classes)
+    rows, labels = _problem(num_rows, num_features, 5)
+    targets = one_hot(labels, 5)
 
     def fit() -> LinearHead:
-        return fit_logistic_regression(rows, targets, 0.01, max_iterations=2)
+        return fit_logistic_regression(rows, targets, 0.01, max_iterations=5)
 
-    quiet, again = fit(), fit()
+    heads = [fit()]
     with _busy_thread():
-        busy = fit()
-    for other in (again, busy):
-        np.testing.assert_array_equal(quiet.kernel, other.kernel)
-        np.testing.assert_array_equal(quiet.bias, other.bias)
+        heads.append(fit())
+    for cores in (1, 3):
+        monkeypatch.setattr(os, "cpu_count", lambda cores=cores: cores)
+        heads.append(fit())
+    for other in heads[1:]:
+        np.testing.assert_array_equal(heads[0].kernel, other.kernel)
+        np.testing.assert_array_equal(heads[0].bias, other.bias)
 
 
 @pytest.mark.parametrize("contradictory", [False, True])
