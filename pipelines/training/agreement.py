@@ -20,6 +20,9 @@ from zoo.tasks import wrap
 # Features may differ by 1e-4 of the largest, which a head of many layers amplifies.
 _TOLERANCE = 1e-3
 
+_BATCH_SIZE = 1024
+"""Rows of features that a head predicts from at once; a head alone needs little memory."""
+
 
 def compute_split_predictions(
     model: Any, recipe: ResolvedRecipe, source: Source, features: FeatureFeed | None
@@ -50,7 +53,7 @@ def compute_split_predictions(
     head = build_probability_model(model)
     predictions = {}
     for name in source.splits:
-        rows = map_graph(features.dataset(name), lambda rows, _: rows)
+        rows = map_graph(features.dataset(name, _BATCH_SIZE), lambda rows, _: rows)
         predictions[name] = wrap(tasks, head.predict(rows, verbose=0))
     first_batch = source.val.take(range(min(recipe.input.batch_size, len(source.val))))
     whole = compute_predictions(model, recipe, first_batch, tasks)

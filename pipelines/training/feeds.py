@@ -151,14 +151,19 @@ class FeatureFeed:
         """The features of the validation images."""
         return self.dataset("val")
 
-    def dataset(self, split: str) -> Any:
-        """Returns the plain features and labels of a split, in order."""
+    def dataset(self, split: str, batch_size: int | None = None) -> Any:
+        """Returns the plain features and labels of a split, in order.
+
+        Args:
+            split: The split.
+            batch_size: Images of a batch; None takes the recipe's.
+        """
         recipe = self.recipe
         return build_feature_dataset(
             self.features(split),
             self.source.splits[split],
             recipe.head.pooling,
-            recipe.input.batch_size,
+            batch_size or recipe.input.batch_size,
             self.source.tasks,
         )
 
