@@ -9,16 +9,10 @@ from typing import Any
 from pipelines.evaluation.classification import wilson_interval
 from pipelines.inspection.paired_tests import bootstrap_mean_interval, mcnemar_p_value
 from pipelines.inspection.probe import ProbeScore
+from tuning.linear_heads.comparison import MIN_LOG_LOSS_DIFFERENCE
 
 SIGNIFICANCE = 0.05
 """A p-value below this makes a difference in accuracy count as real."""
-
-MIN_LOG_LOSS_DIFFERENCE = 0.01
-"""Nats; a smaller difference in log loss counts as none, however certain it is.
-
-It is what the true class loses when its probability falls by 1 %: where all heads are right and
-sure of it, thousandths of a nat can be told apart, and mean nothing.
-"""
 
 TEST = (
     "paired by image, against the first: McNemar's exact test of the hits, "

@@ -27,6 +27,7 @@ class ConvexFit:
     Args:
         recipe: The recipe of a linear head on features, without open settings.
         feed: The features.
+        statistics: What they are standardized by; None leaves them as they are.
 
     Attributes:
         iterations: Metrics of each iteration: of training before its step, as an epoch has
@@ -34,7 +35,9 @@ class ConvexFit:
         wall_s: Seconds of each iteration.
     """
 
-    def __init__(self, recipe: ResolvedRecipe, feed: FeatureFeed) -> None:
+    def __init__(
+        self, recipe: ResolvedRecipe, feed: FeatureFeed, statistics: Standardization | None
+    ) -> None:
         self._l2 = recipe.penalty.l2
         pooling, source = recipe.head.pooling, feed.source
         (task,) = source.tasks
@@ -42,7 +45,6 @@ class ConvexFit:
         num_classes, smoothing = task.num_outputs, config.label_smoothing
         features = feed.features("train")
         views = features.read_views(pooling)
-        statistics = Standardization.fit(views[0]) if recipe.train.standardize else None
         standardize = statistics.apply if statistics else np.asarray
         labels = np.tile(source.train.labels, len(views))
         weights = class_weights_of(recipe, source).get(task.name)

@@ -60,14 +60,22 @@ class TransferModel:
         tasks = self.source.tasks
         return build_head_model(self.classifier, tasks=tasks, standardize=self.standardize)
 
-    def fit_standardization(self, rows: Callable[[], npt.NDArray[np.float32]]) -> None:
+    def fit_standardization(
+        self, rows: Callable[[], npt.NDArray[np.float32]]
+    ) -> Standardization | None:
         """Computes the mean and the standard deviation of features, if they are standardized.
 
         Args:
             rows: Returns pooled features of the training images, float32 [N, F].
+
+        Returns:
+            The statistics; None if features stay as they are.
         """
-        if self.standardize is not None:
-            set_statistics(self.standardize, Standardization.fit(rows()))
+        if self.standardize is None:
+            return None
+        statistics = Standardization.fit(rows())
+        set_statistics(self.standardize, statistics)
+        return statistics
 
     def set_linear_head(
         self, kernel: npt.NDArray[np.float32], bias: npt.NDArray[np.float32]

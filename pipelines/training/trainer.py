@@ -26,6 +26,7 @@ from pipelines.training.measured_settings import measure_settings
 from pipelines.training.model import build_model, compile_model
 from pipelines.training.phases import Phase, build_phases
 from tuning.optimization.optimizer_config import build_rules
+from zoo.models.standardization import Standardization
 from zoo.models.trainable import build_pooling_model
 
 
@@ -72,6 +73,7 @@ class Trainer:
         fresh = self.loop.checkpoint is None or recipe.features.use
         self.model = build_model(recipe, source, devices, fit_first_layers=fresh)
         self.kernels: dict[str, Any] = {}
+        self._statistics: Standardization | None = None
         self.images = ImageFeed(recipe, source, order)
         self.levels: LevelFeeds | None = None
         self.features: FeatureFeed | None = None
@@ -122,7 +124,7 @@ class Trainer:
         for split in ("train", "val") if fine_tuned else self.features.source.splits:
             self.features.features(split)
         train, pooling = self.features.features("train"), self.recipe.head.pooling
-        self.model.fit_standardization(lambda: train.read(pooling))
+        self._statistics = self.model.fit_standardization(lambda: train.read(pooling))
         self.recipe = self.recipe.with_engine(self.features.extractor.engine_name)
         return self.recipe
 
@@ -182,7 +184,7 @@ class Trainer:
 
     def _fit_convex(self, phase: Phase, position: int, features: FeatureFeed) -> Any:
         """Fits a linear head to convergence; returns the head, a Keras model."""
-        fit = ConvexFit(self.recipe, features)
+        fit = ConvexFit(self.recipe, features, self._statistics)
         head = fit.run(phase.num_epochs)
         self.model.set_linear_head(head.kernel, head.bias)
         part = self.model.head()

@@ -30,7 +30,7 @@ from zoo.models.trainable import build_pooling_model
 L2 = 0.01
 # The default recipe with nothing to measure.
 CONVEX: dict[str, Any] = {
-    "backbone": {"name": "micro_resnet_s.cifar10"},
+    "backbone": {"name": "micro_resnet_s.cifar10", "levels": 1},
     "input": {"size": 32},
     "features": {"engine": "keras"},
     "augment": {"policy": "none"},
