@@ -166,13 +166,22 @@ def find_cuts(backbone: Backbone, model: Any) -> dict[int, Any]:
 
     Returns:
         From the number of blocks above the place, at least 1, to the Keras tensor that passes
-        it; empty for a backbone without blocks.
+        it, [B, h, w, C], of a dense layer [B, 1, 1, C]; empty for a backbone without blocks.
     """
     if not backbone.block_pattern:
         return {}
     blocks = blocks_of(backbone, model)
     outputs = {n: _output_below(blocks, model, n) for n in range(1, len(blocks))}
-    return {n: output for n, output in outputs.items() if output is not None}
+    return {n: _as_map(output) for n, output in outputs.items() if output is not None}
+
+
+def _as_map(output: Any) -> Any:
+    from keras import layers
+
+    if len(output.shape) > 2:
+        return output
+    shape = 1, 1, output.shape[-1]
+    return layers.Reshape(shape, name=f"{producer_of(output).name}_map")(output)
 
 
 def _output_below(blocks: list[list[Any]], model: Any, num_blocks: int) -> Any:

@@ -26,7 +26,6 @@ from zoo.private_api import producer_of
         ("densenet121", 1, "conv5_block15_concat"),
         ("efficientnet_lite0", 3, "block6c_add"),
         ("efficientnet_b0", 2, "block6d_add"),
-        ("deep_belief_network", 1, "hidden2"),
     ],
 )
 def test_truncated_backbone_ends_with_its_highest_block(
@@ -41,6 +40,16 @@ def test_truncated_backbone_ends_with_its_highest_block(
     left = blocks_of(row, lower)
     assert len(left) == len(blocks_of(row, whole)) - num_blocks
     assert num_parameters(left[-1]) > 0
+
+
+def test_features_of_a_dense_layer_are_a_map_of_one_pixel() -> None:
+    row = BACKBONES["deep_belief_network"]
+    whole = build_empty(row, row.min_size)
+    lower = cut_backbone(row, whole, 1)
+    assert lower.output_shape == (None, 1, 1, 512)
+    assert producer_of(lower.output).input is whole.get_layer("hidden2").output
+    assert len(blocks_of(row, lower)) == len(blocks_of(row, whole)) - 1
+    assert {len(output.shape) for output in cut_backbone(row, whole, 0, 3).outputs} == {4}
 
 
 @pytest.mark.train
