@@ -35,6 +35,8 @@ if TYPE_CHECKING:
     from pipelines.serving.predict import predict
     from pipelines.serving.run import Run
     from pipelines.sources.listing.catalog import SOURCES as sources
+    from pipelines.studies.catalog import STUDIES as studies
+    from pipelines.studies.run import study
     from pipelines.training.find_learning_rate import find_learning_rate
     from pipelines.training.preview import preview
     from pipelines.training.train import train
@@ -94,6 +96,8 @@ __all__ = [
     "preview",
     "schedules",
     "sources",
+    "studies",
+    "study",
     "tasks",
     "train",
     "tune",
@@ -110,6 +114,7 @@ _VERBS = {
     "predict": "pipelines.serving.predict",
     "pretrain": "pipelines.pretraining.pretrain",
     "preview": "pipelines.training.preview",
+    "study": "pipelines.studies.run",
     "train": "pipelines.training.train",
     "tune": "pipelines.search.tune",
 }

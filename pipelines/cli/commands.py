@@ -22,6 +22,7 @@ from pipelines.cli.options import (
     Resume,
     Set,
 )
+from pipelines.cli.study_command import study
 
 if TYPE_CHECKING:
     from pipelines.recipe.recipe import Recipe
@@ -273,7 +274,7 @@ def pretrain(
     show(run.pretrained_file)
 
 
-for command in (evaluate, predict, export):
+for command in (evaluate, predict, export, study):
     app.command()(command)
 
 

@@ -1,0 +1,1 @@
+"""What studies measure with: data, networks and training loops that several of them share."""
