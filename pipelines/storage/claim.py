@@ -21,6 +21,7 @@ from zoo.disk_sync import make_folders
 from zoo.errors import RunError, TrainingError
 from zoo.file_lock import try_lock
 from zoo.files import naming_file
+from zoo.reading import parse_json
 
 CLAIM_FILE = ".claim"
 """The file's name; it exists while a job runs, and after a kill until the next job."""
@@ -166,24 +167,24 @@ def _describe_self() -> bytes:
 
 def _describe_holder(record: bytes) -> str:
     try:
-        holder = json.loads(record)
+        holder = parse_json(record)
         return f"process {int(holder['pid'])} on {holder['host']}, since {holder['since']}"
-    except (ValueError, KeyError, TypeError):  # its holder is about to write it
+    except (ValueError, KeyError, TypeError, OverflowError):  # its holder is about to write it
         return "another process"
 
 
 def _holder_lives(record: bytes) -> bool:
     """Returns whether the process of a claim may still run; one of another host may."""
     try:
-        holder = json.loads(record)
+        holder = parse_json(record)
         host, pid = holder["host"], int(holder["pid"])
-    except (ValueError, KeyError, TypeError):
+    except (ValueError, KeyError, TypeError, OverflowError):
         return False
     if host != platform.node():
         return True
     try:
         os.kill(pid, 0)
-    except ProcessLookupError:
+    except (ProcessLookupError, OverflowError):  # no process has a number so large
         return False
     except OSError:  # it is another user's
         return True

@@ -7,20 +7,28 @@ from __future__ import annotations
 
 import io
 import json
+import os
+import platform
 import random
 import sys
 import zlib
 from dataclasses import asdict
 from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
 
 import numpy as np
 
+from pipelines.features.engines.catalog import ENGINES
+from pipelines.features.engines.choice import _Refusals
+from pipelines.features.engines.race import _Choices
 from pipelines.recipe.recipe import Recipe
 from pipelines.search.plan import SearchPlan
 from pipelines.sources.columns import ByteStrings
 from pipelines.sources.scanning import ledger
 from pipelines.sources.scanning.ledger import STAT, Ledger, hash_paths
 from pipelines.sources.scanning.scan_table import ROW
+from pipelines.storage import claim
 from pipelines.storage.checkpoint import Checkpoint
 from pipelines.storage.records import read_tasks
 from pipelines.storage.run_folder import RunFolder
@@ -34,6 +42,7 @@ from tests.support.fuzzing_mutations import (
 from tuning.hyperparameters.default_space import HEAD_SPACE
 from tuning.hyperparameters.search import Journal
 from tuning.hyperparameters.trial import Result, Trial, choose_best
+from zoo.weights import download
 
 
 def labels(folder: Path) -> Reader:
@@ -212,7 +221,39 @@ def ledger_file(folder: Path) -> Reader:
     return Reader("ledger", [sample], mutate, read)
 
 
-READERS = (labels, metrics, lists, checkpoint, journal, plan, ledger_file)
+def kept(folder: Path) -> Reader:
+    """What jobs keep for later ones in the cache and beside a run; damaged, it counts as absent."""
+    race = {"keras+onnxruntime": {"engine": "keras", "num_images": 100, "tried_all": True}}
+    rows = [ENGINES["keras"], ENGINES["onnxruntime"]]
+    facts: Any = SimpleNamespace(vector_instructions=("avx2",))
+    refusals = {_Refusals(folder / "none", rows[1], facts).key: "differs by 3 %"}
+    holder = {"host": platform.node(), "pid": os.getpid(), "since": "2026-01-01 00:00:00+00:00"}
+    version = {"url": "http://a/b", "etag": '"1f"'}
+    samples = (race, refusals, holder, version)
+
+    def mutate(rng: random.Random) -> bytes:
+        return mutate_json(rng.choice(samples), rng)
+
+    def read(content: bytes, own: Path) -> None:
+        file = own / "kept.json"
+        file.write_bytes(content)
+        choices = _Choices(file, rows)
+        name, tried_all = choices.read()
+        refusal = _Refusals(file, rows[1], facts).read()
+        etag = download._etag(own / "kept", "http://a/b")
+        if name not in ("", "keras", "onnxruntime") or not isinstance(tried_all, bool):
+            raise AssertionError(f"an engine {name!r}")
+        if not isinstance(choices.num_images, int) or not isinstance(refusal, str | None):
+            raise AssertionError(f"{choices.num_images!r} images, {refusal!r}")
+        if any(character in etag for character in "\r\n\0"):
+            raise AssertionError(f"a header {etag!r}")
+        claim._describe_holder(content[:1000])
+        claim._holder_lives(content[:1000])
+
+    return Reader("kept records", [json.dumps(s).encode() for s in samples], mutate, read)
+
+
+READERS = (labels, metrics, lists, checkpoint, journal, plan, ledger_file, kept)
 
 
 if __name__ == "__main__":

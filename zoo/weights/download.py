@@ -8,8 +8,8 @@ from __future__ import annotations
 
 import contextlib
 import http.client
-import json
 import logging
+import re
 import time
 import urllib.error
 import urllib.request
@@ -22,6 +22,7 @@ from zoo.errors import FetchError
 from zoo.file_lock import try_lock
 from zoo.installed import installed_version
 from zoo.progress import Progress, track
+from zoo.reading import parse_json
 
 logger = logging.getLogger(__name__)
 
@@ -35,6 +36,10 @@ MIN_BYTES_PER_S = 1000
 RATE_WINDOW_S = 30.0
 # HTTP statuses that are worth another attempt.
 RETRY_STATUSES = frozenset({408, 429, 500, 502, 503, 504})
+
+_MAX_VERSION_BYTES = 10_000
+# What a header may hold.
+_ETAG = re.compile(r"[\x21-\x7e\x80-\xff]*")
 
 _NETWORK_ERRORS = (OSError, http.client.HTTPException)
 
@@ -251,8 +256,10 @@ def _version_file(part: Path) -> Path:
 def _etag(part: Path, url: str) -> str:
     """Returns the recorded ETag of `part`, or "" if there is none or for another URL."""
     try:
-        version = json.loads(_version_file(part).read_text(encoding="utf-8"))
-        return str(version["etag"]) if version["url"] == url else ""
+        with files.open_to_read(_version_file(part)) as file:
+            version = parse_json(file.read(_MAX_VERSION_BYTES))
+        etag = str(version["etag"]) if version["url"] == url else ""
+        return etag if _ETAG.fullmatch(etag) else ""
     except (OSError, ValueError, KeyError, TypeError):
         return ""
 

@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import contextlib
-import json
 import logging
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 from pipelines.features.engines.engine import Engine, EngineRow
 from pipelines.features.engines.network import FeatureNetwork
@@ -16,6 +16,7 @@ from pipelines.features.engines.rule import EngineFacts, choose_by_rule
 from zoo.errors import EngineError
 from zoo.files import write_json
 from zoo.installed import installed_version
+from zoo.reading import parse_json, read_text
 from zoo.table import Table
 
 logger = logging.getLogger(__name__)
@@ -102,14 +103,15 @@ class _Refusals:
         packages = [f"{name} {installed_version(name)}" for name in row.packages]
         self.file = file
         self.key = ", ".join([row.name, *packages, *sorted(facts.vector_instructions)])
-        self.all: dict[str, str] = {}
-        # A file that is absent or unreadable counts as empty.
+        self.all: dict[str, Any] = {}
+        # A file that is absent, damaged or of other values counts as empty.
         with contextlib.suppress(OSError, ValueError, TypeError):
-            self.all = dict(json.loads(file.read_text(encoding="utf-8")))
+            self.all = dict(parse_json(read_text(file)))
 
     def read(self) -> str | None:
         """Returns the reason of a refusal, empty if there is none, None if that is unknown."""
-        return self.all.get(self.key)
+        reason = self.all.get(self.key)
+        return reason if isinstance(reason, str) else None
 
     def write(self, refusal: str) -> None:
         with contextlib.suppress(OSError):  # found out anew, it is the same

@@ -6,7 +6,6 @@ Which one wins depends on how busy the machine is, and engines differ in the las
 from __future__ import annotations
 
 import contextlib
-import json
 import logging
 import time
 from collections.abc import Sequence
@@ -19,6 +18,7 @@ from pipelines.features.engines.network import FeatureNetwork
 from pipelines.features.engines.opening import build_probes, open_engine
 from zoo.errors import EngineError
 from zoo.files import write_json
+from zoo.reading import parse_json, read_text
 
 if TYPE_CHECKING:
     import numpy as np
@@ -85,19 +85,23 @@ class _Choices:
         self.file = file
         self.key = "+".join(row.name for row in contenders)
         self.all: dict[str, Any] = {}
-        # A file that is absent or unreadable counts as empty.
+        # A file that is absent, damaged or of other values counts as empty.
         with contextlib.suppress(OSError, ValueError, TypeError):
-            self.all = dict(json.loads(file.read_text(encoding="utf-8")))
-        self.entry = self.all.get(self.key, {})
+            self.all = dict(parse_json(read_text(file)))
+        entry = self.all.get(self.key)
+        self.entry = entry if isinstance(entry, dict) else {}
+        if self.entry.get("engine") not in [row.name for row in contenders]:
+            self.entry = {}
 
     @property
     def num_images(self) -> int:
         """Images of the largest job that the choice was made for before all engines were tried."""
-        return int(self.entry.get("num_images", 0))
+        count = self.entry.get("num_images")
+        return count if isinstance(count, int) else 0
 
     def read(self) -> tuple[str, bool]:
         """Returns the engine's name, empty if none is stored, and whether all were tried."""
-        return str(self.entry.get("engine", "")), bool(self.entry.get("tried_all"))
+        return self.entry.get("engine", ""), self.entry.get("tried_all") is True
 
     def write(
         self, name: str, *, num_images: int, tried_all: bool, rates: dict[str, float] | None = None

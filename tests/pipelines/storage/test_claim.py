@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import errno
+import json
 import os
+import platform
 import shutil
 import subprocess
 import sys
@@ -189,3 +191,17 @@ def test_leftovers_of_killed_jobs_are_cleared(tmp_path: Path) -> None:
         files = {p.relative_to(run).as_posix() for p in run.rglob("*") if p.is_file()}
     assert files == {*kept, CLAIM_FILE}
     assert not (run / ".hparams.0a1b2c3d").exists()
+
+
+@pytest.mark.parametrize(
+    "record",
+    [b"", b"[" * 1000, b"3", b'{"pid": Infinity, "host": "a", "since": ""}', b'{"pid": NaN}'],
+)
+def test_holder_that_is_not_told_is_another_process(record: bytes) -> None:
+    assert claim._describe_holder(record) == "another process"
+    assert not claim._holder_lives(record)
+
+
+def test_number_that_no_process_has_is_of_none_that_lives() -> None:
+    record = {"pid": 10**30, "host": platform.node(), "since": ""}
+    assert not claim._holder_lives(json.dumps(record).encode())

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import math
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -11,6 +10,7 @@ from typing import Any
 
 from zoo.backbones.kerashub.families import FAMILIES
 from zoo.errors import WeightsError
+from zoo.reading import parse_json, read_text
 
 CONFIG_FILE, CONVERTER_FILE = "config.json", "image_converter.json"
 WEIGHTS_FILE = "model.weights.h5"
@@ -111,14 +111,14 @@ def _read_json(file: Path) -> Any:
     try:
         if file.stat().st_size > _MAX_BYTES:
             raise _damaged(file, "some kilobytes", f"{file.stat().st_size} bytes")
-        return json.loads(file.read_text(encoding="utf-8"))
+        return parse_json(read_text(file, max_bytes=_MAX_BYTES))
     except FileNotFoundError:
         raise WeightsError(
             f"{file.parent} has no {file.name}",
             expected=f"the folder of a KerasHub preset: {CONFIG_FILE} and {WEIGHTS_FILE}",
             mend="name the folder that `backbone.save_to_preset` wrote",
         ) from None
-    except (OSError, ValueError, RecursionError) as error:
+    except (OSError, ValueError) as error:
         raise _damaged(file, "JSON", str(error)[:120]) from None
 
 
