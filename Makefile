@@ -9,13 +9,15 @@ PYTEST := $(BIN)/python -m pytest --numprocesses auto --maxprocesses 8 --dist wo
 
 .PHONY: demo test test-unit test-slow lint docs wheel sbom floors lock clean
 
-# Everything is pinned and held to its hash; only then is the project itself added. KerasHub comes
-# without its dependencies, which include another TensorFlow than that of constraints.txt.
+# Everything is pinned and held to its hash; only then is the project itself added. The pins are
+# complete, as pip's check shows, and pip need not look for dependencies: of those with extras it
+# would take a newer version. KerasHub's include another TensorFlow than that of constraints.txt.
 $(STAMP): constraints.txt constraints-kerashub.txt pyproject.toml
 	@$(PYTHON) -c 'import sys; sys.exit(not (3, 11) <= sys.version_info[:2] < (3, 14))' || \
 	  { echo "error: Python 3.11 to 3.13 is needed; received $$($(PYTHON) --version); try make PYTHON=python3.11" >&2; exit 2; }
 	$(PYTHON) -m venv $(VENV)
-	$(BIN)/python -m pip install --quiet --disable-pip-version-check --require-hashes -r constraints.txt
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --require-hashes --no-deps -r constraints.txt
+	$(BIN)/python -m pip check --quiet
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check --require-hashes --no-deps -r constraints-kerashub.txt
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-deps --no-build-isolation -e .
 	touch $@
