@@ -112,8 +112,8 @@ def test_folds_choose_the_strength_of_the_least_loss() -> None:
 @pytest.mark.slow
 def test_penalized_heads_are_those_of_scikit_learn() -> None:
     data = whole_gradient(0, images=60)
-    for kind, (found,) in descend(data, [0.05], epochs=5).items():
-        expected = solve(data, kind, 0.05)
+    for kind, (found,) in descend(data, [0.1], epochs=8).items():
+        expected = solve(data, kind, 0.1)
         assert np.linalg.norm(found - expected) < 0.02 * np.linalg.norm(expected)
         assert (found == 0).mean() == pytest.approx((expected == 0).mean(), abs=0.02)
         assert ((found == 0).mean() > 0.1) == (kind != "l2")
