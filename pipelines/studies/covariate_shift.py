@@ -40,8 +40,9 @@ def _judge(numbers: Numbers) -> Sequence[Check]:
               f"by {gain:.3f} ± {half:.3f}", gain - half > 0),
         Check("their inputs move less, the interval above 0",
               f"by {steadier:.2f} ± {around:.2f} standard deviations", steadier - around > 0),
-        Check("if the inputs are made to move again, the gain is gone: the loss is not below that "
-              "without", f"{lost:+.3f} ± {spread:.3f} of it", lost + spread > 0),
+        Check("there is such a gain, and it is gone if the inputs are made to move again: the loss "
+              "is not below that without", f"{lost:+.3f} ± {spread:.3f} of it",
+              gain - half > 0 and lost + spread > 0),
     ]  # fmt: skip
 
 

@@ -11,6 +11,9 @@ import numpy.typing as npt
 from pipelines.studies.experiments.digits import NUM_CLASSES, Digits
 
 DEPTH, UNITS, EPOCHS = 6, 48, 12
+RATE = 0.1
+"""A learning rate for which batch normalization is made: there is a gain to be explained."""
+
 KINDS = ("without", "normalized", "normalized, then shifted")
 
 
@@ -77,7 +80,7 @@ def train_watched(kind: str, seed: int) -> dict[str, list[float]]:
     from tuning.optimization.optimizer_config import build_optimizer
 
     data, network = Digits(seed), WatchedNetwork(kind, seed)
-    optimizer = build_optimizer("momentum", learning_rate=0.01)
+    optimizer = build_optimizer("momentum", learning_rate=RATE)
     optimizer.build(network.variables)
 
     @tf.function

@@ -66,6 +66,12 @@ def test_folds_share_the_rows_out() -> None:
         assert not shown & {row.tobytes() for row in fold.validation_rows}
 
 
+def test_training_rows_can_be_those_of_validation() -> None:
+    same = Digits(0, train=50).validated_on_training_rows()
+    assert same.validation_rows is same.rows
+    assert same.num_validated == len(same.validation_labels) == 50
+
+
 def test_share_of_labels_is_wrong() -> None:
     plain, mixed = Digits(0, train=100), Digits(0, train=100, mislabeled=0.2)
     assert (plain.labels != mixed.labels).sum() == 20
