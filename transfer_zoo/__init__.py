@@ -135,6 +135,8 @@ _BUILDERS = {
 _LOCATIONS = {
     **{name: (module, name) for name, module in (_VERBS | _CLASSES | _BUILDERS).items()},
     **{name: (entry.module, entry.attribute) for name, entry in TABLES.items()},
+    # Not among those of `zoo list`, which load no NumPy; `zoo study --list` prints it.
+    "studies": ("pipelines.studies.catalog", "STUDIES"),
 }
 """Module and attribute of each public name."""
 

@@ -149,12 +149,6 @@ TABLES: Mapping[str, TableEntry] = {
     "pretraining_methods": TableEntry(
         "pipelines.recipe.pretraining", "METHODS", {"labels": _yes_or_no("labeled"), **_PAPER}
     ),
-    "studies": TableEntry(
-        "pipelines.studies.catalog",
-        "STUDIES",
-        {"source": "source"},
-        json_only=frozenset({"source"}),
-    ),
 }
 """Tables by the name that `zoo list` and `transfer_zoo` give them."""
 

@@ -262,6 +262,24 @@ def test_data_is_named_as_proposed(
     assert status == 0, errors
 
 
+def test_model_of_ones_own_is_asked_without_key_or_trust(
+    tiny_run: Run, tiny_folder: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    image = next(tiny_folder.rglob("*.jpg"))
+    command = ["predict", tiny_run.path, image]
+    status, message = run(capsys, *command, "--trust", "--verify", tmp_path / "key.pub")
+    assert (status, "omit --trust" in message) == (2, True)
+    status, message = run(capsys, *command, "--verify", tmp_path / "key.pub")
+    assert (status, "omit --verify" in message) == (2, True)
+    assert run(capsys, *command)[0] == 0
+
+
+def test_studies_are_listed_as_proposed(capsys: pytest.CaptureFixture[str]) -> None:
+    status, message = run(capsys, "study")
+    assert (status, message.rstrip().endswith("zoo study --list shows all")) == (2, True)
+    assert run(capsys, "study", "--list")[0] == 0
+
+
 def test_help_is_there(capsys: pytest.CaptureFixture[str]) -> None:
     status, message = run(capsys, "train", "--nonsense")
     assert status == 2
@@ -281,6 +299,7 @@ TESTED = {
     "leave these settings out to go on", "finish it: zoo train DATA --out RUN --resume",
     "train one on it: zoo train DATA --backbone {} --out RUN", "zoo export {} --to {} --data DATA",
     "give --data the images it was trained on", "zoo pretrain DATA --recipe FILE --out RUN",
+    "omit --trust", "omit --verify", "zoo study --list shows all",
 }  # fmt: skip
 """Parts of the texts whose remedies the tests above apply."""
 
@@ -295,6 +314,9 @@ ELSEWHERE = {
     "leave --out alone": "says what not to do",
     "--to saved_models/NAME": "test_export.py: such a folder is taken",
     "a directory that `zoo train --out` wrote": "says what is expected",
+    "NAME or --all": "says what is expected",
+    "--trust or --verify": "says what is expected",
+    "a SavedModel, as --verify checks its signature": "says what is expected",
     "by `zoo export`": "says what is expected",
     "a SavedModel that `zoo export` wrote": "says what is expected",
     "--out": "the name of the option",

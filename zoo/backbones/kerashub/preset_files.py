@@ -10,7 +10,6 @@ from typing import Any
 
 from zoo.backbones.kerashub.families import FAMILIES
 from zoo.errors import WeightsError
-from zoo.reading import parse_json, read_text
 
 CONFIG_FILE, CONVERTER_FILE = "config.json", "image_converter.json"
 WEIGHTS_FILE = "model.weights.h5"
@@ -108,6 +107,8 @@ def read_converter(folder: Path) -> Converter:
 
 
 def _read_json(file: Path) -> Any:
+    from zoo.reading import parse_json, read_text  # with NumPy, which tables do without
+
     try:
         if file.stat().st_size > _MAX_BYTES:
             raise _damaged(file, "some kilobytes", f"{file.stat().st_size} bytes")
