@@ -54,9 +54,9 @@ def choose(
     """Ranks pretrained backbones by how well a linear head on their features does.
 
     The frozen features of each backbone, and of its truncated variants, are computed once; a
-    variant is read at as many levels as training would choose. The
-    head is logistic regression on standardized features, fitted to all folds but one and scored
-    on that one. Images of the test split take no part. The same command gives the same ranking.
+    variant is read at as many levels as training would choose. The head is logistic regression on
+    standardized features, fitted to all folds but one and scored on that one. Images of the test
+    split take no part. The same command gives the same ranking.
 
     Args:
         data: DATA as the command line takes it.
@@ -93,6 +93,7 @@ def choose(
     depth = measure_input_depth(first, source.train).input.depth
     recipes = {name: recipe.with_depth(depth) for name, recipe in recipes.items()}
     examples, divisions = _divide(source, folds, max_images, base.seed)
+    images = ProbedImages(examples, divisions, len(source.class_names))
     logger.info(
         f"{data}: {len(source.class_names)} classes, {len(examples)} training and validation "
         f"images in {folds} folds, {len(recipes)} backbone{'s' * (len(recipes) != 1)}"
@@ -105,7 +106,6 @@ def choose(
         try:
             recipe = recipes[candidate.name]
             lower = reads_lower_levels(recipe, len(source.train) + len(source.val))
-            images = ProbedImages(examples, divisions, len(source.class_names))
             scored += score_variants(candidate, recipe, images, truncations, lower=lower)
         except ZooError as error:
             if backbones:

@@ -9,7 +9,12 @@ from typing import Any
 import numpy as np
 
 from pipelines.studies.experiments.digits import Digits
-from pipelines.studies.experiments.networks import last_values, network, train_settings
+from pipelines.studies.experiments.networks import (
+    last_values,
+    network,
+    penalty,
+    train_settings,
+)
 from pipelines.studies.statistics import mean_interval
 from pipelines.studies.steps import Steps
 from pipelines.studies.study import Check, Effort, Numbers, Study
@@ -25,11 +30,7 @@ def _measure(steps: Steps, effort: Effort) -> Numbers:
         f"{kind}, {strength:g}": network(
             head={"hidden": ()},
             optimizer={"name": "sgd", "learning_rate": 0.1},
-            penalty={
-                "name": kind,
-                "l1": strength if kind != "l2" else 0.0,
-                "l2": strength if kind != "l1" else 0.0,
-            },
+            penalty=penalty(kind, strength),
             epochs=60,
         )
         for kind in KINDS

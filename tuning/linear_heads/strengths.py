@@ -16,6 +16,7 @@ from tuning.linear_heads.logistic_regression import (
     fit_path,
     one_hot,
 )
+from tuning.linear_heads.row_blocks import one_blas_thread
 from zoo.models.standardization import Standardization
 
 STRENGTHS = tuple(float(f"{10**exponent:.3g}") for exponent in np.arange(1.5, -5.01, -0.5))
@@ -155,12 +156,7 @@ def choose_strength(
 
 def _in_threads(paths: Sequence[Iterator[Floats]]) -> Iterator[list[Floats]]:
     """Yields the next value of every path, each computed in a thread of its own."""
-    from threadpoolctl import threadpool_limits
-
-    if len(paths) == 1:
-        yield from ([value] for value in paths[0])
-        return
-    with threadpool_limits(1), ThreadPoolExecutor(os.cpu_count()) as pool:
+    with one_blas_thread(), ThreadPoolExecutor(os.cpu_count()) as pool:
         while True:
             values = list(pool.map(lambda path: next(path, None), paths))
             complete = [value for value in values if value is not None]

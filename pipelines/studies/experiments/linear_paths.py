@@ -9,7 +9,7 @@ import numpy as np
 import numpy.typing as npt
 
 from pipelines.studies.experiments.digits import Digits
-from pipelines.studies.experiments.networks import network
+from pipelines.studies.experiments.networks import network, penalty
 from tuning.batched_heads.trainer import Batches, HeadTrainer
 
 KINDS = ("l1", "l2", "elastic_net")
@@ -58,11 +58,7 @@ def descend(
         network(
             head={"hidden": ()},
             optimizer={"name": "sgd", "learning_rate": 0.2},
-            penalty={
-                "name": kind,
-                "l1": strength if kind != "l2" else 0.0,
-                "l2": strength if kind != "l1" else 0.0,
-            },
+            penalty=penalty(kind, strength),
             # The least loss of all epochs is that of the last, once it converges.
             stopping={"monitor": "val_loss", "every": epochs},
             epochs=epochs,

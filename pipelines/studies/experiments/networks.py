@@ -44,6 +44,20 @@ def network(**settings: Any) -> HeadSpec:
     return spec.model_copy(update={"optimizer": spec.optimizer.completed()})
 
 
+def penalty(kind: str, strength: float) -> dict[str, Any]:
+    """Returns the section `penalty` of a network.
+
+    Args:
+        kind: `l1`, `l2`, or `elastic_net`, which has both of the same strength.
+        strength: λ.
+    """
+    return {
+        "name": kind,
+        "l1": strength if kind != "l2" else 0.0,
+        "l2": strength if kind != "l1" else 0.0,
+    }
+
+
 def trained_model(spec: HeadSpec, data: Digits) -> Any:
     """Trains a network on digits; returns it as a Keras model of logits."""
     import keras

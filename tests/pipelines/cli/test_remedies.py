@@ -266,7 +266,7 @@ def test_model_of_ones_own_is_asked_without_key_or_trust(
     tiny_run: Run, tiny_folder: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     image = next(tiny_folder.rglob("*.jpg"))
-    command = ["predict", tiny_run.path, image]
+    command = ["predict", str(tiny_run.path), str(image)]
     status, message = run(capsys, *command, "--trust", "--verify", tmp_path / "key.pub")
     assert (status, "omit --trust" in message) == (2, True)
     status, message = run(capsys, *command, "--verify", tmp_path / "key.pub")

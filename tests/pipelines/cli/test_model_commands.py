@@ -1,0 +1,147 @@
+"""The commands of finished models: evaluate, predict and export, signed or not."""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+import subprocess
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import tensorflow as tf
+
+from pipelines.cli.main import run_command
+from pipelines.serving.run import Run
+from tests.support.command_line import ZOO, fails
+from tests.support.key_pairs import write_pair
+
+
+def test_evaluate_prints_figures_for_people_and_as_json(
+    tiny_run: Run, tiny_folder: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert run_command(["evaluate", str(tiny_run.path), str(tiny_folder), "--json"]) == 0
+    measured = json.loads(capsys.readouterr().out)
+    assert measured["val"]["confusion_matrix"] == tiny_run.metrics["val"]["confusion_matrix"]
+    assert run_command(["evaluate", str(tiny_run.path), str(tiny_folder)]) == 0
+    out = capsys.readouterr().out
+    for text in ("val: 6 images", "accuracy", "macro-F1", "confusion matrix", "blue"):
+        assert text in out
+
+
+@pytest.fixture(scope="module")
+def key_pair(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Path]:
+    return write_pair(tmp_path_factory.mktemp("keys"), "sign")
+
+
+@pytest.fixture(scope="module")
+def exported(
+    tiny_run: Run, key_pair: tuple[Path, Path], tmp_path_factory: pytest.TempPathFactory
+) -> Path:
+    to = tmp_path_factory.mktemp("saved_models") / "colors"
+    command = ["export", str(tiny_run.path), "--to", str(to), "--sign", str(key_pair[0])]
+    assert run_command(command) == 0
+    return to
+
+
+def test_predict_answers_alike_from_the_run_and_from_the_export(
+    tiny_run: Run, tiny_folder: Path, exported: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    images = [str(path) for path in sorted(tiny_folder.rglob("*.jpg"))]
+    answers: list[Any] = []
+    for model in (tiny_run.path, exported, exported / "1"):
+        assert run_command(["predict", str(model), *images, "--json", "--top", "3"]) == 0
+        answers.append(json.loads(capsys.readouterr().out)["predictions"])
+    for one, *others in zip(*answers, strict=True):
+        assert one["error"] == ""
+        assert sum(one["probabilities"]) == pytest.approx(1, abs=1e-5)
+        for other in others:
+            assert other["classes"] == one["classes"]
+            np.testing.assert_allclose(other["probabilities"], one["probabilities"], atol=1e-5)
+
+
+def test_signed_export_convinces_another_user_who_has_the_public_key(
+    exported: Path, key_pair: tuple[Path, Path], tiny_folder: Path, tmp_path: Path
+) -> None:
+    image = sorted((tiny_folder / "red").iterdir())[0]
+    done = subprocess.run(
+        [*ZOO, "predict", str(exported), str(image), "--verify", str(key_pair[1])],
+        env={**os.environ, "ZOO_KEY": str(tmp_path / "theirs.key")},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert done.returncode == 0, done.stderr
+    assert done.stdout.startswith(f"{image}: ")
+
+
+def test_what_cannot_be_signed_or_verified_exits_2_with_one_line(
+    exported: Path, tiny_run: Run, key_pair: tuple[Path, Path], tiny_folder: Path, tmp_path: Path,
+    capsys: pytest.CaptureFixture[str],
+) -> None:  # fmt: skip
+    image = str(sorted((tiny_folder / "red").iterdir())[0])
+    private, public = map(str, key_pair)
+    other = str(write_pair(tmp_path, "other")[1])
+    capsys.readouterr()
+    line = fails(capsys, ["predict", str(exported), image, "--verify", other])
+    assert "received a signature of another key" in line
+    changed = shutil.copytree(exported, tmp_path / "changed")
+    with (changed / "1" / "assets" / "labels.txt").open("a") as labels:
+        labels.write("\n")
+    line = fails(capsys, ["predict", str(changed), image, "--verify", public])
+    assert "received assets/labels.txt, which has changed since it was signed" in line
+    line = fails(capsys, ["predict", str(exported), image, "--verify", public, "--trust"])
+    assert "expected --trust or --verify; received both" in line
+    line = fails(capsys, ["predict", str(tiny_run.path), image, "--verify", public])
+    assert "is not a SavedModel" in line
+    line = fails(capsys, ["predict", str(exported), image, "--verify", private])
+    assert "holds no public key that can be used" in line
+    to = tmp_path / "models" / "unsigned"
+    line = fails(capsys, ["export", str(tiny_run.path), "--to", str(to), "--sign", public])
+    assert "holds no private key that can be used" in line
+    assert not to.parent.exists()
+
+
+def test_predict_reads_on_past_a_file_that_is_no_image(
+    tiny_run: Run, tiny_folder: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (tmp_path / "notes.jpg").write_text("not an image")
+    good = sorted((tiny_folder / "red").iterdir())[0]
+    arguments = ["predict", str(tiny_run.path), str(tmp_path / "notes.jpg"), str(good)]
+    assert run_command([*arguments, "--top", "1"]) == 1
+    captured = capsys.readouterr()
+    assert captured.err.startswith(f"skipped {tmp_path / 'notes.jpg'}: ")
+    assert captured.out.startswith(f"{good}: ")
+    assert len(captured.out.splitlines()) == 1
+
+
+def test_predict_refuses_a_savedmodel_of_another_kind(
+    tmp_path: Path, tiny_folder: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    tf.saved_model.save(tf.Module(), str(tmp_path / "other"))
+    image = sorted(tiny_folder.rglob("*.jpg"))[0]
+    line = fails(capsys, ["predict", str(tmp_path / "other"), str(image), "--trust"])
+    assert "is a SavedModel of another kind; expected the signature serving_bytes" in line
+
+
+@pytest.mark.train
+def test_export_finds_images_that_have_moved(
+    tiny_folder: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    from pipelines.recipe.recipe import Recipe
+    from pipelines.training.train import train
+    from tests.support.tiny import TINY
+
+    data = tmp_path / "here"
+    shutil.copytree(tiny_folder, data)
+    run = train(data, Recipe.from_settings(TINY, {"train": {"epochs": 1}}), out=tmp_path / "run")
+    data.rename(tmp_path / "there")
+    capsys.readouterr()
+    assert run_command(["export", str(run.path), "--to", str(tmp_path / "model")]) == 2
+    assert "There is no data set" in capsys.readouterr().err
+    assert not (tmp_path / "model").exists()
+    moved = ["--data", str(tmp_path / "there")]
+    assert run_command(["export", str(run.path), "--to", str(tmp_path / "model"), *moved]) == 0
+    assert capsys.readouterr().out == f"{tmp_path / 'model' / '1'}\n"
