@@ -171,7 +171,7 @@ def _open(recipe: ResolvedRecipe) -> Source:
             received=", ".join(recipe.tasks),
             mend="choose by the labels of one task, in a table of its own",
         )
-    prepare_devices(recipe.device).make_deterministic(recipe.seed)
+    prepare_devices(recipe.device, on_images=False).make_deterministic(recipe.seed)
     source = open_source(
         recipe.source,
         recipe.data,

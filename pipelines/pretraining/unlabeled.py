@@ -74,7 +74,7 @@ def pretrain_unlabeled(
 def _pretrain(folder: RunFolder, resolved: ResolvedRecipe, fit: Fit) -> Path:
     started = time.perf_counter()
     with suppress_stderr():
-        devices = prepare_devices(resolved.device)
+        devices = prepare_devices(resolved.device, on_images=True)
     source = open_images(resolved, labeled=False)
     resolved = measure_input_depth(resolved, source.train)
     logger.info(f"pretraining on {devices.description}")

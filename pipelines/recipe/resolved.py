@@ -127,6 +127,11 @@ class ResolvedRecipe(RecipeSettings):
         return self.features.views if self.augment.policy else 0
 
     @property
+    def trains_on_images(self) -> bool:
+        """Whether images pass the network in every epoch of a phase, instead of features once."""
+        return not self.features.use or self.fine_tune.blocks > 0
+
+    @property
     def is_convex(self) -> bool:
         """Whether the head is fitted to convergence rather than by gradient steps."""
         return self.optimizer.name == "lbfgs"

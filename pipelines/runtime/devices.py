@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import contextlib
 import os
-from dataclasses import dataclass
+from collections.abc import Iterator
+from dataclasses import dataclass, replace
 from typing import Any, Literal
 
 from pydantic import model_validator
@@ -18,9 +19,10 @@ class DeviceConfig(Config):
     """The section `device` of a recipe: precision, determinism and compilation.
 
     Args:
-        precision: Keras dtype policy. `auto` is float32 on a CPU; on GPUs mixed_bfloat16
-            from compute capability 8.0, mixed_float16 from 7.0 (tensor cores), and
-            float32 below.
+        precision: Keras dtype policy. `auto` is float32 on a CPU, and for heads that train
+            on computed features; where images pass the network in every epoch, on GPUs,
+            it is mixed_bfloat16 from compute capability 8.0, mixed_float16 from 7.0
+            (tensor cores), and float32 below.
         deterministic: Whether the same recipe must give bit-identical weights. Keras 3
             refuses XLA together with TensorFlow's deterministic ops.
         xla: Whether XLA compiles the training step. `auto` compiles on one GPU unless
@@ -44,7 +46,7 @@ class Devices:
     """The devices that training runs on.
 
     Args:
-        description: A summary to log, such as `2 × GPU, mixed_bfloat16`.
+        name: The kind and, of several, the number: `2 × GPU`.
         num_replicas: Copies of the model, one per device.
         precision: Keras dtype policy.
         jit_compile: Whether Keras compiles the training step with XLA.
@@ -52,7 +54,7 @@ class Devices:
         strategy: A `tf.distribute.Strategy`, or None on one device.
     """
 
-    description: str
+    name: str
     num_replicas: int
     precision: str
     jit_compile: bool
@@ -60,9 +62,29 @@ class Devices:
     strategy: Any = None
 
     @property
+    def description(self) -> str:
+        """A summary to log, such as `2 × GPU, mixed_bfloat16`."""
+        return f"{self.name}, {self.precision}"
+
+    @property
     def on_cpu(self) -> bool:
         """Whether it is a single CPU, which other processes can use at the same time."""
-        return self.description.startswith("CPU")
+        return self.name == "CPU"
+
+    @contextlib.contextmanager
+    def in_precision(self, precision: str) -> Iterator[Devices]:
+        """Has models built in another precision for a while, and yields the devices with it.
+
+        Args:
+            precision: A Keras dtype policy.
+        """
+        import keras
+
+        keras.mixed_precision.set_dtype_policy(precision)
+        try:
+            yield replace(self, precision=precision)
+        finally:
+            keras.mixed_precision.set_dtype_policy(self.precision)
 
     @property
     def can_stack_heads(self) -> bool:
@@ -104,7 +126,7 @@ class Devices:
                 layer.synchronized = True
 
 
-def prepare_devices(config: DeviceConfig) -> Devices:
+def prepare_devices(config: DeviceConfig, *, on_images: bool) -> Devices:
     """Detects the machine's devices and configures TensorFlow and Keras for them.
 
     Lets GPU memory grow on demand, sets Keras' dtype policy for the process, and mirrors
@@ -112,6 +134,8 @@ def prepare_devices(config: DeviceConfig) -> Devices:
 
     Args:
         config: The section `device` of the recipe.
+        on_images: Whether images pass the network in every epoch
+            (`ResolvedRecipe.trains_on_images`).
     """
     start_keras()
     import keras
@@ -130,7 +154,7 @@ def prepare_devices(config: DeviceConfig) -> Devices:
         with contextlib.suppress(RuntimeError):
             tf.config.experimental.set_memory_growth(gpu, True)
     logical = tf.config.list_logical_devices("GPU" if gpus else "CPU")
-    precision = _auto_precision(gpus) if config.precision == "auto" else config.precision
+    precision = choose_precision(config, on_images=on_images)
     keras.mixed_precision.set_dtype_policy(precision)
     # Keras trains under a tf.distribute strategy with the TensorFlow backend alone.
     mirrored = len(logical) > 1 and keras.backend.backend() == "tensorflow"
@@ -138,7 +162,7 @@ def prepare_devices(config: DeviceConfig) -> Devices:
     kind = "GPU" if gpus else "CPU"
     compiled = bool(gpus) and not config.deterministic if config.xla == "auto" else config.xla
     return Devices(
-        description=f"{len(logical)} × {kind}, {precision}" if mirrored else f"{kind}, {precision}",
+        name=f"{len(logical)} × {kind}" if mirrored else kind,
         num_replicas=len(logical) if mirrored else 1,
         precision=precision,
         jit_compile=compiled and not mirrored,
@@ -147,15 +171,24 @@ def prepare_devices(config: DeviceConfig) -> Devices:
     )
 
 
-def _auto_precision(gpus: list[Any]) -> str:
+def choose_precision(config: DeviceConfig, *, on_images: bool) -> str:
+    """Returns the Keras dtype policy to train in.
+
+    Args:
+        config: The section `device` of the recipe.
+        on_images: Whether images pass the network in every epoch.
+    """
+    if config.precision != "auto":
+        return config.precision
     import tensorflow as tf
 
-    if not gpus:
+    details = [
+        tf.config.experimental.get_device_details(gpu)
+        for gpu in tf.config.list_physical_devices("GPU")
+    ]
+    if not details or not on_images:
         return "float32"
-    capability = min(
-        tf.config.experimental.get_device_details(gpu).get("compute_capability", (0, 0))
-        for gpu in gpus
-    )
+    capability = min(found.get("compute_capability", (0, 0)) for found in details)
     if capability >= (8, 0):
         return "mixed_bfloat16"
     return "mixed_float16" if capability >= (7, 0) else "float32"

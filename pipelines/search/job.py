@@ -88,7 +88,7 @@ class SearchJob:
             plan.build_space(base)
         resolved = base.resolve()
         with suppress_stderr():
-            devices = prepare_devices(resolved.device)
+            devices = prepare_devices(resolved.device, on_images=not resolved.features.use)
         source = open_images(resolved)
         resolved = measure_input_depth(resolved, source.train)
         base = base.override({"input.depth": resolved.input.depth})

@@ -9,7 +9,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from pipelines.recipe.resolved import ResolvedRecipe
-from pipelines.runtime.devices import DeviceConfig, Devices
+from pipelines.runtime.devices import DeviceConfig, Devices, choose_precision
 from pipelines.search.trial_process import TrialProcess
 from pipelines.sources.source import Source
 from pipelines.storage.run_folder import RunFolder
@@ -88,6 +88,19 @@ def train_alone(
         folder: A folder for checkpoints.
         stop_after: Epochs after which it is stopped; 0 for all of the recipe's.
     """
+    precision = choose_precision(recipe.device, on_images=recipe.trains_on_images)
+    with devices.in_precision(precision) as devices:
+        return _train_on_each(name, recipe, divisions, devices, folder, stop_after)
+
+
+def _train_on_each(
+    name: str,
+    recipe: ResolvedRecipe,
+    divisions: Sequence[Source],
+    devices: Devices,
+    folder: Path,
+    stop_after: int,
+) -> Result:
     import keras
 
     parts, histories = [], []

@@ -29,7 +29,7 @@ def main() -> None:
     divisions, config = messages.get()
     with isolated():
         with suppress_stderr():
-            devices = prepare_devices(config)
+            devices = prepare_devices(config, on_images=False)
         while True:
             job = messages.get()
             try:

@@ -236,8 +236,7 @@ class TrialTrainer:
         return mean_result(parts) if len(parts) > 1 else parts[0]
 
     def _trains_on_features(self, recipe: ResolvedRecipe) -> bool:
-        stacked = self.devices.can_stack_heads
-        return stacked and recipe.features.use and not recipe.tasks and not recipe.fine_tune.blocks
+        return self.devices.can_stack_heads and not recipe.tasks and not recipe.trains_on_images
 
     def _specs(self, recipe: ResolvedRecipe, trial: Trial) -> list[HeadSpec]:
         """Returns a trial's head on each division."""

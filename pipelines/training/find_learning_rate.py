@@ -57,7 +57,7 @@ def find_learning_rate(
     optimizer = ResolvedOptimizer.model_validate(dict(resolved.optimizer.by_gradient_steps))
     resolved = resolved.model_copy(update={"schedule": constant, "optimizer": optimizer})
     with suppress_stderr():
-        devices = prepare_devices(resolved.device)
+        devices = prepare_devices(resolved.device, on_images=resolved.trains_on_images)
     source = open_images(resolved)
     resolved = measure_input_depth(resolved, source.train)
     logger.info(f"trying learning rates on {devices.description}")

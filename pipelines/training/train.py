@@ -87,7 +87,7 @@ def train(
             logger.info(f"{folder.path} is finished already")
             return Run(folder.path)
         with suppress_stderr():
-            devices = prepare_devices(resolved.device)
+            devices = prepare_devices(resolved.device, on_images=resolved.trains_on_images)
         source = open_images(resolved)
         resolved = measure_input_depth(resolved, source.train)
         if "augment.policy" not in resolved.to_measure:

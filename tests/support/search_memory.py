@@ -26,7 +26,7 @@ def main(data: str, scratch: Path) -> None:
     recipe = Recipe.from_settings(TINY, {"features": {"engine": "keras"}, "train": {"epochs": 2}})
     space = SearchPlan(space=HEAD_SPACE).build_space(recipe)
     source = open_source(data, recipe.data, seed=0)
-    devices = prepare_devices(recipe.device)
+    devices = prepare_devices(recipe.device, on_images=False)
     trainer = TrialTrainer(
         recipe,
         list(space.domains),

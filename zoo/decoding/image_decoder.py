@@ -8,6 +8,7 @@ What is usual costs nothing more: a photograph without a tag is the decoder's ow
 from __future__ import annotations
 
 import functools
+import threading
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
@@ -152,10 +153,24 @@ def whole_frame(image: Any) -> Any:
     return tf.concat([[0.0, 0.0], tf.cast(tf.shape(image)[:2], tf.float32)], 0)
 
 
-@functools.cache
+_TRACING = threading.Lock()
+
+
 def _trace(decoder: ImageDecoder) -> Callable[[Any], tuple[Any, Any]]:
-    """Returns a decoder's graph, which takes half a second to build and is shared by all users."""
+    """Returns a decoder's graph, which takes half a second to build and is shared by all users.
+
+    One thread builds it: several that call a new `tf.function` at once each wait for it, and
+    TensorFlow then warns of a retracing that there was not.
+    """
+    with _TRACING:
+        return _traced(decoder)
+
+
+@functools.cache
+def _traced(decoder: ImageDecoder) -> Callable[[Any], tuple[Any, Any]]:
     import tensorflow as tf
 
     signature = [tf.TensorSpec((), tf.string)]
-    return tf.function(decoder.build_graph, signature, autograph=False)
+    function = tf.function(decoder.build_graph, signature, autograph=False)
+    with tf.init_scope():  # in no graph of the caller
+        return function.get_concrete_function()

@@ -9,6 +9,7 @@ import signal
 from collections.abc import Iterator
 from pathlib import Path
 
+import keras
 import pytest
 
 from pipelines.recipe.recipe import Recipe
@@ -31,7 +32,7 @@ def trainer(tiny_folder: Path, tmp_path: Path) -> Iterator[TrialTrainer]:
     fine_tuned = {"train": {"epochs": 1}, "fine_tune": {"blocks": 1, "epochs": 1}}
     recipe = Recipe.from_settings(TINY, fine_tuned)
     source = open_source(str(tiny_folder), recipe.data, seed=0)
-    devices = prepare_devices(recipe.device)
+    devices = prepare_devices(recipe.device, on_images=False)
     trainer = TrialTrainer(recipe, [RATE], source, devices, folds=0, scratch=tmp_path)
     with contextlib.closing(trainer):
         yield trainer
@@ -62,6 +63,14 @@ def test_trials_in_other_processes_have_the_same_results_in_flat_memory(
     if Path("/proc/self/statm").exists():
         assert _megabytes(os.getpid()) < before + 5
     assert trainer._lone._process._left == 1, "the second process has trained one"
+
+
+def test_trial_on_images_has_its_own_precision(trainer: TrialTrainer) -> None:
+    mixed = trainer.recipe.override({"device.precision": "mixed_bfloat16"})
+    trainer.recipe = mixed
+    scores = _train(trainer, 0.01)["0.01"]
+    assert not scores.failure
+    assert keras.config.dtype_policy().name == trainer.devices.precision == "float32"
 
 
 def test_trial_whose_process_is_killed_goes_on_in_another(

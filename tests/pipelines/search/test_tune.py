@@ -247,7 +247,7 @@ def test_fold_scores_are_those_of_the_folds_alone(tiny_folder: Path, tmp_path: P
     trials = [Trial(name, {"optimizer.name": name}) for name in ("adam", "adafactor")]
     together = _train(trials, recipe, tiny_folder, tmp_path, folds=3)
     source = open_source(str(tiny_folder), recipe.data, seed=0)
-    devices = prepare_devices(recipe.device)
+    devices = prepare_devices(recipe.device, on_images=False)
     alone = []
     for fold in divide_into_folds(source, 3, recipe.seed):
         assert len(fold.train) + len(fold.val) == 36
@@ -268,7 +268,7 @@ def _train(
     trials: list[Trial], recipe: Recipe, folder: Path, scratch: Path, *, folds: int
 ) -> dict[str, Result]:
     source = open_source(str(folder), recipe.data, seed=0)
-    devices = prepare_devices(recipe.device)
+    devices = prepare_devices(recipe.device, on_images=False)
     trainer = TrialTrainer(
         recipe, ["optimizer.name"], source, devices, folds=folds, scratch=scratch / "trials"
     )

@@ -42,7 +42,8 @@ def _history(run: Run) -> list[dict[str, str]]:
 def _job(recipe: Recipe, folder: Path, out: Path) -> Trainer:
     recipe = recipe.resolve()
     source = open_source(str(folder), recipe.data, seed=recipe.seed)
-    return Trainer(recipe, source, prepare_devices(recipe.device), folder=RunFolder(out))
+    devices = prepare_devices(recipe.device, on_images=recipe.trains_on_images)
+    return Trainer(recipe, source, devices, folder=RunFolder(out))
 
 
 def test_gradient_descent_follows_the_gradient_of_the_whole_training_set(

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import io
 import struct
+import threading
 import zlib
+from concurrent.futures import ThreadPoolExecutor
 
 import numpy as np
 import pytest
@@ -166,3 +168,23 @@ def test_bmp_that_would_be_misread_is_refused() -> None:
     draw().convert("1").save(file, "BMP")
     with pytest.raises(tf.errors.InvalidArgumentError):
         DECODER(file.getvalue())
+
+
+def test_many_threads_share_one_graph_without_a_warning(caplog: pytest.LogCaptureFixture) -> None:
+    file = io.BytesIO()
+    Image.new("RGB", (8, 8), "red").save(file, "PNG")
+    decoder, together = ImageDecoder(needed=8, depth=9), threading.Barrier(12)
+
+    def decode() -> np.ndarray:
+        together.wait()
+        return np.asarray(decoder(file.getvalue()))
+
+    tf.get_logger().addHandler(caplog.handler)
+    try:
+        with ThreadPoolExecutor(12) as pool:
+            images = [job.result() for job in [pool.submit(decode) for _ in range(12)]]
+    finally:
+        tf.get_logger().removeHandler(caplog.handler)
+    assert not caplog.messages
+    for image in images:
+        np.testing.assert_array_equal(image, np.full((8, 8, 3), (255, 0, 0)))
