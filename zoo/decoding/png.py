@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection
 from typing import Any
 
 from zoo.decoding.branching import call_if
@@ -48,6 +49,19 @@ def decode_png(encoded: Any, background: Color, depth: int) -> Any:
         return turn_upright(image, read_orientation(exif))
 
     return call_if(is_bare & ~_has_alpha(encoded), decode_opaque, decode_any, encoded)
+
+
+def is_plain_png(chunks: Collection[bytes], content: bytes) -> bool:
+    """Whether `decode_png` leaves a file of at most 8 bits to `tf.io.decode_png` alone.
+
+    Python can then call that operation, and need not build the decoder's graph.
+
+    Args:
+        chunks: The names of its chunks.
+        content: The bytes of the file, at least its header.
+    """
+    has_alpha = content[_COLOR_TYPE_OFFSET] >= _ALPHA_BIT or b"tRNS" in chunks
+    return not has_alpha and content[_DEPTH_OFFSET] < 16 and b"eXIf" not in chunks
 
 
 def _has_alpha(encoded: Any) -> Any:

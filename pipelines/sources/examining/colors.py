@@ -12,7 +12,7 @@ MAX_COUNTED_COLORS = 64
 """Largest number of colors that is counted exactly; a photograph has more."""
 
 _SAMPLED = 4096
-_BLOCK = 2**20
+_SORTED, _BLOCK = 2**17, 2**20
 
 
 def count_colors(pixels: npt.NDArray[Any], bits: int = 8) -> int:
@@ -33,7 +33,9 @@ def count_colors(pixels: npt.NDArray[Any], bits: int = 8) -> int:
     sampled = len(np.unique(_codes(flat[:: max(1, len(flat) // _SAMPLED) | 1], bits)))
     if sampled > MAX_COUNTED_COLORS:
         return sampled
-    # A flag for each color that there can be; sorting all pixels would take ten times as long.
+    if len(flat) <= _SORTED:
+        return len(np.unique(_codes(flat, bits)))
+    # A flag for each color that there can be: 16 MB, and faster than sorting that many pixels.
     seen = np.zeros(2**24, np.bool_)
     for start in range(0, len(flat), _BLOCK):
         seen[_codes(flat[start : start + _BLOCK], bits)] = True

@@ -7,6 +7,7 @@ warn about each time, comes with its pixels, to be kept in its place (see `conve
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
@@ -19,6 +20,7 @@ from pipelines.sources.examining.damage import (
     Damage,
     find_gif_damage,
     find_png_damage,
+    png_chunks,
     without_damaged_chunks,
 )
 from pipelines.sources.examining.formats import (
@@ -104,14 +106,15 @@ class Examination:
         scan: What was found.
         pixels: What is read instead of the file, as of `conversion.decode_pixels`; None if
             the file itself is read.
-        jpeg: Of a JPEG that the graph reads, uint8 [⌈H / r⌉, ⌈W / r⌉, 3] as it is stored, with
-            the pixels that the graph's decoder yields; None of others.
+        image: What the graph's decoder yields, uint8 [⌈H / r⌉, ⌈W / r⌉, 3], a JPEG as it is
+            stored, another upright and on white; None if it reads another file, or colors of
+            16 bits.
         reduction: r, 1 to 8.
     """
 
     scan: ImageScan
     pixels: Pixels | None = None
-    jpeg: npt.NDArray[np.uint8] | None = None
+    image: npt.NDArray[np.uint8] | None = None
     reduction: int = 1
 
 
@@ -257,7 +260,11 @@ def _examine_jpeg(scan: ImageScan, content: bytes) -> Examination:
         if colors <= _MANY_COLORS and reduction > 1:
             whole, _ = decode_jpeg_strictly(content)
             colors = colors if whole is None else count_colors(whole)
-        return Examination(replace(scan, colors=colors), jpeg=image, reduction=reduction)
+        scan = replace(scan, colors=colors)
+        frame = read_jpeg_frame(content)
+        if frame is None or len(frame.components) > 3:
+            return Examination(scan)  # TensorFlow rounds CMYK in another way
+        return Examination(scan, image=image, reduction=reduction)
     except UnsupportedJpegError as error:
         text = str(error).removeprefix("Corrupt JPEG data: ")
         if text == str(error) and not text.startswith("Warning: "):
@@ -271,25 +278,37 @@ def _examine_by_graph(scan: ImageScan, content: bytes, damage: Damage | None = N
     """Examines an image by the decoder in the graph, else by conversion."""
     import tensorflow as tf
 
-    from zoo.preprocessing import decode
-
     if scan.format == "JPEG" and b"\xff\xd9" not in content:
         return _refuse(scan, "cut off")  # without libjpeg's message about it
     image = None
     if not (scan.format == "BMP" and _has_palette(content)):
-        try:
-            with tf.device("CPU"):
-                image = decode(tf.constant(content)).numpy()
-        except tf.errors.OpError:
-            pass
+        with contextlib.suppress(tf.errors.OpError):
+            image = _decode_by_graph(scan.format, content)
     damage = _find_damage(scan.format, content)
     if image is None or damage:
         return _convert(scan, content, damage)
     scan = replace(scan, height=image.shape[0], width=image.shape[1])
     if scan.format == "PNG" and content[24] == 16:
-        image, bits = _read_deep_png(content)
-        return Examination(replace(scan, bits=bits, colors=count_colors(image, bits)))
-    return Examination(replace(scan, colors=count_colors(image)))
+        values, bits = _read_deep_png(content)
+        return Examination(replace(scan, bits=bits, colors=count_colors(values, bits)))
+    scan = replace(scan, colors=count_colors(image))
+    # A JPEG's would be turned upright already.
+    return Examination(scan, image=None if scan.format == "JPEG" else image)
+
+
+def _decode_by_graph(kind: str, content: bytes) -> npt.NDArray[np.uint8]:
+    import tensorflow as tf
+
+    from zoo.decoding.png import is_plain_png
+    from zoo.preprocessing import decode
+
+    with tf.device("CPU"):
+        if kind == "PNG" and is_plain_png({name for name, *_ in png_chunks(content)}, content):
+            image = tf.io.decode_png(content, channels=3)
+        else:
+            image = decode(tf.constant(content))
+        decoded: npt.NDArray[np.uint8] = image.numpy()
+        return decoded
 
 
 def _read_deep_png(content: bytes) -> tuple[npt.NDArray[np.uint16], int]:

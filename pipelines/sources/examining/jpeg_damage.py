@@ -84,7 +84,8 @@ def decode_jpeg_strictly(
 
     Returns:
         uint8 [⌈H / r⌉, ⌈W / r⌉, 3] as stored, not upright, or None where it is damaged; and the
-        damage. The pixels are those of `tf.io.decode_jpeg` with this ratio and the accurate DCT.
+        damage. The pixels are those of `tf.io.decode_jpeg` with this ratio and the accurate DCT;
+        of CMYK up to one.
 
     Raises:
         UnsupportedJpegError: The decoder does not know this kind, or reads nothing of it.

@@ -16,7 +16,7 @@ import numpy as np
 from pipelines.sources.columns import KeyIndex
 from pipelines.sources.examining.conversion import turn
 from pipelines.sources.examining.examination import DECODING_BUDGET, Examination, estimate_memory
-from zoo.decoding.image_decoder import ImageDecoder
+from zoo.decoding.image_decoder import WHITE, ImageDecoder
 from zoo.decoding.orientation import turn_frame
 
 if TYPE_CHECKING:
@@ -89,13 +89,14 @@ class KeptImages:
 
         Args:
             content: The bytes of its file.
-            found: What was found; of a JPEG with its pixels, which are decoded only once.
+            found: What was found, with its pixels, which are decoded only once.
         """
         import tensorflow as tf
 
-        scan, image = found.scan, found.jpeg
+        scan, image = found.scan, found.image
         reduction = 1
-        if scan.format == "JPEG" and found.pixels is None:
+        is_jpeg = scan.format == "JPEG"
+        if is_jpeg and found.pixels is None:
             shape = np.array([[scan.height, scan.width]], np.int64)
             reduction = int(self.decoder.reductions(shape)[0])
         num_pixels = (scan.width // reduction) * (scan.height // reduction)
@@ -103,10 +104,14 @@ class KeptImages:
             return
         if scan.format == "PNG" and content[24] == _DEEP:
             return  # decoded by a depth that is measured over all images
-        if image is None or found.reduction != reduction:
+        if image is None or (
+            found.reduction != reduction if is_jpeg else self.decoder.background != WHITE
+        ):
             memory = estimate_memory(scan.format, content, scan.width * scan.height, reduction)
             with DECODING_BUDGET.reserve(memory), tf.device("CPU"):
                 image, frame = (part.numpy() for part in self.decoder.decode(tf.constant(content)))
+        elif not is_jpeg:
+            frame = np.array([0, 0, *image.shape[:2]], np.float32)
         else:
             frame = np.array([0, 0, scan.height / reduction, scan.width / reduction], np.float32)
             image = turn(image, scan.orientation).astype(np.uint8, copy=False)

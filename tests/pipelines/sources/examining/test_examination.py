@@ -411,7 +411,7 @@ def test_scan_of_usual_photograph_is_complete(fill: Fill) -> None:
         sha256=hashlib.sha256(content).hexdigest(),
     )
     assert found.pixels is None
-    np.testing.assert_array_equal(found.jpeg, _pixels(content).reshape(30, 40, 3))
+    np.testing.assert_array_equal(found.image, _pixels(content).reshape(30, 40, 3))
     fill("ants", 2, odd__jpg=CONVERTED["PGM"][1])
     source = open_source(str(fill("bees", 2)))
     assert sum(len(part) for part in source.splits.values()) == 5

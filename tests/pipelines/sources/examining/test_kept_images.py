@@ -18,8 +18,9 @@ from pipelines.sources.examining.examination import DECODING_BUDGET, examine_ima
 from pipelines.sources.examining.kept_images import KeptImages
 from pipelines.sources.opening.dataset import open_source
 from pipelines.sources.source import Examples, join_examples
+from tests.support.image_matrix import build_matrix
 from tests.support.photographs import Fill, encode, photo
-from zoo.decoding.image_decoder import ImageDecoder
+from zoo.decoding.image_decoder import WHITE, ImageDecoder
 from zoo.preprocessing import Preprocessing
 
 DECODER = ImageDecoder()
@@ -57,6 +58,30 @@ def test_kept_images_equal_the_decoded_files(
     assert {0: 0, 1: 23, 16: 24}[limit_mib] == len(kept), "the large one needs 1.4 MiB"
     for image, index in zip(_read_all(examples), range(len(examples)), strict=True):
         np.testing.assert_array_equal(image, DECODER(examples.read(index)).numpy())
+
+
+@pytest.mark.parametrize("background", [WHITE, (10, 200, 77)], ids=str)
+def test_files_of_every_kind_are_kept_as_the_decoder_yields_them(
+    background: tuple[int, int, int],
+) -> None:
+    decoder = ImageDecoder(background)
+    kept = KeptImages(decoder, 8)
+    for name, content in build_matrix().items():
+        found = examine_image(name, content)
+        if found.pixels is not None:
+            continue  # another file is read
+        before = len(kept)
+        kept.keep(content, found)
+        if len(kept) == before:
+            assert content[24] == 16, name
+            continue
+        image, frame = (part.numpy() for part in decoder.decode(content))
+        start, height, width = kept.places[-1]
+        np.testing.assert_array_equal(
+            kept.pixels[start:].reshape(-1)[: image.size].reshape(height, width, 3), image, name
+        )
+        np.testing.assert_array_equal(kept.frames[-1], frame, name)
+    assert len(kept) > 50
 
 
 def test_images_of_16_bits_are_not_kept_and_the_depth_of_others_does_not_matter(
