@@ -18,11 +18,11 @@ import pytest
 from tests.support.fault_jobs import JOBS
 
 SAMPLED = {
-    "train": (6, 3),
-    "tune": (4, 2),
-    "pretrain": (4, 3),
-    "features": (4, 3),
-    "export": (2, 3),
+    "train": (3, 2),
+    "tune": (2, 1),
+    "pretrain": (2, 2),
+    "features": (2, 2),
+    "export": (2, 1),
 }
 """By job, states that are gone on from, and faults of each kind."""
 

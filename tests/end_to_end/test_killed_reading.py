@@ -1,4 +1,7 @@
-"""A job that is killed while it reads leaves what it found to the next one, which ends the same."""
+"""A job that is killed while it reads leaves what it found to the next one, which ends the same.
+
+`ZOO_ALL_FAULTS=1` kills it at twenty moments.
+"""
 
 from __future__ import annotations
 
@@ -13,7 +16,8 @@ import pytest
 
 from tests.support.photographs import encode, photo
 
-NUM_IMAGES, NUM_KILLS = 240, 20
+NUM_IMAGES = 240
+NUM_KILLS = 20 if os.environ.get("ZOO_ALL_FAULTS") else 8
 
 JOB = """
 import hashlib, json, os, signal, sys, threading, time
@@ -69,7 +73,7 @@ def _run(data: Path, cache: Path, delay: float = 0.0) -> tuple[int, list[object]
 
 
 @pytest.mark.slow
-def test_job_killed_at_twenty_moments_ends_with_the_same_bits(tmp_path: Path) -> None:
+def test_job_killed_at_any_moment_ends_with_the_same_bits(tmp_path: Path) -> None:
     data = tmp_path / "data"
     for index in range(NUM_IMAGES):
         file = data / f"class_{index % 2}" / f"{index:04d}.jpg"
