@@ -10,9 +10,10 @@ import numpy.typing as npt
 
 from pipelines.studies.experiments.digits import NUM_CLASSES, Digits
 
-DEPTH, UNITS, EPOCHS = 6, 48, 12
-RATE = 0.1
-"""A learning rate for which batch normalization is made: there is a gain to be explained."""
+DEPTH, UNITS, EPOCHS = 3, 100, 12
+"""The network of Ioffe and Szegedy's first experiment: sigmoids, on images of digits."""
+
+STDDEV, RATE = 0.1, 0.1
 
 KINDS = ("without", "normalized", "normalized, then shifted")
 
@@ -32,7 +33,7 @@ class WatchedNetwork:
 
         self._normalizes, self._shifts = kind != "without", kind == KINDS[2]
         widths = (64, *(UNITS,) * DEPTH, NUM_CLASSES)
-        start = keras.initializers.GlorotNormal(seed=seed)
+        start = keras.initializers.RandomNormal(stddev=STDDEV, seed=seed)
         self.kernels = [tf.Variable(np.asarray(start((a, b))) + 0) for a, b in pairwise(widths)]
         self.biases = [tf.Variable(tf.zeros([width])) for width in widths[1:]]
         self.scales = [tf.Variable(tf.ones([UNITS])) for _ in range(DEPTH)]
@@ -65,7 +66,7 @@ class WatchedNetwork:
                 x = (x - mean) / tf.sqrt(variance + 1e-3) * self.scales[layer] + self.biases[layer]
                 x = x * shifts[layer, 0] + shifts[layer, 1]
             seen.append(x)
-            x = tf.tanh(x)
+            x = tf.sigmoid(x)
         return x @ self.kernels[DEPTH] + self.biases[DEPTH], seen
 
 
