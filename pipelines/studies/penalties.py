@@ -94,7 +94,7 @@ def _judge(numbers: Numbers) -> Sequence[Check]:
 
 
 def _draw(figure: Any, numbers: Numbers) -> None:
-    shown = [max(s, 3e-5) for s in STRENGTHS]  # none, left of all others
+    shown = [max(s, 1e-5) for s in STRENGTHS]  # none, left of all others
     for axes, kind in zip(figure.subplots(1, 3, sharey=True), KINDS, strict=True):
         lines = (("loss", "training images"), ("val_loss", "validation images"),
                  ("folds", f"{_FOLDS} folds of the training images"))  # fmt: skip
@@ -103,7 +103,7 @@ def _draw(figure: Any, numbers: Numbers) -> None:
             axes.errorbar(shown, [m for m, _ in means], [h for _, h in means], capsize=3,
                           label=label, **line_style(index))  # fmt: skip
         axes.set_xscale("log")
-        axes.set_xticks([3e-5, 1e-4, 1e-2, 1], ["none", "0.0001", "0.01", "1"])
+        axes.set_xticks([1e-5, 1e-4, 1e-2, 1], ["none", "0.0001", "0.01", "1"])
         plain_axes(axes, "strength λ", "", kind.replace("_", " "))
     figure.axes[0].set_ylabel("loss (95 % interval)")
     figure.axes[0].legend(frameon=False, fontsize=9, loc="upper left")

@@ -83,13 +83,14 @@ def _judge(numbers: Numbers) -> Sequence[Check]:
 
 def _draw(figure: Any, numbers: Numbers) -> None:
     *panels, last = figure.subplots(1, 4)
+    largest = 1.1 * max(np.abs(numbers["paths"][kind]).max() for kind in KINDS)
     for axes, kind in zip(panels, KINDS, strict=True):
         for ours, theirs in zip(
             numbers["paths"][kind], numbers["expected paths"][kind], strict=True
         ):
             axes.plot(STRENGTHS, ours, color="#0072b2", linewidth=1.2)
             axes.plot(STRENGTHS, theirs, "o", color="black", markersize=3)
-        axes.set_ylim(-0.6, 0.6)
+        axes.set_ylim(-largest, largest)
         plain_axes(axes, "strength λ", "", kind.replace("_", " "))
     panels[0].set_ylabel("weights of the digit 0;\ndots: scikit-learn")
     for index, kind in enumerate(KINDS):

@@ -45,7 +45,7 @@ def whole_gradient(seed: int, images: int = IMAGES) -> Digits:
 
 
 def descend(
-    data: Digits, strengths: Sequence[float], epochs: int = 25
+    data: Digits, strengths: Sequence[float], epochs: int = 30
 ) -> dict[str, list[npt.NDArray[np.float32]]]:
     """Returns the kernels, [features, classes], of heads by penalty, one for each strength.
 
@@ -57,7 +57,7 @@ def descend(
     specs = [
         network(
             head={"hidden": ()},
-            optimizer={"name": "sgd", "learning_rate": 0.2},
+            optimizer={"name": "sgd", "learning_rate": 0.4},
             penalty=penalty(kind, strength),
             # The least loss of all epochs is that of the last, once it converges.
             stopping={"monitor": "val_loss", "every": epochs},
