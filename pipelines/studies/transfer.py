@@ -12,8 +12,9 @@ from pipelines.studies.steps import Steps
 from pipelines.studies.study import Check, Effort, Numbers, Study
 from pipelines.studies.style import line_style, log_ticks, plain_axes
 
-COUNTS, TESTS, FEW = (1, 5, 20, 50), 30, 5
-"""Training images of each class; test images of each; with how many the sources are compared."""
+COUNTS, TESTS, FEW = (2, 5, 20, 50), 30, 5
+"""Training images of each class, one of them at least for validation; test images of each; with
+how many the sources are compared."""
 
 SCRATCH, SMALL, LARGE = "from scratch", "CIFAR-10", "ImageNet"
 STARTS: Mapping[str, Mapping[str, Any]] = {
