@@ -6,8 +6,10 @@ project installs no handler; the command line calls `log_to_stderr`.
 
 from __future__ import annotations
 
+import contextlib
 import logging
 import sys
+from collections.abc import Iterator
 from typing import TextIO
 
 from zoo.printable import printable
@@ -38,6 +40,25 @@ class StderrHandler(logging.StreamHandler[TextIO]):
     @stream.setter
     def stream(self, value: TextIO) -> None:
         pass
+
+
+@contextlib.contextmanager
+def logging_only(name: str) -> Iterator[None]:
+    """Leaves out what is below a warning, but for one part of the project.
+
+    Args:
+        name: The part's logger, such as `pipelines.studies`.
+    """
+    loggers = {part: logging.getLogger(part) for part in (*PACKAGES, name)}
+    levels = {part: logger.level for part, logger in loggers.items()}
+    shown = loggers[name].getEffectiveLevel()
+    try:
+        for part, logger in loggers.items():
+            logger.setLevel(shown if part == name else max(logging.WARNING, logger.level))
+        yield
+    finally:
+        for part, logger in loggers.items():
+            logger.setLevel(levels[part])
 
 
 def log_to_stderr() -> None:

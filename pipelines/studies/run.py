@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from pipelines.runtime.isolation import isolated
+from pipelines.runtime.log import logging_only
 from pipelines.studies.catalog import STUDIES
 from pipelines.studies.steps import Steps
 from pipelines.studies.study import Check, Effort, Numbers, Study, Verdict, verdict_of
@@ -72,7 +73,8 @@ def study(name: str, *, out: str | Path, seeds: int = 5, full: bool = False) -> 
     versions = {library: installed_version(library) for library in _LIBRARIES}
     fingerprint = repr((sorted(versions.items()), effort))
     steps = Steps(folder / "steps.json", fingerprint, lambda step: logger.info(f"{name}: {step}"))
-    numbers = row.measure(steps, effort)
+    with logging_only("pipelines.studies"):  # its trainings are many
+        numbers = row.measure(steps, effort)
     checks = row.judge(numbers)
     finding = Finding(row, checks, verdict_of(checks), steps.seconds, folder)
     write_json(
