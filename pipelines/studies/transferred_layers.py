@@ -12,14 +12,14 @@ from pipelines.studies.steps import Steps
 from pipelines.studies.study import Check, Effort, Numbers, Study
 from pipelines.studies.style import COLORS, line_style, plain_axes
 
-COUNT, TESTS, CUTS = 20, 30, (0, 2, 4, 6, 8, 10)
+COUNT, TESTS, CUTS = 20, 30, (0, 4, 8, 10)
 """Training and test images of each of ten hand signs; blocks left out from the top."""
 
 NETWORK, SMALL = "efficientnet_lite0", "micro_resnet_s.cifar10"
 WAYS: Mapping[str, Mapping[str, Any]] = {
     "frozen": {},
     "fine-tuned": {"fine_tune.blocks": 3, "fine_tune.epochs": 20},
-    "lower blocks": {"backbone.truncate_blocks": 1},
+    "lower blocks": {"backbone.truncate_blocks": 2},
 }
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import csv
 import itertools
 from pathlib import Path
+from typing import Any
 
 import keras
 import numpy as np
@@ -13,6 +14,9 @@ from scipy import optimize
 from sklearn.linear_model import Ridge
 from sklearn.preprocessing import PolynomialFeatures
 
+from pipelines.recipe.recipe import Recipe
+from pipelines.sources.opening.dataset import open_source
+from pipelines.studies import augmentation, transfer, transferred_layers
 from pipelines.studies.dropout import gaps
 from pipelines.studies.experiments.curve_fits import fit_polynomial, network_errors, sample
 from pipelines.studies.experiments.dropout_masks import (
@@ -30,6 +34,7 @@ from pipelines.studies.experiments.logic_gates import (
     learn_two_layers,
 )
 from pipelines.studies.penalties import KINDS, STRENGTHS, choices
+from zoo.backbones.catalog import possible_cuts
 
 
 @pytest.mark.parametrize("gate", TABLES)
@@ -138,6 +143,32 @@ def test_table_shows_other_images_by_seed_and_tests_on_the_same(tmp_path: Path) 
     classes = [Path(path).parent.name for path, label in read(two, "train").items()
                if label == "other"]  # fmt: skip
     assert {classes.count(name) for name in set(classes)} == {2}
+
+
+def test_smallest_table_of_a_study_can_be_divided(tmp_path: Path) -> None:
+    for study, data in ((transfer, "signs"), (augmentation, "digits")):
+        table = write_table(data, tmp_path, per_label=min(study.COUNTS), tests=4, seed=0)
+        source = open_source(str(table), Recipe.for_data(str(table)).data, seed=0)
+        assert len(source.train) >= len(source.class_names)
+
+
+BACKBONES = [
+    *transfer.STARTS.values(),
+    *({"backbone.name": transferred_layers.SMALL, **way}
+      for way in transferred_layers.WAYS.values()),
+    *({"backbone.name": transferred_layers.NETWORK, "backbone.truncate_blocks": blocks}
+      for blocks in transferred_layers.CUTS),
+]  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    "settings", BACKBONES, ids=lambda settings: "-".join(map(str, settings.values()))
+)
+def test_backbone_of_a_study_can_be_cut_and_fine_tuned(settings: dict[str, Any]) -> None:
+    recipe = Recipe.for_data("signs").override(settings).resolve()
+    cuts = possible_cuts(recipe.backbone.name, recipe.input.size)
+    assert recipe.backbone.truncate_blocks in (0, *cuts)
+    assert recipe.fine_tune.blocks <= max(cuts)
 
 
 @pytest.mark.slow
