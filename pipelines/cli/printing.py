@@ -207,7 +207,7 @@ def _print_single_label(metrics: Mapping[str, Any]) -> None:
         print(f"  top-5     {_in_column(metrics, 'top5')}")
     print(f"  macro-F1  {metrics['macro_f1']:.4f}")
     print(f"  loss      {metrics['loss']:.4f}")
-    print(f"  calibration error  {metrics['ece']:.4f}")
+    _print_calibration(metrics)
     classes = metrics["per_class"]
     _print_per_class("class", classes, ("precision", "recall", "f1"))
     if len(classes) <= MAX_MATRIX_CLASSES:
@@ -220,12 +220,18 @@ def _print_single_label(metrics: Mapping[str, Any]) -> None:
         print_grid(["", *(name[:10] for name in classes)], numbered, indent=2)
 
 
+def _print_calibration(metrics: Mapping[str, Any]) -> None:
+    print(f"  Brier score        {metrics['brier']:.4f}")
+    print(f"  calibration error  {metrics['ece']:.4f}")
+
+
 def _print_multi_label(metrics: Mapping[str, Any]) -> None:
     print(f"  exact match  {_in_column(metrics, 'exact_match')}")
     print(f"  mean average precision  {_format_ratio(metrics['mean_average_precision'])}")
     print(f"  macro-F1  {_format_ratio(metrics['macro_f1'])}")
     print(f"  micro-F1  {metrics['micro_f1']:.4f}")
     print(f"  loss      {metrics['loss']:.4f}")
+    _print_calibration(metrics)
     columns = ("precision", "recall", "f1", "average_precision")
     _print_per_class("label", metrics["per_label"], columns)
 

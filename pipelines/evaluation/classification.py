@@ -8,6 +8,8 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from pipelines.evaluation.calibration import brier_score, expected_calibration_error
+
 TOP_K = 5
 
 
@@ -25,8 +27,8 @@ def compute_classification_metrics(
 
     Returns:
         JSON values: `loss` (cross-entropy in nats); `accuracy` and `top5` in 0 to 1,
-        with their intervals; `macro_f1` over the classes that have images; `ece`, see
-        `expected_calibration_error`; `per_class`, by name the precision, recall, f1 and
+        with their intervals; `macro_f1` over the classes that have images; `brier` and `ece`,
+        see `pipelines.evaluation.calibration`; `per_class`, by name the precision, recall, f1 and
         support; `confusion_matrix`, the number of images by true class, then by
         predicted class, without pairs that have none. `top5` is omitted with five classes
         or fewer.
@@ -54,6 +56,7 @@ def compute_classification_metrics(
         result["top5"] = top_hits / len(labels)
         result["top5_interval"] = wilson_interval(top_hits, len(labels))
     result["macro_f1"] = float(f1[support > 0].mean())
+    result["brier"] = brier_score(labels, probabilities)
     result["ece"] = expected_calibration_error(labels, probabilities)
     result["per_class"] = {
         name: {
@@ -104,26 +107,3 @@ def wilson_interval(hits: int, count: int) -> list[float]:
         return [0.0, 1.0]
     interval = binomtest(hits, count).proportion_ci(0.95, method="wilson")
     return [float(interval.low), float(interval.high)]
-
-
-def expected_calibration_error(
-    labels: npt.NDArray[np.int64], probabilities: npt.NDArray[np.float32], num_bins: int = 15
-) -> float:
-    """Computes the expected calibration error, Σ_b n_b / N · |accuracy_b − confidence_b|.
-
-    Args:
-        labels: The true classes, int64 [N].
-        probabilities: float32 [N, C].
-        num_bins: Bins of equal width over the confidence, as in the paper.
-
-    Returns:
-        The mean gap between confidence and accuracy, in 0 to 1.
-
-    Reference: Guo et al., 2017, https://arxiv.org/abs/1706.04599
-    """
-    confidence = probabilities.max(axis=1).astype(np.float64)
-    correct = probabilities.argmax(axis=1) == labels
-    # Bins are (low, high]: a confidence of exactly 1 falls into the last.
-    bins = np.clip(np.ceil(confidence * num_bins).astype(int) - 1, 0, num_bins - 1)
-    gaps = np.bincount(bins, correct - confidence, minlength=num_bins)
-    return float(np.abs(gaps).sum() / len(labels))

@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from pipelines.evaluation.calibration import label_brier_score, label_calibration_error
 from pipelines.evaluation.classification import compute_classification_metrics, wilson_interval
 from pipelines.sources.source import Examples
 from pipelines.storage.split_metrics import SplitMetrics
@@ -62,7 +63,8 @@ def compute_multi_label_metrics(
     Returns:
         JSON values: `loss` (binary cross-entropy in nats, the mean over images and
         labels); `exact_match` (the share of images with every label right), with its
-        interval; `macro_f1` and `micro_f1`; `mean_average_precision`; `per_label`, by name
+        interval; `macro_f1` and `micro_f1`; `mean_average_precision`; `brier` and `ece`, see
+        `pipelines.evaluation.calibration`; `per_label`, by name
         the precision, recall, f1, average precision and support. Means over labels
         include those that some image has; they are null if there are none.
     """
@@ -98,6 +100,8 @@ def compute_multi_label_metrics(
             if has_images.any()
             else None
         ),
+        "brier": label_brier_score(targets, probabilities),
+        "ece": label_calibration_error(targets, probabilities),
         "per_label": {
             name: {
                 "precision": float(precision[i]),

@@ -1,4 +1,4 @@
-"""Sections of a recipe: `data`, `backbone`, `train` and `fine_tune`."""
+"""Sections of a recipe: `data`, `backbone`, `train`, `fine_tune` and `calibration`."""
 
 from __future__ import annotations
 
@@ -139,3 +139,22 @@ class FineTuneConfig(Config):
                 f"expected epochs of at least {needed}, not {self.epochs}"
             )
         return self
+
+
+class CalibrationConfig(Config):
+    """Whether probabilities are calibrated once training has ended.
+
+    Where validation images were trained on (`train.with_validation`), nothing is calibrated;
+    neither are the trials of a search.
+
+    Args:
+        method: `temperature` divides the logits of each task of classes or labels by one
+            number, fitted to the validation images by log loss (Guo et al., 2017,
+            https://arxiv.org/abs/1706.04599), and leaves every predicted class as it is.
+            `auto` does so where there are 50 validation images or more and, on folds of
+            them, the log loss falls by more than 0.01 nats and by more than the standard
+            error of the difference. `none` leaves the probabilities as they are. The saved
+            model has no layer more: the kernel and the bias of its logits are divided.
+    """
+
+    method: Literal["auto", "none", "temperature"] = "auto"

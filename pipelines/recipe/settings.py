@@ -14,7 +14,13 @@ from pipelines.features.config import FeatureConfig
 from pipelines.input_pipeline.config import InputConfig
 from pipelines.recipe.overrides import merge_settings, read_settings, setting_paths
 from pipelines.recipe.pretraining import PretrainingConfig
-from pipelines.recipe.sections import BackboneConfig, FineTuneConfig, RecipeData, TrainConfig
+from pipelines.recipe.sections import (
+    BackboneConfig,
+    CalibrationConfig,
+    FineTuneConfig,
+    RecipeData,
+    TrainConfig,
+)
 from pipelines.recipe.task_sections import TaskConfig, TaskName, build_unbound_tasks
 from pipelines.runtime.devices import DeviceConfig
 from tuning.early_stopping import StoppingConfig
@@ -47,6 +53,7 @@ class RecipeSettings(Config):
             `pipelines.recipe.task_sections`.
         stopping: Early stopping.
         fine_tune: The optional second phase, with the backbone's top blocks.
+        calibration: Whether probabilities are calibrated on the validation images.
         pretraining: How `zoo pretrain` trains a backbone.
         device: Precision, determinism and compiler.
     """
@@ -65,6 +72,7 @@ class RecipeSettings(Config):
     tasks: Mapping[TaskName, TaskConfig] = {}
     stopping: StoppingConfig = StoppingConfig()
     fine_tune: FineTuneConfig = FineTuneConfig()
+    calibration: CalibrationConfig = CalibrationConfig()
     pretraining: PretrainingConfig = PretrainingConfig()
     device: DeviceConfig = DeviceConfig()
 

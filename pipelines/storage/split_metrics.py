@@ -39,6 +39,7 @@ class TaskMetrics(TypedDict, total=False):
         top5: Fraction of images whose class is among the five most probable.
         top5_interval: Its 95 % interval.
         macro_f1: Mean F1 over the classes, or over the labels that occur.
+        brier: Brier score, 0 to 2 of classes, 0 to 1 of labels.
         ece: Expected calibration error, 0 to 1.
         per_class: Metrics by class.
         confusion_matrix: Number of images by true class, then by predicted class; pairs
@@ -62,6 +63,7 @@ class TaskMetrics(TypedDict, total=False):
     top5: float
     top5_interval: list[float]
     macro_f1: float | None
+    brier: float
     ece: float
     per_class: dict[str, ClassMetrics]
     confusion_matrix: dict[str, dict[str, int]]
@@ -103,6 +105,48 @@ class Timing(TypedDict, total=False):
     fit_s: float
 
 
+class BeforeAfter(TypedDict):
+    """A metric of held-out images, before and after calibration.
+
+    Args:
+        before: At a temperature of 1.
+        after: At the temperature that other images have, fold by fold.
+    """
+
+    before: float
+    after: float
+
+
+class TaskCalibration(TypedDict, total=False):
+    """How the probabilities of a task were calibrated.
+
+    Args:
+        temperature: What its logits are divided by in the model; 1 leaves them.
+        fitted: The temperature of the lowest log loss.
+        num_images: Number of validation images that it was fitted to.
+        loss: As in `TaskMetrics`.
+        brier: As in `TaskMetrics`.
+        ece: As in `TaskMetrics`.
+    """
+
+    temperature: float
+    fitted: float
+    num_images: int
+    loss: BeforeAfter
+    brier: BeforeAfter
+    ece: BeforeAfter
+
+
+class Calibration(TaskCalibration, total=False):
+    """How the probabilities of a model were calibrated.
+
+    Args:
+        tasks: By named task; without named tasks the figures are here themselves.
+    """
+
+    tasks: dict[str, TaskCalibration]
+
+
 class Record(TypedDict, total=False):
     """The content of metrics.json.
 
@@ -114,6 +158,7 @@ class Record(TypedDict, total=False):
         device: Description of the devices it was trained on.
         images: Number of images by split, and of those skipped.
         head: Norms and zeros of the head's kernels.
+        calibration: The temperature that was fitted; absent where none was.
     """
 
     train: SplitMetrics
@@ -123,6 +168,7 @@ class Record(TypedDict, total=False):
     device: str
     images: dict[str, int]
     head: dict[str, Any]
+    calibration: Calibration
 
 
 class SearchRecord(TypedDict, total=False):

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -15,7 +15,7 @@ from pipelines.sources.source import Source
 from pipelines.training.feeds import FeatureFeed
 from zoo.errors import EngineError
 from zoo.models.trainable import build_probability_model
-from zoo.tasks import wrap
+from zoo.tasks import Task, wrap
 
 # Features may differ by 1e-4 of the largest, which a head of many layers amplifies.
 _TOLERANCE = 1e-3
@@ -51,14 +51,29 @@ def compute_split_predictions(
             for name, part in source.splits.items()
         }
     head = build_probability_model(model)
-    predictions = {}
-    for name in source.splits:
-        rows = map_graph(features.dataset(name, _BATCH_SIZE), lambda rows, _: rows)
-        predictions[name] = wrap(tasks, head.predict(rows, verbose=0))
+    predictions = {name: predict_features(head, features, name, tasks) for name in source.splits}
     first_batch = source.val.take(range(min(recipe.input.batch_size, len(source.val))))
     whole = compute_predictions(model, recipe, first_batch, tasks)
     check_agreement(predictions["val"], whole)
     return predictions
+
+
+def predict_features(
+    head: Any, features: FeatureFeed, split: str, tasks: Sequence[Task]
+) -> dict[str, npt.NDArray[np.float32]]:
+    """Computes the outputs of a head for the features of a split.
+
+    Args:
+        head: A `keras.Model` from pooled features float32 [B, F].
+        features: The features.
+        split: Whose.
+        tasks: What the head has outputs for.
+
+    Returns:
+        float32 [N, K] by task.
+    """
+    rows = map_graph(features.dataset(split, _BATCH_SIZE), lambda rows, _: rows)
+    return wrap(tasks, head.predict(rows, verbose=0))
 
 
 def check_agreement(

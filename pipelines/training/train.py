@@ -21,6 +21,7 @@ from pipelines.serving.run import Run
 from pipelines.sources.source import Source, join_examples
 from pipelines.storage.run_folder import RunFolder
 from pipelines.training.agreement import compute_split_predictions
+from pipelines.training.calibrate import calibrate
 from pipelines.training.divergence import describe_divergence
 from pipelines.training.prepare import claim_run, open_images
 from pipelines.training.trainer import Trainer
@@ -44,7 +45,8 @@ def train(
 
     The head trains first, on the frozen backbone (or the whole network, if the backbone
     starts from random weights). Then, if the recipe says so, the head trains together with
-    the backbone's top blocks. The run keeps the best weights by validation of all epochs.
+    the backbone's top blocks. The run keeps the best weights by validation of all epochs. Then
+    its probabilities are calibrated on the validation images, where that pays.
 
     Args:
         data: DATA as the command line takes it; None takes the recipe's.
@@ -132,13 +134,16 @@ def train_on(
     model = trainer.fit()
     if diverged := describe_divergence(trainer.loop.history, source.tasks):
         logger.warning(diverged)
-    folder.save_model(model)
     features = trainer.evaluation_features
+    calibration = calibrate(model, recipe, source, features)
+    folder.save_model(model)
     metrics: dict[str, Any] = {
         name: compute_metrics(source.splits[name], predictions, source.tasks)
         for name, predictions in compute_split_predictions(model, recipe, source, features).items()
         if name != "val" or not recipe.train.with_validation
     }
+    if calibration:
+        metrics["calibration"] = calibration
     metrics["head"] = summarize_kernels(trainer.kernels, recipe.penalty.l1, recipe.penalty.l2)
     metrics["timing"] = {
         "wall_s": round(time.perf_counter() - started + earlier_s, 3),

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import json
+import logging
 import shutil
 from pathlib import Path
 from typing import Any
@@ -12,20 +13,24 @@ import numpy as np
 import pytest
 import tensorflow as tf
 from PIL import Image
+from scipy.special import expit, softmax
 
 from pipelines.cli.main import run_command
 from pipelines.evaluation.evaluate import evaluate
 from pipelines.evaluation.predictions import compute_predictions
 from pipelines.pretraining.pretrain import pretrain
 from pipelines.recipe.recipe import Recipe
+from pipelines.recipe.sections import CalibrationConfig
 from pipelines.serving.export import export
 from pipelines.serving.predict import predict
 from pipelines.serving.run import Run
 from pipelines.sources.opening.dataset import open_source
+from pipelines.training.calibrate import calibrate
 from pipelines.training.train import train
 from tests.support.tiny import TINY
 from zoo.errors import DataError, ExportError, RecipeError, RunError
 from zoo.export.savedmodel import export_savedmodel
+from zoo.models.trainable import build_logits_model
 
 pytestmark = pytest.mark.train
 
@@ -98,6 +103,30 @@ def test_history_sums_the_losses_by_their_weights(run: Run) -> None:
     # Kept is the epoch of the lowest sum; its number's loss is the figure, standardized.
     best = rows[int(np.argmin(losses))]
     assert (recorded["rmse"] / std) ** 2 == pytest.approx(float(best["val_light_loss"]), rel=1e-3)
+
+
+def test_classes_and_labels_have_a_temperature_each(
+    run: Run, data: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    assert "calibration" not in run.record, "nine validation images are too few"
+    section = CalibrationConfig(method="temperature")
+    recipe = run.recipe.model_copy(update={"calibration": section})
+    source = open_source(str(data), tasks=run.recipe.unbound_tasks)
+    model = run.load_model()
+    logits = build_logits_model(model, frozen=False, tasks=source.tasks)
+    before = compute_predictions(logits, recipe, source.val, source.tasks)
+    with caplog.at_level(logging.INFO):
+        record = calibrate(model, recipe, source, None)
+    assert list(record["tasks"]) == ["color", "tags"]
+    color, tags = (record["tasks"][name]["temperature"] for name in ("color", "tags"))
+    assert color != tags
+    said = [line.partition(":")[0] for line in caplog.messages]
+    assert said[-2:] == ["temperature of color", "temperature of tags"]
+    found = compute_predictions(model, recipe, source.val, source.tasks)
+    np.testing.assert_allclose(found["color"], softmax(before["color"] / color, axis=1), atol=1e-5)
+    np.testing.assert_allclose(found["tags"], expit(before["tags"] / tags), atol=1e-5)
+    light = source.tasks[2]
+    np.testing.assert_allclose(found["light"], before["light"] * light.std + light.mean, rtol=1e-4)
 
 
 def test_run_tells_what_its_outputs_mean(run: Run, data: Path) -> None:

@@ -165,6 +165,7 @@ _sections: dict[str, Any] = dict(
         block_decay=st.floats(0.1, 1),
         gradual=st.integers(0, 3),
     ),
+    calibration=_section(method=st.sampled_from(["auto", "none", "temperature"])),
     # `zoo train` refuses the methods that read no labels.
     pretraining=_section(
         method=st.just("supervised"), noise_std=st.floats(0, 1), masked_fraction=st.floats(0, 0.9)

@@ -10,11 +10,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 from sklearn.metrics import confusion_matrix
 
-from pipelines.evaluation.classification import (
-    compute_classification_metrics,
-    expected_calibration_error,
-    wilson_interval,
-)
+from pipelines.evaluation.calibration import brier_score, expected_calibration_error
+from pipelines.evaluation.classification import compute_classification_metrics, wilson_interval
 
 NAMES = ["a", "b", "c"]
 LABELS = np.array([0, 0, 1, 1, 2, 2])
@@ -41,6 +38,8 @@ def test_measure_worked_example() -> None:
     assert measured["macro_f1"] == pytest.approx((0.5 + 0.8 + 2 / 3) / 3)
     assert measured["per_class"]["b"]["precision"] == pytest.approx(2 / 3)
     assert measured["per_class"]["b"]["support"] == 2
+    assert measured["brier"] == brier_score(LABELS, PROBABILITIES)
+    assert measured["ece"] == expected_calibration_error(LABELS, PROBABILITIES)
     assert "top5" not in measured, "with three classes it is always right"
     json.dumps(measured, allow_nan=False)
 
@@ -84,24 +83,3 @@ def test_wilson_interval_is_its_formula(count: int, data: st.DataObject) -> None
 
 def test_wilson_interval_of_no_trials_is_0_to_1() -> None:
     assert wilson_interval(0, 0) == [0.0, 1.0]
-
-
-def test_calibration_error_worked_example() -> None:
-    # Two bins of fifteen: confidence 0.95, right in one of two; 0.55, right in both.
-    probabilities = np.array([[0.95, 0.05], [0.95, 0.05], [0.55, 0.45], [0.55, 0.45]], np.float32)
-    error = expected_calibration_error(np.array([0, 1, 0, 0]), probabilities)
-    assert error == pytest.approx(0.5 * 0.45 + 0.5 * 0.45, abs=1e-6)
-
-
-@given(st.integers(0, 2**32 - 1), st.integers(1, 60), st.integers(2, 7))
-def test_calibration_error_is_its_formula(seed: int, count: int, classes: int) -> None:
-    rng = np.random.default_rng(seed)
-    probabilities = rng.dirichlet(np.ones(classes), count).astype(np.float32)
-    labels = rng.integers(0, classes, count)
-    confidence, right = probabilities.max(1).astype(float), probabilities.argmax(1) == labels
-    expected = 0.0
-    for b in range(15):
-        inside = (confidence > b / 15) & (confidence <= (b + 1) / 15)
-        if inside.any():
-            expected += inside.mean() * abs(right[inside].mean() - confidence[inside].mean())
-    assert expected_calibration_error(labels, probabilities) == pytest.approx(expected, abs=1e-6)

@@ -8,6 +8,7 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
+from pipelines.evaluation.calibration import label_calibration_error
 from pipelines.evaluation.classification import compute_classification_metrics
 from pipelines.evaluation.metrics import (
     compute_metrics,
@@ -37,6 +38,8 @@ def test_labels_worked_example() -> None:
     assert (c["support"], c["average_precision"]) == (0, None)
     assert measured["macro_f1"] == 0.75, "a label that no image has does not count"
     assert measured["mean_average_precision"] == pytest.approx((a["average_precision"] + 1) / 2)
+    assert measured["brier"] == pytest.approx(np.square(TARGETS - PREDICTED).mean(), rel=1e-6)
+    assert measured["ece"] == label_calibration_error(TARGETS, PREDICTED)
     # Yes to a, b, a, b, c; right three times; four to be found.
     assert measured["micro_f1"] == pytest.approx(2 * 3 / (5 + 4))
     json.dumps(measured, allow_nan=False)

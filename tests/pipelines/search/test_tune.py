@@ -337,6 +337,11 @@ def test_levels_and_cuts_are_searched_together_and_validation_images_kept(
         ({"space": {"head.dropout": [0.1, 1.5]}}, RecipeError, r"head\.dropout of the space.*1\.5"),
         ({"space": {"penalty.l1": [0.1]}}, RecipeError, "has no l1"),
         ({"space": {"train.epochs": [1, 2]}}, InputError, "Unknown setting to search"),
+        (
+            {"space": {"calibration.method": ["none", "auto"]}},
+            InputError,
+            "Unknown setting to search",
+        ),
         ({"folds": 1}, InputError, "--folds does not fit.*leaves nothing to train on"),
         ({"folds": 40}, InputError, "fewer images than there are folds"),
         ({"tuner": "bayes"}, InputError, "Did you mean 'bayesian'"),
