@@ -23,6 +23,7 @@ from pipelines.sources.examining.damage import (
     png_chunks,
     without_damaged_chunks,
 )
+from pipelines.sources.examining.decoding_memory import estimate_memory
 from pipelines.sources.examining.formats import (
     FORMATS,
     HEAD_BYTES,
@@ -32,7 +33,6 @@ from pipelines.sources.examining.formats import (
 )
 from pipelines.sources.examining.image_header import UnreadableError, read_header
 from pipelines.sources.examining.jpeg_damage import (
-    PROGRESSIVE,
     UnsupportedJpegError,
     decode_jpeg_strictly,
     read_jpeg_frame,
@@ -55,7 +55,6 @@ _RULES = 4  # incremented when the same bytes give another result
 _LIBRARIES = (
     "pillow", "simplejpeg", "opencv-python-headless", "pi-heif", "tensorflow", "tensorflow-cpu",
 )  # fmt: skip
-_BYTES_PER_PIXEL = 8  # Decoded as RGB and alpha, and once more as RGB or as a PNG.
 _MANY_COLORS = 2 * MAX_COUNTED_COLORS
 
 DECODING_BUDGET = MemoryBudget(2**29)
@@ -224,24 +223,6 @@ def _find_damage(kind: str, content: bytes) -> Damage | None:
 
 def _refuse(scan: ImageScan, problem: str) -> Examination:
     return Examination(replace(scan, width=0, height=0, problem=problem))
-
-
-def estimate_memory(kind: str, content: bytes, num_pixels: int, reduction: int) -> int:
-    """Returns about how many bytes it takes to decode an image.
-
-    Args:
-        kind: Its format, a row of FORMATS that is read.
-        content: The bytes of the file.
-        num_pixels: Width times height.
-        reduction: By how much a JPEG is reduced, 1 to 8.
-    """
-    if kind != "JPEG":
-        return num_pixels * _BYTES_PER_PIXEL
-    frame = read_jpeg_frame(content)
-    # A progressive one keeps the coefficients of all pixels; a row at a time is decoded else.
-    if frame is not None and frame.kind in PROGRESSIVE:
-        return num_pixels * _BYTES_PER_PIXEL
-    return num_pixels // 4 + 3 * num_pixels // reduction**2
 
 
 def choose_examined_reduction(width: int, height: int) -> int:

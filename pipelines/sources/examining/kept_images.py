@@ -15,7 +15,8 @@ import numpy as np
 
 from pipelines.sources.columns import KeyIndex
 from pipelines.sources.examining.conversion import turn
-from pipelines.sources.examining.examination import DECODING_BUDGET, Examination, estimate_memory
+from pipelines.sources.examining.decoding_memory import estimate_memory
+from pipelines.sources.examining.examination import DECODING_BUDGET, Examination
 from zoo.decoding.image_decoder import WHITE, ImageDecoder
 from zoo.decoding.orientation import turn_frame
 
