@@ -24,6 +24,7 @@ extensions = [
     "table_reference",
     "command_reference",
     "python_reference",
+    "study_gallery",
 ]
 exclude_patterns = ["_build"]
 
