@@ -50,7 +50,7 @@ def _draw(figure: Any, numbers: Numbers) -> None:
     for axes, (part, label) in zip(
         figure.subplots(1, 2),
         (("loss", "training loss"),
-         ("movement", "movement of a unit's mean a step, standard deviations")),
+         ("movement", "movement of a unit's mean a step,\nstandard deviations")),
         strict=True,
     ):  # fmt: skip
         lines = {kind: np.mean(numbers[part][kind], axis=0) for kind in KINDS}

@@ -88,5 +88,5 @@ def test_studies_have_a_file_each_and_none_is_long() -> None:
         module = importlib.import_module(study.judge.__module__)
         assert module.STUDY is study
     assert len({study.judge.__module__ for study in STUDIES.values()}) == len(STUDIES)
-    for file in folder.rglob("*.py"):
+    for file in folder.glob("*.py"):
         assert len(file.read_text(encoding="utf-8").splitlines()) <= 125, file.name
