@@ -80,13 +80,33 @@ def list_table(
 
 
 @app.command()
-def audit(data: Data, recipe: RecipeFile = None, set_: Set = None, as_json: Json = False) -> None:
+def audit(
+    data: Data,
+    backbone: Annotated[
+        str | None,
+        typer.Option(
+            "--backbone",
+            metavar="NAME",
+            help="Look at the images with this backbone, as `zoo train` takes it, too: label "
+            "errors, near-duplicates, leaks, outliers.",
+        ),
+    ] = None,
+    recipe: RecipeFile = None,
+    set_: Set = None,
+    as_json: Json = False,
+) -> None:
     """Report problems of a data set; exit with 1 if it has any."""
     from pipelines.cli.printing import print_json, show
     from pipelines.inspection.audit import audit as audit_data
 
-    settings = _build_recipe(data, recipe, assignments=set_)
-    found = audit_data(data, settings.data, settings.unbound_tasks)
+    settings = _build_recipe(data, recipe, backbone=backbone, assignments=set_)
+    found = audit_data(
+        data,
+        settings.data,
+        settings.unbound_tasks,
+        backbone=backbone,
+        recipe=settings if backbone else None,
+    )
     if as_json:
         print_json(found.to_json())
     else:

@@ -7,11 +7,14 @@ from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import numpy.typing as npt
 
+from pipelines.inspection.feature_findings import FeatureFindings
+from pipelines.recipe.settings import RecipeSettings
+from pipelines.runtime.isolation import isolated
 from pipelines.runtime.stderr import suppress_stderr
 from pipelines.sources.checking.remarks import IMBALANCED, find_label_remarks
 from pipelines.sources.columns import sortable
@@ -24,6 +27,9 @@ from pipelines.sources.source import Finding, Listing, join_examples
 from pipelines.sources.splitting.split import split_listing
 from zoo.errors import DataError
 from zoo.tasks import CLASSIFICATION, Task
+
+if TYPE_CHECKING:
+    from pipelines.inspection.feature_audit import FeatureAudit
 
 TINY = 32
 """Shorter sides below this many pixels count as tiny."""
@@ -55,6 +61,7 @@ class Audit:
         heights: Minimum, median and maximum in pixels.
         tiny: Images whose shorter side is below TINY, in a data set of larger images.
         remarks: What the owner should know of the folders and of the classes' names.
+        features: What the features of a backbone say; None if none was asked.
     """
 
     data: str
@@ -74,6 +81,7 @@ class Audit:
     heights: tuple[int, int, int]
     tiny: tuple[Finding, ...]
     remarks: tuple[str, ...] = ()
+    features: FeatureFindings | None = None
 
     @property
     def clean(self) -> bool:
@@ -82,11 +90,19 @@ class Audit:
             self.blocking, self.undecodable, self.damaged, self.ignored, self.wrong_extensions,
             self.outliers, self.repeated, self.conflicting, self.leaking, self.tiny, self.remarks,
         )  # fmt: skip
-        return not any(found) and self.imbalance < IMBALANCED
+        seen_clean = self.features is None or self.features.clean
+        return not any(found) and self.imbalance < IMBALANCED and seen_clean
 
     def to_json(self) -> dict[str, Any]:
-        """Returns all findings as JSON values."""
-        return {**asdict(self), "clean": self.clean}
+        """Returns all findings as JSON values.
+
+        Those of a backbone stand beside the others: its `outliers` have a distance each, and
+        hold the others.
+        """
+        found = asdict(replace(self, features=None))
+        del found["features"]
+        by_features = self.features.to_json() if self.features else {}
+        return {**found, **by_features, "clean": self.clean}
 
     def lines(self, *, max_lines: int = 20) -> list[str]:
         """Returns a report of one finding per line.
@@ -107,6 +123,7 @@ class Audit:
             f"  {self.imbalance:.3g} images of the largest class for one of the smallest",
         ]
         lines += [f"stops training: {message}" for message in self.blocking]
+        lines += self.features.lines(max_lines) if self.features else []
         if self.imbalance >= IMBALANCED:
             lines.append("imbalanced: read macro F1 beside accuracy")
         sorts: list[tuple[str, list[str]]] = [
@@ -114,7 +131,7 @@ class Audit:
             ("damaged", _format(self.damaged)),
             ("ignored", _format(self.ignored)),
             ("wrong extension", _format(self.wrong_extensions)),
-            ("outlier", _format(self.outliers)),
+            ("outlier", [] if self.features else _format(self.outliers)),
             ("in several classes", [" = ".join(names) for names in self.conflicting]),
             ("in several splits", [" = ".join(names) for names in self.leaking]),
             ("repeated", [" = ".join(names) for names in self.repeated]),
@@ -130,30 +147,67 @@ class Audit:
 
 
 def audit(
-    data: str | Path, config: DataConfig | None = None, tasks: Sequence[Task] = (CLASSIFICATION,)
+    data: str | Path,
+    config: DataConfig | None = None,
+    tasks: Sequence[Task] = (CLASSIFICATION,),
+    *,
+    backbone: str | None = None,
+    recipe: RecipeSettings | None = None,
 ) -> Audit:
     """Finds problems in a data set; changes nothing.
 
     The errors that would stop a training run are collected, so that all are seen at
-    once. Only copies that are equal byte for byte are found; an image that was encoded
-    again is none.
+    once. Without a backbone only copies that are equal byte for byte are found; an image
+    that was encoded again is none. The features of a backbone, which `choose` and `train`
+    share, show near-duplicates, leaks between splits, labels that are probably wrong, and
+    images far from all others.
 
     Args:
         data: DATA as in `open_source`.
         config: Images to exclude, and the share that may fail to decode.
         tasks: The tasks to learn; the classes of the audit are the strata of the split.
+        backbone: The backbone to look with, as `train` takes it, with weights; None looks at
+            files alone. Folders without classes can be audited with one.
+        recipe: How its features are computed; None takes the preset that suits the data.
 
     Raises:
         DataError: The data set has no images or cannot be listed.
+        UnknownNameError: No such backbone.
+        RecipeError: The backbone has random weights, or the recipe does not suit it.
+        WeightsError: The weights of the backbone are absent.
     """
     data, config = str(data), config or DataConfig()
+    if backbone is None:
+        return _audit(data, config, tasks, None)
+    from pipelines.inspection.feature_audit import FeatureAudit
+
+    with isolated():
+        return _audit(data, config, tasks, FeatureAudit(data, backbone, recipe))
+
+
+def _audit(
+    data: str, config: DataConfig, tasks: Sequence[Task], by_features: FeatureAudit | None
+) -> Audit:
     with suppress_stderr():
         import tensorflow  # noqa: F401
-    listing = kind_of(data).list_images(data, tasks, config)
-    scanned = scan_dataset(data, listing, tasks, config, collect_errors=True)
+    kind = kind_of(data)
+    listing = kind.list_images(data, tasks, config)
+    labeled = bool(listing.splits) or by_features is None
+    if not labeled:
+        listing = kind.list_images(data, tasks, config, labeled=False)
+    scanned = scan_dataset(
+        data,
+        listing,
+        tasks,
+        config,
+        labeled=labeled,
+        collect_errors=True,
+        kept=by_features.kept if by_features else None,
+    )
     images = scanned.decodable
     scans = scanned.decoded
     repeated, conflicting, leaking = _find_copies(images)
+    outliers = scanned.outliers
     return Audit(
         data=data,
         images=len(scans),
@@ -163,7 +217,7 @@ def audit(
         damaged=scanned.damaged,
         ignored=images.ignored,
         wrong_extensions=tuple(_find_wrong_extensions(scans)),
-        outliers=scanned.outliers,
+        outliers=outliers,
         repeated=repeated,
         conflicting=conflicting,
         leaking=leaking,
@@ -172,6 +226,7 @@ def audit(
         heights=_compute_range(scans.numbers("height")),
         tiny=tuple(_find_tiny(scans)),
         remarks=(*images.hints, *find_label_remarks(images)),
+        features=by_features.run(images, outliers, labeled=labeled) if by_features else None,
     )
 
 

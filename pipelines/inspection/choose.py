@@ -12,7 +12,7 @@ from pipelines.inspection.candidates import Candidate, list_candidates, name_can
 from pipelines.inspection.probe import Indices, ProbeScore
 from pipelines.inspection.ranking import Fetchable, LeftOut, Ranking, Variant, rank_variants
 from pipelines.inspection.ranking_picture import draw_ranking
-from pipelines.inspection.variants import ProbedImages, score_variants
+from pipelines.inspection.variants import NUM_TRUNCATIONS, ProbedImages, score_variants
 from pipelines.recipe.levels import reads_lower_levels
 from pipelines.recipe.measured_depth import measure_input_depth
 from pipelines.recipe.overrides import other_backbone
@@ -33,7 +33,6 @@ from zoo.weights.fetch import fetch
 logger = logging.getLogger(__name__)
 
 NUM_FOLDS = 5
-NUM_TRUNCATIONS = 2
 MAX_IMAGES = 2000
 """Images of the probe, at most: by then a difference that matters is clear."""
 

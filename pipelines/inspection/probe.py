@@ -65,6 +65,36 @@ def probe_features(
         num_classes: C.
         strengths: Of L2, in falling order.
     """
+    l2, log_probabilities = predict_out_of_fold(
+        rows, labels, folds, num_classes, strengths=strengths
+    )
+    return ProbeScore(
+        l2,
+        compute_log_losses(log_probabilities, labels),
+        log_probabilities.argmax(axis=1) == labels,
+    )
+
+
+def predict_out_of_fold(
+    rows: npt.NDArray[np.float32],
+    labels: Indices,
+    folds: Sequence[tuple[Indices, Indices]],
+    num_classes: int,
+    *,
+    strengths: Sequence[float] = STRENGTHS,
+) -> tuple[float, npt.NDArray[np.float32]]:
+    """Classifies each image by a head that was fitted without its fold.
+
+    Args:
+        rows: float32 [N, F].
+        labels: int64 [N].
+        folds: Pairs of images to fit to and images to score, of `stratified_folds`.
+        num_classes: C.
+        strengths: Of L2, in falling order.
+
+    Returns:
+        The strength that was chosen, and log-probabilities float32 [N, C].
+    """
 
     def divide(fit: Indices, held: Indices) -> Division:
         return Division(rows[None, fit], labels[fit], rows[held], labels[held])
@@ -75,8 +105,4 @@ def probe_features(
     # From the order of the folds to that of the images.
     log_probabilities = np.empty_like(choice.log_probabilities)
     log_probabilities[np.concatenate([held for _, held in folds])] = choice.log_probabilities
-    return ProbeScore(
-        choice.l2,
-        compute_log_losses(log_probabilities, labels),
-        log_probabilities.argmax(axis=1) == labels,
-    )
+    return choice.l2, log_probabilities

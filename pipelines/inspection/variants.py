@@ -18,6 +18,9 @@ from pipelines.runtime.stderr import suppress_stderr
 from pipelines.sources.source import Examples
 from tuning.linear_heads.comparison import is_better
 
+NUM_TRUNCATIONS = 2
+"""Truncated variants of a backbone, where nobody says how many."""
+
 _NUM_TRIALS, _TRIAL_S = 3, 0.15
 """Trials of a network's speed, of which the best counts, and the seconds of each."""
 
@@ -59,18 +62,8 @@ def score_variants(
         ZooError: The backbone or its weights cannot be used.
     """
     size = recipe.input.preprocessing.size
-    max_blocks = MAX_BLOCKS if lower else 0
-    with suppress_stderr():
-        network, cuts = build_cut_network(
-            candidate.name, size, num_truncations, max_blocks=max_blocks
-        )
-    extractor = Extractor(
-        network,
-        recipe.input.preprocessing,
-        recipe.augment,
-        seed=recipe.seed,
-        config=recipe.features,
-    )
+    max_blocks = _count_blocks(lower=lower)
+    extractor, cuts = open_extractor(candidate.name, recipe, num_truncations, lower=lower)
     features = extractor.extract(images.examples, 0)
     engine, probes = extractor.open_engine(), build_probes(size)
     rate = max(measure_rate(engine, probes, _TRIAL_S) for _ in range(_NUM_TRIALS))
@@ -98,3 +91,39 @@ def score_variants(
             images_per_s=float(f"{rate * cuts[0].multiply_adds / cut.multiply_adds:.3g}"),
         )
         yield variant, score
+
+
+def open_extractor(
+    backbone: str, recipe: ResolvedRecipe, num_truncations: int, *, lower: bool
+) -> tuple[Extractor, tuple[Cut, ...]]:
+    """Builds what computes the features of a backbone, whole and truncated.
+
+    Args:
+        backbone: Its name, with weights.
+        recipe: Its preprocessing and engine.
+        num_truncations: Truncated variants, at most.
+        lower: Whether all places that training compares for the whole backbone are among these.
+
+    Returns:
+        The extractor, and the cuts in the order of its channels, the whole backbone first.
+
+    Raises:
+        ZooError: The backbone or its weights cannot be used.
+    """
+    size = recipe.input.preprocessing.size
+    with suppress_stderr():
+        network, cuts = build_cut_network(
+            backbone, size, num_truncations, max_blocks=_count_blocks(lower=lower)
+        )
+    extractor = Extractor(
+        network,
+        recipe.input.preprocessing,
+        recipe.augment,
+        seed=recipe.seed,
+        config=recipe.features,
+    )
+    return extractor, cuts
+
+
+def _count_blocks(*, lower: bool) -> int:
+    return MAX_BLOCKS if lower else 0
