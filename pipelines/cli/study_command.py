@@ -34,6 +34,7 @@ def study(
     """Rerun a claim of the lectures: numbers, a figure, and a verdict by a rule written before."""
     from pipelines.cli.printing import print_grid, print_json, show
     from pipelines.studies.catalog import STUDIES
+    from pipelines.studies.run import measure_apart
     from pipelines.studies.run import study as run_study
     from zoo.errors import InputError
 
@@ -58,6 +59,8 @@ def study(
         raise InputError("a study writes its numbers and its figure", expected="--out FOLDER")
     findings = []
     for one in STUDIES if everything else [name or ""]:
+        if everything and (status := measure_apart(one, out=out, seeds=seeds, full=full)):
+            raise typer.Exit(status)
         findings.append(run_study(one, out=out, seeds=seeds, full=full))
         if not as_json:
             for line in _describe(findings[-1]):

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from pipelines.studies.run import study
+from pipelines.studies.run import measure_apart, study
 from pipelines.studies.statistics import mean_gain, mean_interval
 from pipelines.studies.steps import Steps
 from zoo.errors import RunError, UnknownNameError
@@ -50,6 +50,20 @@ def test_study_that_was_killed_gives_the_same_numbers(tmp_path: Path, root: Path
     ]
     assert numbers[0] == numbers[1]
     assert (resumed.folder / "figure.png").read_bytes().startswith(b"\x89PNG")
+
+
+@pytest.mark.slow
+def test_study_in_a_process_of_its_own_is_measured_there(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture, capfd: pytest.CaptureFixture[str]
+) -> None:
+    assert measure_apart("perceptron", out=tmp_path, seeds=2) == 0
+    out, err = capfd.readouterr()
+    assert not out
+    assert "perceptron: XOR" in err
+    with caplog.at_level("INFO", "pipelines"):
+        finding = study("perceptron", out=tmp_path, seeds=2)
+    assert not caplog.messages
+    assert finding.seconds > 0
 
 
 def test_finished_step_is_not_measured_again(tmp_path: Path) -> None:
