@@ -58,8 +58,10 @@ def is_plain_png(chunks: Collection[bytes], content: bytes) -> bool:
 
     Args:
         chunks: The names of its chunks.
-        content: The bytes of the file, at least its header.
+        content: The bytes of the file.
     """
+    if len(content) < _FIRST_CHUNK:
+        return False  # the decoder says what is wrong
     has_alpha = content[_COLOR_TYPE_OFFSET] >= _ALPHA_BIT or b"tRNS" in chunks
     return not has_alpha and content[_DEPTH_OFFSET] < 16 and b"eXIf" not in chunks
 

@@ -84,6 +84,12 @@ def test_files_of_every_kind_are_kept_as_the_decoder_yields_them(
     assert len(kept) > 50
 
 
+def test_file_that_ends_anywhere_in_its_header_is_answered() -> None:
+    content = encode(photo(1), "PNG")
+    for end in range(8, 40):
+        assert examine_image("a.png", content[:end]).scan.problem, end
+
+
 def test_images_of_16_bits_are_not_kept_and_the_depth_of_others_does_not_matter(
     fill: Fill, tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.MonkeyPatch
 ) -> None:
