@@ -20,7 +20,7 @@ from pipelines.inspection.feature_findings import (
     Leak,
 )
 from pipelines.inspection.label_errors import NUM_FOLDS, judge_labels
-from pipelines.inspection.near_duplicates import group_near_duplicates, normalize_rows
+from pipelines.inspection.near_duplicates import group_near_duplicates
 from pipelines.inspection.perceptual_hash import (
     MIN_SIDE,
     SOURCE_SIDE,
@@ -218,10 +218,12 @@ def _describe_group(images: _Images, group: Indices, copies: Indices | None) -> 
 
 
 def _find_leaks(images: _Images, rows: Floats, members: Sequence[Indices]) -> tuple[Leak, ...]:
+    from sklearn.preprocessing import normalize
+
     leaks = []
     for group in members:
         codes = images.codes[group]
-        directions = normalize_rows(rows[group]).astype(np.float64)
+        directions = normalize(rows[group]).astype(np.float64)
         for position in np.flatnonzero(codes > codes.min()).tolist():
             before = np.flatnonzero(codes < codes[position])
             cosines = directions[before] @ directions[position]

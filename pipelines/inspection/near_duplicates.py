@@ -34,12 +34,6 @@ most 20: re-encoded at quality 60, resized by 0.7, cropped by 5 %, mirrored, 10 
 """
 
 
-def normalize_rows(rows: Floats) -> Floats:
-    """Scales rows, float32 [N, F], to length 1; those of length 0 stay."""
-    lengths = np.linalg.norm(rows, axis=1, keepdims=True)
-    return np.asarray(rows / np.where(lengths > 0, lengths, 1), np.float32)
-
-
 def group_near_duplicates(
     rows: Floats,
     copies: Indices | None,
@@ -84,10 +78,12 @@ def find_similar_pairs(rows: Floats, num_neighbors: int, min_cosine: float) -> I
     Returns:
         int64 [P, 2], each pair once, the lower index first, in rising order.
     """
+    from sklearn.preprocessing import normalize
+
     num_neighbors = min(num_neighbors, len(rows) - 1)
     if num_neighbors < 1:
         return np.zeros((0, 2), np.int64)
-    found = find_neighbors(normalize_rows(rows), num_neighbors)
+    found = find_neighbors(normalize(rows), num_neighbors)
     # Of rows of length 1: |a - b|² = 2 - 2 cos.
     alike = np.square(found.distances) <= 2 - 2 * min_cosine
     pairs = np.stack([np.nonzero(alike)[0], found.indices[alike]], axis=1)

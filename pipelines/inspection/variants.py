@@ -12,6 +12,7 @@ from pipelines.features.extraction import Extractor
 from pipelines.inspection.candidates import Candidate
 from pipelines.inspection.probe import Indices, ProbeScore, probe_features
 from pipelines.inspection.ranking import Variant
+from pipelines.recipe.extractor import build_extractor
 from pipelines.recipe.levels import MAX_BLOCKS
 from pipelines.recipe.resolved import ResolvedRecipe
 from pipelines.runtime.stderr import suppress_stderr
@@ -115,14 +116,7 @@ def open_extractor(
         network, cuts = build_cut_network(
             backbone, size, num_truncations, max_blocks=_count_blocks(lower=lower)
         )
-    extractor = Extractor(
-        network,
-        recipe.input.preprocessing,
-        recipe.augment,
-        seed=recipe.seed,
-        config=recipe.features,
-    )
-    return extractor, cuts
+    return build_extractor(recipe, network), cuts
 
 
 def _count_blocks(*, lower: bool) -> int:

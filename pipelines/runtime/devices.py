@@ -72,14 +72,16 @@ class Devices:
         return self.name == "CPU"
 
     @contextlib.contextmanager
-    def in_precision(self, precision: str) -> Iterator[Devices]:
+    def in_precision(self, config: DeviceConfig, *, on_images: bool) -> Iterator[Devices]:
         """Has models built in another precision for a while, and yields the devices with it.
 
         Args:
-            precision: A Keras dtype policy.
+            config: The section `device` of the recipe that is trained meanwhile.
+            on_images: Whether images pass its network in every epoch.
         """
         import keras
 
+        precision = choose_precision(config, on_images=on_images)
         keras.mixed_precision.set_dtype_policy(precision)
         try:
             yield replace(self, precision=precision)

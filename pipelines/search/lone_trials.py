@@ -9,7 +9,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from pipelines.recipe.resolved import ResolvedRecipe
-from pipelines.runtime.devices import DeviceConfig, Devices, choose_precision
+from pipelines.runtime.devices import DeviceConfig, Devices
 from pipelines.search.trial_process import TrialProcess
 from pipelines.sources.source import Source
 from pipelines.storage.run_folder import RunFolder
@@ -88,47 +88,34 @@ def train_alone(
         folder: A folder for checkpoints.
         stop_after: Epochs after which it is stopped; 0 for all of the recipe's.
     """
-    precision = choose_precision(recipe.device, on_images=recipe.trains_on_images)
-    with devices.in_precision(precision) as devices:
-        return _train_on_each(name, recipe, divisions, devices, folder, stop_after)
-
-
-def _train_on_each(
-    name: str,
-    recipe: ResolvedRecipe,
-    divisions: Sequence[Source],
-    devices: Devices,
-    folder: Path,
-    stop_after: int,
-) -> Result:
     import keras
 
     parts, histories = [], []
     for number, division in enumerate(divisions, start=1):
         fold = f", fold {number} of {len(divisions)}" if len(divisions) > 1 else ""
         logger.info(f"trial {name}{fold}")
-        try:
-            trainer = Trainer(
-                recipe,
-                division,
-                devices,
-                folder=RunFolder(folder / str(number)),
-                stop_after=stop_after,
-            )
-            trainer.prepare()
-            trainer.fit()
-            loop = trainer.loop
-            best = loop.stopping
-            histories.append(loop.history)
-            parts.append(scored(best.best, best.best_loss, len(loop.history), best.best_epoch))
-            del trainer, loop
-        except (TrainingError, InputError) as error:
-            parts.append(Result(failure=str(error)))
-            break
-        finally:
-            # Keras otherwise keeps every model of the process in memory.
-            keras.utils.clear_session()
-            keras.mixed_precision.set_dtype_policy(devices.precision)
+        with devices.in_precision(recipe.device, on_images=recipe.trains_on_images) as own:
+            try:
+                trainer = Trainer(
+                    recipe,
+                    division,
+                    own,
+                    folder=RunFolder(folder / str(number)),
+                    stop_after=stop_after,
+                )
+                trainer.prepare()
+                trainer.fit()
+                loop = trainer.loop
+                best = loop.stopping
+                histories.append(loop.history)
+                parts.append(scored(best.best, best.best_loss, len(loop.history), best.best_epoch))
+                del trainer, loop
+            except (TrainingError, InputError) as error:
+                parts.append(Result(failure=str(error)))
+                break
+            finally:
+                # Keras otherwise keeps every model of the process in memory.
+                keras.utils.clear_session()
     if len(divisions) == 1:
         return parts[0]
     if recipe.is_convex or recipe.fine_tune.blocks:  # epochs of folds are not the same

@@ -15,7 +15,6 @@ from typing import Any
 from pipelines.recipe.recipe import Recipe
 from pipelines.recipe.resolved import DEFAULT_EPOCHS
 from pipelines.recipe.settings import RecipeSettings
-from pipelines.runtime.devices import choose_precision
 from pipelines.runtime.isolation import isolated
 from pipelines.search.job import SearchJob, SpaceFile
 from pipelines.search.plan import FOLDER, claim_search, is_begun
@@ -154,8 +153,8 @@ def _search(
     chosen = job.plan.final_recipe(trainer.build_recipe(trial), result.best_epoch).resolve()
     chosen = folder.with_its_choices(trainer.with_its_engine(chosen))
     folder.check_same(chosen)
-    precision = choose_precision(chosen.device, on_images=chosen.trains_on_images)
-    with reporting(folder.path, report), job.devices.in_precision(precision) as devices:
+    own = job.devices.in_precision(chosen.device, on_images=chosen.trains_on_images)
+    with reporting(folder.path, report), own as devices:
         train_on(folder, chosen, job.source, devices, started=time.perf_counter())
     folder.save_search({**report, "timing": clock.timing()})
 

@@ -14,6 +14,7 @@ from pipelines.input_pipeline.datasets import TrainStream, build_eval_dataset, b
 from pipelines.input_pipeline.decoded_images import DecodedImages, decode_images
 from pipelines.input_pipeline.label_tensors import compute_balanced_weights
 from pipelines.input_pipeline.order import SampleOrder, build_order
+from pipelines.recipe.extractor import build_extractor
 from pipelines.recipe.resolved import ResolvedRecipe
 from pipelines.sources.source import Examples, Source
 
@@ -184,14 +185,7 @@ def build_feature_feed(
     """
     if not recipe.features.engine_is_open:
         ENGINES[recipe.features.engine].check_installed()
-    extractor = Extractor(
-        network,
-        recipe.input.preprocessing,
-        recipe.augment,
-        seed=recipe.seed,
-        config=recipe.features,
-    )
-    return FeatureFeed(recipe, source, order, extractor)
+    return FeatureFeed(recipe, source, order, build_extractor(recipe, network))
 
 
 def build_recipe_order(

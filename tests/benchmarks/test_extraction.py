@@ -34,7 +34,7 @@ def own_cache(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("ZOO_CACHE", os.environ["ZOO_CACHE"])
 
 
-@pytest.mark.train
+@pytest.mark.slow
 def test_every_engine_is_measured_once_from_files_to_disk(
     tiny_folder: Path, tmp_path: Path, own_cache: None
 ) -> None:

@@ -39,7 +39,7 @@ def test_recipes_differ_only_in_their_features() -> None:
     assert fresh.model_copy(update={"features": kept.features}) == kept
 
 
-@pytest.mark.train
+@pytest.mark.slow
 def test_finished_runs_are_not_repeated(tiny_folder: Path, tmp_path: Path, capsys: Any) -> None:
     setting = views.Setting("colors", str(tiny_folder), "micro_resnet_s.cifar10", 32)
 

@@ -20,6 +20,13 @@ PAGES = sorted(
 # Pages that take a quarter of a minute or more.
 SLOW = {
     "README.md",
+    "docs/guides/augmentation.md",
+    "docs/guides/data.md",
+    "docs/guides/devices.md",
+    "docs/guides/export.md",
+    "docs/guides/fine_tuning.md",
+    "docs/guides/kerashub.md",
+    "docs/guides/own_loop.md",
     "docs/guides/predict.md",
     "docs/guides/pretraining.md",
     "docs/guides/search.md",

@@ -6,7 +6,6 @@ import importlib
 import json
 import re
 from collections.abc import Iterator
-from dataclasses import asdict
 from pathlib import Path
 
 import pytest
@@ -38,7 +37,8 @@ def test_result_of_every_study_is_kept(name: str) -> None:
     )
     checks = [Check(**check) for check in found["checks"]]
     assert verdict_of(checks).value == found["verdict"]
-    assert all(asdict(check) for check in checks)
+    assert checks
+    assert all(check.rule and check.seen for check in checks)
     assert found["effort"] == {"seeds": 5, "full": False}
     with Image.open(KEPT / f"{name}.png") as figure:
         assert figure.width <= 1100

@@ -68,7 +68,8 @@ def test_images_pass_the_network_where_more_than_a_head_trains(
 def test_another_precision_is_for_a_while_only() -> None:
     devices = prepare_devices(DeviceConfig(), on_images=False)
     before = keras.config.dtype_policy().name
-    with devices.in_precision("mixed_bfloat16") as mixed:
+    config = DeviceConfig(precision="mixed_bfloat16")
+    with devices.in_precision(config, on_images=False) as mixed:
         assert mixed.description == "CPU, mixed_bfloat16"
         assert keras.layers.Dense(1).compute_dtype == "bfloat16"
         assert devices.can_stack_heads
