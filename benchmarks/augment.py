@@ -119,7 +119,7 @@ def this_project(scenario: Scenario, images: np.ndarray) -> Iterator[Any]:
         examples,
         build_order(examples.labels, scenario.batch_size, seed=0),
         InputConfig(size=scenario.size, batch_size=scenario.batch_size, cache_mib=0),
-        AugmentConfig(policy=POLICY),
+        AugmentConfig.model_validate({"policy": POLICY}),
         tasks=classification("0123456789"),
         decoded=decoded,
     )

@@ -129,14 +129,14 @@ def measure_peers(data: str, run: Run) -> dict[str, dict[str, float]]:
 
     recipe = run.recipe
     source = open_source(data, recipe.data, seed=recipe.seed)
-    devices = prepare_devices(recipe.device)
+    devices = prepare_devices(recipe.device, on_images=False)
     network = build_feature_network(build_model(recipe, source, devices).classifier)
     feed = build_feature_feed(recipe, source, build_recipe_order(recipe, source), network)
     splits = {
         name: (feed.extract(source.splits[name], 0).read(recipe.head.pooling), examples.labels)
         for name, examples in source.splits.items()
     }
-    both = [np.concatenate(part) for part in zip(splits["train"], splits["val"], strict=True)]
+    both = tuple(np.concatenate((splits["train"][i], splits["val"][i])) for i in range(2))
     found = {}
     for name, (plain, labels), scoring in (
         ("peer", splits["train"], None),

@@ -38,7 +38,7 @@ def compute_utilization(results: dict[str, Any], engine: str, part: str) -> floa
     """
     flops = 2 * results["multiply_adds"] / 1e9
     pairs = zip(results["engines"][engine][part], results["sgemm"], strict=True)
-    return statistics.median(flops * rate / max(peak.values()) for rate, peak in pairs)
+    return float(statistics.median(flops * rate / max(peak.values()) for rate, peak in pairs))
 
 
 def table(results: dict[str, Any]) -> str:

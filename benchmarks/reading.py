@@ -232,7 +232,10 @@ def measure_many(side: Side, images: list[Path], count: int, *, train: bool) -> 
         side.forget()
         # A file that has just changed, as its number of links has, is not trusted.
         time.sleep(2.5)
-        jobs = [("audit, cold", ("audit", str(folder))), ("audit, warm", ("audit", str(folder)))]
+        jobs: list[tuple[str, tuple[str, ...]]] = [
+            ("audit, cold", ("audit", str(folder))),
+            ("audit, warm", ("audit", str(folder))),
+        ]
         if train:
             out = str(Path(place) / "run")
             jobs.append(("train", ("train", str(folder), "--out", out)))

@@ -31,6 +31,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable, Mapping, Sequence
+from functools import partial
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -174,7 +175,7 @@ def load_or_measure(file: Path, measure: Callable[[], dict[str, Any]]) -> dict[s
 def extrapolate_peer(peer: Mapping[str, Any], trials: int) -> float:
     """Returns the peer's seconds for a number of trials, extrapolated by its mean trial."""
     each = [trial["seconds"] for trial in peer["trials"]]
-    return peer["seconds"] + (trials - len(each)) * statistics.mean(each)
+    return float(peer["seconds"] + (trials - len(each)) * statistics.mean(each))
 
 
 def best(scores: Sequence[float | None]) -> float:
@@ -311,7 +312,7 @@ def main(
             folder = out / f"own-{count}-{number}"
             found = load_or_measure(
                 folder.with_suffix(".json"),
-                lambda f=folder, n=count: measure_own(photos, f, trials=int(n), **common),
+                partial(measure_own, photos, folder, trials=int(count), **common),
             )
             own[count].append(found)
             print(

@@ -98,7 +98,7 @@ def declared_license(package: Distribution, table: Table) -> str:
     """Returns the SPDX expression that a package declares; empty where it is not known."""
     for text in _declared(package):
         known = table.spellings.get(text.lower(), text)
-        if text == package.metadata.get("License-Expression") or is_allowed(known, table.allowed):
+        if text == _field(package, "License-Expression") or is_allowed(known, table.allowed):
             return known
     return ""
 
@@ -119,17 +119,21 @@ def is_allowed(expression: str, allowed: frozenset[str]) -> bool:
 
 def _declared(package: Distribution) -> list[str]:
     """Returns what the metadata say of the license, the most reliable first."""
-    metadata = package.metadata
-    if expression := metadata.get("License-Expression"):
+    if expression := _field(package, "License-Expression"):
         return [expression]
     classifiers = [
         text.removeprefix("License :: ")
-        for text in metadata.get_all("Classifier", [])
+        for text in package.metadata.get_all("Classifier") or ()
         if text.startswith("License :: ")
     ]
-    text = (metadata.get("License") or "").strip()
+    text = _field(package, "License").strip()
     texts = [*([text] if text and "\n" not in text else []), *classifiers]
     return [text.removeprefix("OSI Approved :: ") for text in texts]
+
+
+def _field(package: Distribution, name: str) -> str:
+    """Returns a field of the metadata; empty where it is missing."""
+    return next(iter(package.metadata.get_all(name) or ()), "")
 
 
 def _is_library(file: PackagePath) -> bool:

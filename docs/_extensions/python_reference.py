@@ -69,7 +69,8 @@ def describe_errors(error: type[BaseException] | None = None, depth: int = 0) ->
     from zoo.errors import ZooError
 
     error = error or ZooError
-    status = f", exit status {error.exit_status}" if "exit_status" in vars(error) else ""
+    own = vars(error).get("exit_status")
+    status = "" if own is None else f", exit status {own}"
     yield f"{'  ' * depth}- **`{error.__name__}`**{status}: {describe(error)}"
     for below in error.__subclasses__():
         if below.__module__ == ZooError.__module__:
