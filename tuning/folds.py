@@ -14,19 +14,22 @@ if TYPE_CHECKING:
 _NUM_FOLDS = 5
 
 
-def count_folds(labels: npt.NDArray[np.int64], num_classes: int) -> int:
+def count_folds(
+    labels: npt.NDArray[np.int64],
+    num_classes: int,
+    groups: npt.NDArray[np.int64] | None = None,
+) -> int:
     """Returns how many folds images are divided into where nobody says it.
 
     Args:
         labels: int64 [N], the class of each image.
         num_classes: C.
+        groups: As `stratified_folds` takes them.
 
     Returns:
-        5, or as many as the rarest class has images; 0 where it has fewer than two.
+        5, or as many as the rarest class has images or groups; 0 where it has fewer than two.
     """
-    import numpy as np
-
-    rarest = int(np.bincount(labels, minlength=num_classes).min())
+    rarest = int(_count_groups(labels, num_classes, groups).min())
     return min(_NUM_FOLDS, rarest) if rarest > 1 else 0
 
 
@@ -42,25 +45,28 @@ def stratified_folds(
         labels: int64 [N], the class of each image.
         num_folds: K, at least 2.
         seed: Seeds the shuffling.
-        groups: int64 [N], the same number for images that go to one fold, as copies do;
-            None if each stands alone. Class frequencies are then only about the same.
+        groups: int64 [N], the same number for images that go to one fold, as copies do and
+            those of one patient; None if each stands alone. Class frequencies are then only
+            about the same.
 
     Returns:
         K pairs of int64 indices, for training and for validation. Each image is in the
         validation part of exactly one fold.
 
     Raises:
-        DataError: A class has fewer images than there are folds.
+        DataError: A class has fewer images, or groups of them, than there are folds.
     """
     import numpy as np
     from sklearn.model_selection import StratifiedGroupKFold, StratifiedKFold
 
-    _, sizes = np.unique(labels, return_counts=True)
-    if sizes.min() < num_folds:
+    sizes = _count_groups(labels, int(labels.max()) + 1, groups)
+    fewest = int(sizes[np.unique(labels)].min())
+    if fewest < num_folds:
+        what = "images" if groups is None else "groups of images, of which copies are one,"
         raise DataError(
-            "a class has fewer images than there are folds",
+            f"a class has fewer {what} than there are folds",
             expected=f"at least {num_folds} of each class",
-            received=str(sizes.min()),
+            received=str(fewest),
             mend="lower --folds, or add images",
         )
     if groups is not None:
@@ -68,6 +74,17 @@ def stratified_folds(
         return list(grouped.split(np.zeros(len(labels)), labels, groups))
     folds = StratifiedKFold(num_folds, shuffle=True, random_state=seed)
     return list(folds.split(np.zeros(len(labels)), labels))
+
+
+def _count_groups(
+    labels: npt.NDArray[np.int64], num_classes: int, groups: npt.NDArray[np.int64] | None
+) -> npt.NDArray[np.int64]:
+    """Returns the number of groups with images of each class, int64 [C]."""
+    import numpy as np
+
+    if groups is not None:
+        labels = np.unique(np.stack([labels, groups], axis=1), axis=0)[:, 0]
+    return np.bincount(labels, minlength=num_classes)
 
 
 def stratified_subset(

@@ -16,7 +16,11 @@ from pipelines.inspection.feature_findings import FeatureFindings
 from pipelines.recipe.settings import RecipeSettings
 from pipelines.runtime.isolation import isolated
 from pipelines.runtime.stderr import suppress_stderr
-from pipelines.sources.checking.remarks import IMBALANCED, find_label_remarks
+from pipelines.sources.checking.remarks import (
+    IMBALANCED,
+    find_divided_groups,
+    find_label_remarks,
+)
 from pipelines.sources.columns import sortable
 from pipelines.sources.config import DataConfig
 from pipelines.sources.examining.formats import IMAGE_EXTENSIONS
@@ -60,7 +64,8 @@ class Audit:
         widths: Minimum, median and maximum in pixels.
         heights: Minimum, median and maximum in pixels.
         tiny: Images whose shorter side is below TINY, in a data set of larger images.
-        remarks: What the owner should know of the folders and of the classes' names.
+        remarks: What the owner should know of the folders, of the classes' names, and of groups
+            that splits divide.
         features: What the features of a backbone say; None if none was asked.
     """
 
@@ -225,7 +230,7 @@ def _audit(
         widths=_compute_range(scans.numbers("width")),
         heights=_compute_range(scans.numbers("height")),
         tiny=tuple(_find_tiny(scans)),
-        remarks=(*images.hints, *find_label_remarks(images)),
+        remarks=(*images.hints, *find_label_remarks(images), *find_divided_groups(images)),
         features=by_features.run(images, outliers, labeled=labeled) if by_features else None,
     )
 

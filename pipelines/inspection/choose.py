@@ -25,7 +25,7 @@ from pipelines.sources.examining.kept_images import KeptImages
 from pipelines.sources.opening.dataset import open_source
 from pipelines.sources.opening.describe import describe
 from pipelines.sources.source import Examples, Source, join_examples
-from pipelines.sources.splitting.copies import group_copies
+from pipelines.sources.splitting.groups import group_related
 from tuning.folds import stratified_folds, stratified_subset
 from zoo.errors import InputError, RecipeError, WeightsError, ZooError
 from zoo.weights.fetch import fetch
@@ -188,7 +188,7 @@ def _divide(
 ) -> tuple[Examples, list[tuple[Indices, Indices]]]:
     examples = join_examples([source.train, source.val])
     examples = examples.take(stratified_subset(examples.labels, max_images, seed))
-    groups = group_copies(examples)
+    groups = group_related(examples)
     return examples, stratified_folds(examples.labels, num_folds, seed, groups)
 
 

@@ -39,6 +39,7 @@ from pipelines.runtime.isolation import start_keras
 from pipelines.sources.examining.kept_images import KeptImages
 from pipelines.sources.source import Examples, Finding, Listing, join_examples
 from pipelines.sources.splitting.copies import group_copies
+from pipelines.sources.splitting.groups import group_related, join_groupings
 from tuning.nearest_neighbors import Floats, shorten_rows
 from zoo.decoding.image_decoder import ImageDecoder
 from zoo.models.standardization import Standardization
@@ -119,7 +120,8 @@ class FeatureAudit:
         outliers, notes = _find_outliers(images, short, odd_files)
         errors: tuple[LabelError, ...] = ()
         if labeled and listing.tasks[0].bare:
-            errors, unjudged = _find_label_errors(images, rows, groups, self.recipe.seed)
+            related = _join_related(images.examples, groups)
+            errors, unjudged = _find_label_errors(images, rows, related, self.recipe.seed)
             notes += unjudged
         else:
             why = "the recipe has tasks" if labeled else "the images have no labels"
@@ -198,6 +200,13 @@ def _hash_examples(examples: Examples, decoder: ImageDecoder) -> PerceptualHashe
         np.concatenate([part.plain for part in hashes]),
         np.concatenate([part.mirrored for part in hashes]),
     )
+
+
+def _join_related(examples: Examples, near_duplicates: Indices) -> Indices:
+    """Returns the numbers of near-duplicates, the same for images that their owner groups, too."""
+    related = group_related(examples)
+    joined = join_groupings([near_duplicates, *([] if related is None else [related])])
+    return near_duplicates if joined is None else joined
 
 
 def _list_groups(groups: Indices) -> list[Indices]:

@@ -32,12 +32,13 @@ def judge_labels(
 ) -> JudgedLabels:
     """Judges each label by a head that was fitted to the other folds.
 
-    Near-duplicates go to one fold: otherwise a copy with the same wrong label would confirm it.
+    Near-duplicates and groups go to one fold: otherwise a copy with the same wrong label would
+    confirm it.
 
     Args:
         rows: float32 [N, F], features as they are.
         labels: int64 [N].
-        groups: int64 [N], the same number for near-duplicates.
+        groups: int64 [N], the same number for near-duplicates and images of one group.
         num_classes: C.
         seed: Seeds the folds.
     """

@@ -5,11 +5,10 @@ from __future__ import annotations
 import logging
 from typing import Any
 
-import numpy as np
-
 from pipelines.recipe.resolved import ResolvedRecipe
 from pipelines.search.plan import SearchPlan
-from pipelines.sources.source import Source
+from pipelines.sources.source import Source, join_examples
+from pipelines.sources.splitting.groups import group_related
 from tuning.folds import count_folds
 from tuning.hyperparameters.default_space import HEAD_SPACE, build_default_space
 from zoo.backbones.catalog import possible_cuts
@@ -52,8 +51,8 @@ def complete_plan(plan: SearchPlan, recipe: ResolvedRecipe, source: Source) -> S
 def _choose_folds(source: Source) -> int:
     if len(source.val) >= _MANY:
         return 0
-    labels = np.concatenate([source.train.labels, source.val.labels])
-    folds = count_folds(labels, len(source.class_names))
+    both = join_examples([source.train, source.val])
+    folds = count_folds(both.labels, len(source.class_names), group_related(both))
     if folds:
         logger.info(
             f"scoring trials on {folds} folds: {len(source.val)} validation images are few; "

@@ -18,7 +18,7 @@ from pipelines.runtime.devices import Devices
 from pipelines.search.lone_trials import LoneTrials, scored
 from pipelines.search.trial_features import TrialFeatures
 from pipelines.sources.source import Source, join_examples
-from pipelines.sources.splitting.copies import group_copies
+from pipelines.sources.splitting.groups import group_related
 from pipelines.training.feeds import FeatureFeed, build_recipe_order, class_weights_of
 from pipelines.training.head_specs import build_head_spec
 from pipelines.training.held_out_scores import MEASURED_VIEWS
@@ -268,7 +268,7 @@ class TrialTrainer:
 
 
 def divide_into_folds(source: Source, count: int, seed: int) -> list[Source]:
-    """Divides training and validation images into stratified folds, copies always into one.
+    """Divides training and validation images into stratified folds, related images always into one.
 
     Args:
         source: The images; test images stay as they are.
@@ -281,7 +281,7 @@ def divide_into_folds(source: Source, count: int, seed: int) -> list[Source]:
     both = join_examples([source.train, source.val])
     return [
         replace(source, train=both.take(train), val=both.take(val))
-        for train, val in stratified_folds(both.labels, count, seed, group_copies(both))
+        for train, val in stratified_folds(both.labels, count, seed, group_related(both))
     ]
 
 

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import re
 from typing import Annotated, Literal
 
-from pydantic import Field, model_validator
+from pydantic import Field, field_validator, model_validator
 
 from zoo.config import Config
 
@@ -20,25 +21,28 @@ class ColumnNames(Config):
         label: Heading of their classes.
         split: Heading of their splits, if there is such a column; an empty text leaves a
             column `split` unread.
+        group: Heading of what images that belong together share, such as a patient, if there
+            is such a column; an empty text leaves a column `group` unread.
     """
 
     path: Annotated[str, Field(min_length=1)] = "path"
     label: Annotated[str, Field(min_length=1)] = "label"
     split: str = "split"
+    group: str = "group"
 
     @model_validator(mode="after")
     def _differ(self) -> ColumnNames:
-        names = (self.path, self.label, self.split)
+        names = [name for name in (self.path, self.label, self.split, self.group) if name]
         if len({name.casefold() for name in names}) < len(names):
             raise ValueError(
-                "data.columns names one column twice; expected three names that differ; "
+                "data.columns names one column twice; expected names that differ; "
                 f"received {', '.join(names)}"
             )
         return self
 
 
 class DataConfig(Config):
-    """Selection and splits of the images.
+    r"""Selection and splits of the images.
 
     Args:
         val_fraction: Share of each class, strictly between 0 and 1, that is split off
@@ -49,6 +53,10 @@ class DataConfig(Config):
         train_per_class: Maximum number of training images per class, to measure the
             effect of fewer labels; 0 takes all. The recipe's seed selects them; the
             images for a smaller number are among those for a larger one.
+        group: Regular expression that is searched in an image's name, such as
+            `patient_(\d+)`. Images for which its first group, or without one its match, is
+            the same belong together: splits and folds that this project makes do not divide
+            them. Others stand alone. It takes the place of a table's column `group`.
         exclude: Images to leave out: names as in the messages, folders (`train/ants`),
             classes and labels (`ants`), or glob patterns of these (`*.gif`; `*` matches
             `/` too). Case is ignored. A class without any image left is dropped.
@@ -76,6 +84,7 @@ class DataConfig(Config):
     val_fraction: Annotated[float, Field(gt=0, lt=1)] = 0.2
     test_fraction: Annotated[float, Field(ge=0, lt=1)] = 0.0
     train_per_class: Annotated[int, Field(ge=0)] = 0
+    group: str = ""
     exclude: tuple[str, ...] = ()
     max_undecodable: Annotated[float, Field(ge=0, le=1)] = 0.05
     damaged: Literal["skip", "keep"] = "skip"
@@ -85,6 +94,18 @@ class DataConfig(Config):
     columns: ColumnNames = ColumnNames()
     suffix: str = ""
     folder: str = ""
+
+    @field_validator("group")
+    @classmethod
+    def _compiles(cls, value: str) -> str:
+        try:
+            re.compile(value)
+        except re.error as error:
+            raise ValueError(
+                f"data.group is no regular expression: {error}; expected one as patient_(\\d+); "
+                f"received {value!r}"
+            ) from None
+        return value
 
     @model_validator(mode="after")
     def _leaves_something_to_train_on(self) -> DataConfig:

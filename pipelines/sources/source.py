@@ -52,6 +52,9 @@ class Examples:
             not to keep any.
         bits: uint8 [N], bits that the largest value of each image needs, 8 to 16; None
             before the scan.
+        groups: int64 [N], the same number for images that belong together by their owner's
+            word, across the splits of a data set; -1 for one that stands alone, None if
+            nothing is said.
         columns: Further columns of the data set by name, N texts each. Only the columns
             that tasks need are read.
         targets: Targets of each task by name; empty before `task_columns.bind_tasks`.
@@ -67,6 +70,7 @@ class Examples:
     bits: npt.NDArray[np.uint8] | None = None
     stamps: npt.NDArray[np.uint64] | None = None
     kept: KeptImages | None = None
+    groups: npt.NDArray[np.int64] | None = None
     columns: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
     targets: Mapping[str, npt.NDArray[Any]] = field(default_factory=dict)
 
@@ -119,6 +123,7 @@ class Examples:
             bits=None if self.bits is None else self.bits[chosen],
             stamps=None if self.stamps is None else self.stamps[chosen],
             kept=self.kept,
+            groups=None if self.groups is None else self.groups[chosen],
             columns={name: _pick(texts, chosen) for name, texts in self.columns.items()},
             targets={name: values[chosen] for name, values in self.targets.items()},
         )
@@ -145,6 +150,7 @@ def join_examples(parts: Sequence[Examples]) -> Examples:
     shapes = [part.shapes for part in parts if part.shapes is not None]
     bits = [part.bits for part in parts if part.bits is not None]
     stamps = [part.stamps for part in parts if part.stamps is not None]
+    groups = [part.groups for part in parts if part.groups is not None]
     return Examples(
         names=Texts.join([Texts.of(part.names) for part in parts]),
         labels=np.concatenate([part.labels for part in parts]),
@@ -155,6 +161,7 @@ def join_examples(parts: Sequence[Examples]) -> Examples:
         bits=np.concatenate(bits) if len(bits) == len(parts) else None,
         stamps=np.concatenate(stamps) if len(stamps) == len(parts) else None,
         kept=parts[0].kept if all(part.kept is parts[0].kept for part in parts) else None,
+        groups=np.concatenate(groups) if len(groups) == len(parts) else None,
         columns={k: sum((part.columns[k] for part in parts), ()) for k in parts[0].columns},
         targets={k: np.concatenate([p.targets[k] for p in parts]) for k in parts[0].targets},
     )

@@ -17,7 +17,7 @@ from pipelines.evaluation.calibration import (
 from pipelines.evaluation.predictions import compute_predictions
 from pipelines.recipe.resolved import ResolvedRecipe
 from pipelines.sources.source import Source
-from pipelines.sources.splitting.copies import group_copies
+from pipelines.sources.splitting.groups import group_related
 from pipelines.storage.split_metrics import BeforeAfter, TaskCalibration
 from pipelines.training.agreement import predict_features
 from pipelines.training.feeds import FeatureFeed
@@ -68,7 +68,7 @@ def calibrate(
     logits = _compute_logits(model, recipe, source, features)
     most = _MAX_LOGITS // max(task.num_outputs for task in tasks)
     chosen = np.sort(np.random.default_rng(recipe.seed).permutation(len(source.val))[:most])
-    groups = group_copies(source.val.take(chosen))
+    groups = group_related(source.val.take(chosen))
     records: dict[str, Any] = {}
     for task in tasks:
         values = logits[task.name][chosen]

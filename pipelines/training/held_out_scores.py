@@ -15,7 +15,7 @@ import numpy.typing as npt
 from pipelines.features.batches import FeatureBatches
 from pipelines.recipe.resolved import ResolvedRecipe
 from pipelines.sources.source import Source
-from pipelines.sources.splitting.copies import group_copies
+from pipelines.sources.splitting.groups import group_related
 from pipelines.training.feeds import FeatureFeed, build_recipe_order, class_weights_of
 from pipelines.training.head_specs import build_head_spec
 from tuning.batched_heads.trainer import HeadTrainer
@@ -101,10 +101,11 @@ def _divide(source: Source, recipe: ResolvedRecipe) -> list[Pair]:
     labels = source.train.labels
     if len(source.val) >= _MANY and not recipe.train.with_validation:
         return [(np.arange(len(labels)), None)]
-    num_folds = count_folds(labels, len(source.class_names))
+    groups = group_related(source.train)
+    num_folds = count_folds(labels, len(source.class_names), groups)
     if not num_folds:
         return []
-    return [*stratified_folds(labels, num_folds, recipe.seed, group_copies(source.train))]
+    return [*stratified_folds(labels, num_folds, recipe.seed, groups)]
 
 
 def _score_linear(

@@ -86,10 +86,12 @@ _sections: dict[str, Any] = dict(
         max_pixels=st.integers(1, 10**12),
         verify=st.sampled_from(["stat", "content"]),
         leaves=st.booleans(),
+        group=st.sampled_from(["", r"patient_(\d+)"]),
         columns=_section(
             path=st.sampled_from(["path", "file"]),
             label=st.sampled_from(["label", "class"]),
             split=st.sampled_from(["split", ""]),
+            group=st.sampled_from(["group", "patient", ""]),
         ),
         suffix=st.sampled_from(["", ".jpg"]),
         folder=st.sampled_from(["", "images"]),

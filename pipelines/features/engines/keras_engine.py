@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -34,8 +35,9 @@ class KerasEngine:
             if tf.config.list_physical_devices("GPU"):
                 self.batch_size = 256
             shape = (self.batch_size, network.size, network.size, 3)
+            # TensorFlow counts the traces of lambdas as those of one function, and warns of them.
             self._graph = tf.function(
-                lambda images: self.model(images, training=False),
+                partial(self.model, training=False),
                 input_signature=[tf.TensorSpec(shape, tf.uint8)],
                 autograph=False,
             )

@@ -186,7 +186,7 @@ def _convert(network: FeatureNetwork) -> bytes:
     shape = (None, network.size, network.size, 3)
     signature = [tf.TensorSpec(shape, tf.uint8, name="images")]
     function = tf.function(
-        lambda images: network.model(images, training=False), input_signature=signature
+        functools.partial(network.model, training=False), input_signature=signature
     )
     large = network.model.count_params() >= _LARGE
     with _collecting_garbage() if large else contextlib.nullcontext():

@@ -27,13 +27,14 @@ def find_remarks(listing: Listing) -> tuple[str, ...]:
 
     Returns:
         One line a remark: classes that differ only in spelling, classes that a split lacks,
-        classes of very different size, copies of training images in other splits, and copies
-        with different labels.
+        classes of very different size, copies of training images in other splits, groups that
+        given splits divide, and copies with different labels.
     """
     return (
         *find_label_remarks(listing),
         *_find_imbalance(listing),
         *_find_leaks(listing),
+        *find_divided_groups(listing),
         *_find_conflicts(listing),
     )
 
@@ -94,6 +95,30 @@ def _find_leaks(listing: Listing) -> Iterator[str]:
             yield (
                 f"{count} of {total} {split} images are copies of training images; metrics on "
                 "these are too optimistic"
+            )
+
+
+def find_divided_groups(listing: Listing) -> Iterator[str]:
+    """Yields a remark for each split that has images of groups that are trained on, too.
+
+    Args:
+        listing: The images; those of `all` are not divided yet.
+    """
+    import numpy as np
+
+    train = listing.splits.get("train")
+    for split in ("val", "test"):
+        held_out = listing.splits.get(split)
+        if train is None or held_out is None or train.groups is None or held_out.groups is None:
+            continue
+        divided = np.isin(held_out.groups, train.groups[train.groups >= 0])
+        if divided.any():
+            first = int(divided.argmax())
+            twin = int((train.groups == held_out.groups[first]).argmax())
+            yield (
+                f"{int(divided.sum())} of {len(held_out)} {split} images belong to groups that "
+                f"training has images of, as {held_out.names[first]} and {train.names[twin]}; "
+                "metrics on these are too optimistic"
             )
 
 

@@ -143,6 +143,27 @@ def _or_leave_out(names: npt.NDArray[np.object_], selected: npt.NDArray[np.bool_
     return f", or leave out with --set {quote_exclude(*names[selected])}"
 
 
+def check_groups(data: str, listing: Listing, pattern: str) -> None:
+    """Checks that a pattern of groups matches the name of an image.
+
+    Args:
+        data: DATA as the user wrote it.
+        listing: The images, with their groups.
+        pattern: `DataConfig.group`; nothing is checked if it is empty.
+
+    Raises:
+        DataError: It matches none.
+    """
+    parts = listing.splits.values()
+    if pattern and not any(e.groups is not None and (e.groups >= 0).any() for e in parts):
+        raise DataError(
+            f"data.group matches no image of {data!r}",
+            expected=f"a regular expression for names such as {next(iter(parts)).names[0]}",
+            received=pattern,
+            mend="correct it, or group none with --set 'data.group=\"\"'",
+        )
+
+
 def check_class_name(data: str, name: str) -> None:
     """Checks that the name of a class fits on a line of labels.txt, where exports list them.
 

@@ -11,6 +11,7 @@ from pipelines.sources.config import DataConfig
 from pipelines.sources.listing.csv_table import read_csv
 from pipelines.sources.listing.digits import read_digits
 from pipelines.sources.listing.folder import read_folder, read_unlabeled_folder
+from pipelines.sources.listing.groups import group_by_names
 from pipelines.sources.listing.tfds import read_tfds
 from pipelines.sources.signs.reader import read_signs
 from pipelines.sources.source import Listing
@@ -56,18 +57,20 @@ class SourceKind:
         Args:
             data: DATA as the user wrote it.
             tasks: The tasks to learn or to evaluate.
-            config: Which folders are classes, and how a table names columns and files.
+            config: Which folders are classes, how a table names columns and files, and which
+                images belong together.
             labeled: Whether images need a label; otherwise a folder may be unsorted.
 
         Raises:
             DataError: The data set cannot be read.
         """
         if self.read_columns and not tasks[0].bare:
-            return self.read_columns(data, [task.column for task in tasks], config)
-        listing = self.read(data, config)
-        if not labeled and not listing.splits and self.read_unlabeled:
-            return self.read_unlabeled(data)
-        return listing
+            listing = self.read_columns(data, [task.column for task in tasks], config)
+        else:
+            listing = self.read(data, config)
+            if not labeled and not listing.splits and self.read_unlabeled:
+                listing = self.read_unlabeled(data)
+        return group_by_names(listing, config.group) if config.group else listing
 
 
 SOURCES: Table[SourceKind] = Table(
@@ -106,7 +109,7 @@ SOURCES: Table[SourceKind] = Table(
         ),
         SourceKind(
             name="csv",
-            summary="a .csv or .tsv file with the columns path, label and perhaps split, or "
+            summary="a .csv or .tsv file with the columns path, label, perhaps split and group, or "
             "others for [tasks]",
             matches=lambda data: (
                 data.lower().endswith((".csv", ".tsv")) and not os.path.isdir(data)

@@ -9,6 +9,7 @@ from pathlib import Path
 
 from pipelines.sources.columns import ByteStrings, Files, Texts
 from pipelines.sources.config import DataConfig
+from pipelines.sources.listing.groups import with_groups
 from pipelines.sources.listing.table_file import read_table
 from pipelines.sources.source import UNLABELED, Examples, Finding, Listing
 from pipelines.sources.spelling import FileFinder
@@ -17,13 +18,13 @@ from zoo.errors import DataError
 from zoo.tasks import LABEL
 
 _Values = tuple[str, ...]
-"""The values of a row: its split, then the requested columns."""
+"""The values of a row: its split, its group, then the requested columns."""
 
 
 def read_csv(
     data: str, columns: Sequence[str] | None = None, config: DataConfig | None = None
 ) -> Listing:
-    """Lists the images in a table with the columns `path`, `label` and perhaps `split`.
+    """Lists the images in a table with the columns `path`, `label`, perhaps `split` and `group`.
 
     `config.columns` names them if they are called otherwise; the case of these headings
     does not matter. Commas, semicolons or tabs separate the cells. Paths are relative to
@@ -37,7 +38,8 @@ def read_csv(
         config: How the table names its columns and files; None takes the defaults.
 
     Returns:
-        The splits that the column `split` names, or `all` if there is no such column.
+        The splits that the column `split` names, or `all` if there is no such column. Images
+        whose cell of the column `group` is the same are grouped.
 
     Raises:
         DataError: The file does not exist or is no such table, a row lacks a value, or
@@ -49,10 +51,13 @@ def read_csv(
     root = Path(data).parent
     requested = (LABEL,) if columns is None else tuple(dict.fromkeys(columns))
     headings = config.columns.model_dump()
-    # A split column of another name is there, if the user says so.
-    named = ("split",) if headings["split"] not in ("", "split") else ()
+    if "group" in requested:  # a task's column
+        del headings["group"]
+    extra = [column for column in ("split", "group") if headings.get(column)]
+    # A column of another name is there, if the user says so.
+    named = [column for column in extra if headings[column] != column]
     required = ("path", *((LABEL,) if columns is None else ()), *named)
-    optional = ("split", *requested) if headings["split"] else requested
+    optional = (*extra, *requested)
     found = read_table(data, headings, required, optional)
     if not found.lines:
         raise DataError(
@@ -60,8 +65,10 @@ def read_csv(
             expected="a line for each image",
             mend="add the images",
         )
+    grouped = "group" in extra and "group" in found.cells
     present = [column for column in requested if column in found.cells]
     filled = dict.fromkeys((*required, *(["split"] if "split" in found.cells else [])))
+    filled.pop("group", None)  # an image may stand alone
     finder = FileFinder(root)
     rows_by_name: dict[str, tuple[int, _Values]] = {}
     repeated: list[Finding] = []
@@ -71,25 +78,21 @@ def read_csv(
                 raise DataError(f"Line {line} of {data!r} has no {column}", mend="fill it in")
         split = _read_split(data, line, found.cells["split"][index]) if "split" in filled else "all"
         name = finder.find(_read_name(data, line, found.cells["path"][index], config))
-        values = (split, *(found.cells[column][index] for column in present))
+        group = found.cells["group"][index] if grouped else ""
+        values = (split, group, *(found.cells[column][index] for column in present))
         if name not in rows_by_name:
             rows_by_name[name] = (line, values)
         elif rows_by_name[name][1] == values:
             repeated.append(Finding(name, f"listed again on line {line}"))
         else:
-            raise DataError(
-                f"Lines {rows_by_name[name][0]} and {line} of {data!r} disagree about {name}",
-                expected=f"one {' and one '.join((*present, 'split'))} per image",
-                received=" and ".join(
-                    "/".join((*cells, *([] if split == "all" else [split])))
-                    for split, *cells in (rows_by_name[name][1], values)
-                ),
-                mend="remove one of the lines",
-            )
+            lines = f"Lines {rows_by_name[name][0]} and {line} of {data!r}"
+            raise _contradiction(lines, name, present, rows_by_name[name][1], values)
     splits = {}
+    groups = {}
     for split in ("all", "train", "val", "test"):
         names = sorted(n for n, (_, values) in rows_by_name.items() if values[0] == split)
         if names:
+            groups[split] = [rows_by_name[name][1][1] for name in names]
             paths = ByteStrings.of(map(os.fsencode, names))
             splits[split] = Examples(
                 names=Texts(paths),
@@ -97,7 +100,7 @@ def read_csv(
                 files=Files(str(root), paths),
                 columns={
                     column: tuple(rows_by_name[name][1][position] for name in names)
-                    for position, column in enumerate(present, start=1)
+                    for position, column in enumerate(present, start=2)
                 },
             )
     if not {"all", "train"} & set(splits):
@@ -107,14 +110,34 @@ def read_csv(
             received=", ".join(splits),
             mend="write train where the model is to learn from an image",
         )
-    special = {headings["path"].casefold(), headings["split"].casefold()}
+    special = {headings[column].casefold() for column in ("path", *extra)}
     column_names = tuple(
         LABEL if name.casefold() == headings[LABEL].casefold() else name
         for name in found.header
         if name and name.casefold() not in special
     )
     listing = Listing(UNLABELED, splits, ignored=tuple(repeated), column_names=column_names)
+    if grouped:
+        listing = with_groups(listing, groups)
     return listing if columns is not None else _with_labels(listing)
+
+
+def _contradiction(
+    lines: str, name: str, columns: Sequence[str], one: _Values, other: _Values
+) -> DataError:
+    """Returns the error of two rows that differ in an image's split, group or other columns."""
+
+    def show(values: _Values) -> str:
+        split, group, *cells = values
+        return "/".join((*cells, *([] if split == "all" else [split]), *filter(None, [group])))
+
+    named = (*columns, "split", *(["group"] if one[1] or other[1] else []))
+    return DataError(
+        f"{lines} disagree about {name}",
+        expected=f"one {' and one '.join(named)} per image",
+        received=f"{show(one)} and {show(other)}",
+        mend="remove one of the lines",
+    )
 
 
 def _read_split(data: str, line: int, text: str) -> str:

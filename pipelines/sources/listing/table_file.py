@@ -17,7 +17,7 @@ from zoo.tasks import LABEL
 SEPARATORS = {",": "commas", ";": "semicolons", "\t": "tabs"}
 """What may separate cells, with its name for messages."""
 
-STANDARD = ("path", LABEL, "split")
+STANDARD = ("path", LABEL, "split", "group")
 """Columns with a meaning of their own; the case of their headings does not matter."""
 
 _SYNONYMS = {

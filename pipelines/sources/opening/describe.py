@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import numpy as np
+
 from pipelines.sources.exclusion import quote_exclude
 from pipelines.sources.opening.evaluation_set import EvaluationSet
-from pipelines.sources.source import Source
+from pipelines.sources.source import Source, join_examples
 
 
 def describe(source: Source | EvaluationSet, *, max_lines: int = 20) -> list[str]:
@@ -28,4 +30,14 @@ def describe(source: Source | EvaluationSet, *, max_lines: int = 20) -> list[str
         lines.append(f"outlier {finding.name}: {finding.reason} ({advice})")
     if len(source.outliers) > max_lines:
         lines.append(f"outlier {len(source.outliers) - max_lines} more; `zoo audit` lists all")
-    return [*lines, *source.remarks] if isinstance(source, Source) else lines
+    if not isinstance(source, Source):
+        return lines
+    whole = join_examples([*source.splits.values()]).groups
+    if whole is not None and (whole >= 0).any():
+        alone = int((whole < 0).sum())
+        lines.append(
+            f"{len(np.unique(whole[whole >= 0]))} groups of images"
+            + (f" and {alone} that stand alone" if alone else "")
+            + ": neither a split nor a fold made here divides one"
+        )
+    return [*lines, *source.remarks]

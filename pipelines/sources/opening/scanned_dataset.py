@@ -13,6 +13,7 @@ from pipelines.sources.checking.task_columns import bind_tasks, check_tasks
 from pipelines.sources.checking.validation import (
     check_classes,
     check_decodable,
+    check_groups,
     check_not_empty,
     check_splits_decode,
 )
@@ -122,6 +123,8 @@ def scan_dataset(
     listing = exclude_images(listing, config.exclude, columns)
     check_not_empty(data, listing, labeled=labeled)
     listing = bind_tasks(data, listing, tasks)
+    if trainable:
+        is_valid(check_groups, data, listing, config.group)
     # Before the scan, which can take minutes.
     has_labels = not (labeled and trainable) or is_valid(check_labels, data, listing)
     scans = scan_images(listing, config, kept)

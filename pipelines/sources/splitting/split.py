@@ -5,13 +5,15 @@ from __future__ import annotations
 import math
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from pipelines.sources.columns import Digests, sortable
 from pipelines.sources.config import DataConfig
 from pipelines.sources.exclusion import quote_exclude
 from pipelines.sources.source import Examples, Listing, join_examples
-from pipelines.sources.splitting.copies import CopyDivider, group_copies
+from pipelines.sources.splitting.group_divider import GroupDivider
+from pipelines.sources.splitting.groups import group_related
 from zoo.errors import DataError
 
 if TYPE_CHECKING:
@@ -57,8 +59,8 @@ def split_examples(
     files nor on a random number generator. A class added later does not change the
     split of the others, and an image added later moves few other images.
 
-    Copies of an image, by their digests, go to one split, whatever their classes: metrics
-    on an image that the model was trained on say nothing.
+    Images that belong together, as copies do and those of one group, go to one split,
+    whatever their classes: metrics on an image that the model was trained on say nothing.
 
     Args:
         examples: The images; their names must differ.
@@ -72,7 +74,7 @@ def split_examples(
         a class is rounded, and at least one image.
 
     Raises:
-        DataError: A class has fewer different images than there are splits.
+        DataError: A class has fewer different images, or groups of them, than there are splits.
     """
     import numpy as np
 
@@ -80,32 +82,36 @@ def split_examples(
     fractions = {part: fraction for part, fraction in fractions.items() if fraction > 0}
     chosen: dict[str, list[npt.NDArray[np.int64]]] = {p: [] for p in ("train", *fractions)}
     ranks = _rank(seed, examples.names)
-    copies = CopyDivider(group_copies(examples))
+    divider = GroupDivider(group_related(examples))
     for label in np.unique(examples.labels):
         members = np.flatnonzero(examples.labels == label)
         ranked = members[np.argsort(ranks[members], kind="stable")]
-        num_different = copies.count_different(ranked)
-        if num_different < len(chosen):
-            raise _too_few(class_names[label], tuple(chosen), num_different, len(members))
+        too_few = partial(_too_few, class_names[label], tuple(chosen), examples.take(members))
+        if divider.count_groups(ranked) < len(chosen):
+            raise too_few(divider.count_groups(ranked))
         counts = {part: max(1, _round(len(ranked) * f)) for part, f in fractions.items()}
         while sum(counts.values()) >= len(ranked):
             counts[max(counts, key=lambda part: counts[part])] -= 1
-        divided = copies.divide(ranked, counts)
+        divided = divider.divide(ranked, counts)
         for part, indices in divided.items():
             chosen[part].append(indices)
         if not all(map(len, divided.values())):
-            raise _too_few(class_names[label], tuple(chosen), num_different, len(members))
+            raise too_few(divider.count_groups(ranked))
     return {
         part: _by_name(examples.take(np.concatenate(indices))) for part, indices in chosen.items()
     }
 
 
-def _too_few(name: str, parts: Sequence[str], different: int, count: int) -> DataError:
-    copies = different < count
+def _too_few(name: str, parts: Sequence[str], members: Examples, num_groups: int) -> DataError:
+    what, received = "images", str(len(members))
+    if members.groups is not None and (members.groups >= 0).any():
+        what, received = "groups of images", f"{num_groups}, of {len(members)} images"
+    elif num_groups < len(members):
+        what, received = "different images", f"{num_groups} and {len(members) - num_groups} copies"
     return DataError(
-        f"Class {name!r} has too few {'different ' if copies else ''}images to split",
+        f"Class {name!r} has too few {what} to split",
         expected=f"{len(parts)} or more, one each for {', '.join(parts)}",
-        received=f"{different} and {count - different} copies" if copies else str(count),
+        received=received,
         mend=f"add images, or leave the class out with --set {quote_exclude(name)}",
     )
 

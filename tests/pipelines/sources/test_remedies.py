@@ -118,6 +118,12 @@ COLOR = ("tasks.color.kind=single_label", "tasks.color.column=color")
 ADMIT = ("data.max_undecodable=1.0",)
 
 CASES = {
+    "groups of no image": Case(
+        "or group none with --set",
+        "data.group matches no image",
+        _two_classes,
+        settings=(r"data.group=patient_(\d+)",),
+    ),
     "other columns": Case(
         "if these are the columns, --set",
         "no column 'path' and none 'label'",
@@ -228,6 +234,8 @@ CASES = {
 
 NO_REMEDIES = {
     "data.columns names one column twice": "the message of a wrong setting",
+    "data.group matches no image of {}": "says what a setting did not do",
+    "data.group is no regular expression": "the message of a wrong setting",
     "data.exclude leaves out {} of {} images": "says what a setting did",
     "{} of data.exclude matches nothing": "says what a setting did not do",
     "data.exclude={}": "the value that messages put after --set",

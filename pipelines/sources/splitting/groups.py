@@ -1,0 +1,65 @@
+"""Images that no split or fold may divide: copies, and those that their owner groups."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from pipelines.sources.source import Examples
+from pipelines.sources.splitting.copies import group_copies
+
+if TYPE_CHECKING:
+    import numpy as np
+    import numpy.typing as npt
+
+
+def group_related(examples: Examples) -> npt.NDArray[np.int64] | None:
+    """Numbers the images of a split so that those that belong together share a number.
+
+    Copies of an image belong together, and images of one group of `Examples.groups`; so do,
+    by way of these, the images of two groups that share a copy.
+
+    Args:
+        examples: Scanned images.
+
+    Returns:
+        int64 [N]; None if each image stands alone.
+    """
+    groupings = [group_copies(examples), _number_alone(examples.groups)]
+    return join_groupings([grouping for grouping in groupings if grouping is not None])
+
+
+def join_groupings(groupings: list[npt.NDArray[np.int64]]) -> npt.NDArray[np.int64] | None:
+    """Numbers N items so that those that share a number in any grouping share one.
+
+    Args:
+        groupings: int64 [N] each.
+
+    Returns:
+        int64 [N], numbers from 0 on; None if no two items share one.
+    """
+    import numpy as np
+    from scipy.sparse import coo_array
+    from scipy.sparse.csgraph import connected_components
+
+    if not groupings:
+        return None
+    size, edges = len(groupings[0]), []
+    for grouping in groupings:
+        # Each item is tied to the first of its group.
+        _, first, numbers = np.unique(grouping, return_index=True, return_inverse=True)
+        edges.append(first[numbers])
+    ends = np.concatenate(edges)
+    starts = np.tile(np.arange(size), len(edges))
+    ties = coo_array((np.ones(len(ends), np.int8), (starts, ends)), shape=(size, size))
+    count, joined = connected_components(ties, directed=False)
+    return None if count == size else joined.astype(np.int64)
+
+
+def _number_alone(groups: npt.NDArray[np.int64] | None) -> npt.NDArray[np.int64] | None:
+    """Gives each image that stands alone, -1, a number of its own."""
+    import numpy as np
+
+    if groups is None:
+        return None
+    own = groups.max(initial=-1) + 1 + np.arange(len(groups))
+    return np.where(groups < 0, own, groups)
