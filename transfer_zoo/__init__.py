@@ -26,6 +26,7 @@ if TYPE_CHECKING:
     from pipelines.input_pipeline.image_data import open_data
     from pipelines.inspection.audit import audit
     from pipelines.inspection.choose import choose
+    from pipelines.inspection.report.report import report
     from pipelines.pretraining.pretrain import pretrain
     from pipelines.recipe.presets import HEADS as heads
     from pipelines.recipe.pretraining import METHODS as pretraining_methods
@@ -94,6 +95,7 @@ __all__ = [
     "pretrain",
     "pretraining_methods",
     "preview",
+    "report",
     "schedules",
     "sources",
     "studies",
@@ -114,6 +116,7 @@ _VERBS = {
     "predict": "pipelines.serving.predict",
     "pretrain": "pipelines.pretraining.pretrain",
     "preview": "pipelines.training.preview",
+    "report": "pipelines.inspection.report.report",
     "study": "pipelines.studies.run",
     "train": "pipelines.training.train",
     "tune": "pipelines.search.tune",

@@ -1,4 +1,4 @@
-"""The commands of `zoo` that take a MODEL: measure it, predict with it, export it."""
+"""The commands of `zoo` that take a MODEL or a RUN: measure it, show it, predict, export."""
 
 from __future__ import annotations
 
@@ -53,6 +53,34 @@ def evaluate(
         print_json(measured)
     else:
         print_evaluation(measured)
+
+
+def report(
+    run: Annotated[Path, typer.Argument(metavar="RUN", help="A finished run.", show_default=False)],
+    other: Annotated[
+        Path | None,
+        typer.Argument(
+            metavar="[RUN2]", help="Another run, to compare on the same images.", show_default=False
+        ),
+    ] = None,
+    out: Annotated[
+        Path | None,
+        typer.Option(
+            "--out",
+            metavar="FILE.html",
+            help="The file to write; by default report.html in RUN, or comparison.html of two.",
+        ),
+    ] = None,
+    data: Annotated[
+        str | None,
+        typer.Option("--data", metavar="DATA", help="The images, if not the run's own."),
+    ] = None,
+) -> None:
+    """Write a report of a run, or of two runs on the same images: one HTML file."""
+    from pipelines.cli.printing import show
+    from pipelines.inspection.report.report import report as report_run
+
+    show(report_run(run, other, data=data, out=out))
 
 
 def predict(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -34,6 +35,57 @@ def expected_calibration_error(
     return _mean_gap(probabilities.max(axis=1).astype(np.float64), correct)
 
 
+@dataclass(frozen=True)
+class ReliabilityBin:
+    """The answers of about one confidence.
+
+    Args:
+        low: Lower end of the confidence, exclusive.
+        high: Upper end, inclusive.
+        count: Number of answers, at least 1.
+        confidence: Their mean confidence, 0 to 1.
+        accuracy: The fraction that is right, 0 to 1.
+    """
+
+    low: float
+    high: float
+    count: int
+    confidence: float
+    accuracy: float
+
+
+def compute_reliability(
+    labels: npt.NDArray[np.int64], probabilities: Probabilities
+) -> list[ReliabilityBin]:
+    """Computes what a reliability diagram shows, with the bins of the calibration error.
+
+    Args:
+        labels: The true classes, int64 [N].
+        probabilities: [N, C], rows summing to 1.
+
+    Returns:
+        The bins that have answers, by rising confidence.
+
+    Reference: DeGroot and Fienberg, 1983, https://doi.org/10.2307/2987588
+    """
+    correct = probabilities.argmax(axis=1) == labels
+    confidence = probabilities.max(axis=1).astype(np.float64)
+    bins = _bins_of(confidence)
+    counts = np.bincount(bins, minlength=NUM_BINS)
+    sums = np.bincount(bins, confidence, minlength=NUM_BINS)
+    hits = np.bincount(bins, correct, minlength=NUM_BINS)
+    return [
+        ReliabilityBin(
+            b / NUM_BINS,
+            (b + 1) / NUM_BINS,
+            int(counts[b]),
+            float(sums[b] / counts[b]),
+            float(hits[b] / counts[b]),
+        )
+        for b in np.flatnonzero(counts).tolist()
+    ]
+
+
 def label_calibration_error(
     targets: npt.NDArray[np.float32], probabilities: Probabilities
 ) -> float:
@@ -51,10 +103,13 @@ def label_calibration_error(
 
 
 def _mean_gap(confidence: npt.NDArray[np.float64], correct: npt.NDArray[np.bool_]) -> float:
-    # Bins are (low, high]: a confidence of exactly 1 falls into the last.
-    bins = np.clip(np.ceil(confidence * NUM_BINS).astype(int) - 1, 0, NUM_BINS - 1)
-    gaps = np.bincount(bins, correct - confidence, minlength=NUM_BINS)
+    gaps = np.bincount(_bins_of(confidence), correct - confidence, minlength=NUM_BINS)
     return float(np.abs(gaps).sum() / len(confidence))
+
+
+def _bins_of(confidence: npt.NDArray[np.float64]) -> npt.NDArray[np.int64]:
+    # Bins are (low, high]: a confidence of exactly 1 falls into the last.
+    return np.clip(np.ceil(confidence * NUM_BINS).astype(np.int64) - 1, 0, NUM_BINS - 1)
 
 
 def brier_score(labels: npt.NDArray[np.int64], probabilities: Probabilities) -> float:

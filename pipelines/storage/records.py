@@ -99,3 +99,26 @@ def format_rows(rows: Sequence[Mapping[str, Any]]) -> str:
     writer.writeheader()
     writer.writerows(rows)
     return text.getvalue()
+
+
+def read_history(file: Path) -> list[dict[str, str]]:
+    """Reads history.csv, a row an epoch; values are text, empty where an epoch has none.
+
+    Args:
+        file: The file; where there is none, there are no rows.
+
+    Raises:
+        RunError: The file is damaged.
+    """
+    if not file.is_file():
+        return []
+    try:
+        with file.open(encoding="utf-8", newline="") as opened:
+            rows = list(csv.DictReader(opened, strict=True))
+        for row in rows:
+            for name, text in row.items():
+                if name != "phase":
+                    float(text or "nan")
+    except (OSError, ValueError, TypeError, csv.Error) as error:
+        raise RunError(f"{file} is damaged", received=str(error)[:120], mend=TRAIN_AGAIN) from None
+    return rows

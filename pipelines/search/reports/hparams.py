@@ -13,7 +13,7 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
-from pipelines.search.reports.results import SearchResults, TrialResult, format_value
+from pipelines.storage.search_results import SearchResults, TrialResult, format_value
 from zoo.files import placing_folder
 
 

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from pipelines.search.reports.results import Scale, SearchResults, TrialResult, jitter
+from pipelines.storage.search_results import Scale, SearchResults, TrialResult, jitter
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure

@@ -12,8 +12,8 @@ from typing import Any
 
 from pipelines.search.reports.hparams import write_hparams
 from pipelines.search.reports.parallel import draw_parallel
-from pipelines.search.reports.results import read_results
 from pipelines.search.reports.settings import draw_settings
+from pipelines.storage.search_results import read_results
 from zoo.errors import TrainingError
 from zoo.files import replacing
 

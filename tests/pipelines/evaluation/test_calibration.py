@@ -6,10 +6,12 @@ import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from sklearn.calibration import calibration_curve
 from sklearn.metrics import brier_score_loss, mean_squared_error
 
 from pipelines.evaluation.calibration import (
     brier_score,
+    compute_reliability,
     expected_calibration_error,
     label_brier_score,
     label_calibration_error,
@@ -87,3 +89,21 @@ def test_brier_score_of_labels_is_scikit_learns() -> None:
     assert brier_score(targets[:, 0], pairs) == pytest.approx(
         2 * label_brier_score(targets[:, :1].astype(np.float32), p[:, :1]), rel=1e-12
     )
+
+
+@pytest.mark.parametrize("classes", [2, 5])
+def test_reliability_is_scikit_learns(classes: int) -> None:
+    rng = np.random.default_rng(classes)
+    probabilities = rng.dirichlet(np.full(classes, 0.5), 300).astype(np.float32)
+    labels = rng.integers(0, classes, 300)
+    bins = compute_reliability(labels, probabilities)
+    right = probabilities.argmax(1) == labels
+    accuracy, confidence = calibration_curve(
+        right, probabilities.max(1).astype(float), n_bins=15, strategy="uniform"
+    )
+    assert [b.accuracy for b in bins] == pytest.approx(accuracy)
+    assert [b.confidence for b in bins] == pytest.approx(confidence)
+    assert sum(b.count for b in bins) == 300
+    gaps = [b.count / 300 * abs(b.accuracy - b.confidence) for b in bins]
+    assert sum(gaps) == pytest.approx(expected_calibration_error(labels, probabilities))
+    assert all(b.low < b.confidence <= b.high for b in bins)

@@ -6,7 +6,7 @@ from tensorboard.backend.event_processing.plugin_event_multiplexer import EventM
 from tensorboard.plugins.hparams import api_pb2, metadata
 
 from pipelines.search.reports.hparams import write_hparams
-from pipelines.search.reports.results import read_results
+from pipelines.storage.search_results import read_results
 from tests.support.search_results import draw_search
 
 

@@ -14,8 +14,8 @@ from pipelines.search.reports.reporting import (
     SETTINGS_PICTURE,
     reporting,
 )
-from pipelines.search.reports.results import read_results
 from pipelines.search.reports.settings import draw_settings
+from pipelines.storage.search_results import read_results
 from tests.support.search_results import draw_search
 from zoo.errors import TrainingError
 

@@ -5,7 +5,7 @@ import math
 import numpy as np
 import pytest
 
-from pipelines.search.reports.results import format_value, jitter, read_results
+from pipelines.storage.search_results import format_value, jitter, read_results
 from tests.support.search_results import draw_search
 
 

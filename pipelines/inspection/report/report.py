@@ -1,0 +1,167 @@
+"""Report of a run, or of two runs on the same images: one HTML file that opens offline."""
+
+from __future__ import annotations
+
+import logging
+import os
+from pathlib import Path
+
+from pipelines.inspection.report.comparison import compare_task, pair_runs
+from pipelines.inspection.report.diagrams import draw_learning_curves
+from pipelines.inspection.report.measured_run import MeasuredRun, measure_run
+from pipelines.inspection.report.page import render_page
+from pipelines.inspection.report.provenance import describe_provenance
+from pipelines.inspection.report.report_data import ComparisonReport, RunReport
+from pipelines.inspection.report.task_report import PER_CELL, build_task_report
+from pipelines.inspection.report.thumbnails import Thumbnails
+from pipelines.inspection.report.trials import describe_trials
+from pipelines.runtime.isolation import isolated
+from pipelines.runtime.output_paths import check_destination
+from pipelines.storage.records import read_history
+from pipelines.storage.run_folder import RunFolder
+from zoo.errors import InputError
+from zoo.files import write_text
+from zoo.printable import printable
+
+logger = logging.getLogger(__name__)
+
+IMAGE_BUDGET, MAX_IMAGES = 10_000_000, 1500
+"""Characters that all embedded images may take, of the 15 MB of a report; and their number."""
+
+REPORT_FILE, COMPARISON_FILE = "report.html", "comparison.html"
+
+
+@isolated()
+def report(
+    run: RunFolder | str | Path,
+    other: RunFolder | str | Path | None = None,
+    *,
+    data: str | Path | None = None,
+    out: str | Path | None = None,
+) -> Path:
+    """Writes a report of a run, or of two runs on the same images.
+
+    It is about the run's test images, else its validation images: accuracy with its interval
+    beside the largest class, the confusion matrix with its images, the largest losses,
+    calibration, what a threshold of confidence gains, every class, learning curves, the trials of
+    a search, and where the run comes from. Of two runs, it has paired differences and the images
+    that changed sides.
+
+    One file of at most 15 MB that asks for nothing else. The same command gives the same bytes.
+
+    Args:
+        run: A finished run.
+        other: Another one, to compare with it.
+        data: The data set with the run's images, if it has moved, or other labeled images; None
+            takes the run's own. Where these are gone, the report has what the run recorded.
+        out: The file to write; None takes `report.html` in the run, or `comparison.html` in the
+            first of two.
+
+    Returns:
+        The file.
+
+    Raises:
+        RunError: `run` is none, or is damaged or not finished.
+        DataError: `data` cannot be read, or has classes that the model does not know.
+        InputError: `out` cannot be written, or the two runs have no images in common order:
+            other images, labels or classes.
+    """
+    first = _open(run)
+    second = None if other is None else _open(other)
+    name = REPORT_FILE if second is None else COMPARISON_FILE
+    out = Path(out) if out else first.path / name
+    if os.path.isdir(out):
+        raise InputError(f"{out} is a folder", expected="a file to write", mend="name a file in it")
+    check_destination(out, "--out")
+    measured = measure_run(first, data)
+    if second is None:
+        page = render_page("run.html.j2", _report_run(measured))
+    else:
+        compared = _report_comparison(measured, measure_run(second, data))
+        page = render_page("comparison.html.j2", compared)
+    write_text(out, page)
+    logger.info(f"{out}: {out.stat().st_size / 1e6:.1f} MB")
+    return out
+
+
+def _open(run: RunFolder | str | Path) -> RunFolder:
+    return run if isinstance(run, RunFolder) else RunFolder.open(run)
+
+
+def _describe_data(measured: MeasuredRun) -> str:
+    count = measured.metrics["num_images"]
+    return printable(f"{count:,} {measured.split_word} images of {measured.data}")
+
+
+def _name_of(measured: MeasuredRun) -> str:
+    path = measured.run.path
+    return printable(path.name or path.resolve().name)
+
+
+def _report_run(measured: MeasuredRun) -> RunReport:
+    thumbnails = Thumbnails(IMAGE_BUDGET, MAX_IMAGES)
+    tasks = [
+        build_task_report(measured, task, f"task{number}", thumbnails)
+        for number, task in enumerate(measured.tasks)
+    ]
+    left_out = []
+    num_shown = len(frozenset().union(*(task.images for task in tasks)))
+    if num_shown and measured.metrics["num_images"] > num_shown:
+        left_out.append(
+            f"{measured.metrics['num_images']:,} images were measured, and all figures are of all "
+            f"of them. The file shows {num_shown:,}: of each cell those with the largest losses, "
+            f"at most {PER_CELL}, and {MAX_IMAGES:,} thumbnails altogether."
+        )
+    return RunReport(
+        _name_of(measured),
+        _describe_data(measured),
+        [printable(note) for note in (*measured.notes, *_describe_search(measured))],
+        tasks,
+        draw_learning_curves(read_history(measured.run.path / "history.csv")),
+        describe_trials(measured.run.search),
+        describe_provenance(measured),
+        left_out,
+    )
+
+
+def _describe_search(measured: MeasuredRun) -> list[str]:
+    """Returns the score that a search had for the recipe, where the images say less."""
+    search = measured.run.search
+    best = search.get("best", {})
+    if not measured.trained_on or best.get("score") is None:
+        return []
+    name = search.get("objective", {}).get("name", "score")
+    std = best.get("score_std")
+    over = "" if std is None else f" (standard deviation {std:.4f} over folds)"
+    return [
+        f"In the search, images held out gave this recipe a {name} of {best['score']:.4f}{over}."
+    ]
+
+
+def _report_comparison(first: MeasuredRun, second: MeasuredRun) -> ComparisonReport:
+    pairing = pair_runs(first, second)
+    tasks = [task for task in first.tasks if task.kind == "single_label"]
+    if not tasks:
+        raise InputError("the runs predict no classes", expected="a task of the kind single_label")
+    names = (_name_of(first), _name_of(second))
+    if names[0] == names[1]:
+        names = (printable(first.run.path), printable(second.run.path))
+    thumbnails = Thumbnails(IMAGE_BUDGET, MAX_IMAGES)
+    differing = second.run.recipe.differences(first.run.recipe)
+    notes = dict.fromkeys([*first.notes, *second.notes])
+    if left_out := [task.name for task in first.tasks if task.kind != "single_label"]:
+        notes[f"Only tasks of classes are compared, and not {', '.join(left_out)}."] = None
+    return ComparisonReport(
+        names,
+        _describe_data(first),
+        [printable(note) for note in notes],
+        [
+            compare_task(pairing, task, f"task{number}", names, thumbnails)
+            for number, task in enumerate(tasks)
+        ],
+        [
+            (printable(path), printable(was), printable(now))
+            for path, (now, was) in differing.items()
+        ],
+        [describe_provenance(first), describe_provenance(second)],
+    )

@@ -1,0 +1,249 @@
+"""The numbers that a report shows of one task, and the images that belong to them."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from pipelines.evaluation.calibration import compute_reliability
+from pipelines.inspection.report.diagrams import draw_coverage, draw_reliability
+from pipelines.inspection.report.measured_run import MeasuredRun
+from pipelines.inspection.report.report_data import ClassRow, ConfusionCell, ImageCard, TaskReport
+from pipelines.inspection.report.thresholds import count_by_threshold
+from pipelines.inspection.report.thumbnails import Thumbnails
+from pipelines.inspection.report.verdict import (
+    judge_classification,
+    judge_confidence,
+    judge_copies,
+    judge_labels,
+    judge_numbers,
+)
+from pipelines.sources.source import Examples
+from zoo.decoding.image_decoder import ImageDecoder
+from zoo.printable import printable
+from zoo.tasks import Task
+
+MAX_MATRIX_CLASSES = 20
+"""Classes up to which the confusion matrix is shown whole; of more, the most frequent pairs."""
+
+MAX_PAIRS, MAX_ROWS = 40, 500
+"""Confusions in the list that replaces the matrix; classes in the table."""
+
+TOP_LOSSES, PER_CELL = 24, 60
+"""Images with the largest losses; images of one cell of the matrix."""
+
+LARGE, SMALL = 240, 128
+"""The longer side of a thumbnail among the top losses, and in a cell, in pixels."""
+
+
+@dataclass(frozen=True)
+class _Predicted:
+    """Single-label predictions of a split.
+
+    Args:
+        examples: N images.
+        decoder: Decodes them.
+        names: The classes.
+        labels: int64 [N].
+        probabilities: float32 [N, C].
+    """
+
+    examples: Examples
+    decoder: ImageDecoder
+    names: Sequence[str]
+    labels: npt.NDArray[np.int64]
+    probabilities: npt.NDArray[np.float32]
+
+    @property
+    def predicted(self) -> npt.NDArray[np.int64]:
+        return self.probabilities.argmax(axis=1)
+
+    @property
+    def by_loss(self) -> npt.NDArray[np.int64]:
+        """Indices, the largest loss first; of equal losses, in the order of the images."""
+        true = self.probabilities[np.arange(len(self.labels)), self.labels]
+        return np.argsort(true, kind="stable")
+
+    def card(self, index: int, address: str) -> ImageCard:
+        label, given = int(self.labels[index]), int(self.predicted[index])
+        return ImageCard(
+            address,
+            printable(self.examples.names[index]),
+            self.names[label],
+            self.names[given],
+            float(self.probabilities[index, given]),
+            float(self.probabilities[index, label]),
+        )
+
+
+def build_task_report(
+    measured: MeasuredRun, task: Task, prefix: str, thumbnails: Thumbnails
+) -> TaskReport:
+    """Gathers what a report shows of one task.
+
+    Args:
+        measured: The run on its images.
+        task: One of its tasks.
+        prefix: Of the ids of the elements.
+        thumbnails: Embeds images.
+    """
+    metrics, kind = measured.metrics_of(task), measured.split_word
+    name = "" if task.bare else printable(task.name)
+    if task.kind == "regression":
+        return TaskReport(
+            prefix,
+            name,
+            task.kind,
+            metrics,
+            judge_numbers(metrics, kind),
+            missing=["Of a number, a report has the errors alone: no classes, no matrix."],
+        )
+    if task.kind == "multi_label":
+        rows, left_out = _sort_rows(metrics["per_label"], key=("f1",))
+        return TaskReport(
+            prefix,
+            name,
+            task.kind,
+            metrics,
+            judge_labels(metrics, kind),
+            rows=rows,
+            rows_left_out=left_out,
+            missing=["Of several labels an image, a report has the table of labels: no matrix."],
+        )
+    return _report_classes(measured, task, prefix, name, thumbnails)
+
+
+def _report_classes(
+    measured: MeasuredRun, task: Task, prefix: str, name: str, thumbnails: Thumbnails
+) -> TaskReport:
+    metrics: Mapping[str, Any] = _with_printable_names(measured.metrics_of(task))
+    verdict, (_, share) = judge_classification(metrics, measured.split_word)
+    names = [printable(each) for each in task.class_names]
+    rows, left_out = _sort_rows(metrics["per_class"], key=("f1", "recall"))
+    parts: dict[str, Any] = {"rows": rows, "rows_left_out": left_out, "baseline": share}
+    images: dict[tuple[str, str], list[ImageCard]] = {}
+    if measured.examples is not None and measured.predictions is not None:
+        predicted = _Predicted(
+            measured.examples,
+            measured.run.recipe.input.preprocessing.decoder,
+            names,
+            measured.examples.target(task),
+            measured.predictions[task.name],
+        )
+        right = predicted.predicted == predicted.labels
+        bins = compute_reliability(predicted.labels, predicted.probabilities)
+        confidence = float(predicted.probabilities.max(axis=1).astype(np.float64).mean())
+        verdict.append(judge_confidence(metrics["accuracy"], confidence, metrics["ece"]))
+        copied = measured.copied()
+        if copied.any() and not copied.all():
+            verdict.append(judge_copies(right.tolist(), copied.tolist()))
+        counts = count_by_threshold(predicted.labels, predicted.probabilities)
+        parts |= {
+            "reliability": bins,
+            "reliability_chart": draw_reliability(bins),
+            "thresholds": counts,
+            "coverage_chart": draw_coverage(counts),
+            "top_losses": _show_top_losses(predicted, thumbnails),
+        }
+        shown = _shown_cells(metrics["confusion_matrix"], names)
+        images = _show_cells(predicted, shown, thumbnails)
+    matrix, pairs = _build_cells(metrics["confusion_matrix"], names, prefix, images)
+    return TaskReport(
+        prefix, name, task.kind, metrics, verdict, matrix=matrix, pairs=pairs, **parts
+    )
+
+
+def _with_printable_names(metrics: Mapping[str, Any]) -> dict[str, Any]:
+    matrix = {
+        printable(true): {printable(given): count for given, count in row.items()}
+        for true, row in metrics.get("confusion_matrix", {}).items()
+    }
+    classes = {printable(name): row for name, row in metrics["per_class"].items()}
+    return {**metrics, "per_class": classes, "confusion_matrix": matrix}
+
+
+def _sort_rows(
+    classes: Mapping[str, Mapping[str, Any]], key: Sequence[str]
+) -> tuple[list[ClassRow], int]:
+    """Returns classes that have images, the worst first, and how many are left out."""
+    rows = [
+        ClassRow(index, printable(name), values)
+        for index, (name, values) in enumerate(classes.items())
+        if values["support"]
+    ]
+    rows.sort(key=lambda row: [row.values[each] for each in key])
+    return rows[:MAX_ROWS], len(classes) - len(rows[:MAX_ROWS])
+
+
+def _shown_cells(
+    matrix: Mapping[str, Mapping[str, int]], names: Sequence[str]
+) -> list[tuple[str, str]]:
+    """Returns the pairs of true and predicted class whose images can be opened."""
+    pairs = [(true, given) for true in names for given in matrix.get(true, {})]
+    if len(names) <= MAX_MATRIX_CLASSES:
+        return pairs
+    errors = [(true, given) for true, given in pairs if true != given]
+    errors.sort(key=lambda pair: -matrix[pair[0]][pair[1]])
+    return errors[:MAX_PAIRS]
+
+
+def _show_top_losses(predicted: _Predicted, thumbnails: Thumbnails) -> list[ImageCard]:
+    chosen = predicted.by_loss[:TOP_LOSSES].tolist()
+    addresses = thumbnails.embed(predicted.examples, chosen, predicted.decoder, LARGE)
+    return [predicted.card(index, address) for index, address in addresses.items()]
+
+
+def _show_cells(
+    predicted: _Predicted, shown: Sequence[tuple[str, str]], thumbnails: Thumbnails
+) -> dict[tuple[str, str], list[ImageCard]]:
+    """Returns images of each cell, the largest loss first; errors have precedence."""
+    wanted = set(shown)
+    ranks: Counter[tuple[str, str]] = Counter()
+    candidates: list[tuple[int, bool, int, int, tuple[str, str]]] = []
+    names, given = predicted.names, predicted.predicted
+    for index in predicted.by_loss.tolist():
+        pair = (names[predicted.labels[index]], names[given[index]])
+        if pair in wanted and ranks[pair] < PER_CELL:
+            # All cells get a first image before any gets a second one.
+            candidates.append((ranks[pair], pair[0] == pair[1], len(candidates), index, pair))
+            ranks[pair] += 1
+    candidates.sort()
+    order = [index for *_, index, _ in candidates]
+    addresses = thumbnails.embed(predicted.examples, order, predicted.decoder, SMALL)
+    cells: dict[tuple[str, str], list[ImageCard]] = {}
+    for *_, index, pair in candidates:
+        if index in addresses:
+            cells.setdefault(pair, []).append(predicted.card(index, addresses[index]))
+    return cells
+
+
+def _build_cells(
+    matrix: Mapping[str, Mapping[str, int]],
+    names: Sequence[str],
+    prefix: str,
+    images: Mapping[tuple[str, str], Sequence[ImageCard]],
+) -> tuple[list[list[ConfusionCell]], list[ConfusionCell]]:
+    """Returns the rows of the confusion matrix, or the most frequent confusions of many classes."""
+    numbers = {name: number for number, name in enumerate(names)}
+
+    def build(true: str, given: str) -> ConfusionCell:
+        row = matrix.get(true, {})
+        count = row.get(given, 0)
+        return ConfusionCell(
+            f"{prefix}-cell-{numbers[true]}-{numbers[given]}",
+            true,
+            given,
+            count,
+            count / max(sum(row.values()), 1),
+            true == given,
+            images.get((true, given), ()),
+        )
+
+    if len(names) <= MAX_MATRIX_CLASSES:
+        return [[build(true, given) for given in names] for true in names], []
+    return [], [build(true, given) for true, given in _shown_cells(matrix, names)]
