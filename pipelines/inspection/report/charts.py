@@ -163,7 +163,14 @@ class Axis:
 
 
 def join_points(xs: Sequence[float], ys: Sequence[float], x_axis: Axis, y_axis: Axis) -> str:
-    """Returns finite points as SVG has them, `x,y x,y`."""
+    """Returns points as SVG has them, `x,y x,y`.
+
+    Args:
+        xs: Values; points that are not finite are left out.
+        ys: As many values.
+        x_axis: Turns the former into pixels.
+        y_axis: Turns the latter into pixels.
+    """
     return " ".join(
         f"{x_axis(x):g},{y_axis(y):g}"
         for x, y in zip(xs, ys, strict=True)
@@ -172,12 +179,25 @@ def join_points(xs: Sequence[float], ys: Sequence[float], x_axis: Axis, y_axis: 
 
 
 def horizontal(low: float, high: float, width: int = 440, *, log: bool = False) -> Axis:
-    """Returns the horizontal axis of a chart of some width."""
+    """Returns the horizontal axis of a chart.
+
+    Args:
+        low: The value at the left.
+        high: The value at the right.
+        width: Of the chart, in pixels.
+        log: Whether it is logarithmic.
+    """
     return Axis(low, high if high > low else low + 1, LEFT, width - RIGHT, log)
 
 
 def vertical(low: float, high: float, height: int = 280) -> Axis:
-    """Returns the vertical axis of a chart of some height."""
+    """Returns the vertical axis of a chart.
+
+    Args:
+        low: The value below.
+        high: The value above.
+        height: Of the chart, in pixels.
+    """
     return Axis(low, high if high > low else low + 1, height - BOTTOM, TOP)
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 import os
+import shlex
 from pathlib import Path
 
 from pipelines.inspection.report.comparison import compare_task, pair_runs
@@ -99,12 +100,15 @@ def _name_of(measured: MeasuredRun) -> str:
 
 
 def _report_run(measured: MeasuredRun) -> RunReport:
-    thumbnails = Thumbnails(IMAGE_BUDGET, MAX_IMAGES)
+    parts = len(measured.tasks)
     tasks = [
-        build_task_report(measured, task, f"task{number}", thumbnails)
-        for number, task in enumerate(measured.tasks)
+        # Each has its share of the room.
+        build_task_report(
+            measured, task, f"task{n}", Thumbnails(IMAGE_BUDGET // parts, MAX_IMAGES // parts)
+        )
+        for n, task in enumerate(measured.tasks)
     ]
-    left_out = []
+    left_out = _advise_audit(measured)
     num_shown = len(frozenset().union(*(task.images for task in tasks)))
     if num_shown and measured.metrics["num_images"] > num_shown:
         left_out.append(
@@ -122,6 +126,18 @@ def _report_run(measured: MeasuredRun) -> RunReport:
         describe_provenance(measured),
         left_out,
     )
+
+
+def _advise_audit(measured: MeasuredRun) -> list[str]:
+    """Returns what the report does not look for, and what does."""
+    name = measured.run.recipe.backbone.name
+    if measured.trained_on or measured.split == "all" or "." not in name:
+        return []
+    command = f"zoo audit {shlex.quote(measured.data)} --backbone {shlex.quote(name)}"
+    return [
+        "Near-duplicates of training images, which make the figures too good, are not looked for "
+        f"here: {command} finds them."
+    ]
 
 
 def _describe_search(measured: MeasuredRun) -> list[str]:

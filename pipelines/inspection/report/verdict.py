@@ -106,7 +106,13 @@ def _beside_baseline(low: float, high: float, share: float) -> str:
 
 
 def judge_confidence(accuracy: float, confidence: float, ece: float) -> str:
-    """Describes the calibration in a sentence."""
+    """Describes the calibration in a sentence.
+
+    Args:
+        accuracy: 0 to 1.
+        confidence: The mean probability of the class that is named, 0 to 1.
+        ece: The expected calibration error, 0 to 1.
+    """
     gap = confidence - accuracy
     word = "too sure" if gap > 0 else "not sure enough"
     said = f"{word} by {100 * abs(gap):.1f} points" if abs(gap) >= 0.005 else "right on average"
