@@ -22,6 +22,7 @@ import numpy as np
 from pipelines.features.engines.catalog import ENGINES
 from pipelines.features.engines.choice import _Refusals
 from pipelines.features.engines.race import _Choices
+from pipelines.inspection.report.diagrams import draw_learning_curves
 from pipelines.recipe.recipe import Recipe
 from pipelines.search.plan import SearchPlan
 from pipelines.sources.columns import ByteStrings
@@ -30,7 +31,7 @@ from pipelines.sources.scanning.ledger import STAT, Ledger, hash_paths
 from pipelines.sources.scanning.scan_table import ROW
 from pipelines.storage import claim
 from pipelines.storage.checkpoint import Checkpoint
-from pipelines.storage.records import read_tasks
+from pipelines.storage.records import read_history, read_tasks
 from pipelines.storage.run_folder import RunFolder
 from tests.support.fuzzing_loop import Reader, in_file, run
 from tests.support.fuzzing_mutations import (
@@ -115,6 +116,18 @@ def lists(folder: Path) -> Reader:
 
     sample = json.dumps(digests).encode() + b"\n---\n" + json.dumps(search).encode()
     return Reader("images and search", [sample], mutate, read)
+
+
+def history(folder: Path) -> Reader:
+    """history.csv, and the curves that a report draws of it."""
+    rows = [f"{n},head,{1 / n},{1 - 1 / n},{2 / n if n > 1 else ''},0.001" for n in range(1, 9)]
+    sample = "\n".join(["epoch,phase,loss,accuracy,val_loss,learning_rate", *rows]).encode()
+
+    def read(content: bytes, own: Path) -> None:
+        (own / "history.csv").write_bytes(content)
+        draw_learning_curves(read_history(own / "history.csv"))
+
+    return Reader("history.csv", [sample], lambda rng: mutate_bytes(sample, rng), read)
 
 
 def checkpoint(folder: Path) -> Reader:
@@ -253,7 +266,7 @@ def kept(folder: Path) -> Reader:
     return Reader("kept records", [json.dumps(s).encode() for s in samples], mutate, read)
 
 
-READERS = (labels, metrics, lists, checkpoint, journal, plan, ledger_file, kept)
+READERS = (labels, metrics, lists, history, checkpoint, journal, plan, ledger_file, kept)
 
 
 if __name__ == "__main__":

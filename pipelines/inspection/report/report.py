@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import contextlib
 import logging
 import os
 import shlex
+from collections.abc import Iterator
 from pathlib import Path
 
 from pipelines.inspection.report.comparison import compare_task, pair_runs
@@ -20,7 +22,7 @@ from pipelines.runtime.isolation import isolated
 from pipelines.runtime.output_paths import check_destination
 from pipelines.storage.records import read_history
 from pipelines.storage.run_folder import RunFolder
-from zoo.errors import InputError
+from zoo.errors import InputError, RunError, ZooError
 from zoo.files import write_text
 from zoo.printable import printable
 
@@ -100,14 +102,19 @@ def _name_of(measured: MeasuredRun) -> str:
 
 
 def _report_run(measured: MeasuredRun) -> RunReport:
-    parts = len(measured.tasks)
-    tasks = [
-        # Each has its share of the room.
-        build_task_report(
-            measured, task, f"task{n}", Thumbnails(IMAGE_BUDGET // parts, MAX_IMAGES // parts)
-        )
-        for n, task in enumerate(measured.tasks)
-    ]
+    run, parts = measured.run, len(measured.tasks)
+    recorded = run.path / "metrics.json" if measured.examples is None else None
+    with _reading(recorded):
+        tasks = [
+            # Each has its share of the room.
+            build_task_report(
+                measured, task, f"task{n}", Thumbnails(IMAGE_BUDGET // parts, MAX_IMAGES // parts)
+            )
+            for n, task in enumerate(measured.tasks)
+        ]
+    with _reading(run.path / "search.json"):
+        trials = describe_trials(run.search)
+        notes = (*measured.notes, *_describe_search(measured))
     left_out = _advise_audit(measured)
     num_shown = len(frozenset().union(*(task.images for task in tasks)))
     if num_shown and measured.metrics["num_images"] > num_shown:
@@ -119,13 +126,34 @@ def _report_run(measured: MeasuredRun) -> RunReport:
     return RunReport(
         _name_of(measured),
         _describe_data(measured),
-        [printable(note) for note in (*measured.notes, *_describe_search(measured))],
+        [printable(note) for note in notes],
         tasks,
-        draw_learning_curves(read_history(measured.run.path / "history.csv")),
-        describe_trials(measured.run.search),
+        draw_learning_curves(read_history(run.path / "history.csv")),
+        trials,
         describe_provenance(measured),
         left_out,
     )
+
+
+@contextlib.contextmanager
+def _reading(file: Path | None) -> Iterator[None]:
+    """Turns the errors of values that a record lacks into one that names its file, if any.
+
+    Raises:
+        RunError: The file is damaged.
+    """
+    try:
+        yield
+    except ZooError:
+        raise
+    except (ArithmeticError, AttributeError, LookupError, TypeError, ValueError) as error:
+        if file is None:
+            raise
+        raise RunError(
+            f"{file} is damaged",
+            received=f"{type(error).__name__}: {str(error)[:120]}",
+            mend="train the run again",
+        ) from error
 
 
 def _advise_audit(measured: MeasuredRun) -> list[str]:

@@ -40,6 +40,8 @@ TOP_LOSSES, PER_CELL = 24, 60
 LARGE, SMALL = 240, 128
 """The longer side of a thumbnail among the top losses, and in a cell, in pixels."""
 
+_ONLY_CLASSES = "Confusion matrix, largest losses and thresholds are shown of tasks with classes."
+
 
 @dataclass(frozen=True)
 class _Predicted:
@@ -101,7 +103,7 @@ def build_task_report(
             task.kind,
             metrics,
             judge_numbers(metrics, kind),
-            missing=["Of a number, a report has the errors alone: no classes, no matrix."],
+            missing=[f"A number has its errors. {_ONLY_CLASSES}"],
         )
     if task.kind == "multi_label":
         rows, left_out = _sort_rows(metrics["per_label"], key=("f1",))
@@ -113,7 +115,7 @@ def build_task_report(
             judge_labels(metrics, kind),
             rows=rows,
             rows_left_out=left_out,
-            missing=["Of several labels an image, a report has the table of labels: no matrix."],
+            missing=[f"A task of labels has a table of them. {_ONLY_CLASSES}"],
         )
     return _report_classes(measured, task, prefix, name, thumbnails)
 

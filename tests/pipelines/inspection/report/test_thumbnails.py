@@ -14,6 +14,9 @@ from pipelines.sources.source import Examples
 from zoo.decoding.image_decoder import ImageDecoder
 
 
+pytestmark = pytest.mark.train
+
+
 def open_address(address: str) -> Image.Image:
     head, _, body = address.partition(",")
     assert head == "data:image/webp;base64"
