@@ -13,7 +13,6 @@ from pipelines.inspection.report.thumbnails import Thumbnails, encode_thumbnail
 from pipelines.sources.source import Examples
 from zoo.decoding.image_decoder import ImageDecoder
 
-
 pytestmark = pytest.mark.train
 
 
