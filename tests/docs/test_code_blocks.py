@@ -29,6 +29,7 @@ SLOW = {
     "docs/guides/own_loop.md",
     "docs/guides/predict.md",
     "docs/guides/pretraining.md",
+    "docs/guides/report.md",
     "docs/guides/search.md",
     "docs/guides/several_tasks.md",
     "docs/tutorial.md",

@@ -21,7 +21,7 @@ from zoo.backbones.catalog import WEIGHTS
 def test_help_names_every_command(capsys: pytest.CaptureFixture[str]) -> None:
     assert run_command(["--help"]) == 0
     out = capsys.readouterr().out
-    for command in ("list", "audit", "train", "evaluate", "predict", "export"):
+    for command in ("list", "audit", "train", "evaluate", "report", "predict", "export"):
         assert command in out
         assert run_command([command, "--help"]) == 0
 
