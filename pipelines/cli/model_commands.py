@@ -33,6 +33,14 @@ def evaluate(
         Path | None,
         typer.Option("--picture", metavar="FILE.png", help="Draw images with their predictions."),
     ] = None,
+    foreign: Annotated[
+        str | None,
+        typer.Option(
+            "--foreign",
+            metavar="FOLDER",
+            help="Images of none of the classes: how many of them count as unknown.",
+        ),
+    ] = None,
     set_: Annotated[
         list[str] | None,
         typer.Option(
@@ -48,7 +56,9 @@ def evaluate(
     from pipelines.recipe.overrides import parse_overrides
 
     settings = parse_overrides(set_ or [])
-    measured = evaluate_model(model, data, split=split, picture=picture, settings=settings)
+    measured = evaluate_model(
+        model, data, split=split, picture=picture, settings=settings, foreign=foreign
+    )
     if as_json:
         print_json(measured)
     else:

@@ -199,6 +199,16 @@ def print_evaluation(measured: Mapping[str, Mapping[str, Any]]) -> None:
             show(f"  task {name}")
             print_task = next(function for key, function in _PRINTERS.items() if key in task)
             print_task(task)
+        if unknown := metrics.get("unknown"):
+            _print_unknown(unknown)
+
+
+def _print_unknown(unknown: Mapping[str, Any]) -> None:
+    print(f"  unknown            {_in_column(unknown, 'refused')}")
+    if "auroc" in unknown:
+        count = f"  {unknown['num_foreign']} foreign images"
+        print(f"{count}: unknown {_with_interval(unknown, 'foreign_refused')}")
+        print(f"  AUROC of the foreign ones by unknown score  {unknown['auroc']:.4f}")
 
 
 def _print_single_label(metrics: Mapping[str, Any]) -> None:

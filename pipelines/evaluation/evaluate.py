@@ -8,23 +8,27 @@ from pathlib import Path
 from typing import Any
 
 from pipelines.evaluation.data_settings import adapt_to_data
-from pipelines.evaluation.metrics import compute_metrics
+from pipelines.evaluation.metrics import compute_answer_metrics
 from pipelines.evaluation.pictures import check_picture, draw_predictions
-from pipelines.evaluation.predictions import compute_predictions
+from pipelines.evaluation.predictions import compute_answers
 from pipelines.recipe.resolved import ResolvedRecipe
 from pipelines.runtime.stderr import suppress_stderr
 from pipelines.sources.examining.kept_images import KeptImages
 from pipelines.sources.opening.describe import describe
 from pipelines.sources.opening.evaluation_set import EvaluationSet, open_evaluation_set
+from pipelines.sources.opening.sample import sample_images
 from pipelines.sources.source import Examples
 from pipelines.storage.pretrained_network import PretrainedNetwork, open_run_or_network
 from pipelines.storage.run_folder import RunFolder
 from pipelines.storage.split_metrics import SplitMetrics
-from zoo.errors import DataError
+from zoo.errors import DataError, RunError
 
 logger = logging.getLogger(__name__)
 
 SPLITS = ("train", "val", "test")
+
+MAX_FOREIGN = 10_000
+"""Images of none of the classes that are measured, at most."""
 
 
 def evaluate(
@@ -34,6 +38,7 @@ def evaluate(
     split: str | None = None,
     picture: str | Path | None = None,
     settings: Mapping[str, Any] | None = None,
+    foreign: str | Path | None = None,
 ) -> dict[str, SplitMetrics]:
     """Evaluates a model on labeled images.
 
@@ -61,6 +66,8 @@ def evaluate(
         settings: How to read the data, by path, where they are made otherwise than those of
             training: the section `data` of the recipe, such as `{"data.suffix": ".jpg"}`, and
             the columns of tasks.
+        foreign: Images of none of the classes, as DATA, sorted or not: how many of them count
+            as unknown. At most 10,000 are taken, evenly spaced.
 
     Returns:
         The metrics by split; see `pipelines.evaluation.metrics.compute_metrics`.
@@ -73,6 +80,7 @@ def evaluate(
             has no such split.
         InputError: `picture` cannot be written.
         RecipeError: A setting is not about data, or does not fit.
+        RunError: There are `foreign` images, and the model has no unknown scores.
     """
     if split not in (None, "all", *SPLITS):
         raise DataError(
@@ -82,6 +90,13 @@ def evaluate(
         check_picture(Path(picture))
     opened = open_run_or_network(model)
     run = opened if isinstance(opened, RunFolder) else None
+    scorer = run.unknown_scorer if run else None
+    if foreign and scorer is None:
+        raise RunError(
+            f"{model.path if isinstance(model, RunFolder) else model} has no unknown scores",
+            expected="a run with unknown.npz",
+            mend="train again with unknown.method = 'auto', or omit --foreign",
+        )
     names = opened.names if isinstance(opened, PretrainedNetwork) else None
     recipe = opened.recipe
     config, tasks = adapt_to_data(recipe, opened.tasks, settings or {})
@@ -93,17 +108,23 @@ def evaluate(
     for line in describe(evaluation_set):
         logger.info(line)
     splits = _choose(evaluation_set, recipe, run, split)
-    predictions = {
-        name: compute_predictions(network, recipe, examples, tasks)
+    answers = {
+        name: compute_answers(network, scorer, recipe, examples, tasks)
         for name, examples in splits.items()
     }
+    foreign_scores = None
+    if foreign:
+        sample = sample_images(str(foreign), MAX_FOREIGN)
+        logger.info(f"{foreign}: {len(sample)} images of none of the classes")
+        foreign_scores = compute_answers(network, scorer, recipe, sample, tasks).unknown_scores
     if picture:
         drawn = next(name for name in ("test", "val", "all", "train") if name in splits)
         decoder = recipe.input.preprocessing.decoder
-        draw_predictions(splits[drawn], predictions[drawn], tasks, Path(picture), decoder=decoder)
+        predictions = answers[drawn].predictions
+        draw_predictions(splits[drawn], predictions, tasks, Path(picture), decoder=decoder)
     return {
-        name: compute_metrics(splits[name], predicted, tasks)
-        for name, predicted in predictions.items()
+        name: compute_answer_metrics(splits[name], answered, tasks, foreign_scores)
+        for name, answered in answers.items()
     }
 
 

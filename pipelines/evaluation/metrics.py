@@ -10,6 +10,8 @@ import numpy.typing as npt
 
 from pipelines.evaluation.calibration import label_brier_score, label_calibration_error
 from pipelines.evaluation.classification import compute_classification_metrics, wilson_interval
+from pipelines.evaluation.predictions import Answers
+from pipelines.evaluation.unknown import Scores, compute_unknown_metrics
 from pipelines.sources.source import Examples
 from pipelines.storage.split_metrics import SplitMetrics
 from zoo.tasks import Task
@@ -36,6 +38,27 @@ def compute_metrics(
     if tasks[0].bare:
         return metrics[tasks[0].name]
     return {"num_images": len(examples), "tasks": metrics}
+
+
+def compute_answer_metrics(
+    examples: Examples, answers: Answers, tasks: Sequence[Task], foreign: Scores | None = None
+) -> SplitMetrics:
+    """Computes the metrics of a model's predictions on one split, and of its unknown scores.
+
+    Args:
+        examples: The split, N images.
+        answers: What the model says about them.
+        tasks: What it predicts.
+        foreign: Unknown scores of images of none of the classes, float32 [M], if there are any.
+
+    Returns:
+        What `compute_metrics` returns; where there are scores, with `unknown`, see
+        `pipelines.evaluation.unknown.compute_unknown_metrics`.
+    """
+    metrics = compute_metrics(examples, answers.predictions, tasks)
+    if answers.unknown_scores is not None:
+        metrics["unknown"] = compute_unknown_metrics(answers.unknown_scores, foreign)
+    return metrics
 
 
 def _compute_task_metrics(

@@ -1,8 +1,9 @@
-"""Predictions of a model for the images of a split."""
+"""Predictions of a model for the images of a split, and their unknown scores."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -11,7 +12,45 @@ import numpy.typing as npt
 from pipelines.input_pipeline.datasets import build_image_dataset
 from pipelines.recipe.resolved import ResolvedRecipe
 from pipelines.sources.source import Examples
+from zoo.models.unknown import UnknownScorer, build_scored_model
 from zoo.tasks import Task, wrap
+
+
+@dataclass(frozen=True)
+class Answers:
+    """What a model says about the images of a split.
+
+    Args:
+        predictions: float32 [N, K] by task.
+        unknown_scores: float32 [N], above 1 where an image counts as none of the classes; None
+            where nothing says so.
+    """
+
+    predictions: dict[str, npt.NDArray[np.float32]]
+    unknown_scores: npt.NDArray[np.float32] | None = None
+
+
+def compute_answers(
+    model: Any,
+    scorer: UnknownScorer | None,
+    recipe: ResolvedRecipe,
+    examples: Examples,
+    tasks: Sequence[Task],
+) -> Answers:
+    """Computes a model's predictions for a split, and unknown scores in the same pass.
+
+    Args:
+        model: As `compute_predictions` takes it.
+        scorer: Of the features of its head; None computes no scores.
+        recipe: Its preprocessing and batch size are used.
+        examples: The split.
+        tasks: What the model predicts.
+    """
+    if scorer is None:
+        return Answers(compute_predictions(model, recipe, examples, tasks))
+    images = build_image_dataset(examples, recipe.input.preprocessing, recipe.input.batch_size)
+    outputs, scores = build_scored_model(model, scorer).predict(images, verbose=0)
+    return Answers(wrap(tasks, outputs), scores)
 
 
 def compute_predictions(

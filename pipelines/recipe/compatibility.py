@@ -245,6 +245,21 @@ def check_features(augment: AugmentConfig, *, use: bool, frozen: bool) -> None:
         )
 
 
+def check_unknown(settings: RecipeSettings) -> None:
+    """Checks that unknown scores are asked of a plain classifier.
+
+    Raises:
+        RecipeError: There are several tasks.
+    """
+    if settings.tasks and settings.unknown.method not in ("auto", "none"):
+        raise RecipeError(
+            "unknown scores are those of a plain classifier, and the recipe has tasks",
+            expected="unknown.method = 'auto' or 'none'",
+            received=f"unknown.method = {settings.unknown.method!r}",
+            mend="--set unknown.method=none",
+        )
+
+
 def leaves_fitting_open(settings: RecipeSettings) -> bool:
     """Whether a head is linear, and the recipe does not say how its weights are found.
 

@@ -18,6 +18,7 @@ from pipelines.recipe.compatibility import (
     check_normalization,
     check_single_image_batches,
     check_training,
+    check_unknown,
     check_validation_schedule,
     leaves_fitting_open,
 )
@@ -220,6 +221,7 @@ def resolve_recipe(settings: RecipeSettings) -> ResolvedRecipe:
     check_normalization(settings, frozen=bool(frozen and weights), own=row.normalization)
     check_training(settings.optimizer, settings.schedule, settings.penalty, settings.stopping)
     check_validation_schedule(settings)
+    check_unknown(settings)
     if settings.tasks:
         check_combination(settings.tasks, settings.train, monitor=settings.stopping.monitor)
     use = settings.features.use

@@ -1,4 +1,4 @@
-"""Sections of a recipe: `data`, `backbone`, `train`, `fine_tune` and `calibration`."""
+"""Sections of a recipe: `data`, `backbone`, `train`, `fine_tune`, `calibration`, `unknown`."""
 
 from __future__ import annotations
 
@@ -158,3 +158,26 @@ class CalibrationConfig(Config):
     """
 
     method: Literal["auto", "none", "temperature"] = "auto"
+
+
+class UnknownConfig(Config):
+    """Whether a classifier says that an image is none of its classes.
+
+    No predicted class changes by it: an image gets a score beside its probabilities, and counts
+    as unknown where the score is above 1. The score is how far its features, which the head
+    reads, are from those of the training images.
+
+    Args:
+        method: `neighbors` measures the cosine distance to the fifth nearest of up to 2,000
+            training images (Sun et al., 2022, https://arxiv.org/abs/2204.06507); `mahalanobis`
+            that to the nearest mean of a class, in units of the spread within classes (Lee et
+            al., 2018, https://arxiv.org/abs/1807.03888). `auto` is `neighbors` for a plain
+            classifier with 50 images or more to set the threshold by, and nothing for several
+            tasks; `none` is nothing.
+        share: Share of images of the known classes that count as unknown, above 0: so many of
+            the images that set the threshold have a higher score. With less, more foreign images
+            count as known.
+    """
+
+    method: Literal["auto", "none", "mahalanobis", "neighbors"] = "auto"
+    share: Annotated[float, Field(gt=0, le=0.5)] = 0.05

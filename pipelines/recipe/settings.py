@@ -20,6 +20,7 @@ from pipelines.recipe.sections import (
     FineTuneConfig,
     RecipeData,
     TrainConfig,
+    UnknownConfig,
 )
 from pipelines.recipe.task_sections import TaskConfig, TaskName, build_unbound_tasks
 from pipelines.runtime.devices import DeviceConfig
@@ -54,6 +55,7 @@ class RecipeSettings(Config):
         stopping: Early stopping.
         fine_tune: The optional second phase, with the backbone's top blocks.
         calibration: Whether probabilities are calibrated on the validation images.
+        unknown: Whether an image may be none of the classes.
         pretraining: How `zoo pretrain` trains a backbone.
         device: Precision, determinism and compiler.
     """
@@ -73,6 +75,7 @@ class RecipeSettings(Config):
     stopping: StoppingConfig = StoppingConfig()
     fine_tune: FineTuneConfig = FineTuneConfig()
     calibration: CalibrationConfig = CalibrationConfig()
+    unknown: UnknownConfig = UnknownConfig()
     pretraining: PretrainingConfig = PretrainingConfig()
     device: DeviceConfig = DeviceConfig()
 

@@ -33,7 +33,10 @@ from zoo.reading import parse_json, read_text
 FOLDER = "search"
 
 # Trials share the images and the meaning of their score, which is that of uncalibrated answers.
-_NOT_SEARCHED = ("data.", "device.", "tasks", "stopping.monitor", "train.epochs", "calibration.")
+_NOT_SEARCHED = (
+    *("data.", "device.", "tasks", "stopping.monitor", "train.epochs"),
+    *("calibration.", "unknown."),
+)
 _LIBRARIES = ("transfer-zoo", "tensorflow", "keras", "keras-tuner", "numpy")
 _PACKAGES = ("zoo", "tuning", "pipelines")
 

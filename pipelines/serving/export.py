@@ -11,7 +11,7 @@ import shlex
 from collections.abc import Iterator
 from pathlib import Path
 
-from pipelines.evaluation.predictions import compute_predictions
+from pipelines.evaluation.predictions import compute_answers
 from pipelines.runtime.isolation import isolated, start_keras
 from pipelines.runtime.output_paths import check_destination
 from pipelines.sources.opening.recorded import find_recorded
@@ -83,7 +83,8 @@ def export(
         examples = sample_images(str(data or SAMPLE_DATA), MAX_SAMPLE)
         described = f"{len(examples)} images of {data or SAMPLE_DATA}"
     network = opened.model
-    predictions = compute_predictions(network, opened.recipe, examples, opened.tasks)
+    scorer = opened.unknown_scorer if isinstance(opened, RunFolder) else None
+    answers = compute_answers(network, scorer, opened.recipe, examples, opened.tasks)
     logger.info(f"writing {to} and checking it on {described}")
     with _as_files(examples) as images:
         version = export_savedmodel(
@@ -92,7 +93,9 @@ def export(
             opened.tasks,
             to,
             images=images,
-            predictions=predictions,
+            predictions=answers.predictions,
+            scorer=scorer,
+            unknown_scores=answers.unknown_scores,
             sign=signer,
         )
     logger.info(

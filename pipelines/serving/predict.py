@@ -86,7 +86,7 @@ def _predict_batch(predictor: Predictor, inputs: Sequence[Input], top: int) -> l
         except OSError as error:
             errors[index] = f"cannot be read: {error.strerror}"
     names = [inputs[index].name for index in contents]
-    problems, by_task = predictor.predict(names, list(contents.values()))
+    problems, answers = predictor.predict(names, list(contents.values()))
     errors |= {index: text for index, text in zip(contents, problems, strict=True) if text}
     bare = predictor.tasks[0].bare
     predictions, row = [], 0
@@ -95,9 +95,12 @@ def _predict_batch(predictor: Predictor, inputs: Sequence[Input], top: int) -> l
             predictions.append(Prediction(image.name, bare=bare, error=errors[index]))
             continue
         of_tasks = {
-            task.name: _predict_task(task, by_task[task.name][row], top) for task in predictor.tasks
+            task.name: _predict_task(task, answers.by_task[task.name][row], top)
+            for task in predictor.tasks
         }
-        predictions.append(Prediction(image.name, of_tasks, bare=bare))
+        scores = answers.unknown_scores
+        score = None if scores is None else float(scores[row])
+        predictions.append(Prediction(image.name, of_tasks, bare=bare, unknown_score=score))
         row += 1
     return predictions
 

@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from zoo.errors import DataError, InputError
+from zoo.models.unknown import IS_UNKNOWN, UNKNOWN_SCORE
 
 
 @dataclass(frozen=True)
@@ -74,6 +75,8 @@ class Prediction:
         tasks: The predictions by task; empty if the file cannot be read.
         bare: Whether the model is a plain classifier; see `zoo.tasks.Task`.
         error: Why the file cannot be read; empty if it can.
+        unknown_score: How far the image is from those of training, 0 or more: above 1 it counts
+            as none of the classes. None where the model does not say.
 
     Example:
         >>> ant = TaskPrediction(("ant", "bee"), (0.9, 0.1))
@@ -88,6 +91,12 @@ class Prediction:
     tasks: Mapping[str, TaskPrediction] = field(default_factory=dict)
     bare: bool = True
     error: str = ""
+    unknown_score: float | None = None
+
+    @property
+    def is_unknown(self) -> bool | None:
+        """Whether the image counts as none of the classes; None where the model does not say."""
+        return None if self.unknown_score is None else self.unknown_score > 1
 
     @property
     def label(self) -> str:
@@ -138,15 +147,21 @@ class Prediction:
         return prediction
 
     def to_json(self) -> dict[str, Any]:
-        """Returns JSON values: the classes of a plain classifier, else the tasks by name."""
+        """Returns JSON values: the classes of a plain classifier, else the tasks by name.
+
+        `unknown_score` and `is_unknown` are there where the model says so.
+        """
         if self.bare:
             values = self._bare_prediction().to_json()
         else:
             values = {"tasks": {name: task.to_json() for name, task in self.tasks.items()}}
+        if self.unknown_score is not None:
+            values |= {UNKNOWN_SCORE: self.unknown_score, IS_UNKNOWN: self.is_unknown}
         return {"image": self.image, **values, "error": self.error}
 
     def __str__(self) -> str:
         if self.bare:
-            return f"{self.image}: {self._bare_prediction()}"
+            unknown = f"; unknown (score {self.unknown_score:.2f})" if self.is_unknown else ""
+            return f"{self.image}: {self._bare_prediction()}{unknown}"
         parts = (f"{name} {prediction}" for name, prediction in self.tasks.items())
         return f"{self.image}: {'; '.join(parts)}"

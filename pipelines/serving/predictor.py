@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -21,11 +21,23 @@ from zoo.errors import InputError, RunError
 from zoo.export.seal import check_seal
 from zoo.export.signature import check_signature
 from zoo.models.pretrained import find_classifier
+from zoo.models.unknown import UNKNOWN_SCORE, UnknownScorer, build_scored_model
 from zoo.preprocessing import Preprocessing
 from zoo.tasks import Task, wrap
 
-ByTask = Mapping[str, npt.NDArray[np.float32]]
-"""Predictions of M images by task, float32 [M, K]."""
+
+@dataclass(frozen=True)
+class Answers:
+    """What a model says about M images.
+
+    Args:
+        by_task: Predictions by task, float32 [M, K]; empty where M is 0.
+        unknown_scores: float32 [M], above 1 where an image counts as none of the classes; None
+            where the model does not say.
+    """
+
+    by_task: Mapping[str, npt.NDArray[np.float32]] = field(default_factory=dict)
+    unknown_scores: npt.NDArray[np.float32] | None = None
 
 
 @dataclass(frozen=True)
@@ -35,11 +47,11 @@ class Predictor:
     Args:
         tasks: What it predicts.
         predict: Maps the names and the bytes of N files to N problems, empty where a file is
-            predicted, and to the predictions of the M files that are, in their order.
+            predicted, and to the answers for the M files that are, in their order.
     """
 
     tasks: tuple[Task, ...]
-    predict: Callable[[Sequence[str], Sequence[bytes]], tuple[list[str], ByTask]]
+    predict: Callable[[Sequence[str], Sequence[bytes]], tuple[list[str], Answers]]
 
 
 def open_predictor(
@@ -116,7 +128,13 @@ def _describe(path: Path) -> str:
 
 def _open_run(run: RunFolder) -> Predictor:
     recipe = run.recipe
-    return _open_keras(run.model, recipe.input.preprocessing, run.tasks, recipe.data.max_pixels)
+    return _open_keras(
+        run.model,
+        recipe.input.preprocessing,
+        run.tasks,
+        recipe.data.max_pixels,
+        run.unknown_scorer,
+    )
 
 
 def _open_keras(
@@ -124,8 +142,11 @@ def _open_keras(
     preprocessing: Preprocessing,
     tasks: tuple[Task, ...],
     max_pixels: int = MAX_PIXELS,
+    scorer: UnknownScorer | None = None,
 ) -> Predictor:
-    def predict(names: Sequence[str], contents: Sequence[bytes]) -> tuple[list[str], ByTask]:
+    network = model if scorer is None else build_scored_model(model, scorer)
+
+    def predict(names: Sequence[str], contents: Sequence[bytes]) -> tuple[list[str], Answers]:
         import tensorflow as tf
 
         images, problems = [], []
@@ -140,8 +161,11 @@ def _open_keras(
                         images.append(preprocessing(tf.constant(readable)))
             problems.append(problem)
         if not images:
-            return problems, {}
-        return problems, wrap(tasks, model.predict_on_batch(np.stack(images)))
+            return problems, Answers()
+        outputs, scores = network.predict_on_batch(np.stack(images)), None
+        if scorer is not None:
+            outputs, scores = outputs
+        return problems, Answers(wrap(tasks, outputs), scores)
 
     return Predictor(tasks, predict)
 
@@ -168,7 +192,7 @@ def _open_savedmodel(folder: Path) -> Predictor:
     tasks = read_exported_tasks(description)
     check_outputs(description, tasks, signature.structured_outputs)
 
-    def call(contents: Sequence[bytes]) -> tuple[ByTask, npt.NDArray[np.bool_]]:
+    def call(contents: Sequence[bytes]) -> tuple[Answers, npt.NDArray[np.bool_]]:
         # A signature is alive only while the loaded module is referenced.
         outputs = signature(image_bytes=tf.constant(contents)) if loaded else {}
         valid = np.ones(len(contents), bool)
@@ -176,7 +200,8 @@ def _open_savedmodel(folder: Path) -> Predictor:
             valid = np.asarray(outputs["valid"])
         predictions = {task.name: np.asarray(outputs[task.output]) for task in tasks}
         rows = {name: array.reshape(len(contents), -1) for name, array in predictions.items()}
-        return {name: array[valid] for name, array in rows.items()}, valid
+        scores = np.asarray(outputs[UNKNOWN_SCORE])[valid] if UNKNOWN_SCORE in outputs else None
+        return Answers({name: array[valid] for name, array in rows.items()}, scores), valid
 
     def prepare(name: str, content: bytes, *, thorough: bool) -> tuple[bytes, str]:
         if problem := why_not_served(content, name):
@@ -185,19 +210,19 @@ def _open_savedmodel(folder: Path) -> Predictor:
 
     def attempt(
         names: Sequence[str], contents: Sequence[bytes], *, thorough: bool
-    ) -> tuple[list[str], ByTask]:
+    ) -> tuple[list[str], Answers]:
         pairs = zip(names, contents, strict=True)
         prepared = [prepare(name, content, thorough=thorough) for name, content in pairs]
         problems = [problem for _, problem in prepared]
         places = [i for i, problem in enumerate(problems) if not problem]
         if not places:
-            return problems, {}
-        predictions, valid = call([prepared[i][0] for i in places])
+            return problems, Answers()
+        answers, valid = call([prepared[i][0] for i in places])
         for place in np.array(places)[~valid].tolist():
             problems[place] = _explain(names[place], contents[place])
-        return problems, predictions if valid.any() else {}
+        return problems, answers if valid.any() else Answers()
 
-    def predict(names: Sequence[str], contents: Sequence[bytes]) -> tuple[list[str], ByTask]:
+    def predict(names: Sequence[str], contents: Sequence[bytes]) -> tuple[list[str], Answers]:
         try:
             return attempt(names, contents, thorough=False)
         except tf.errors.OpError:

@@ -38,9 +38,17 @@ class Run(RunFolder):
         """
         return predict(self, images, top=top)
 
-    def evaluate(self, data: str | Path, *, split: str | None = None) -> dict[str, SplitMetrics]:
-        """Measures the model on labeled images; see `pipelines.evaluation.evaluate.evaluate`."""
-        return evaluate(self, data, split=split)
+    def evaluate(
+        self, data: str | Path, *, split: str | None = None, foreign: str | Path | None = None
+    ) -> dict[str, SplitMetrics]:
+        """Measures the model on labeled images; see `pipelines.evaluation.evaluate.evaluate`.
+
+        Args:
+            data: The images.
+            split: Of which of its splits; None measures each.
+            foreign: Images of none of the classes.
+        """
+        return evaluate(self, data, split=split, foreign=foreign)
 
     def export(
         self, to: str | Path, *, data: str | Path | None = None, sign: str | Path | None = None

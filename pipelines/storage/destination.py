@@ -1,7 +1,8 @@
-"""What a job finds where its run folder is to be."""
+"""What a folder holds: where a run is to be, and where one should be."""
 
 from __future__ import annotations
 
+import shlex
 import shutil
 from pathlib import Path
 
@@ -10,7 +11,8 @@ from zoo.errors import RunError
 from zoo.files import is_temporary, naming_file, remove_file
 
 FIND_LR_PICTURE, FIND_LR_TABLE = "find_lr.png", "find_lr.csv"
-RECIPE_FILE = "recipe.toml"
+RECIPE_FILE, MODEL_FILE, UNKNOWN_FILE = "recipe.toml", "model.keras", "unknown.npz"
+PRETRAINED_FILE = "pretrained.npz"
 
 
 def holds_run(folder: Path) -> bool:
@@ -30,6 +32,31 @@ def holds_run(folder: Path) -> bool:
     return taken
 
 
+def check_has_model(folder: Path) -> None:
+    """Checks that a folder holds a run with a classifier.
+
+    Raises:
+        RunError: There is no run, or it has no model yet.
+    """
+    if not (folder / RECIPE_FILE).is_file():
+        raise RunError(
+            f"{folder} is no run",
+            expected="a directory that `zoo train --out` wrote",
+            received=f"no {RECIPE_FILE} in it" if folder.exists() else "no directory",
+        )
+    if (folder / MODEL_FILE).is_file():
+        return
+    if (pretrained := folder / PRETRAINED_FILE).is_file():
+        raise RunError(
+            f"{folder} holds a backbone pretrained without labels, and no classifier",
+            mend=f"train one on it: zoo train DATA --backbone {shlex.quote(str(pretrained))} "
+            "--out RUN",
+        )
+    raise RunError(
+        f"{folder} has no model yet", mend="finish it: zoo train DATA --out RUN --resume"
+    )
+
+
 def remove_training(folder: Path) -> None:
     """Removes what a training left in a folder, so that another one can begin there.
 
@@ -39,8 +66,8 @@ def remove_training(folder: Path) -> None:
         folder: A run folder that this process has claimed.
     """
     # metrics.json is first, because a run that has it is finished.
-    names = ["metrics.json", "model.keras", "checkpoint", "history.csv", "confusion.csv", "logs"]
-    for name in (*names, "images.json", "labels.json", RECIPE_FILE):
+    names = ["metrics.json", MODEL_FILE, UNKNOWN_FILE, "checkpoint", "history.csv"]
+    for name in (*names, "confusion.csv", "logs", "images.json", "labels.json", RECIPE_FILE):
         path = folder / name
         if path.is_dir():
             with naming_file(path):

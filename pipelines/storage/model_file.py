@@ -1,4 +1,4 @@
-"""Load the model file of a run, and check that it belongs to the run's tasks."""
+"""Save and load the model of a run and its unknown scorer; check that they belong together."""
 
 from __future__ import annotations
 
@@ -9,8 +9,37 @@ from typing import Any
 from pipelines.runtime.isolation import isolated, start_keras
 from zoo.backbones.kerashub.installation import import_for_model
 from zoo.errors import RunError
+from zoo.files import remove_file, replacing
+from zoo.models.input_description import write_description
 from zoo.models.keras_file import check_keras_file
+from zoo.models.unknown import UnknownScorer
+from zoo.models.unknown_file import load_scorer, save_scorer
 from zoo.tasks import Task
+
+
+def save_model(
+    file: Path,
+    model: Any,
+    description: dict[str, Any],
+    scorer_file: Path,
+    scorer: UnknownScorer | None,
+) -> None:
+    """Writes a trained model and the scorer of its features, each whole or not at all.
+
+    Args:
+        file: The run's model.keras.
+        model: A `keras.Model`.
+        description: What it wants of its images; see `zoo.models.input_description`.
+        scorer_file: The run's unknown.npz.
+        scorer: Of the features of the model's head; None leaves no file.
+    """
+    # First, so that another model never lies beside an earlier one's scorer.
+    remove_file(scorer_file)
+    with replacing(file) as temporary:
+        model.save(temporary)
+        write_description(temporary, description)
+    if scorer is not None:
+        save_scorer(scorer_file, scorer)
 
 
 @isolated()
@@ -59,3 +88,23 @@ def load_model(file: Path, tasks: Sequence[Task]) -> Any:
             mend="train the run again",
         )
     return model
+
+
+def load_unknown_scorer(file: Path, num_features: int) -> UnknownScorer:
+    """Loads the scorer of a model's features.
+
+    Args:
+        file: The run's unknown.npz.
+        num_features: F, the features that the model's head reads.
+
+    Raises:
+        RunError: The file is damaged, or is for other features.
+    """
+    try:
+        return load_scorer(file, num_features)
+    except (OSError, ValueError) as error:
+        raise RunError(
+            f"{file} cannot be used",
+            received=str(error)[:160],
+            mend="train the run again, or remove the file to predict without it",
+        ) from error

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import shlex
 from collections.abc import Iterator, Mapping, Sequence
 from functools import cached_property
 from pathlib import Path
@@ -16,13 +15,23 @@ from pipelines.sources.source import Source
 from pipelines.storage.checkpoint import Checkpoint
 from pipelines.storage.claim import Claim, claim_folder
 from pipelines.storage.confusion_file import with_confusion, write_confusion
-from pipelines.storage.destination import RECIPE_FILE, holds_run
-from pipelines.storage.model_file import load_model
+from pipelines.storage.destination import (
+    MODEL_FILE,
+    PRETRAINED_FILE,
+    RECIPE_FILE,
+    UNKNOWN_FILE,
+    check_has_model,
+    holds_run,
+)
+from pipelines.storage.model_file import load_model, load_unknown_scorer, save_model
 from pipelines.storage.records import format_rows, read_record, read_tasks
+from pipelines.storage.same_recipe import check_same_recipe
 from pipelines.storage.split_metrics import Record, SearchRecord, SplitMetrics, Timing
 from zoo.errors import RunError
-from zoo.files import remove_file, remove_leftovers, replacing, write_json, write_text
-from zoo.models.input_description import describe_input, write_description
+from zoo.files import remove_file, remove_leftovers, write_json, write_text
+from zoo.models.input_description import describe_input
+from zoo.models.trainable import pooled_features
+from zoo.models.unknown import UnknownScorer
 from zoo.tasks import Task
 
 
@@ -30,8 +39,8 @@ class RunFolder:
     """The folder of a job: recipe, model, metrics, history and checkpoint.
 
     It holds recipe.toml, labels.json, images.json, metrics.json, confusion.csv, history.csv,
-    model.keras, logs/ for TensorBoard and checkpoint/ for `--resume`; after `zoo tune` also
-    search.json and search/.
+    model.keras, unknown.npz, logs/ for TensorBoard and checkpoint/ for `--resume`; after
+    `zoo tune` also search.json and search/.
 
     Args:
         path: The folder; `open` and `claim` check it.
@@ -98,21 +107,8 @@ class RunFolder:
         Raises:
             RunError: Another setting differs.
         """
-        if not self.recipe_file.is_file():
-            return
-        changed = recipe.differences(self.recipe)
-        if longer:
-            del changed["train.epochs"]
-        if longer or not self.finished:
-            changed.pop("data.source", None)  # the checkpoint knows the images' content
-        if changed:
-            values = ", ".join(f"{p} = {now!r}, not {was!r}" for p, (now, was) in changed.items())
-            raise RunError(
-                f"{self.path} was started with another recipe",
-                expected="the same settings",
-                received=values,
-                mend="leave these settings out to go on with its own, or choose another --out",
-            )
+        if self.recipe_file.is_file():
+            check_same_recipe(self.path, recipe, self.recipe, longer=longer, finished=self.finished)
 
     def begin(self, recipe: ResolvedRecipe, tasks: Sequence[Task]) -> None:
         """Writes recipe.toml and labels.json; a finished run that gets longer is no longer so.
@@ -145,22 +141,7 @@ class RunFolder:
             RunError: There is no run, or it has no model yet.
         """
         run = cls(Path(path))
-        if not run.recipe_file.is_file():
-            raise RunError(
-                f"{path} is no run",
-                expected="a directory that `zoo train --out` wrote",
-                received="no directory" if not run.path.exists() else "no recipe.toml in it",
-            )
-        if not run.model_file.is_file() and run.pretrained_file.is_file():
-            raise RunError(
-                f"{path} holds a backbone pretrained without labels, and no classifier",
-                mend="train one on it: zoo train DATA --backbone "
-                f"{shlex.quote(str(run.pretrained_file))} --out RUN",
-            )
-        if not run.model_file.is_file():
-            raise RunError(
-                f"{path} has no model yet", mend="finish it: zoo train DATA --out RUN --resume"
-            )
+        check_has_model(run.path)
         return run
 
     @property
@@ -171,12 +152,17 @@ class RunFolder:
     @property
     def model_file(self) -> Path:
         """The classifier with its best weights."""
-        return self.path / "model.keras"
+        return self.path / MODEL_FILE
+
+    @property
+    def unknown_file(self) -> Path:
+        """What tells foreign images from those of the classes, where the run has it."""
+        return self.path / UNKNOWN_FILE
 
     @property
     def pretrained_file(self) -> Path:
         """The backbone that `zoo pretrain` writes."""
-        return self.path / "pretrained.npz"
+        return self.path / PRETRAINED_FILE
 
     @property
     def confusion_file(self) -> Path:
@@ -296,13 +282,22 @@ class RunFolder:
         """Loads the model anew; see `model`."""
         return load_model(self.model_file, self.tasks)
 
-    def save_model(self, model: Any) -> None:
-        """Writes model.keras, whole or not at all, with what it wants of its images."""
+    @cached_property
+    def unknown_scorer(self) -> UnknownScorer | None:
+        """What tells foreign images from those of the classes; None where the run has nothing.
+
+        Raises:
+            RunError: unknown.npz is damaged, or does not fit the model.
+        """
+        if not self.unknown_file.is_file():
+            return None
+        return load_unknown_scorer(self.unknown_file, pooled_features(self.model).shape[-1])
+
+    def save_model(self, model: Any, scorer: UnknownScorer | None = None) -> None:
+        """Writes model.keras with what it wants of its images, and unknown.npz or none."""
         self.check_present()
         description = describe_input(self.recipe.input.preprocessing, self.tasks)
-        with replacing(self.model_file) as temporary:
-            model.save(temporary)
-            write_description(temporary, description)
+        save_model(self.model_file, model, description, self.unknown_file, scorer)
 
     def save_digests(self, digests: Mapping[str, Sequence[str]]) -> None:
         """Writes images.json: the SHA-256 of every image, by split."""

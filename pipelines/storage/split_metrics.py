@@ -78,14 +78,36 @@ class TaskMetrics(TypedDict, total=False):
     restoration_error: float
 
 
+class UnknownMetrics(TypedDict, total=False):
+    """How many images count as none of the classes.
+
+    Args:
+        refused: Share of the images of the classes.
+        refused_interval: Its 95 % interval, low and high (Wilson).
+        num_foreign: Number of foreign images, where there are any.
+        foreign_refused: Share of the foreign images.
+        foreign_refused_interval: Its 95 % interval.
+        auroc: Probability that a foreign image has a higher score than one of the classes.
+    """
+
+    refused: float
+    refused_interval: list[float]
+    num_foreign: int
+    foreign_refused: float
+    foreign_refused_interval: list[float]
+    auroc: float
+
+
 class SplitMetrics(TaskMetrics, total=False):
     """Metrics of one split.
 
     Args:
+        unknown: Images that count as none of the classes; absent where nothing says so.
         tasks: Metrics by named task; without named tasks the split holds those of its
             classes itself.
     """
 
+    unknown: UnknownMetrics
     tasks: dict[str, TaskMetrics]
 
 
@@ -147,6 +169,22 @@ class Calibration(TaskCalibration, total=False):
     tasks: dict[str, TaskCalibration]
 
 
+class UnknownRecord(TypedDict, total=False):
+    """What tells images of the classes from others.
+
+    Args:
+        method: `mahalanobis` or `neighbors`.
+        share: Share of images of the classes that count as unknown.
+        threshold: Distance from which on they do; scores are divided by it.
+        num_images: Number of images that set the threshold.
+    """
+
+    method: str
+    share: float
+    threshold: float
+    num_images: int
+
+
 class Record(TypedDict, total=False):
     """The content of metrics.json.
 
@@ -159,6 +197,7 @@ class Record(TypedDict, total=False):
         images: Number of images by split, and of those skipped.
         head: Norms and zeros of the head's kernels.
         calibration: The temperature that was fitted; absent where none was.
+        unknown: How unknown scores are computed; absent where none are.
     """
 
     train: SplitMetrics
@@ -169,6 +208,7 @@ class Record(TypedDict, total=False):
     images: dict[str, int]
     head: dict[str, Any]
     calibration: Calibration
+    unknown: UnknownRecord
 
 
 class SearchRecord(TypedDict, total=False):

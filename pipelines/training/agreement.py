@@ -1,4 +1,4 @@
-"""Agreement of a head trained on features with the whole model."""
+"""Answers for every split, and the agreement of a head trained on features with the whole model."""
 
 from __future__ import annotations
 
@@ -8,13 +8,14 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from pipelines.evaluation.predictions import compute_predictions
+from pipelines.evaluation.predictions import Answers, compute_answers, compute_predictions
 from pipelines.input_pipeline.tf_data import map_graph
 from pipelines.recipe.resolved import ResolvedRecipe
 from pipelines.sources.source import Source
 from pipelines.training.feeds import FeatureFeed
 from zoo.errors import EngineError
 from zoo.models.trainable import build_probability_model
+from zoo.models.unknown import UnknownScorer
 from zoo.tasks import Task, wrap
 
 # Features may differ by 1e-4 of the largest, which a head of many layers amplifies.
@@ -24,22 +25,24 @@ _BATCH_SIZE = 1024
 """Rows of features that a head predicts from at once; a head alone needs little memory."""
 
 
-def compute_split_predictions(
-    model: Any, recipe: ResolvedRecipe, source: Source, features: FeatureFeed | None
-) -> dict[str, dict[str, npt.NDArray[np.float32]]]:
-    """Computes a trained model's predictions for every split it was trained with.
+def compute_split_answers(
+    model: Any,
+    scorer: UnknownScorer | None,
+    recipe: ResolvedRecipe,
+    source: Source,
+    features: FeatureFeed | None,
+) -> dict[str, Answers]:
+    """Computes a trained model's predictions and unknown scores for every split.
 
     A head trained on features predicts from those; the whole model has to agree on the
     first batch of validation.
 
     Args:
         model: As `compute_predictions` takes it.
+        scorer: Of the features of its head; None computes no scores.
         recipe: Its preprocessing and batch size are used.
         source: The images.
         features: What the head was trained on; None predicts from the images.
-
-    Returns:
-        By split, float32 [N, K] by task.
 
     Raises:
         EngineError: The whole model does not agree.
@@ -47,15 +50,21 @@ def compute_split_predictions(
     tasks = source.tasks
     if features is None:
         return {
-            name: compute_predictions(model, recipe, part, tasks)
+            name: compute_answers(model, scorer, recipe, part, tasks)
             for name, part in source.splits.items()
         }
-    head = build_probability_model(model)
-    predictions = {name: predict_features(head, features, name, tasks) for name in source.splits}
+    head, pooling = build_probability_model(model), recipe.head.pooling
+    answers = {
+        name: Answers(
+            predict_features(head, features, name, tasks),
+            scorer.scores(features.features(name).read(pooling)) if scorer else None,
+        )
+        for name in source.splits
+    }
     first_batch = source.val.take(range(min(recipe.input.batch_size, len(source.val))))
     whole = compute_predictions(model, recipe, first_batch, tasks)
-    check_agreement(predictions["val"], whole)
-    return predictions
+    check_agreement(answers["val"].predictions, whole)
+    return answers
 
 
 def predict_features(

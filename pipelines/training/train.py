@@ -8,7 +8,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from pipelines.evaluation.metrics import compute_metrics
+from pipelines.evaluation.metrics import compute_answer_metrics
 from pipelines.recipe.measured_depth import measure_input_depth
 from pipelines.recipe.pretraining import METHODS
 from pipelines.recipe.recipe import Recipe
@@ -20,9 +20,10 @@ from pipelines.runtime.stderr import suppress_stderr
 from pipelines.serving.run import Run
 from pipelines.sources.source import Source, join_examples
 from pipelines.storage.run_folder import RunFolder
-from pipelines.training.agreement import compute_split_predictions
+from pipelines.training.agreement import compute_split_answers
 from pipelines.training.calibrate import calibrate
 from pipelines.training.divergence import describe_divergence
+from pipelines.training.fit_unknown import fit_unknown_scorer
 from pipelines.training.prepare import claim_run, open_images
 from pipelines.training.trainer import Trainer
 from tuning.optimization.penalties import summarize_kernels
@@ -46,7 +47,8 @@ def train(
     The head trains first, on the frozen backbone (or the whole network, if the backbone
     starts from random weights). Then, if the recipe says so, the head trains together with
     the backbone's top blocks. The run keeps the best weights by validation of all epochs. Then
-    its probabilities are calibrated on the validation images, where that pays.
+    its probabilities are calibrated on the validation images, where that pays, and what tells
+    foreign images from those of the classes is fitted.
 
     Args:
         data: DATA as the command line takes it; None takes the recipe's.
@@ -136,14 +138,17 @@ def train_on(
         logger.warning(diverged)
     features = trainer.evaluation_features
     calibration = calibrate(model, recipe, source, features)
-    folder.save_model(model)
+    scorer, unknown = fit_unknown_scorer(model, recipe, source, features)
+    folder.save_model(model, scorer)
     metrics: dict[str, Any] = {
-        name: compute_metrics(source.splits[name], predictions, source.tasks)
-        for name, predictions in compute_split_predictions(model, recipe, source, features).items()
+        name: compute_answer_metrics(source.splits[name], answers, source.tasks)
+        for name, answers in compute_split_answers(model, scorer, recipe, source, features).items()
         if name != "val" or not recipe.train.with_validation
     }
     if calibration:
         metrics["calibration"] = calibration
+    if unknown:
+        metrics["unknown"] = unknown
     metrics["head"] = summarize_kernels(trainer.kernels, recipe.penalty.l1, recipe.penalty.l2)
     metrics["timing"] = {
         "wall_s": round(time.perf_counter() - started + earlier_s, 3),

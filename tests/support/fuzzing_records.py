@@ -31,6 +31,7 @@ from pipelines.sources.scanning.ledger import STAT, Ledger, hash_paths
 from pipelines.sources.scanning.scan_table import ROW
 from pipelines.storage import claim
 from pipelines.storage.checkpoint import Checkpoint
+from pipelines.storage.model_file import load_unknown_scorer
 from pipelines.storage.records import read_history, read_tasks
 from pipelines.storage.run_folder import RunFolder
 from tests.support.fuzzing_loop import Reader, in_file, run
@@ -43,6 +44,8 @@ from tests.support.fuzzing_mutations import (
 from tuning.hyperparameters.default_space import HEAD_SPACE
 from tuning.hyperparameters.search import Journal
 from tuning.hyperparameters.trial import Result, Trial, choose_best
+from tuning.unknown_scores import UNKNOWN_METHODS
+from zoo.models.unknown_file import save_scorer
 from zoo.weights import download
 
 
@@ -266,7 +269,38 @@ def kept(folder: Path) -> Reader:
     return Reader("kept records", [json.dumps(s).encode() for s in samples], mutate, read)
 
 
-READERS = (labels, metrics, lists, history, checkpoint, journal, plan, ledger_file, kept)
+def unknown(folder: Path) -> Reader:
+    rng = np.random.default_rng(0)
+    rows = rng.uniform(size=(12, 3)).astype(np.float32)
+    samples = []
+    for method in UNKNOWN_METHODS.values():
+        save_scorer(folder / "unknown.npz", method.fit(rows, np.arange(12) % 2))
+        samples.append((folder / "unknown.npz").read_bytes())
+
+    def array(rng: random.Random) -> bytes:
+        shape = [rng.choice((0, 1, 3, 3, 12)) for _ in range(rng.randrange(4))]
+        value, kind = rng.choice((1.0, 0.0, -1.0, 1e30, np.nan)), rng.choice("fdi")
+        text = io.BytesIO()
+        with np.errstate(all="ignore"):
+            np.save(text, np.full(shape, value).astype(kind))
+        return text.getvalue()
+
+    def mutate(rng: random.Random) -> bytes:
+        if rng.random() < 0.5:
+            return mutate_zip(rng.choice(samples), rng)
+        names = ("bank", "center", "whitening", "means", "threshold", "num_neighbors", "other")
+        return pack({f"{name}.npy": array(rng) for name in names if rng.random() < 0.6})
+
+    def read(content: bytes, own: Path) -> None:
+        (own / "unknown.npz").write_bytes(content)
+        scorer = load_unknown_scorer(own / "unknown.npz", 3)
+        # What is accepted can be computed with.
+        assert scorer.scores(rows).shape == (12,)
+
+    return Reader("unknown.npz", samples, mutate, read)
+
+
+READERS = (labels, metrics, lists, history, checkpoint, unknown, journal, plan, ledger_file, kept)
 
 
 if __name__ == "__main__":

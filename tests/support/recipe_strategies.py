@@ -168,6 +168,7 @@ _sections: dict[str, Any] = dict(
         gradual=st.integers(0, 3),
     ),
     calibration=_section(method=st.sampled_from(["auto", "none", "temperature"])),
+    unknown=_section(method=st.sampled_from(["auto", "none"]), share=st.floats(0.001, 0.5)),
     # `zoo train` refuses the methods that read no labels.
     pretraining=_section(
         method=st.just("supervised"), noise_std=st.floats(0, 1), masked_fraction=st.floats(0, 0.9)

@@ -10,6 +10,9 @@ from zoo.preprocessing import Preprocessing
 _PARALLEL_CALLS = 8
 """Files that are decoded at the same time, at most; more than most clients send."""
 
+_NOTHING = {"string": "", "bool": True}
+"""Outputs for a broken image that are not NaN: it has no class, and counts as unknown."""
+
 
 def preprocess_files(preprocessing: Preprocessing, image_bytes: Any) -> tuple[Any, Any]:
     """Decodes and resizes files, of which some may be broken, inside a graph.
@@ -47,10 +50,10 @@ def preprocess_files(preprocessing: Preprocessing, image_bytes: Any) -> tuple[An
 
 
 def mask_outputs(outputs: Mapping[str, Any], valid: Any) -> dict[str, Any]:
-    """Replaces the outputs of broken images: numbers by NaN, labels by an empty text.
+    """Replaces the outputs of broken images: numbers by NaN, labels by an empty text, bool by True.
 
     Args:
-        outputs: float32 or string [B, …] by name.
+        outputs: float32, string or bool [B, …] by name.
         valid: bool [B], which images are not broken.
 
     Returns:
@@ -60,7 +63,7 @@ def mask_outputs(outputs: Mapping[str, Any], valid: Any) -> dict[str, Any]:
 
     masked = {}
     for name, values in outputs.items():
-        nothing = tf.constant("" if values.dtype == tf.string else float("nan"), values.dtype)
+        nothing = tf.constant(_NOTHING.get(values.dtype.name, float("nan")), values.dtype)
         column = tf.reshape(valid, [-1] + [1] * (values.shape.rank - 1))
         masked[name] = tf.where(column, values, nothing)
     return {**masked, "valid": valid}

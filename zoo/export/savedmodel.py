@@ -21,9 +21,16 @@ from zoo.export.broken_images import mask_outputs, preprocess_files
 from zoo.export.fresh_process import predict_in_fresh_process
 from zoo.export.seal import seal
 from zoo.export.signature import Signer
-from zoo.export.signatures import build_outputs, compare_outputs, output_names
+from zoo.export.signatures import (
+    build_outputs,
+    build_unknown_outputs,
+    compare_outputs,
+    compare_unknown_outputs,
+    output_names,
+)
 from zoo.export.warm_up import WARM_UP_FILE, WARM_UP_SIGNATURES, write_warm_up
 from zoo.files import placing_folder, write_json
+from zoo.models.unknown import IS_UNKNOWN, UNKNOWN_SCORE, UnknownScorer, build_scored_model
 from zoo.preprocessing import Preprocessing
 from zoo.tasks import Task, wrap
 
@@ -36,6 +43,8 @@ def export_savedmodel(
     *,
     images: Sequence[Path],
     predictions: Mapping[str, npt.NDArray[np.float32]],
+    scorer: UnknownScorer | None = None,
+    unknown_scores: npt.NDArray[np.float32] | None = None,
     sign: Signer | None = None,
 ) -> Path:
     """Writes `to`/VERSION, checks, signs and seals it; a failed export leaves nothing behind.
@@ -47,6 +56,8 @@ def export_savedmodel(
         to: The model's folder; the version is the highest number in it plus one.
         images: N image files to check the export with.
         predictions: The model's own predictions for them, float32 [N, K] by task.
+        scorer: Of the features of the model's head; None exports no unknown scores.
+        unknown_scores: The run's own scores for them, float32 [N], where there is a scorer.
         sign: Signs it, by `zoo.export.signature.open_signer`; None leaves it unsigned.
 
     Returns:
@@ -61,8 +72,15 @@ def export_savedmodel(
     new_folders = [folder for folder in (to, *to.parents) if not folder.exists()]
     try:
         with placing_folder(version) as folder:
-            write_savedmodel(model, preprocessing, tasks, folder)
-            check_savedmodel(folder, images, predictions, tasks)
+            write_savedmodel(model, preprocessing, tasks, folder, scorer)
+            check_savedmodel(
+                folder,
+                images,
+                predictions,
+                tasks,
+                unknown_scores,
+                scorer.rounding if scorer else 0.0,
+            )
             if sign:
                 sign(folder, f"{to.name}/{version.name}")
             seal(folder)
@@ -101,7 +119,11 @@ def next_version(to: Path) -> Path:
 
 
 def write_savedmodel(
-    model: Any, preprocessing: Preprocessing, tasks: Sequence[Task], folder: Path
+    model: Any,
+    preprocessing: Preprocessing,
+    tasks: Sequence[Task],
+    folder: Path,
+    scorer: UnknownScorer | None = None,
 ) -> None:
     """Writes a SavedModel with three signatures, without checking it.
 
@@ -112,6 +134,9 @@ def write_savedmodel(
 
     `serving_bytes` also returns `valid` bool [B]. Where an image is broken, it is False,
     numbers are NaN and labels empty; the other images are predicted all the same.
+
+    With a scorer, both have `unknown_score` float32 [B] and `is_unknown` bool [B], whether it is
+    above 1; a broken image counts as unknown.
 
     `decode` takes `image_bytes` string [] and returns `image` uint8 [H, W, 3]: the pixels
     for which `serving_default` predicts what `serving_bytes` predicts for the file.
@@ -127,6 +152,7 @@ def write_savedmodel(
         preprocessing: Turns files and decoded images into the model's input.
         tasks: What the model predicts.
         folder: An empty folder to write into.
+        scorer: Of the features of the model's head; None exports no unknown scores.
 
     Raises:
         ExportError: A class name does not fit a line of labels.txt.
@@ -136,6 +162,7 @@ def write_savedmodel(
 
     plain = tasks[0].bare
     labels = _encode_labels(tasks[0].class_names) if plain else b""
+    network = model if scorer is None else build_scored_model(model, scorer)
     pixels = tf.TensorSpec((preprocessing.size, preprocessing.size, 3), tf.uint8)
 
     def predict(images: Any) -> dict[str, Any]:
@@ -143,8 +170,11 @@ def write_savedmodel(
         count = tf.shape(images)[0]
         padding = tf.zeros(tf.stack([tf.cast(count == 0, tf.int32), *pixels.shape]), tf.uint8)
         batch = tf.cast(tf.concat([images, padding], 0), tf.float32)
-        predictions = wrap(tasks, model(batch, training=False))
-        outputs: dict[str, Any] = {}
+        values, outputs = network(batch, training=False), {}
+        if scorer is not None:
+            values, scores = values
+            outputs = build_unknown_outputs(scores[:count])
+        predictions = wrap(tasks, values)
         for task in tasks:
             outputs |= build_outputs(task, predictions[task.name][:count])
         return outputs
@@ -160,7 +190,7 @@ def write_savedmodel(
         return {"image": preprocessing.decode_pixels(image_bytes)}
 
     archive = keras.export.ExportArchive()
-    archive.track(model)
+    archive.track(network)
     archive.add_endpoint(
         "serving_default",
         serve_images,
@@ -223,6 +253,8 @@ def _check_valid(arrays: dict[str, npt.NDArray[Any]], images: Sequence[Path]) ->
         first, broken = arrays.pop(name)
         if name == "broken/valid":
             is_right = first and not broken
+        elif first.dtype.kind == "b":
+            is_right = bool(broken)
         elif first.dtype.kind == "f":
             is_right = np.isfinite(first).all() and np.isnan(broken).all()
         else:
@@ -230,7 +262,7 @@ def _check_valid(arrays: dict[str, npt.NDArray[Any]], images: Sequence[Path]) ->
         if not is_right:
             raise ExportError(
                 "the exported model does not tell a broken image from the one beside it",
-                expected="valid = False, numbers that are NaN and empty labels",
+                expected="valid = False, numbers that are NaN, empty labels and is_unknown = True",
                 received=f"{name.removeprefix('broken/')} = {broken}",
             )
 
@@ -240,6 +272,8 @@ def check_savedmodel(
     images: Sequence[Path],
     predictions: Mapping[str, npt.NDArray[np.float32]],
     tasks: Sequence[Task],
+    unknown_scores: npt.NDArray[np.float32] | None = None,
+    rounding: float = 0.0,
 ) -> float:
     """Compares a SavedModel's predictions in a fresh process with the expected ones.
 
@@ -251,13 +285,15 @@ def check_savedmodel(
         images: N image files.
         predictions: The expected predictions, float32 [N, K] by task.
         tasks: What the model predicts.
+        unknown_scores: The expected unknown scores, float32 [N]; None if it has none.
+        rounding: What rounding may change in one.
 
     Returns:
-        The largest difference; see `zoo.export.signatures.compare_outputs`.
+        The largest difference of predictions; see `zoo.export.signatures.compare_outputs`.
 
     Raises:
-        ExportError: A difference is above 1e-5, a label is not that of its score, or the
-            process failed.
+        ExportError: A difference is above 1e-5, or of unknown scores above 1e-4 plus `rounding`;
+            a label is not that of its score, or the process failed.
     """
     arrays = predict_in_fresh_process(folder, images)
     if tuple(arrays.pop("warm_up")) != WARM_UP_SIGNATURES:
@@ -270,6 +306,15 @@ def check_savedmodel(
         "serving_bytes": np.arange(len(images)),
         "serving_default": arrays.pop("decoded_indices"),
     }
+    if unknown_scores is not None:
+        for signature, indices in indices_of.items():
+            compare_unknown_outputs(
+                signature,
+                {name: arrays[f"{signature}/{name}"] for name in (UNKNOWN_SCORE, IS_UNKNOWN)},
+                unknown_scores[indices],
+                [images[i] for i in indices],
+                rounding,
+            )
     return max(
         compare_outputs(
             signature,

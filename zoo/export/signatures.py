@@ -10,10 +10,17 @@ import numpy as np
 import numpy.typing as npt
 
 from zoo.errors import ExportError
+from zoo.models.unknown import IS_UNKNOWN, UNKNOWN_SCORE
 from zoo.tasks import Task
 
 TOLERANCE = 1e-5
 """Largest difference between a prediction of an export and of its run."""
+
+SCORE_TOLERANCE = 1e-4
+"""Largest difference between an unknown score of an export and of its run, relative to 1 + score.
+
+The distance to training images is that of features less what they have in common, which rounds.
+"""
 
 TOP_K = 5
 """Number of classes in `top_labels` and `top_scores`, at most."""
@@ -127,3 +134,63 @@ def _compare_labels(
             expected=f"{str(expected[row, column])!r} for {images[row]}",
             received=repr(str(top_labels[row, column])),
         )
+
+
+def build_unknown_outputs(scores: Any) -> dict[str, Any]:
+    """Builds an exported model's outputs about images that are none of its classes.
+
+    Args:
+        scores: Unknown scores, float32 [B].
+
+    Returns:
+        `unknown_score`, float32 [B], and `is_unknown`, bool [B].
+    """
+    return {UNKNOWN_SCORE: scores, IS_UNKNOWN: scores > 1}
+
+
+def compare_unknown_outputs(
+    signature: str,
+    outputs: Mapping[str, npt.NDArray[Any]],
+    expected: npt.NDArray[np.float32],
+    images: Sequence[Path],
+    rounding: float = 0.0,
+) -> float:
+    """Compares a signature's unknown scores with the run's own.
+
+    Args:
+        signature: The signature's name, for the message.
+        outputs: The signature's, `unknown_score` and `is_unknown`.
+        expected: The run's own scores, float32 [N].
+        images: N files, for the message.
+        rounding: What rounding may change in a score; see `zoo.models.unknown`.
+
+    Returns:
+        The largest difference, divided by 1 plus the score: at most 1e-4 and `rounding`.
+
+    Raises:
+        ExportError: A difference is larger, or `is_unknown` is not that of its score.
+    """
+    scores, is_unknown = outputs[UNKNOWN_SCORE], outputs[IS_UNKNOWN]
+    if scores.shape != expected.shape or not np.isfinite(scores).all():
+        raise ExportError(
+            f"the exported model (by {signature}) scores another shape or not finite",
+            expected=f"{UNKNOWN_SCORE} {expected.shape}",
+            received=f"{scores.shape}",
+        )
+    differences = np.abs(scores - expected) / (1 + np.abs(expected))
+    tolerance = SCORE_TOLERANCE + rounding
+    if differences.max() > tolerance:
+        raise ExportError(
+            "the exported model scores otherwise than its run; nothing was exported",
+            expected=f"the same {UNKNOWN_SCORE} within {tolerance:g}",
+            received=f"{differences.max():.2g} apart by {signature}, most for "
+            f"{images[int(differences.argmax())]}",
+        )
+    # By the export's own scores: within the tolerance, one may pass the threshold.
+    if len(wrong := np.flatnonzero(is_unknown != (scores > 1))):
+        raise ExportError(
+            f"the exported model (by {signature}) refuses an image against its score",
+            expected=f"{IS_UNKNOWN} where {UNKNOWN_SCORE} is above 1",
+            received=f"{is_unknown[wrong[0]]} at {scores[wrong[0]]:.4g} for {images[wrong[0]]}",
+        )
+    return float(differences.max())

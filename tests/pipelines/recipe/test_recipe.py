@@ -96,7 +96,13 @@ def test_recipe_that_is_accepted_trains(
 ) -> None:
     recipe = _resolved(layer)
     small = {
-        "data": {"source": "", "exclude": [], "val_fraction": 0.05, "train_per_class": 3},
+        "data": {
+            "source": "",
+            "exclude": [],
+            "group": "",
+            "val_fraction": 0.05,
+            "train_per_class": 3,
+        },
         "backbone": {"name": "micro_resnet_s", "frozen": True},
         "input": {"size": 32, "batch_size": 8},
         "train": {"epochs": 2},

@@ -71,3 +71,19 @@ def test_json_is_bare_for_a_plain_classifier_alone() -> None:
         "tasks": {},
         "error": "cut off",
     }
+
+
+@pytest.mark.parametrize(("score", "unknown"), [(0.4, False), (1.0, False), (2.305, True)])
+def test_unknown_image_is_one_whose_score_is_above_one(score: float, unknown: bool) -> None:
+    prediction = Prediction("a.jpg", {"label": ANT}, unknown_score=score)
+    assert prediction.is_unknown is unknown
+    assert prediction.label == "ant"
+    values = json.loads(json.dumps(prediction.to_json()))
+    assert (values["unknown_score"], values["is_unknown"]) == (score, unknown)
+    mark = "; unknown (score 2.31)" if unknown else ""
+    assert str(prediction) == f"a.jpg: ant 0.7500, bee 0.2500{mark}"
+
+
+def test_model_that_does_not_say_has_no_unknown_score() -> None:
+    assert PLAIN.unknown_score is PLAIN.is_unknown is None
+    assert "is_unknown" not in PLAIN.to_json()
