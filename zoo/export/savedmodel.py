@@ -189,8 +189,8 @@ def write_savedmodel(
     def decode(image_bytes: Any) -> dict[str, Any]:
         return {"image": preprocessing.decode_pixels(image_bytes)}
 
+    # Endpoints bring the variables that they read. Those of a tracked model are saved once more.
     archive = keras.export.ExportArchive()
-    archive.track(network)
     archive.add_endpoint(
         "serving_default",
         serve_images,

@@ -87,6 +87,12 @@ def test_export_has_the_layout_tensorflow_serving_reads(exported: Path) -> None:
     assert [p.name for p in exported.parent.iterdir()] == ["1"]
 
 
+def test_each_weight_is_saved_once(exported: Path, classifier: Any) -> None:
+    size = sum(array.nbytes for array in classifier.get_weights())
+    saved = (exported / "variables" / "variables.data-00000-of-00001").stat().st_size
+    assert size <= saved < 1.05 * size
+
+
 def test_signatures_are_those_of_the_contract(exported: Path) -> None:
     signatures = tf.saved_model.load(str(exported)).signatures
     inputs = {
