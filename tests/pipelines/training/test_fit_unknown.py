@@ -241,6 +241,7 @@ def test_trained_backbone_is_judged_by_validation_images_alone(
     assert (scorer.scores(read_features(run, "val")[0]) > 1 + 1e-6).sum() == 2
 
 
+@pytest.mark.slow
 def test_whole_network_trained_from_images_has_scores(data: Path, tmp_path: Path) -> None:
     settings = {"backbone": {"frozen": False}, "unknown": {"method": "neighbors", "share": 0.2}}
     trained = train(
