@@ -12,7 +12,7 @@ from pipelines.studies.steps import Steps
 from pipelines.studies.study import Check, Effort, Numbers, Study
 from pipelines.studies.style import line_style, log_ticks, plain_axes
 
-COUNTS, TESTS, FEW = (5, 20, 40), 20, 5
+COUNTS, TESTS, FEW = (2, 5, 20, 50), 30, 5
 """Training images of each class, one of them at least for validation; test images of each; with
 how many the sources are compared."""
 

@@ -12,7 +12,7 @@ from pipelines.studies.steps import Steps
 from pipelines.studies.study import Check, Effort, Numbers, Study
 from pipelines.studies.style import COLORS, line_style, plain_axes
 
-COUNT, TESTS, CUTS = 20, 20, (0, 4, 8, 10)
+COUNT, TESTS, CUTS = 20, 30, (0, 4, 8, 10)
 """Training and test images of each of ten hand signs; blocks left out from the top."""
 
 NETWORK, SMALL = "efficientnet_lite0", "micro_resnet_s.cifar10"

@@ -128,7 +128,10 @@ class TrainingLoop:
                 steps_per_epoch=stream.steps_per_epoch,
                 initial_epoch=first,
                 epochs=last,
-                validation_data=validation,
+                # Keras makes two iterators for each validation of a finite dataset, and TensorFlow
+                # optimizes the functions in it for each. An endless one has one iterator.
+                validation_data=None if validation is None else validation.repeat(),
+                validation_steps=None if validation is None else int(validation.cardinality()),
                 validation_freq=validated_epochs(self.recipe.stopping, phase_start, last),
                 shuffle=False,
                 verbose=0,
