@@ -97,6 +97,10 @@ SETTINGS = {
         ["tasks.label.kind=single_label", "stopping.monitor=val_accuracy"],
         "no single accuracy to monitor",
     ),
+    "unknown scores of several tasks": (
+        ["tasks.label.kind=single_label", "unknown.method=neighbors"],
+        "unknown scores are those of a plain classifier",
+    ),
     "a value that does not fit": (["train.epochs=soon"], "train.epochs does not fit"),
 }
 """Settings that a job refuses with a proposal of others, and a part of the message."""
@@ -294,6 +298,7 @@ TESTED = {
     "--set features.use=auto", "--set features.use=false", "or --set optimizer.name={}",
     "--set input.normalization=own", "--set augment.policy=photo", "accumulation_steps=",
     "set it by --set {}=VALUE", "--set train.oversample=none", "--set stopping.monitor=val_loss",
+    "--set unknown.method=none",
     "--set train.{}={} --set tasks.{}.{}={}", "zoo train photos/ --out runs/photos",
     "see `zoo --help`", "--help", "add --resume to go on with it, or choose another --out",
     "leave these settings out to go on", "finish it: zoo train DATA --out RUN --resume",
