@@ -18,10 +18,10 @@ import pytest
 from tests.support.fault_jobs import JOBS
 
 SAMPLED = {
-    "train": (3, 2),
+    "train": (2, 1),
     "tune": (2, 1),
-    "pretrain": (2, 2),
-    "features": (2, 2),
+    "pretrain": (2, 1),
+    "features": (2, 1),
     "export": (2, 1),
 }
 """By job, states that are gone on from, and faults of each kind."""

@@ -17,7 +17,7 @@ import pytest
 from tests.support.photographs import encode, photo
 
 NUM_IMAGES = 240
-NUM_KILLS = 20 if os.environ.get("ZOO_ALL_FAULTS") else 8
+NUM_KILLS = 20 if os.environ.get("ZOO_ALL_FAULTS") else 4
 
 JOB = """
 import hashlib, json, os, signal, sys, threading, time

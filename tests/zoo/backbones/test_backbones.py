@@ -3,11 +3,13 @@
 Shapes, counts, names and blocks need no weight values: those tests build inside a
 `StatelessScope`, which creates variables without values, so that the 51 networks take
 half a minute at their native sizes instead of several minutes. Forward passes run at the
-smallest size, since a convolution's weights do not depend on the size.
+smallest size, since a convolution's weights do not depend on the size. `ZOO_ALL_ROWS=1` computes
+and loads the largest networks, too; without it, those of their families stand for them.
 """
 
 from __future__ import annotations
 
+import os
 import subprocess
 import sys
 from collections.abc import Callable, Iterable
@@ -28,7 +30,7 @@ from zoo.normalization import NORMALIZATIONS
 from zoo.table import Table
 from zoo.weights.row import Weights
 
-LARGE = 12_000_000
+LARGE, HUGE = 12_000_000, 30_000_000
 KERAS_ROWS = [
     row
     for row in BACKBONES.values()
@@ -42,6 +44,8 @@ def _params(
     tier: pytest.MarkDecorator = pytest.mark.slow,
 ) -> list[Any]:
     """Returns one pytest parameter a row, of another tier unless it is fast."""
+    if tier == pytest.mark.slow and not os.environ.get("ZOO_ALL_ROWS"):
+        rows = [row for row in rows if row.num_parameters < HUGE]
     return [pytest.param(row, id=row.name, marks=[] if fast(row) else [tier]) for row in rows]
 
 
