@@ -31,6 +31,10 @@ _MAX_IMAGES = 10_000
 _MIN_THRESHOLD = 1e-6
 """Distance that is no more than rounding."""
 
+_ROUNDING = 1e-4
+"""By how much the threshold is above the distance that sets it: that image is not refused, however
+a batch rounds."""
+
 _MANY_IMAGES = 1000
 """Validation images from which on they alone set the threshold."""
 
@@ -84,7 +88,7 @@ def fit_unknown_scorer(
         else:
             scorer = row.fit(rows["train"], labels[0])
             distances = scorer.distances(rows["val"])
-        threshold = find_threshold(distances, recipe.unknown.share)
+        threshold = find_threshold(distances, recipe.unknown.share) * (1 + _ROUNDING)
         if threshold < _MIN_THRESHOLD:
             raise ValueError("the features of the images are all the same")
     except ValueError as error:
