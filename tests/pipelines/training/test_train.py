@@ -328,7 +328,7 @@ def test_killed_at_any_moment_resumes_to_the_very_same_weights(
         *("train", "--recipe", str(tiny_run.recipe_file), "--resume", "--out"),
     ]
     rng = np.random.default_rng(0)
-    for number in range(4):
+    for number in range(4 if os.environ.get("ZOO_ALL_FAULTS") else 2):
         out = tmp_path / f"run{number}"
         process = subprocess.Popen([*command, str(out)], stderr=subprocess.PIPE, text=True)
         assert process.stderr is not None
