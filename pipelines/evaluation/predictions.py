@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
@@ -21,12 +21,12 @@ class Answers:
     """What a model says about the images of a split.
 
     Args:
-        predictions: float32 [N, K] by task.
+        predictions: float32 [N, K] by task; empty where N is 0.
         unknown_scores: float32 [N], above 1 where an image counts as none of the classes; None
             where nothing says so.
     """
 
-    predictions: dict[str, npt.NDArray[np.float32]]
+    predictions: dict[str, npt.NDArray[np.float32]] = field(default_factory=dict)
     unknown_scores: npt.NDArray[np.float32] | None = None
 
 

@@ -95,7 +95,7 @@ def _predict_batch(predictor: Predictor, inputs: Sequence[Input], top: int) -> l
             predictions.append(Prediction(image.name, bare=bare, error=errors[index]))
             continue
         of_tasks = {
-            task.name: _predict_task(task, answers.by_task[task.name][row], top)
+            task.name: _predict_task(task, answers.predictions[task.name][row], top)
             for task in predictor.tasks
         }
         scores = answers.unknown_scores

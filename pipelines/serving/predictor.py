@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
+from pipelines.evaluation.predictions import Answers
 from pipelines.serving.exported_tasks import MEND, check_outputs, read_exported_tasks
 from pipelines.sources.config import MAX_PIXELS
 from pipelines.sources.examining.examination import prepare_image
@@ -24,20 +25,6 @@ from zoo.models.pretrained import find_classifier
 from zoo.models.unknown import UNKNOWN_SCORE, UnknownScorer, build_scored_model
 from zoo.preprocessing import Preprocessing
 from zoo.tasks import Task, wrap
-
-
-@dataclass(frozen=True)
-class Answers:
-    """What a model says about M images.
-
-    Args:
-        by_task: Predictions by task, float32 [M, K]; empty where M is 0.
-        unknown_scores: float32 [M], above 1 where an image counts as none of the classes; None
-            where the model does not say.
-    """
-
-    by_task: Mapping[str, npt.NDArray[np.float32]] = field(default_factory=dict)
-    unknown_scores: npt.NDArray[np.float32] | None = None
 
 
 @dataclass(frozen=True)

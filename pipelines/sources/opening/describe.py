@@ -6,7 +6,7 @@ import numpy as np
 
 from pipelines.sources.exclusion import quote_exclude
 from pipelines.sources.opening.evaluation_set import EvaluationSet
-from pipelines.sources.source import Source, join_examples
+from pipelines.sources.source import Source
 
 
 def describe(source: Source | EvaluationSet, *, max_lines: int = 20) -> list[str]:
@@ -32,8 +32,9 @@ def describe(source: Source | EvaluationSet, *, max_lines: int = 20) -> list[str
         lines.append(f"outlier {len(source.outliers) - max_lines} more; `zoo audit` lists all")
     if not isinstance(source, Source):
         return lines
-    whole = join_examples([*source.splits.values()]).groups
-    if whole is not None and (whole >= 0).any():
+    groups = [part.groups for part in source.splits.values() if part.groups is not None]
+    whole = np.concatenate(groups) if groups else np.empty(0, np.int64)
+    if (whole >= 0).any():
         alone = int((whole < 0).sum())
         lines.append(
             f"{len(np.unique(whole[whole >= 0]))} groups of images"

@@ -24,8 +24,10 @@ def group_related(examples: Examples) -> npt.NDArray[np.int64] | None:
     Returns:
         int64 [N]; None if each image stands alone.
     """
-    groupings = [group_copies(examples), _number_alone(examples.groups)]
-    return join_groupings([grouping for grouping in groupings if grouping is not None])
+    copies, own = group_copies(examples), _number_alone(examples.groups)
+    if own is None:
+        return copies
+    return join_groupings([own, *([] if copies is None else [copies])])
 
 
 def join_groupings(groupings: list[npt.NDArray[np.int64]]) -> npt.NDArray[np.int64] | None:

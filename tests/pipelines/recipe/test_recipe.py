@@ -89,7 +89,7 @@ def test_recipe_that_is_accepted_can_be_trained_by(layer: Any) -> None:
 
 
 @pytest.mark.slow
-@hypothesis.settings(max_examples=8, phases=[hypothesis.Phase.generate])
+@hypothesis.settings(max_examples=15, phases=[hypothesis.Phase.generate])
 @given(recipes)
 def test_recipe_that_is_accepted_trains(
     tmp_path_factory: pytest.TempPathFactory, layer: Any

@@ -60,5 +60,5 @@ def test_predictions_are_those_of_what_pillow_shows(shown: np.ndarray) -> None:
     problems, found = predictor.predict([*FILES], [*FILES.values()])
     assert set(problems) == {""}, [n for n, p in zip(FILES, problems, strict=True) if p]
     expected = model.predict(shown, verbose=0)
-    for name, row, other in zip(FILES, found.by_task["label"], expected, strict=True):
+    for name, row, other in zip(FILES, found.predictions["label"], expected, strict=True):
         np.testing.assert_allclose(row, other, atol=1e-5, err_msg=name)
