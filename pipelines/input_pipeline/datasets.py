@@ -99,9 +99,8 @@ def build_train_stream(
     ):
         rendered = _render_batches(keys, augmenter, augmenter.renderer, decoded)
     else:
-        rendered = _render_images(
-            keys, augmenter, build_reader(examples, decoder, decoded), order.batch_size
-        )
+        read = build_reader(examples, decoder, decoded, ahead_mib=0)
+        rendered = _render_images(keys, augmenter, read, order.batch_size)
     dataset = map_graph(rendered, finish, parallel=True)
     return TrainStream(prefetch(dataset), order.steps_per_epoch)
 

@@ -16,6 +16,9 @@ from pipelines.sources.source import Examples
 from zoo.decoding.image_decoder import ImageDecoder
 from zoo.errors import DataError
 
+AHEAD_MIB = 64
+"""Memory for images that are decoded before a dataset reads them, in MiB."""
+
 _JPEG = b"\xff\xd8\xff"
 
 
@@ -61,15 +64,29 @@ class DecodedImages:
 
 
 def build_reader(
-    examples: Examples, decoder: ImageDecoder, decoded: DecodedImages | None = None
+    examples: Examples,
+    decoder: ImageDecoder,
+    decoded: DecodedImages | None = None,
+    *,
+    ahead_mib: int = AHEAD_MIB,
 ) -> Callable[[Any], tuple[Any, Any]]:
     """Builds a graph function from an index, int64 [], to an image as of `ImageDecoder.decode`.
+
+    A function that decodes holds a branch for every format, and TensorFlow optimizes it anew
+    for each iterator, which takes up to a second. So images that fit into a little memory are
+    decoded here, and the function only picks them.
 
     Args:
         examples: Any split.
         decoder: Decodes their files.
-        decoded: The same images decoded; None reads and decodes an image at each call.
+        decoded: The same images decoded; None decodes them here, or at each call.
+        ahead_mib: Memory for images that are decoded here, in MiB; where they do not fit, or
+            were not scanned, an image is read and decoded at each call.
+
+    Raises:
+        DataError: A file changed after it was scanned.
     """
+    decoded = decoded or decode_images(examples, decoder, ahead_mib)
     if decoded is not None:
         return decoded.read
     read = _build_file_reader(examples)
@@ -77,7 +94,7 @@ def build_reader(
 
 
 def build_pair_reader(
-    examples: Examples, plain: ImageDecoder, larger: ImageDecoder
+    examples: Examples, plain: ImageDecoder, larger: ImageDecoder, *, ahead_mib: int = AHEAD_MIB
 ) -> Callable[[Any], tuple[Any, Any]]:
     """Builds a graph function from an index to an image by two decoders.
 
@@ -85,6 +102,7 @@ def build_pair_reader(
         examples: Any split.
         plain: Decodes files for the evaluation transform.
         larger: Decodes files for augmented views, which may need more of their pixels.
+        ahead_mib: As of `build_reader`, for each decoder.
 
     Returns:
         Maps int64 [] to two images, each as of `ImageDecoder.decode`; decoded once where they
@@ -92,12 +110,15 @@ def build_pair_reader(
     """
     import tensorflow as tf
 
-    read_plain, read = build_reader(examples, plain), _build_file_reader(examples)
+    read_plain = build_reader(examples, plain, ahead_mib=ahead_mib)
     agree = np.full(len(examples), plain == larger)
     if examples.shapes is not None:
         agree |= plain.reductions(examples.shapes) == larger.reductions(examples.shapes)
     if agree.all():
         return lambda index: (read_plain(index),) * 2
+    if (decoded := decode_images(examples, larger, ahead_mib)) is not None:
+        return lambda index: (read_plain(index), decoded.read(index))
+    read = _build_file_reader(examples)
 
     def read_pair(index: Any) -> tuple[Any, Any]:
         image, frame = read_plain(index)
@@ -193,10 +214,7 @@ def decode_images(
 
     def decode_into_buffer(index: int) -> None:
         try:
-            with tf.device("CPU"):
-                image, frames[index] = (
-                    part.numpy() for part in decoder.decode(tf.constant(examples.read(index)))
-                )
+            image, frames[index] = decoder.decode_bytes(examples.read(index))
         except (OSError, tf.errors.OpError):
             image = np.empty((0, 0, 3), np.uint8)
         if image.shape != (*shapes[index], 3):

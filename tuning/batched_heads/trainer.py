@@ -21,9 +21,9 @@ from tuning.optimization.schedules import ScheduleConfig, build_schedule
 from tuning.reduce_on_plateau import ReduceOnPlateau
 from zoo.errors import TrainingError
 
-# The largest kernel of all heads together. Larger ones would not fit into the cache, and the
-# system hands out large allocations as fresh pages at every step.
-_MAX_KERNEL_BYTES = 16 * 2**20
+# The largest kernel of all heads together. An optimizer reads and writes several tensors of that
+# size: together they should fit into the cache.
+_MAX_KERNEL_BYTES = 6 * 2**20
 _MAX_HEADS = 64
 _MAX_STACKS, _DROPPED = 20, 8
 """Graphs that are kept, and how many are dropped at once where there are more.
@@ -187,10 +187,10 @@ class HeadTrainer:
         for (structure, _, _), group in groups.items():
             # A stack applies each activation to a contiguous slice of the heads.
             group.sort(key=lambda head: self.activations.index(head.spec.head.activation))
-            max_heads = _max_heads(structure)
-            for start in range(0, len(group), max_heads):
-                part = group[start : start + max_heads]
-                stack = self._stack_for(structure, min(max_heads, _capacity(len(part))))
+            capacity = _capacity(len(group), len(data), _max_heads(structure))
+            for start in range(0, len(group), capacity):
+                part = group[start : start + capacity]
+                stack = self._stack_for(structure, capacity)
                 trained = _train_stack(stack, part, data, keep_weights)
                 for head, outcome in zip(part, trained, strict=True):
                     outcomes[head.division][head.place] = outcome
@@ -214,16 +214,21 @@ def can_stack(spec: HeadSpec) -> bool:
     return spec.optimizer.row.elementwise
 
 
-def _capacity(num_heads: int) -> int:
-    """Returns how many heads a stack holds: every size has to be traced, and unused ones cost."""
-    unit = 2 if num_heads <= 8 else 8
-    return unit * math.ceil(num_heads / unit)
+def _capacity(num_heads: int, num_divisions: int, max_heads: int) -> int:
+    """Returns how many heads a stack holds, of which as many train as there are heads.
+
+    Every size has to be traced, and places that are not filled cost as much as others. Heads on
+    several divisions come in multiples of these.
+    """
+    size = -(-num_heads // -(-num_heads // max_heads))  # equal parts
+    unit = num_divisions if num_divisions > 1 else 2 if size <= 8 else 8
+    return min(size if size < num_heads else unit * -(-size // unit), max_heads)
 
 
 def _max_heads(structure: HeadStructure) -> int:
     widths = (structure.num_features, *structure.head.hidden, structure.num_classes)
     largest = max(4 * a * b for a, b in itertools.pairwise(widths))
-    return min(_MAX_HEADS, 2 ** max(0, int(math.log2(max(1, _MAX_KERNEL_BYTES // largest)))))
+    return max(1, min(_MAX_HEADS, _MAX_KERNEL_BYTES // largest))
 
 
 def _train_stack(

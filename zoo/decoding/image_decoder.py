@@ -18,7 +18,7 @@ from zoo.decoding.branching import call_if, call_one
 from zoo.decoding.byte_strings import take
 from zoo.decoding.gif import decode_gif
 from zoo.decoding.jpeg import REDUCTIONS, decode_jpeg
-from zoo.decoding.png import decode_png
+from zoo.decoding.png import decode_png, is_bare_png
 from zoo.decoding.transparency import Color
 from zoo.decoding.webp import decode_webp
 
@@ -98,6 +98,25 @@ class ImageDecoder:
         """
         image, frame = _trace(self)(encoded)
         return image, frame
+
+    def decode_bytes(self, content: bytes) -> tuple[npt.NDArray[np.uint8], npt.NDArray[np.float32]]:
+        """Decodes one image file on the CPU, outside of any graph; as `decode`.
+
+        A call of the graph takes a millisecond, more than a small image. The simplest of PNG
+        files are decoded by the one operation that the graph leaves them to.
+
+        Args:
+            content: A JPEG, PNG, GIF, BMP or WebP file.
+        """
+        import tensorflow as tf
+
+        with tf.device("CPU"):
+            if is_bare_png(content):
+                image = tf.io.decode_png(content, channels=3)
+                frame = whole_frame(image)
+            else:
+                image, frame = self.decode(tf.constant(content))
+            return image.numpy(), frame.numpy()
 
     def build_graph(self, encoded: Any) -> tuple[Any, Any]:
         """Decodes one image file, inside a graph; as `decode`."""

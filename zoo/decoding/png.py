@@ -51,6 +51,24 @@ def decode_png(encoded: Any, background: Color, depth: int) -> Any:
     return call_if(is_bare & ~_has_alpha(encoded), decode_opaque, decode_any, encoded)
 
 
+def is_bare_png(content: bytes) -> bool:
+    """Whether a file of at most 8 bits has nothing but opaque pixels, in one chunk.
+
+    `decode_png` leaves such a file to `tf.io.decode_png` alone.
+
+    Args:
+        content: The bytes of the file.
+    """
+    start = _FIRST_CHUNK
+    return (
+        content[:4] == b"\x89PNG"
+        and content[start + 4 : start + 8] == b"IDAT"
+        and start + 24 + int.from_bytes(content[start : start + 4]) == len(content)
+        and content[_COLOR_TYPE_OFFSET] < _ALPHA_BIT
+        and content[_DEPTH_OFFSET] < 16
+    )
+
+
 def is_plain_png(chunks: Collection[bytes], content: bytes) -> bool:
     """Whether `decode_png` leaves a file of at most 8 bits to `tf.io.decode_png` alone.
 

@@ -7,6 +7,7 @@ import signal
 import subprocess
 import sys
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -20,6 +21,7 @@ from pipelines.features.engines.choice import CHOICES
 from pipelines.features.engines.network import FeatureNetwork, build_feature_network
 from pipelines.features.extraction import Extractor
 from pipelines.input_pipeline.datasets import build_views_dataset
+from pipelines.input_pipeline.decoded_images import build_pair_reader
 from pipelines.sources.opening.dataset import open_source
 from pipelines.sources.source import Examples
 from tests.support.tiny import write_images
@@ -215,14 +217,17 @@ def test_shards_of_any_size_hold_every_image(
             )
 
 
+@pytest.mark.parametrize("ahead_mib", [0, 64])
 def test_image_that_changed_since_its_scan_is_refused(
-    network: FeatureNetwork, tmp_path: Path
+    network: FeatureNetwork, tmp_path: Path, ahead_mib: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    reader = partial(build_pair_reader, ahead_mib=ahead_mib)
+    monkeypatch.setattr("pipelines.input_pipeline.datasets.build_pair_reader", reader)
     folder = write_images(tmp_path / "data", 3)
     examples = open_source(str(folder)).train
     changed = (examples.files or ())[0]
     changed.write_bytes((examples.files or ())[1].read_bytes())
-    with pytest.raises(DataError, match=r"changed while the job ran; expected the file that was"):
+    with pytest.raises(DataError, match=r"changed while the job ran; expected .* scanned"):
         _extracted(network, examples)
     assert not list(Path(os.environ["ZOO_CACHE"]).rglob("features/*/*.features"))
 

@@ -85,6 +85,18 @@ def _assert_same(found: Any, expected: Any) -> None:
         np.testing.assert_array_equal(ours, theirs)
 
 
+@pytest.mark.parametrize("ahead_mib", [0, 64])
+def test_images_are_decoded_ahead_where_they_fit(photographs: Examples, ahead_mib: int) -> None:
+    decoder = ImageDecoder(needed=32)
+    read = build_reader(photographs, decoder, ahead_mib=ahead_mib)
+    dataset = tf.data.Dataset.range(len(photographs)).map(read)
+    for encoded, image in zip(photographs.encoded or (), dataset.as_numpy_iterator(), strict=True):
+        _assert_same(image, decoder.decode(encoded))
+    operations = dataset._map_func.function.graph.get_operations()
+    decodes = any(operation.type == "PartitionedCall" for operation in operations)
+    assert decodes == (ahead_mib == 0)
+
+
 def test_reduced_images_are_kept_at_their_size(photographs: Examples) -> None:
     decoder = ImageDecoder(needed=32)
     images = decode_images(photographs, decoder, 1)
@@ -97,12 +109,15 @@ def test_reduced_images_are_kept_at_their_size(photographs: Examples) -> None:
     assert decode_images(many, decoder, 1) is not None
 
 
+@pytest.mark.parametrize("ahead_mib", [0, 64])
 @pytest.mark.parametrize("with_shapes", [True, False])
-def test_pairs_are_what_each_decoder_decodes(photographs: Examples, with_shapes: bool) -> None:
+def test_pairs_are_what_each_decoder_decodes(
+    photographs: Examples, with_shapes: bool, ahead_mib: int
+) -> None:
     if not with_shapes:
         photographs = replace(photographs, shapes=None)
     plain, larger = ImageDecoder(needed=32), ImageDecoder(needed=60)
-    read = build_pair_reader(photographs, plain, larger)
+    read = build_pair_reader(photographs, plain, larger, ahead_mib=ahead_mib)
     pairs = tf.data.Dataset.range(len(photographs)).map(read).as_numpy_iterator()
     for encoded, (image, other) in zip(photographs.encoded or (), pairs, strict=True):
         _assert_same(image, plain.decode(encoded))

@@ -24,6 +24,7 @@ from tests.support.image_matrix import (
 )
 from zoo.decoding.image_decoder import ImageDecoder
 from zoo.decoding.orientation import read_orientation
+from zoo.decoding.png import is_bare_png
 
 FILES = build_matrix()
 DECODER = ImageDecoder()
@@ -53,6 +54,19 @@ def test_plain_files_are_the_decoders_own_bits() -> None:
     expected = tf.io.decode_jpeg(jpeg, channels=3, dct_method="INTEGER_ACCURATE")
     np.testing.assert_array_equal(DECODER(jpeg), expected)
     np.testing.assert_array_equal(DECODER(png), tf.io.decode_png(png, channels=3))
+
+
+def test_bytes_are_decoded_as_in_the_graph() -> None:
+    for decoder in (DECODER, ImageDecoder((10, 200, 77), depth=10), ImageDecoder(needed=4)):
+        for name, content in FILES.items():
+            for ours, of_graph in zip(
+                decoder.decode_bytes(content), decoder.decode(content), strict=True
+            ):
+                np.testing.assert_array_equal(ours, of_graph, err_msg=name)
+    bare = [content for content in FILES.values() if is_bare_png(content)]
+    assert 2 < len(bare) < len(FILES) / 2
+    for end in range(0, 60, 7):
+        assert not is_bare_png(bare[0][:end])
 
 
 @pytest.mark.parametrize("depth", [8, 10, 12, 16])

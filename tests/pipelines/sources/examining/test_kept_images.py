@@ -40,7 +40,7 @@ def data(fill: Fill) -> str:
 
 
 def _read_all(examples: Examples) -> list[np.ndarray]:
-    read = build_reader(examples, DECODER)
+    read = build_reader(examples, DECODER, ahead_mib=0)
     return [read(np.int64(index))[0].numpy() for index in range(len(examples))]
 
 
@@ -101,7 +101,7 @@ def test_images_of_16_bits_are_not_kept_and_the_depth_of_others_does_not_matter(
     assert len(kept) == 11
     for depth in (8, 11):
         decoder = replace(DECODER, depth=depth)
-        read = build_reader(examples, decoder)
+        read = build_reader(examples, decoder, ahead_mib=0)
         for index in range(len(examples)):
             expected = decoder(examples.read(index)).numpy()
             np.testing.assert_array_equal(read(np.int64(index))[0], expected)
