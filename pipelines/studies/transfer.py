@@ -25,7 +25,6 @@ STARTS: Mapping[str, Mapping[str, Any]] = {
         "backbone.frozen": False,
         "optimizer.name": "adam",
         "train.epochs": 40,
-        "stopping.every": 5,
     },
 }
 TARGETS = {"signs": "photographs of hand signs", "digits": "scans of digits"}
