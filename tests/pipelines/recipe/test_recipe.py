@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import os
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -89,7 +90,9 @@ def test_recipe_that_is_accepted_can_be_trained_by(layer: Any) -> None:
 
 
 @pytest.mark.slow
-@hypothesis.settings(max_examples=15, phases=[hypothesis.Phase.generate])
+@hypothesis.settings(
+    max_examples=15 if os.environ.get("ZOO_ALL_ROWS") else 8, phases=[hypothesis.Phase.generate]
+)
 @given(recipes)
 def test_recipe_that_is_accepted_trains(
     tmp_path_factory: pytest.TempPathFactory, layer: Any
