@@ -1,10 +1,9 @@
-"""Trials that train alone: the same results in this process and in others, in flat memory."""
+"""Trials that train alone: the same results in this process and in others that train for it."""
 
 from __future__ import annotations
 
 import contextlib
 import logging
-import os
 import signal
 from collections.abc import Iterator
 from pathlib import Path
@@ -14,7 +13,7 @@ import pytest
 
 from pipelines.recipe.recipe import Recipe
 from pipelines.runtime.devices import prepare_devices
-from pipelines.search import trial_process
+from pipelines.search import lone_trials, trial_process
 from pipelines.search.trial_trainer import TrialTrainer
 from pipelines.sources.opening.dataset import open_source
 from tests.support.tiny import TINY
@@ -43,25 +42,20 @@ def _train(trainer: TrialTrainer, *rates: float) -> dict[str, Result]:
     return {id_: result for results in trainer(trials) for id_, result in results.items()}
 
 
-def _megabytes(pid: int) -> int:
-    return int(Path(f"/proc/{pid}/statm").read_text().split()[1]) * os.sysconf("SC_PAGESIZE") >> 20
-
-
-def test_trials_in_other_processes_have_the_same_results_in_flat_memory(
+def test_trials_in_other_processes_have_the_same_results_and_train_nothing_here(
     trainer: TrialTrainer, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
     rates = (0.01, 0.03)
     here = _train(trainer, *rates)
     monkeypatch.setattr(trainer._lone, "_left", 0)
     monkeypatch.setattr(trial_process, "RENEWED_AFTER", 2)
-    before = _megabytes(os.getpid())
+    # Memory of a process with many tests behind it moves by itself; what is trained takes it.
+    monkeypatch.delattr(lone_trials, "train_alone")
     with caplog.at_level(logging.INFO, "pipelines"):
         elsewhere = _train(trainer, *rates, 0.02)
     assert {id_: elsewhere[id_] for id_ in here} == here
     assert "trial 0.02" in [record.getMessage() for record in caplog.records]
     assert not list(trainer.scratch.iterdir())
-    if Path("/proc/self/statm").exists():
-        assert _megabytes(os.getpid()) < before + 5
     assert trainer._lone._process._left == 1, "the second process has trained one"
 
 
