@@ -218,8 +218,15 @@ def _print_single_label(metrics: Mapping[str, Any]) -> None:
     print(f"  macro-F1  {metrics['macro_f1']:.4f}")
     print(f"  loss      {metrics['loss']:.4f}")
     _print_calibration(metrics)
+    columns: tuple[str, ...] = ("precision", "recall", "f1")
+    if sets := metrics.get("prediction_sets"):
+        print(f"  in its set         {_in_column(sets, 'coverage')}")
+        single, empty = 100 * sets["single"], 100 * sets["empty"]
+        shares = f"one in {single:.1f} % of sets, none in {empty:.1f} %"
+        print(f"  classes in a set   {sets['size']:.2f}  ({shares})")
+        columns += ("coverage", "set_size")
     classes = metrics["per_class"]
-    _print_per_class("class", classes, ("precision", "recall", "f1"))
+    _print_per_class("class", classes, columns)
     if len(classes) <= MAX_MATRIX_CLASSES:
         print("  confusion matrix, true classes as rows")
         matrix = metrics["confusion_matrix"]
@@ -260,7 +267,7 @@ def _print_per_class(
     if len(per_class) > MAX_MATRIX_CLASSES:
         shown = {name: metrics for name, metrics in per_class.items() if metrics["support"]}
     body = [
-        [name, *(_format_ratio(metrics[column]) for column in columns), str(metrics["support"])]
+        [name, *(_format_ratio(metrics.get(column)) for column in columns), str(metrics["support"])]
         for name, metrics in shown.items()
     ]
     print_grid(header, body, indent=2)

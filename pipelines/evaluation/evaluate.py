@@ -108,8 +108,9 @@ def evaluate(
     for line in describe(evaluation_set):
         logger.info(line)
     splits = _choose(evaluation_set, recipe, run, split)
+    rules = run.decision_rules if run else {}
     answers = {
-        name: compute_answers(network, scorer, recipe, examples, tasks)
+        name: compute_answers(network, scorer, recipe, examples, tasks).decided(rules)
         for name, examples in splits.items()
     }
     foreign_scores = None
@@ -120,8 +121,7 @@ def evaluate(
     if picture:
         drawn = next(name for name in ("test", "val", "all", "train") if name in splits)
         decoder = recipe.input.preprocessing.decoder
-        predictions = answers[drawn].predictions
-        draw_predictions(splits[drawn], predictions, tasks, Path(picture), decoder=decoder)
+        draw_predictions(splits[drawn], answers[drawn], tasks, Path(picture), decoder=decoder)
     return {
         name: compute_answer_metrics(splits[name], answered, tasks, foreign_scores)
         for name, answered in answers.items()

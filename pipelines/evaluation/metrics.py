@@ -10,6 +10,7 @@ import numpy.typing as npt
 
 from pipelines.evaluation.calibration import label_brier_score, label_calibration_error
 from pipelines.evaluation.classification import compute_classification_metrics, wilson_interval
+from pipelines.evaluation.decision import compute_set_metrics
 from pipelines.evaluation.predictions import Answers
 from pipelines.evaluation.unknown import Scores, compute_unknown_metrics
 from pipelines.sources.source import Examples
@@ -18,7 +19,10 @@ from zoo.tasks import Task
 
 
 def compute_metrics(
-    examples: Examples, predictions: Mapping[str, npt.NDArray[np.float32]], tasks: Sequence[Task]
+    examples: Examples,
+    predictions: Mapping[str, npt.NDArray[np.float32]],
+    tasks: Sequence[Task],
+    sets: Mapping[str, npt.NDArray[np.bool_]] | None = None,
 ) -> SplitMetrics:
     """Computes the metrics of a model's predictions on one split.
 
@@ -26,13 +30,17 @@ def compute_metrics(
         examples: The split, N images.
         predictions: float32 [N, K] by task.
         tasks: What the model predicts.
+        sets: Which classes or labels are in the answer, bool [N, K], by task that has a rule.
 
     Returns:
         JSON values: of a plain classifier, what `compute_classification_metrics` returns;
-        of several tasks, `num_images` and the metrics by task under `tasks`.
+        of several tasks, `num_images` and the metrics by task under `tasks`. Of classes with
+        sets there is `prediction_sets`, see `pipelines.evaluation.decision.compute_set_metrics`.
     """
     metrics: dict[str, Any] = {
-        task.name: _compute_task_metrics(task, examples.targets[task.name], predictions[task.name])
+        task.name: _compute_task_metrics(
+            task, examples.targets[task.name], predictions[task.name], (sets or {}).get(task.name)
+        )
         for task in tasks
     }
     if tasks[0].bare:
@@ -55,19 +63,29 @@ def compute_answer_metrics(
         What `compute_metrics` returns; where there are scores, with `unknown`, see
         `pipelines.evaluation.unknown.compute_unknown_metrics`.
     """
-    metrics = compute_metrics(examples, answers.predictions, tasks)
+    metrics = compute_metrics(examples, answers.predictions, tasks, answers.sets)
     if answers.unknown_scores is not None:
         metrics["unknown"] = compute_unknown_metrics(answers.unknown_scores, foreign)
     return metrics
 
 
 def _compute_task_metrics(
-    task: Task, targets: npt.NDArray[Any], predictions: npt.NDArray[np.float32]
+    task: Task,
+    targets: npt.NDArray[Any],
+    predictions: npt.NDArray[np.float32],
+    members: npt.NDArray[np.bool_] | None,
 ) -> dict[str, Any]:
     if task.kind == "single_label":
-        return compute_classification_metrics(targets, predictions, task.class_names)
+        metrics = compute_classification_metrics(targets, predictions, task.class_names)
+        if members is not None:
+            metrics["prediction_sets"], by_class = compute_set_metrics(
+                targets, members, task.class_names
+            )
+            for name, values in by_class.items():
+                metrics["per_class"][name] |= values
+        return metrics
     if task.kind == "multi_label":
-        return compute_multi_label_metrics(targets, predictions, task.class_names)
+        return compute_multi_label_metrics(targets, predictions, task.class_names, members)
     return compute_regression_metrics(targets, predictions[:, 0])
 
 
@@ -75,13 +93,15 @@ def compute_multi_label_metrics(
     targets: npt.NDArray[np.float32],
     probabilities: npt.NDArray[np.float32],
     label_names: Sequence[str],
+    predicted: npt.NDArray[np.bool_] | None = None,
 ) -> dict[str, Any]:
     """Computes the metrics of multi-label classification.
 
     Args:
         targets: float32 [N, L], each 0 or 1.
-        probabilities: float32 [N, L]; a label is predicted from one half on.
+        probabilities: float32 [N, L].
         label_names: L names in the order of the outputs.
+        predicted: Which labels are predicted, bool [N, L]; None predicts from one half on.
 
     Returns:
         JSON values: `loss` (binary cross-entropy in nats, the mean over images and
@@ -93,7 +113,7 @@ def compute_multi_label_metrics(
     """
     from sklearn import metrics
 
-    predicted = probabilities >= 0.5
+    predicted = probabilities >= 0.5 if predicted is None else predicted
     support = targets.sum(axis=0).astype(np.int64)
     has_images = support > 0
     precision, recall, f1 = np.transpose(

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
+from pipelines.evaluation.predictions import Answers
 from pipelines.runtime.output_paths import check_destination
 from pipelines.sources.source import Examples
 from zoo.decoding.image_decoder import ImageDecoder
@@ -39,7 +40,7 @@ def check_picture(path: Path, option: str = "--picture") -> None:
 
 def draw_predictions(
     examples: Examples,
-    predictions: Mapping[str, npt.NDArray[np.float32]],
+    answers: Answers,
     tasks: Sequence[Task],
     path: Path,
     *,
@@ -54,7 +55,7 @@ def draw_predictions(
 
     Args:
         examples: A labeled split, N images.
-        predictions: float32 [N, K] by task.
+        answers: What the model says about them.
         tasks: What the model predicts.
         path: The PNG to write.
         decoder: Decodes the images.
@@ -62,8 +63,12 @@ def draw_predictions(
     """
     from matplotlib.figure import Figure
 
+    predictions = answers.predictions
     columns = [(task, examples.targets[task.name], predictions[task.name]) for task in tasks]
     losses = sum(_compute_losses(*column) for column in columns)
+    labels = {
+        task.name: answers.sets.get(task.name, predictions[task.name] >= 0.5) for task in tasks
+    }
     count = len(examples)
     even = np.linspace(0, count - 1, min(COLUMNS * (rows - rows // 2), count))
     worst = np.argsort(-losses, kind="stable")[: min(COLUMNS * (rows // 2), count)]
@@ -82,7 +87,7 @@ def draw_predictions(
             axis.axis("off")
         for axis, index in zip(axes, indices, strict=False):
             captions = [
-                _build_caption(task, targets[index], predicted[index])
+                _build_caption(task, targets[index], predicted[index], labels[task.name][index])
                 for task, targets, predicted in columns
             ]
             axis.imshow(decoder(examples.read(int(index))).numpy(), interpolation="lanczos")
@@ -109,7 +114,7 @@ def _compute_losses(
 
 
 def _build_caption(
-    task: Task, target: Any, prediction: npt.NDArray[np.float32]
+    task: Task, target: Any, prediction: npt.NDArray[np.float32], labels: npt.NDArray[np.bool_]
 ) -> tuple[str, bool]:
     """Returns the text above one image, and whether the prediction is correct.
 
@@ -117,6 +122,7 @@ def _build_caption(
         task: What was predicted.
         target: The class, int64 []; the labels, float32 [L]; or the number, float32 [].
         prediction: float32 [K].
+        labels: Of a multi-label task, those that are predicted, bool [K].
     """
     if task.kind == "regression":
         # A number counts as correct within half a standard deviation.
@@ -125,7 +131,7 @@ def _build_caption(
     if task.kind == "multi_label":
         predicted, true = (
             "+".join(name for name, has in zip(task.class_names, row, strict=True) if has) or "none"
-            for row in (prediction >= 0.5, target == 1)
+            for row in (labels, target == 1)
         )
         if predicted == true:
             return predicted, True

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import dataclass, field
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import numpy as np
@@ -12,6 +12,7 @@ import numpy.typing as npt
 from pipelines.input_pipeline.datasets import build_image_dataset
 from pipelines.recipe.resolved import ResolvedRecipe
 from pipelines.sources.source import Examples
+from zoo.models.decision import DecisionRule
 from zoo.models.unknown import UnknownScorer, build_scored_model
 from zoo.tasks import Task, wrap
 
@@ -24,10 +25,25 @@ class Answers:
         predictions: float32 [N, K] by task; empty where N is 0.
         unknown_scores: float32 [N], above 1 where an image counts as none of the classes; None
             where nothing says so.
+        sets: Which classes or labels are in the answer, bool [N, K], by task that has a rule.
     """
 
     predictions: dict[str, npt.NDArray[np.float32]] = field(default_factory=dict)
     unknown_scores: npt.NDArray[np.float32] | None = None
+    sets: dict[str, npt.NDArray[np.bool_]] = field(default_factory=dict)
+
+    def decided(self, rules: Mapping[str, DecisionRule]) -> Answers:
+        """Returns the answers with the sets that follow from their probabilities.
+
+        Args:
+            rules: By task; those of no image are left out.
+        """
+        found = {
+            name: rule.members(self.predictions[name])
+            for name, rule in rules.items()
+            if name in self.predictions
+        }
+        return replace(self, sets=found)
 
 
 def compute_answers(

@@ -1,4 +1,4 @@
-"""Sections of a recipe: `data`, `backbone`, `train`, `fine_tune`, `calibration`, `unknown`."""
+"""Sections of a recipe: `data`, `backbone`, `train`, `fine_tune`, and those of the answers."""
 
 from __future__ import annotations
 
@@ -181,3 +181,29 @@ class UnknownConfig(Config):
 
     method: Literal["auto", "none", "mahalanobis", "neighbors"] = "auto"
     share: Annotated[float, Field(gt=0, le=0.5)] = 0.05
+
+
+class DecisionConfig(Config):
+    """Which classes or labels of an image count as the answer, by their probabilities.
+
+    No probability changes by it. It is fitted to the validation images; where these were trained
+    on (`train.with_validation`), there is nothing of it.
+
+    Args:
+        sets: How every image gets a prediction set, the classes that it may be of:
+            `least_ambiguous` takes each class above one probability, which gives the smallest sets
+            on average (Sadinle et al., 2019, https://arxiv.org/abs/1609.00451); `adaptive` takes
+            the likeliest classes up to a sum of probabilities, which gives larger sets for harder
+            images (Romano et al., 2020, https://arxiv.org/abs/2006.02544). `auto` is
+            `least_ambiguous` with 50 validation images or more; `none` is nothing.
+        error_rate: Share of new images whose class is not in their set, above 0. Sets of fewer
+            than 1 / `error_rate` − 1 validation images hold every class.
+        thresholds: How the probability is found from which on a label of a `multi_label` task is
+            predicted: `f1` takes the one with the highest F1 for each label that 10 images have
+            and 10 lack (Lipton et al., 2014, https://arxiv.org/abs/1402.1892); `auto` is `f1` with
+            50 validation images or more; `none` leaves it at a half.
+    """
+
+    sets: Literal["auto", "none", "least_ambiguous", "adaptive"] = "auto"
+    error_rate: Annotated[float, Field(gt=0, le=0.5)] = 0.05
+    thresholds: Literal["auto", "none", "f1"] = "auto"

@@ -17,6 +17,7 @@ from pipelines.recipe.pretraining import PretrainingConfig
 from pipelines.recipe.sections import (
     BackboneConfig,
     CalibrationConfig,
+    DecisionConfig,
     FineTuneConfig,
     RecipeData,
     TrainConfig,
@@ -56,6 +57,7 @@ class RecipeSettings(Config):
         fine_tune: The optional second phase, with the backbone's top blocks.
         calibration: Whether probabilities are calibrated on the validation images.
         unknown: Whether an image may be none of the classes.
+        decision: Which classes or labels of an image count as the answer.
         pretraining: How `zoo pretrain` trains a backbone.
         device: Precision, determinism and compiler.
     """
@@ -76,6 +78,7 @@ class RecipeSettings(Config):
     fine_tune: FineTuneConfig = FineTuneConfig()
     calibration: CalibrationConfig = CalibrationConfig()
     unknown: UnknownConfig = UnknownConfig()
+    decision: DecisionConfig = DecisionConfig()
     pretraining: PretrainingConfig = PretrainingConfig()
     device: DeviceConfig = DeviceConfig()
 

@@ -84,6 +84,7 @@ def export(
         described = f"{len(examples)} images of {data or SAMPLE_DATA}"
     network = opened.model
     scorer = opened.unknown_scorer if isinstance(opened, RunFolder) else None
+    rules = opened.decision_rules if isinstance(opened, RunFolder) else {}
     answers = compute_answers(network, scorer, opened.recipe, examples, opened.tasks)
     logger.info(f"writing {to} and checking it on {described}")
     with _as_files(examples) as images:
@@ -96,6 +97,7 @@ def export(
             predictions=answers.predictions,
             scorer=scorer,
             unknown_scores=answers.unknown_scores,
+            rules=rules,
             sign=signer,
         )
     logger.info(

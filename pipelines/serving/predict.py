@@ -95,7 +95,12 @@ def _predict_batch(predictor: Predictor, inputs: Sequence[Input], top: int) -> l
             predictions.append(Prediction(image.name, bare=bare, error=errors[index]))
             continue
         of_tasks = {
-            task.name: _predict_task(task, answers.predictions[task.name][row], top)
+            task.name: _predict_task(
+                task,
+                answers.predictions[task.name][row],
+                answers.sets[task.name][row] if task.name in answers.sets else None,
+                top,
+            )
             for task in predictor.tasks
         }
         scores = answers.unknown_scores
@@ -105,10 +110,18 @@ def _predict_batch(predictor: Predictor, inputs: Sequence[Input], top: int) -> l
     return predictions
 
 
-def _predict_task(task: Task, row: npt.NDArray[np.float32], top: int) -> TaskPrediction:
+def _predict_task(
+    task: Task, row: npt.NDArray[np.float32], members: npt.NDArray[np.bool_] | None, top: int
+) -> TaskPrediction:
     if task.kind == "regression":
         return TaskPrediction(value=float(row[0]))
-    best = np.argsort(-row, kind="stable")[:top]
+    order = np.argsort(-row, kind="stable")
+    best = order[:top]
     return TaskPrediction(
-        tuple(task.class_names[i] for i in best), tuple(float(row[i]) for i in best)
+        tuple(task.class_names[i] for i in best),
+        tuple(float(row[i]) for i in best),
+        prediction_set=None
+        if members is None
+        else tuple(task.class_names[i] for i in order if members[i]),
+        exclusive=task.kind == "single_label",
     )

@@ -7,7 +7,11 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from zoo.errors import DataError, InputError
+from zoo.models.decision import PREDICTION_SET
 from zoo.models.unknown import IS_UNKNOWN, UNKNOWN_SCORE
+
+MAX_SHOWN = 10
+"""Classes of a prediction set that text names, at most; JSON has all of them."""
 
 
 @dataclass(frozen=True)
@@ -18,11 +22,17 @@ class TaskPrediction:
         classes: The most probable classes or labels, most probable first.
         probabilities: Their probabilities, 0 to 1; those of labels are independent.
         value: The number, for a regression task.
+        prediction_set: The classes that the image may be of, or the labels that it has by the
+            model's thresholds, most probable first; perhaps none. None where the model has no
+            rule for it.
+        exclusive: Whether an image is of one of the classes; labels are independent.
     """
 
     classes: tuple[str, ...] = ()
     probabilities: tuple[float, ...] = ()
     value: float | None = None
+    prediction_set: tuple[str, ...] | None = None
+    exclusive: bool = True
 
     @property
     def label(self) -> str:
@@ -57,13 +67,23 @@ class TaskPrediction:
         """Returns the classes and probabilities, or the value, as JSON values."""
         if self.value is not None:
             return {"value": self.value}
-        return {"classes": self.classes, "probabilities": self.probabilities}
+        values: dict[str, Any] = {"classes": self.classes, "probabilities": self.probabilities}
+        return values | (
+            {} if self.prediction_set is None else {PREDICTION_SET: self.prediction_set}
+        )
 
     def __str__(self) -> str:
         if self.value is not None:
             return f"{self.value:.4g}"
         pairs = zip(self.classes, self.probabilities, strict=True)
-        return ", ".join(f"{name} {p:.4f}" for name, p in pairs)
+        text = ", ".join(f"{name} {p:.4f}" for name, p in pairs)
+        members = self.prediction_set
+        # Of one class or of none, a set of classes says that there is no doubt between several.
+        if members is None or (self.exclusive and len(members) < 2):
+            return text
+        more = len(members) - MAX_SHOWN
+        shown = ", ".join(members[:MAX_SHOWN]) + (f" and {more} more" if more > 0 else "")
+        return f"{text} ({'perhaps' if self.exclusive else 'labels:'} {shown or 'none'})"
 
 
 @dataclass(frozen=True)
@@ -127,6 +147,11 @@ class Prediction:
     def probabilities(self) -> tuple[float, ...]:
         """The probabilities of `classes`, 0 to 1."""
         return self._bare_prediction().probabilities
+
+    @property
+    def prediction_set(self) -> tuple[str, ...] | None:
+        """The classes that the image may be of, by a plain classifier; None without a rule."""
+        return self._bare_prediction().prediction_set
 
     def _classification(self) -> TaskPrediction:
         if self.error:

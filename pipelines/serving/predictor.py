@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any
 
 import numpy as np
@@ -21,6 +22,7 @@ from pipelines.storage.run_folder import RunFolder
 from zoo.errors import InputError, RunError
 from zoo.export.seal import check_seal
 from zoo.export.signature import check_signature
+from zoo.models.decision import DecisionRule, set_output
 from zoo.models.pretrained import find_classifier
 from zoo.models.unknown import UNKNOWN_SCORE, UnknownScorer, build_scored_model
 from zoo.preprocessing import Preprocessing
@@ -121,6 +123,7 @@ def _open_run(run: RunFolder) -> Predictor:
         run.tasks,
         recipe.data.max_pixels,
         run.unknown_scorer,
+        run.decision_rules,
     )
 
 
@@ -130,6 +133,7 @@ def _open_keras(
     tasks: tuple[Task, ...],
     max_pixels: int = MAX_PIXELS,
     scorer: UnknownScorer | None = None,
+    rules: Mapping[str, DecisionRule] = MappingProxyType({}),
 ) -> Predictor:
     network = model if scorer is None else build_scored_model(model, scorer)
 
@@ -152,7 +156,7 @@ def _open_keras(
         outputs, scores = network.predict_on_batch(np.stack(images)), None
         if scorer is not None:
             outputs, scores = outputs
-        return problems, Answers(wrap(tasks, outputs), scores)
+        return problems, Answers(wrap(tasks, outputs), scores).decided(rules)
 
     return Predictor(tasks, predict)
 
@@ -188,7 +192,12 @@ def _open_savedmodel(folder: Path) -> Predictor:
         predictions = {task.name: np.asarray(outputs[task.output]) for task in tasks}
         rows = {name: array.reshape(len(contents), -1) for name, array in predictions.items()}
         scores = np.asarray(outputs[UNKNOWN_SCORE])[valid] if UNKNOWN_SCORE in outputs else None
-        return Answers({name: array[valid] for name, array in rows.items()}, scores), valid
+        sets = {
+            task.name: np.asarray(outputs[set_output(task)])[valid]
+            for task in tasks
+            if set_output(task) in outputs
+        }
+        return Answers({name: array[valid] for name, array in rows.items()}, scores, sets), valid
 
     def prepare(name: str, content: bytes, *, thorough: bool) -> tuple[bytes, str]:
         if problem := why_not_served(content, name):

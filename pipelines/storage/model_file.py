@@ -1,8 +1,8 @@
-"""Save and load the model of a run and its unknown scorer; check that they belong together."""
+"""Save and load the model of a run and what goes with it; check that they belong together."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -10,6 +10,7 @@ from pipelines.runtime.isolation import isolated, start_keras
 from zoo.backbones.kerashub.installation import import_for_model
 from zoo.errors import RunError
 from zoo.files import remove_file, replacing
+from zoo.models.decision import DecisionRule, read_rules
 from zoo.models.input_description import write_description
 from zoo.models.keras_file import check_keras_file
 from zoo.models.unknown import UnknownScorer
@@ -108,3 +109,24 @@ def load_unknown_scorer(file: Path, num_features: int) -> UnknownScorer:
             received=str(error)[:160],
             mend="train the run again, or remove the file to predict without it",
         ) from error
+
+
+def load_decision_rules(
+    file: Path, record: Mapping[str, Any], tasks: Sequence[Task]
+) -> dict[str, DecisionRule]:
+    """Returns which classes or labels are in the answer, by task that has a rule.
+
+    Args:
+        file: The run's metrics.json, for the message.
+        record: Its content.
+        tasks: What the model predicts.
+
+    Raises:
+        RunError: A rule is damaged, or is for other labels.
+    """
+    try:
+        return read_rules(record.get("decision", {}), tasks)
+    except ValueError as error:
+        raise RunError(
+            f"{file} is damaged", received=str(error)[:160], mend="train the run again"
+        ) from None

@@ -12,6 +12,7 @@ from pipelines.recipe.resolved import ResolvedRecipe
 from pipelines.recipe.run_recipe import read_run_recipe
 from pipelines.runtime.output_paths import check_destination
 from pipelines.sources.source import Source
+from pipelines.storage import model_file
 from pipelines.storage.checkpoint import Checkpoint
 from pipelines.storage.claim import Claim, claim_folder
 from pipelines.storage.confusion_file import with_confusion, write_confusion
@@ -23,12 +24,12 @@ from pipelines.storage.destination import (
     check_has_model,
     holds_run,
 )
-from pipelines.storage.model_file import load_model, load_unknown_scorer, save_model
 from pipelines.storage.records import format_rows, read_record, read_tasks
 from pipelines.storage.same_recipe import check_same_recipe
 from pipelines.storage.split_metrics import Record, SearchRecord, SplitMetrics, Timing
 from zoo.errors import RunError
 from zoo.files import remove_file, remove_leftovers, write_json, write_text
+from zoo.models.decision import DecisionRule
 from zoo.models.input_description import describe_input
 from zoo.models.trainable import pooled_features
 from zoo.models.unknown import UnknownScorer
@@ -155,11 +156,6 @@ class RunFolder:
         return self.path / MODEL_FILE
 
     @property
-    def unknown_file(self) -> Path:
-        """What tells foreign images from those of the classes, where the run has it."""
-        return self.path / UNKNOWN_FILE
-
-    @property
     def pretrained_file(self) -> Path:
         """The backbone that `zoo pretrain` writes."""
         return self.path / PRETRAINED_FILE
@@ -280,7 +276,7 @@ class RunFolder:
 
     def load_model(self) -> Any:
         """Loads the model anew; see `model`."""
-        return load_model(self.model_file, self.tasks)
+        return model_file.load_model(self.model_file, self.tasks)
 
     @cached_property
     def unknown_scorer(self) -> UnknownScorer | None:
@@ -289,15 +285,24 @@ class RunFolder:
         Raises:
             RunError: unknown.npz is damaged, or does not fit the model.
         """
-        if not self.unknown_file.is_file():
+        if not (file := self.path / UNKNOWN_FILE).is_file():
             return None
-        return load_unknown_scorer(self.unknown_file, pooled_features(self.model).shape[-1])
+        return model_file.load_unknown_scorer(file, pooled_features(self.model).shape[-1])
+
+    @property
+    def decision_rules(self) -> dict[str, DecisionRule]:
+        """Which classes or labels are in the answer, by task that has a rule.
+
+        Raises:
+            RunError: metrics.json is damaged.
+        """
+        return model_file.load_decision_rules(self.path / "metrics.json", self.record, self.tasks)
 
     def save_model(self, model: Any, scorer: UnknownScorer | None = None) -> None:
         """Writes model.keras with what it wants of its images, and unknown.npz or none."""
         self.check_present()
         description = describe_input(self.recipe.input.preprocessing, self.tasks)
-        save_model(self.model_file, model, description, self.unknown_file, scorer)
+        model_file.save_model(self.model_file, model, description, self.path / UNKNOWN_FILE, scorer)
 
     def save_digests(self, digests: Mapping[str, Sequence[str]]) -> None:
         """Writes images.json: the SHA-256 of every image, by split."""

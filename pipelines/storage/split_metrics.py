@@ -18,6 +18,8 @@ class ClassMetrics(TypedDict, total=False):
         average_precision: Area under the precision-recall curve, of a label; None if no
             image has it.
         support: Number of images of the class.
+        coverage: Share of its images whose prediction set holds it.
+        set_size: Mean number of classes in the prediction sets of its images.
     """
 
     precision: float
@@ -26,6 +28,26 @@ class ClassMetrics(TypedDict, total=False):
     f1: float
     average_precision: float | None
     support: int
+    coverage: float
+    set_size: float
+
+
+class SetMetrics(TypedDict, total=False):
+    """How prediction sets do.
+
+    Args:
+        coverage: Share of images whose set holds their class.
+        coverage_interval: Its 95 % interval, low and high (Wilson).
+        size: Mean number of classes in a set.
+        single: Share of sets of one class.
+        empty: Share of sets of no class.
+    """
+
+    coverage: float
+    coverage_interval: list[float]
+    size: float
+    single: float
+    empty: float
 
 
 class TaskMetrics(TypedDict, total=False):
@@ -42,6 +64,7 @@ class TaskMetrics(TypedDict, total=False):
         brier: Brier score, 0 to 2 of classes, 0 to 1 of labels.
         ece: Expected calibration error, 0 to 1.
         per_class: Metrics by class.
+        prediction_sets: Of prediction sets; absent where the model has none.
         confusion_matrix: Number of images by true class, then by predicted class; pairs
             without images are absent. A run keeps it in confusion.csv.
         exact_match: Fraction of images with every label correct.
@@ -66,6 +89,7 @@ class TaskMetrics(TypedDict, total=False):
     brier: float
     ece: float
     per_class: dict[str, ClassMetrics]
+    prediction_sets: SetMetrics
     confusion_matrix: dict[str, dict[str, int]]
     exact_match: float
     exact_match_interval: list[float]
@@ -185,6 +209,34 @@ class UnknownRecord(TypedDict, total=False):
     num_images: int
 
 
+class TaskDecision(TypedDict, total=False):
+    """How the answers of a task follow from its probabilities.
+
+    Args:
+        method: Of classes a row of SET_METHODS; of labels `f1`.
+        error_rate: Share of images whose class is not in their prediction set.
+        threshold: Score up to which a class is in it, 0 to 1.
+        thresholds: By label, the probability from which on it is predicted.
+        num_images: Number of validation images that it was fitted to.
+    """
+
+    method: str
+    error_rate: float
+    threshold: float
+    thresholds: dict[str, float]
+    num_images: int
+
+
+class Decision(TaskDecision, total=False):
+    """How the answers of a model follow from its probabilities.
+
+    Args:
+        tasks: By named task; without named tasks the figures are here themselves.
+    """
+
+    tasks: dict[str, TaskDecision]
+
+
 class Record(TypedDict, total=False):
     """The content of metrics.json.
 
@@ -198,6 +250,7 @@ class Record(TypedDict, total=False):
         head: Norms and zeros of the head's kernels.
         calibration: The temperature that was fitted; absent where none was.
         unknown: How unknown scores are computed; absent where none are.
+        decision: How answers follow from probabilities; absent where nothing was fitted.
     """
 
     train: SplitMetrics
@@ -209,6 +262,7 @@ class Record(TypedDict, total=False):
     head: dict[str, Any]
     calibration: Calibration
     unknown: UnknownRecord
+    decision: Decision
 
 
 class SearchRecord(TypedDict, total=False):

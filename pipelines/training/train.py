@@ -23,11 +23,13 @@ from pipelines.storage.run_folder import RunFolder
 from pipelines.training.agreement import compute_split_answers
 from pipelines.training.calibrate import calibrate
 from pipelines.training.divergence import describe_divergence
+from pipelines.training.fit_decision import fit_decision
 from pipelines.training.fit_unknown import fit_unknown_scorer
 from pipelines.training.prepare import claim_run, open_images
 from pipelines.training.trainer import Trainer
 from tuning.optimization.penalties import summarize_kernels
 from zoo.errors import RecipeError
+from zoo.models.decision import read_rules
 
 logger = logging.getLogger(__name__)
 
@@ -48,7 +50,7 @@ def train(
     starts from random weights). Then, if the recipe says so, the head trains together with
     the backbone's top blocks. The run keeps the best weights by validation of all epochs. Then
     its probabilities are calibrated on the validation images, where that pays, and what tells
-    foreign images from those of the classes is fitted.
+    foreign images from those of the classes is fitted, and so is what counts as the answer.
 
     Args:
         data: DATA as the command line takes it; None takes the recipe's.
@@ -140,15 +142,20 @@ def train_on(
     calibration = calibrate(model, recipe, source, features)
     scorer, unknown = fit_unknown_scorer(model, recipe, source, features)
     folder.save_model(model, scorer)
+    answers = compute_split_answers(model, scorer, recipe, source, features)
+    decision = fit_decision(answers["val"].predictions, recipe, source)
+    rules = read_rules(decision, source.tasks)
     metrics: dict[str, Any] = {
-        name: compute_answer_metrics(source.splits[name], answers, source.tasks)
-        for name, answers in compute_split_answers(model, scorer, recipe, source, features).items()
+        name: compute_answer_metrics(source.splits[name], answered.decided(rules), source.tasks)
+        for name, answered in answers.items()
         if name != "val" or not recipe.train.with_validation
     }
     if calibration:
         metrics["calibration"] = calibration
     if unknown:
         metrics["unknown"] = unknown
+    if decision:
+        metrics["decision"] = decision
     metrics["head"] = summarize_kernels(trainer.kernels, recipe.penalty.l1, recipe.penalty.l2)
     metrics["timing"] = {
         "wall_s": round(time.perf_counter() - started + earlier_s, 3),

@@ -74,7 +74,16 @@ def metrics(folder: Path) -> Reader:
     record = {
         "train": measured, "val": measured, "timing": {"wall_s": 1.0}, "device": "CPU",
         "images": {"train": 4, "val": 4}, "head": {"zeros": 0.5},
+        "decision": {"tasks": {
+            "color": {"method": "adaptive", "threshold": 0.5, "error_rate": 0.1, "num_images": 9},
+            "tags": {"method": "f1", "thresholds": {"a": 0.2, "b": 0.7}, "num_images": 9},
+        }},
     }  # fmt: skip
+    kinds = {"color": "single_label", "tags": "multi_label"}
+    named = [
+        {"name": name, "kind": kind, "class_names": ["a", "b"]} for name, kind in kinds.items()
+    ]
+    rows = np.array([[0.3, 0.7]], np.float32)
     confusion = "split,task,true,predicted,images\n" + "".join(
         f"{split},{task},ant,bee,4\n" for split in ("train", "val") for task in ("", "color")
     )
@@ -93,7 +102,10 @@ def metrics(folder: Path) -> Reader:
         text, _, table = content.partition(b"\n---\n")
         (own / "metrics.json").write_bytes(text)
         (own / "confusion.csv").write_bytes(table)
+        (own / "labels.json").write_text(json.dumps(named))
         opened = RunFolder(own)
+        # What is accepted can be computed with.
+        assert all(rule.members(rows).shape == (1, 2) for rule in opened.decision_rules.values())
         for name in ("metrics", "timing", "device", "images", "head_weights"):
             getattr(opened, name)
 

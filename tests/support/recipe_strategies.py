@@ -169,6 +169,11 @@ _sections: dict[str, Any] = dict(
     ),
     calibration=_section(method=st.sampled_from(["auto", "none", "temperature"])),
     unknown=_section(method=st.sampled_from(["auto", "none"]), share=st.floats(0.001, 0.5)),
+    decision=_section(
+        sets=st.sampled_from(["auto", "none", "least_ambiguous", "adaptive"]),
+        error_rate=st.floats(0.001, 0.5),
+        thresholds=st.sampled_from(["auto", "none", "f1"]),
+    ),
     # `zoo train` refuses the methods that read no labels.
     pretraining=_section(
         method=st.just("supervised"), noise_std=st.floats(0, 1), masked_fraction=st.floats(0, 0.9)

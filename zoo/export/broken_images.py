@@ -5,13 +5,27 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
+from zoo.models.unknown import IS_UNKNOWN
 from zoo.preprocessing import Preprocessing
 
 _PARALLEL_CALLS = 8
 """Files that are decoded at the same time, at most; more than most clients send."""
 
-_NOTHING = {"string": "", "bool": True}
-"""Outputs for a broken image that are not NaN: it has no class, and counts as unknown."""
+
+def broken_value(name: str, dtype: str) -> str | bool | float:
+    """Returns what an output is for a broken image: it has no class, and counts as unknown.
+
+    Args:
+        name: The output's.
+        dtype: `string`, `bool` or a kind of float.
+
+    Example:
+        >>> broken_value("is_unknown", "bool"), broken_value("prediction_set", "bool")
+        (True, False)
+    """
+    if dtype == "string":
+        return ""
+    return name == IS_UNKNOWN if dtype == "bool" else float("nan")
 
 
 def preprocess_files(preprocessing: Preprocessing, image_bytes: Any) -> tuple[Any, Any]:
@@ -50,7 +64,7 @@ def preprocess_files(preprocessing: Preprocessing, image_bytes: Any) -> tuple[An
 
 
 def mask_outputs(outputs: Mapping[str, Any], valid: Any) -> dict[str, Any]:
-    """Replaces the outputs of broken images: numbers by NaN, labels by an empty text, bool by True.
+    """Replaces the outputs of broken images: see `broken_value`.
 
     Args:
         outputs: float32, string or bool [B, …] by name.
@@ -63,7 +77,7 @@ def mask_outputs(outputs: Mapping[str, Any], valid: Any) -> dict[str, Any]:
 
     masked = {}
     for name, values in outputs.items():
-        nothing = tf.constant(_NOTHING.get(values.dtype.name, float("nan")), values.dtype)
+        nothing = tf.constant(broken_value(name, values.dtype.name), values.dtype)
         column = tf.reshape(valid, [-1] + [1] * (values.shape.rank - 1))
         masked[name] = tf.where(column, values, nothing)
     return {**masked, "valid": valid}

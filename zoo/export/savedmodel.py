@@ -11,13 +11,14 @@ import contextlib
 import os
 from collections.abc import Mapping, Sequence
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
 from zoo.errors import ExportError, RunError
-from zoo.export.broken_images import mask_outputs, preprocess_files
+from zoo.export.broken_images import broken_value, mask_outputs, preprocess_files
 from zoo.export.fresh_process import predict_in_fresh_process
 from zoo.export.seal import seal
 from zoo.export.signature import Signer
@@ -30,6 +31,7 @@ from zoo.export.signatures import (
 )
 from zoo.export.warm_up import WARM_UP_FILE, WARM_UP_SIGNATURES, write_warm_up
 from zoo.files import placing_folder, write_json
+from zoo.models.decision import DecisionRule, set_output
 from zoo.models.unknown import IS_UNKNOWN, UNKNOWN_SCORE, UnknownScorer, build_scored_model
 from zoo.preprocessing import Preprocessing
 from zoo.tasks import Task, wrap
@@ -45,6 +47,7 @@ def export_savedmodel(
     predictions: Mapping[str, npt.NDArray[np.float32]],
     scorer: UnknownScorer | None = None,
     unknown_scores: npt.NDArray[np.float32] | None = None,
+    rules: Mapping[str, DecisionRule] = MappingProxyType({}),
     sign: Signer | None = None,
 ) -> Path:
     """Writes `to`/VERSION, checks, signs and seals it; a failed export leaves nothing behind.
@@ -58,6 +61,7 @@ def export_savedmodel(
         predictions: The model's own predictions for them, float32 [N, K] by task.
         scorer: Of the features of the model's head; None exports no unknown scores.
         unknown_scores: The run's own scores for them, float32 [N], where there is a scorer.
+        rules: Which classes or labels are in the answer, by task that has a rule.
         sign: Signs it, by `zoo.export.signature.open_signer`; None leaves it unsigned.
 
     Returns:
@@ -72,7 +76,7 @@ def export_savedmodel(
     new_folders = [folder for folder in (to, *to.parents) if not folder.exists()]
     try:
         with placing_folder(version) as folder:
-            write_savedmodel(model, preprocessing, tasks, folder, scorer)
+            write_savedmodel(model, preprocessing, tasks, folder, scorer, rules)
             check_savedmodel(
                 folder,
                 images,
@@ -80,6 +84,7 @@ def export_savedmodel(
                 tasks,
                 unknown_scores,
                 scorer.rounding if scorer else 0.0,
+                rules,
             )
             if sign:
                 sign(folder, f"{to.name}/{version.name}")
@@ -124,6 +129,7 @@ def write_savedmodel(
     tasks: Sequence[Task],
     folder: Path,
     scorer: UnknownScorer | None = None,
+    rules: Mapping[str, DecisionRule] = MappingProxyType({}),
 ) -> None:
     """Writes a SavedModel with three signatures, without checking it.
 
@@ -136,7 +142,8 @@ def write_savedmodel(
     numbers are NaN and labels empty; the other images are predicted all the same.
 
     With a scorer, both have `unknown_score` float32 [B] and `is_unknown` bool [B], whether it is
-    above 1; a broken image counts as unknown.
+    above 1; a broken image counts as unknown. With a rule, both have `prediction_set` bool
+    [B, C], which classes the image may be of; that of a broken image is empty.
 
     `decode` takes `image_bytes` string [] and returns `image` uint8 [H, W, 3]: the pixels
     for which `serving_default` predicts what `serving_bytes` predicts for the file.
@@ -153,6 +160,7 @@ def write_savedmodel(
         tasks: What the model predicts.
         folder: An empty folder to write into.
         scorer: Of the features of the model's head; None exports no unknown scores.
+        rules: Which classes or labels are in the answer, by task that has a rule.
 
     Raises:
         ExportError: A class name does not fit a line of labels.txt.
@@ -176,7 +184,7 @@ def write_savedmodel(
             outputs = build_unknown_outputs(scores[:count])
         predictions = wrap(tasks, values)
         for task in tasks:
-            outputs |= build_outputs(task, predictions[task.name][:count])
+            outputs |= build_outputs(task, predictions[task.name][:count], rules.get(task.name))
         return outputs
 
     def serve_images(images: Any) -> dict[str, Any]:
@@ -254,7 +262,8 @@ def _check_valid(arrays: dict[str, npt.NDArray[Any]], images: Sequence[Path]) ->
         if name == "broken/valid":
             is_right = first and not broken
         elif first.dtype.kind == "b":
-            is_right = bool(broken)
+            right = broken_value(name.removeprefix("broken/"), "bool")
+            is_right = np.all(broken == right)
         elif first.dtype.kind == "f":
             is_right = np.isfinite(first).all() and np.isnan(broken).all()
         else:
@@ -262,7 +271,7 @@ def _check_valid(arrays: dict[str, npt.NDArray[Any]], images: Sequence[Path]) ->
         if not is_right:
             raise ExportError(
                 "the exported model does not tell a broken image from the one beside it",
-                expected="valid = False, numbers that are NaN, empty labels and is_unknown = True",
+                expected="valid = False, NaN, empty labels and sets, and is_unknown = True",
                 received=f"{name.removeprefix('broken/')} = {broken}",
             )
 
@@ -274,6 +283,7 @@ def check_savedmodel(
     tasks: Sequence[Task],
     unknown_scores: npt.NDArray[np.float32] | None = None,
     rounding: float = 0.0,
+    rules: Mapping[str, DecisionRule] = MappingProxyType({}),
 ) -> float:
     """Compares a SavedModel's predictions in a fresh process with the expected ones.
 
@@ -287,6 +297,7 @@ def check_savedmodel(
         tasks: What the model predicts.
         unknown_scores: The expected unknown scores, float32 [N]; None if it has none.
         rounding: What rounding may change in one.
+        rules: Which classes or labels are in the answer, by task that has a rule.
 
     Returns:
         The largest difference of predictions; see `zoo.export.signatures.compare_outputs`.
@@ -319,9 +330,16 @@ def check_savedmodel(
         compare_outputs(
             signature,
             task,
-            {name: arrays[f"{signature}/{name}"] for name in output_names(task)},
+            {
+                name: arrays[f"{signature}/{name}"]
+                for name in (
+                    *output_names(task),
+                    *([set_output(task)] if task.name in rules else []),
+                )
+            },
             predictions[task.name][indices],
             [images[i] for i in indices],
+            rules.get(task.name),
         )
         for signature, indices in indices_of.items()
         for task in tasks

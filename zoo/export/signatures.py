@@ -10,6 +10,7 @@ import numpy as np
 import numpy.typing as npt
 
 from zoo.errors import ExportError
+from zoo.models.decision import DecisionRule, set_output
 from zoo.models.unknown import IS_UNKNOWN, UNKNOWN_SCORE
 from zoo.tasks import Task
 
@@ -40,27 +41,31 @@ def output_names(task: Task) -> tuple[str, ...]:
     return (task.output, f"{task.prefix}top_labels", f"{task.prefix}top_scores")
 
 
-def build_outputs(task: Task, predictions: Any) -> dict[str, Any]:
+def build_outputs(task: Task, predictions: Any, rule: DecisionRule | None = None) -> dict[str, Any]:
     """Builds an exported model's outputs for a task, in the graph.
 
     Args:
         task: What was predicted.
         predictions: float32 [B, K], from the Keras model.
+        rule: Which classes or labels are in the answer; None exports none of it.
 
     Returns:
         By `output_names`: probabilities, float32 [B, C], and for a single-label task the k
         most probable classes, string [B, k], with their probabilities, float32 [B, k]; or
-        numbers, float32 [B].
+        numbers, float32 [B]. With a rule, the prediction set, bool [B, K].
     """
     import tensorflow as tf
+    from keras import ops
 
     if task.kind == "regression":
         return {task.output: predictions[:, 0]}
+    sets = {} if rule is None else {set_output(task): rule.members(predictions, ops)}
     if task.kind == "multi_label":
-        return {task.output: predictions}
+        return {task.output: predictions, **sets}
     top_scores, indices = tf.math.top_k(predictions, min(TOP_K, len(task.class_names)))
     top_labels = tf.gather(tf.constant(list(task.class_names)), indices)
-    return dict(zip(output_names(task), (predictions, top_labels, top_scores), strict=True))
+    outputs = zip(output_names(task), (predictions, top_labels, top_scores), strict=True)
+    return {**dict(outputs), **sets}
 
 
 def compare_outputs(
@@ -69,22 +74,25 @@ def compare_outputs(
     outputs: Mapping[str, npt.NDArray[Any]],
     expected: npt.NDArray[np.float32],
     images: Sequence[Path],
+    rule: DecisionRule | None = None,
 ) -> float:
     """Compares a signature's outputs for a task with the run's own predictions.
 
     Args:
         signature: The signature's name, for the message.
         task: What was predicted.
-        outputs: The signature's, by `output_names`.
+        outputs: The signature's, by `output_names`; with a rule, the prediction set, too.
         expected: The run's own predictions, float32 [N, K].
         images: N files, for the message.
+        rule: Which classes or labels are in the answer.
 
     Returns:
         The largest difference, at most 1e-5: of two probabilities; of two numbers, divided
         by the task's standard deviation plus the number's size.
 
     Raises:
-        ExportError: A difference is above 1e-5, or a label is not that of its score.
+        ExportError: A difference is above 1e-5, a label is not that of its score, or a prediction
+            set not that of its probabilities.
     """
     by = f"by {signature}" + ("" if task.bare else f", task {task.name!r}")
     predictions = outputs[task.output].reshape(len(outputs[task.output]), -1)
@@ -113,6 +121,8 @@ def compare_outputs(
         )
     if task.kind == "single_label":
         _compare_labels(by, task, predictions, top_labels, images)
+    if rule is not None:
+        _compare_sets(by, predictions, outputs[set_output(task)], rule, images)
     return float(by_image.max())
 
 
@@ -133,6 +143,25 @@ def _compare_labels(
             f"the exported model ({by}) names another class than that of its probability",
             expected=f"{str(expected[row, column])!r} for {images[row]}",
             received=repr(str(top_labels[row, column])),
+        )
+
+
+def _compare_sets(
+    by: str,
+    probabilities: npt.NDArray[np.float32],
+    members: npt.NDArray[np.bool_],
+    rule: DecisionRule,
+    images: Sequence[Path],
+) -> None:
+    # By the export's own probabilities: within the tolerance, one may pass the threshold.
+    least, most = (rule.members(probabilities, slack=slack) for slack in (-TOLERANCE, TOLERANCE))
+    has_shape = members.shape == least.shape
+    wrong = np.argwhere((least & ~members) | (members & ~most)) if has_shape else np.array([[0]])
+    if len(wrong):
+        raise ExportError(
+            f"the exported model ({by}) has other prediction sets than its run",
+            expected="the classes or labels that its probabilities and the rule give",
+            received=f"others for {images[wrong[0][0]]}",
         )
 
 

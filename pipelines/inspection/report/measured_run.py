@@ -11,8 +11,8 @@ from pathlib import Path
 import numpy as np
 import numpy.typing as npt
 
-from pipelines.evaluation.metrics import compute_metrics
-from pipelines.evaluation.predictions import compute_predictions
+from pipelines.evaluation.metrics import compute_answer_metrics
+from pipelines.evaluation.predictions import Answers, compute_predictions
 from pipelines.runtime.isolation import start_keras
 from pipelines.sources.examining.kept_images import KeptImages
 from pipelines.sources.opening.evaluation_set import EvaluationSet, open_evaluation_set
@@ -119,12 +119,13 @@ def _predict(run: RunFolder, found: EvaluationSet, split: str) -> MeasuredRun:
     examples, recipe = found.splits[split], run.recipe
     logger.info(f"predicting {len(examples)} {_WORDS[split]} images of {found.name}")
     predictions = compute_predictions(run.model, recipe, examples, found.tasks)
+    answers = Answers(predictions).decided(run.decision_rules)
     measured = MeasuredRun(
         run,
         found.name,
         split,
         found.tasks,
-        compute_metrics(examples, predictions, found.tasks),
+        compute_answer_metrics(examples, answers, found.tasks),
         examples,
         predictions,
     )

@@ -22,6 +22,7 @@ from pipelines.inspection.report.verdict import (
     judge_copies,
     judge_labels,
     judge_numbers,
+    judge_sets,
 )
 from pipelines.sources.source import Examples
 from zoo.decoding.image_decoder import ImageDecoder
@@ -126,6 +127,8 @@ def _report_classes(
     metrics: Mapping[str, Any] = _with_printable_names(measured.metrics_of(task))
     verdict, (_, share) = judge_classification(metrics, measured.split_word)
     names = [printable(each) for each in task.class_names]
+    if sets := metrics.get("prediction_sets"):
+        verdict.append(judge_sets(sets))
     rows, left_out = _sort_rows(metrics["per_class"], key=("f1", "recall"))
     parts: dict[str, Any] = {"rows": rows, "rows_left_out": left_out, "baseline": share}
     images: dict[tuple[str, str], list[ImageCard]] = {}

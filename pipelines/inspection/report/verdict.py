@@ -122,6 +122,21 @@ def judge_confidence(accuracy: float, confidence: float, ece: float) -> str:
     )
 
 
+def judge_sets(sets: Mapping[str, Any]) -> str:
+    """Describes prediction sets in a sentence.
+
+    Args:
+        sets: See `pipelines.storage.split_metrics.SetMetrics`.
+    """
+    low, high = sets["coverage_interval"]
+    return (
+        f"The prediction set holds the right class for {percent(sets['coverage'])} of the images "
+        f"(95 % interval {percent(low)} to {percent(high)}), with {sets['size']:.3g} classes on "
+        f"average; {percent(sets['single'])} of the sets name one class, {percent(sets['empty'])} "
+        "none."
+    )
+
+
 def judge_labels(metrics: Mapping[str, Any], kind: str) -> list[str]:
     """Describes the metrics of a task with several labels an image."""
     count, exact = metrics["num_images"], metrics["exact_match"]

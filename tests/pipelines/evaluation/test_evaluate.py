@@ -18,6 +18,7 @@ from pipelines.cli.printing import print_evaluation
 from pipelines.evaluation.classification import compute_classification_metrics
 from pipelines.evaluation.evaluate import evaluate
 from pipelines.evaluation.pictures import draw_predictions
+from pipelines.evaluation.predictions import Answers
 from pipelines.recipe.recipe import Recipe
 from pipelines.serving.run import Run
 from pipelines.sources.config import DataConfig
@@ -398,7 +399,7 @@ def test_picture_shows_names_as_they_are(tmp_path: Path) -> None:
     probabilities = np.array([[1, 0, 0], [1, 0, 0], [0, 0, 1]], np.float32)
     draw_predictions(
         examples,
-        {"label": probabilities},
+        Answers({"label": probabilities}),
         classification(ODD_NAMES),
         tmp_path / "new" / "predictions.png",
         decoder=ImageDecoder(),

@@ -8,11 +8,13 @@ import numpy as np
 import pytest
 
 from pipelines.evaluation.classification import compute_classification_metrics
+from pipelines.evaluation.decision import compute_set_metrics
 from pipelines.inspection.report.verdict import (
     judge_classification,
     judge_comparison,
     judge_confidence,
     judge_copies,
+    judge_sets,
 )
 
 
@@ -54,6 +56,14 @@ def test_no_error_is_told_where_there_is_none() -> None:
 )
 def test_confidence_is_told_by_its_sign(confidence: float, word: str) -> None:
     assert word in judge_confidence(0.9, confidence, 0.05)
+
+
+def test_sets_are_told_with_their_size() -> None:
+    members = np.array([[True, False], [True, True], [False, False], [False, True]])
+    sets, _ = compute_set_metrics(np.array([0, 1, 0, 0]), members, ("ants", "bees"))
+    text = judge_sets(sets).replace("\xa0", " ")
+    assert "for 50.0 % of the images (95 % interval 15.0 % to 85.0 %)" in text
+    assert "with 1 classes on average; 50.0 % of the sets name one class, 25.0 % none." in text
 
 
 def test_copies_are_left_out_of_the_second_accuracy() -> None:
