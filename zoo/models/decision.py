@@ -34,7 +34,6 @@ def set_output(task: Task) -> str:
 class DecisionRule(ABC):
     """Which classes or labels of a task are in the answer, by their probabilities."""
 
-    @abstractmethod
     def members(self, probabilities: Any, ops: Any = np, slack: float = 0.0) -> Any:
         """Returns which classes or labels are in the answer.
 
@@ -46,6 +45,11 @@ class DecisionRule(ABC):
         Returns:
             bool [N, K].
         """
+        return self._members(probabilities, ops, slack)
+
+    @abstractmethod
+    def _members(self, probabilities: Any, ops: Any, slack: float) -> Any:
+        """Returns `members`."""
 
 
 @dataclass(frozen=True)
@@ -60,8 +64,7 @@ class PredictionSetRule(DecisionRule):
     method: str
     threshold: float
 
-    def members(self, probabilities: Any, ops: Any = np, slack: float = 0.0) -> Any:
-        """Returns which classes are in the set, bool [N, K]; see `DecisionRule.members`."""
+    def _members(self, probabilities: Any, ops: Any, slack: float) -> Any:
         scores = SET_METHODS[self.method].scores(probabilities, ops)
         return scores <= self.threshold + ROUNDING + slack
 
@@ -76,8 +79,7 @@ class LabelRule(DecisionRule):
 
     thresholds: tuple[float, ...]
 
-    def members(self, probabilities: Any, ops: Any = np, slack: float = 0.0) -> Any:
-        """Returns which labels are predicted, bool [N, K]; see `DecisionRule.members`."""
+    def _members(self, probabilities: Any, ops: Any, slack: float) -> Any:
         return probabilities >= np.array(self.thresholds, np.float32) - np.float32(slack)
 
 
@@ -97,7 +99,11 @@ class SetMethod:
 
 
 def least_ambiguous_scores(probabilities: Any, ops: Any = np) -> Any:
-    """Computes the probability that an image is not of a class: the smallest sets on average.
+    """Computes the probability that an image is not of a class, [N, C]: sets are small on average.
+
+    Args:
+        probabilities: [N, C].
+        ops: `numpy` or `keras.ops`.
 
     Reference: Sadinle et al., 2019, https://arxiv.org/abs/1609.00451
 
@@ -109,10 +115,14 @@ def least_ambiguous_scores(probabilities: Any, ops: Any = np) -> Any:
 
 
 def adaptive_scores(probabilities: Any, ops: Any = np) -> Any:
-    """Computes the probability of all likelier classes and half that of the class itself.
+    """Computes the probability of all likelier classes and half that of the class itself, [N, C].
 
     Sets are large where the model is in doubt. The paper draws which part of the class's own
     probability counts; a half is its mean, and the same image always has the same set.
+
+    Args:
+        probabilities: [N, C].
+        ops: `numpy` or `keras.ops`.
 
     Reference: Romano et al., 2020, https://arxiv.org/abs/2006.02544
 
