@@ -245,11 +245,11 @@ def test_trial_stopped_early_is_the_start_of_the_whole_one(
 def test_fold_scores_are_those_of_the_folds_alone(tiny_folder: Path, tmp_path: Path) -> None:
     recipe = recipe_of(train={"epochs": 1})  # the best of all folds together is that of each
     trials = [Trial(name, {"optimizer.name": name}) for name in ("adam", "adafactor")]
-    together = _train(trials, recipe, tiny_folder, tmp_path, folds=3)
+    together = _train(trials, recipe, tiny_folder, tmp_path, folds=2)
     source = open_source(str(tiny_folder), recipe.data, seed=0)
     devices = prepare_devices(recipe.device, on_images=False)
     alone = []
-    for fold in divide_into_folds(source, 3, recipe.seed):
+    for fold in divide_into_folds(source, 2, recipe.seed):
         assert len(fold.train) + len(fold.val) == 36
         trainer = TrialTrainer(
             recipe, ["optimizer.name"], fold, devices, folds=0, scratch=tmp_path / "alone"
@@ -290,7 +290,8 @@ def test_after_folds_the_best_is_trained_on_the_validation_images_too(
     assert "val" not in run.metrics
     assert all(trial["score_std"] is not None for trial in run.search["trials"])
     # A schedule that waits for a plateau needs them.
-    space["schedule.name"] = ["reduce_on_plateau"]
+    space = {"schedule.name": ["reduce_on_plateau"]}
+    options["trials"] = 1
     kept = tune(tiny_folder, recipe_of(), out=tmp_path / "kept", space=space, **options)
     assert not kept.recipe.train.with_validation
     with pytest.raises(RecipeError, match=r"schedule\.name of the space.*needs a validation loss"):
@@ -313,7 +314,7 @@ def test_levels_and_cuts_are_searched_together_and_validation_images_kept(
         "backbone.truncate_blocks": {"choice": [0, 2], "when": {"backbone.levels": [1]}},
         "head.pooling": ["concatenated"],
     }
-    options: dict[str, Any] = {"trials": 3, "folds": 2, "epochs": 2, "retrain_on_val": False}
+    options: dict[str, Any] = {"trials": 3, "folds": 2, "epochs": 1, "retrain_on_val": False}
     out = tmp_path / "run"
     run = tune(tiny_folder, recipe_of(), out=out, space=space, tuner="grid", **options)
     read = [trial["hyperparameters"] for trial in run.search["trials"]]
@@ -384,14 +385,14 @@ def test_search_goes_on_with_more_trials_as_if_asked_at_first(
     tiny_folder: Path, tmp_path: Path
 ) -> None:
     space = {"optimizer.learning_rate": {"min": 0.001, "max": 0.1, "log": True}}
-    recipe = Recipe.from_settings(TINY, {"train": {"epochs": 1}})
+    recipe = recipe_of(train={"epochs": 1})
     settings: dict[str, Any] = {"space": space, "folds": 0}
     out = tmp_path / "more"
     tune(tiny_folder, recipe, out=out, trials=3, **settings)
     with pytest.raises(RunError, match=r"can have more trials, and no fewer; expected --trials 3"):
         tune(None, None, out=out, trials=2, resume=True)
-    extended = tune(None, None, out=out, trials=11, resume=True)
-    at_first = tune(tiny_folder, recipe, out=tmp_path / "first", trials=11, **settings)
+    extended = tune(None, None, out=out, trials=6, resume=True)
+    at_first = tune(tiny_folder, recipe, out=tmp_path / "first", trials=6, **settings)
     # Heads that train beside others differ in the last bits of their losses.
     pairs = zip(extended.search["trials"], at_first.search["trials"], strict=True)
     for mine, other in pairs:
