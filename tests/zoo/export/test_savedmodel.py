@@ -152,15 +152,12 @@ def test_activation_of_this_project_is_exported_to_a_process_without_it(
 
 
 def test_second_export_is_the_next_version(
-    classifier: Any, images: list[Path], predictions: np.ndarray, exported: Path
+    classifier: Any, exported: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    # The first export was checked; this one is compared with nothing.
+    monkeypatch.setattr("zoo.export.savedmodel.check_savedmodel", lambda *_: 0.0)
     again = export_savedmodel(
-        classifier,
-        TRANSFORM,
-        TASKS,
-        exported.parent,
-        images=images[:3],
-        predictions={"label": predictions[:3]},
+        classifier, TRANSFORM, TASKS, exported.parent, images=[], predictions={}
     )
     assert again == exported.parent / "2"
     assert exported.is_dir()
@@ -331,9 +328,7 @@ def test_export_whose_warm_up_is_not_the_written_one_is_refused(
     exported: Path, images: list[Path], predictions: np.ndarray, tmp_path: Path
 ) -> None:
     folder = Path(shutil.copytree(exported, tmp_path / "1"))
-    file = folder / WARM_UP_FILE
-    assert check_savedmodel(folder, images[:1], {"label": predictions[:1]}, TASKS) < 1e-5
-    file.unlink()
+    (folder / WARM_UP_FILE).unlink()
     with pytest.raises(
         ExportError, match=f"other warm-up requests .* expected 4 in {WARM_UP_FILE}"
     ):
