@@ -2,16 +2,19 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 import logging
 import shutil
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 from pipelines.cli.main import run_command
 from pipelines.serving.export import export
 from pipelines.serving.run import Run
+from pipelines.storage.run_folder import RunFolder
 from tests.support.tiny import write_images
 from zoo.errors import DataError, InputError, RunError
 
@@ -87,8 +90,20 @@ def test_proof_is_on_the_images_of_the_run(
 
 @pytest.mark.parametrize("change", ["grown", "renamed", "in splits"])
 def test_run_whose_folder_changed_is_proven_on_its_images(
-    homeless: Run, tiny_folder: Path, tmp_path: Path, change: str, caplog: pytest.LogCaptureFixture
+    homeless: Run,
+    tiny_folder: Path,
+    tmp_path: Path,
+    change: str,
+    caplog: pytest.LogCaptureFixture,
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
+    given: list[str] = []
+
+    def take(*_: Any, images: list[Path], **__: Any) -> None:
+        given.extend(hashlib.sha256(file.read_bytes()).hexdigest() for file in images)
+
+    # The export itself is proven in other tests; here, which images it is given.
+    monkeypatch.setattr("pipelines.serving.export.export_savedmodel", take)
     data = shutil.copytree(tiny_folder, tmp_path / "changed")
     if change == "grown":
         for file in sorted(write_images(tmp_path / "other", 30, seed=5).rglob("*.jpg")):
@@ -106,3 +121,4 @@ def test_run_whose_folder_changed_is_proven_on_its_images(
     with caplog.at_level(logging.INFO, "pipelines"):
         export(homeless, tmp_path / "model", data=str(data))
     assert "checking it on 6 validation images" in caplog.text
+    assert sorted(given) == sorted(RunFolder(homeless.path).digests("val"))
