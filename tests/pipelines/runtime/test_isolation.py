@@ -74,7 +74,9 @@ def _search(data: Path, out: Path) -> None:
     # Two trials with layers to fine-tune train alone, each in a new session of Keras.
     space = {"optimizer.learning_rate": [0.01, 0.02]}
     recipe = Recipe.from_settings(
-        TINY, {"train": {"epochs": 1}, "fine_tune": {"blocks": 1, "epochs": 1}}
+        TINY,
+        {"train": {"epochs": 1}, "fine_tune": {"blocks": 1, "epochs": 1}},
+        {"augment": {"policy": "none"}},
     )
     tune(data, recipe, out=out, trials=2, epochs=1, folds=0, space=space)
 
