@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import io
+import logging
 import re
 import shutil
 from pathlib import Path
@@ -42,9 +44,21 @@ def _recipe(*layers: dict[str, Any]) -> Recipe:
 
 
 @pytest.fixture(scope="module")
-def digits_run(tmp_path_factory: pytest.TempPathFactory) -> Run:
-    """A run whose levels were measured, read-only by convention."""
-    return train("digits", _recipe(), out=tmp_path_factory.mktemp("levels") / "run")
+def digits_training(tmp_path_factory: pytest.TempPathFactory) -> tuple[Run, str]:
+    """A run whose levels were measured, read-only by convention; and what was said."""
+    said = io.StringIO()
+    handler, log = logging.StreamHandler(said), logging.getLogger("pipelines")
+    log.addHandler(handler)
+    try:
+        run = train("digits", _recipe(), out=tmp_path_factory.mktemp("levels") / "run")
+    finally:
+        log.removeHandler(handler)
+    return run, said.getvalue()
+
+
+@pytest.fixture(scope="module")
+def digits_run(digits_training: tuple[Run, str]) -> Run:
+    return digits_training[0]
 
 
 def _rows(levels: int) -> tuple[np.ndarray, np.ndarray]:
@@ -57,16 +71,15 @@ def _rows(levels: int) -> tuple[np.ndarray, np.ndarray]:
 
 
 def test_levels_are_read_where_scikit_learn_finds_them_better(
-    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+    digits_training: tuple[Run, str],
 ) -> None:
-    run = train("digits", _recipe(), out=tmp_path / "run")
+    run, said = digits_training
     found = re.search(
-        rf"backbone\.levels: log loss (\S+) at 1, (\S+) at {MOST}; {MOST} is used",
-        capsys.readouterr().err,
+        rf"backbone\.levels: log loss (\S+) at 1, (\S+) at {MOST}; {MOST} is used", said
     )
     assert found
     assert run.recipe.backbone.levels == MOST
-    for levels, said in zip((1, MOST), found.groups(), strict=True):
+    for levels, loss in zip((1, MOST), found.groups(), strict=True):
         rows, labels = _rows(levels)
         folds = StratifiedKFold(5, shuffle=True, random_state=0)
         best = min(
@@ -78,7 +91,7 @@ def test_levels_are_read_where_scikit_learn_finds_them_better(
             ).mean()
             for strength in np.logspace(-3, 2, 6)
         )
-        assert float(said) == pytest.approx(best, rel=0.2)
+        assert float(loss) == pytest.approx(best, rel=0.2)
 
 
 def test_run_repeats_and_resumes_with_the_levels_it_chose(
@@ -111,7 +124,7 @@ def test_any_number_of_levels_reads_the_same_features(
         run = train("digits", _recipe(settings), out=tmp_path / f"{levels}")
         assert "computing features" not in capsys.readouterr().err
         assert run.recipe.backbone.levels == levels
-        whole = run.evaluate("digits")["val"]
+        whole = run.evaluate("digits", split="val")["val"]
         assert run.metrics["val"]["loss"] == pytest.approx(whole["loss"], rel=1e-3)
 
 
