@@ -37,6 +37,10 @@ NAMES = (
     pytest.param("DINOV2Backbone", marks=pytest.mark.slow),
     pytest.param("SigLIPBackbone", marks=pytest.mark.slow),
 )
+# What follows features does not depend on whether they were tokens or a map.
+of_tokens = pytest.mark.parametrize(
+    "preset", NAMES if os.environ.get("ZOO_ALL_ROWS") else (NAMES[0], *NAMES[2:]), indirect=True
+)
 
 
 @pytest.fixture(scope="module", params=NAMES)
@@ -80,6 +84,7 @@ def test_training_changes_no_weight_of_the_network(run: Run, preset: Path) -> No
     assert run.recipe.backbone.name == f"kerashub:{preset.resolve()}"
 
 
+@of_tokens
 def test_without_features_training_changes_no_weight_either(
     preset: Path, tiny_folder: Path, tmp_path: Path
 ) -> None:
@@ -89,7 +94,8 @@ def test_without_features_training_changes_no_weight_either(
     assert_unchanged(run.model, preset)
 
 
-def test_model_loads_in_a_fresh_process(run: Run, tiny_folder: Path, tmp_path: Path) -> None:
+@of_tokens
+def test_model_loads_in_a_fresh_process(run: Run, tmp_path: Path) -> None:
     images = np.random.default_rng(0).integers(0, 256, (5, SIZE, SIZE, 3)).astype(np.float32)
     np.save(tmp_path / "images.npy", images)
     code = (
@@ -111,6 +117,7 @@ def test_model_loads_in_a_fresh_process(run: Run, tiny_folder: Path, tmp_path: P
     )
 
 
+@of_tokens
 def test_savedmodel_needs_neither_kerashub_nor_the_preset(
     run: Run, tiny_folder: Path, tmp_path: Path
 ) -> None:
@@ -131,6 +138,7 @@ def test_savedmodel_needs_neither_kerashub_nor_the_preset(
         assert row.max() == pytest.approx(prediction.probability, abs=1e-5)
 
 
+@of_tokens
 @pytest.mark.parametrize("engine", [name for name in ENGINES if name not in ("auto", "keras")])
 def test_other_engines_compute_the_same_features(
     engine: str, run: Run, preset: Path, tiny_folder: Path, tmp_path: Path
