@@ -124,24 +124,3 @@ def test_predict_refuses_a_savedmodel_of_another_kind(
     image = sorted(tiny_folder.rglob("*.jpg"))[0]
     line = fails(capsys, ["predict", str(tmp_path / "other"), str(image), "--trust"])
     assert "is a SavedModel of another kind; expected the signature serving_bytes" in line
-
-
-@pytest.mark.train
-def test_export_finds_images_that_have_moved(
-    tiny_folder: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
-) -> None:
-    from pipelines.recipe.recipe import Recipe
-    from pipelines.training.train import train
-    from tests.support.tiny import TINY
-
-    data = tmp_path / "here"
-    shutil.copytree(tiny_folder, data)
-    run = train(data, Recipe.from_settings(TINY, {"train": {"epochs": 1}}), out=tmp_path / "run")
-    data.rename(tmp_path / "there")
-    capsys.readouterr()
-    assert run_command(["export", str(run.path), "--to", str(tmp_path / "model")]) == 2
-    assert "There is no data set" in capsys.readouterr().err
-    assert not (tmp_path / "model").exists()
-    moved = ["--data", str(tmp_path / "there")]
-    assert run_command(["export", str(run.path), "--to", str(tmp_path / "model"), *moved]) == 0
-    assert capsys.readouterr().out == f"{tmp_path / 'model' / '1'}\n"
