@@ -103,8 +103,7 @@ def test_evaluate_draws_a_picture(tiny_run: Run, tiny_folder: Path, tmp_path: Pa
     evaluate(tiny_run, tiny_folder, picture=tmp_path / "answers.png")
     with Image.open(tmp_path / "answers.png") as picture:
         assert picture.width > 600
-        # A white page would have one color.
-        assert len(picture.convert("RGB").getcolors(1 << 24) or []) > 1000
+        assert len(picture.convert("RGB").getcolors(1 << 24) or []) > 1000, "no white page"
 
 
 def test_evaluate_refuses_other_classes(tiny_run: Run, tiny_folder: Path, tmp_path: Path) -> None:
@@ -375,6 +374,7 @@ def test_mirrored_on_two_devices_learns_and_saves_a_plain_model(
     settings = ["input.size=32", "input.batch_size=8", "backbone.frozen=true", "train.epochs=3"]
     settings += ["head.hidden=[8]", "optimizer.learning_rate=0.05"]
     settings += ["fine_tune.blocks=1", "fine_tune.epochs=1"]
+    settings += ["augment.policy=photo", "penalty.name=none", "features.views=1"]
     arguments = ["train", str(tiny_folder), "--out", str(tmp_path / "run")]
     arguments += ["--backbone", "micro_resnet_s", *(f"--set={setting}" for setting in settings)]
     done = subprocess.run(

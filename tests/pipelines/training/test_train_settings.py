@@ -128,7 +128,7 @@ def test_epochs_between_validations_are_trained_and_not_compared(
 def test_normalization_is_fitted_to_the_training_split_and_saved(
     name: str, tiny_folder: Path, tmp_path: Path
 ) -> None:
-    recipe = _recipe(input={"normalization": name}, train={"epochs": 1})
+    recipe = _recipe(PLAIN, input={"normalization": name}, train={"epochs": 1})
     run = train(tiny_folder, recipe, out=tmp_path / "run")
     # By hand: the training images as the network sees them, not those of validation.
     source = open_source(str(tiny_folder), recipe.data, seed=recipe.seed)
