@@ -290,8 +290,7 @@ def test_after_folds_the_best_is_trained_on_the_validation_images_too(
     assert "val" not in run.metrics
     assert all(trial["score_std"] is not None for trial in run.search["trials"])
     # A schedule that waits for a plateau needs them.
-    space = {"schedule.name": ["reduce_on_plateau"]}
-    options["trials"] = 1
+    space, options["trials"] = {"schedule.name": ["reduce_on_plateau"]}, 1
     kept = tune(tiny_folder, recipe_of(), out=tmp_path / "kept", space=space, **options)
     assert not kept.recipe.train.with_validation
     with pytest.raises(RecipeError, match=r"schedule\.name of the space.*needs a validation loss"):
