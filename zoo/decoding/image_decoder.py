@@ -7,6 +7,7 @@ What is usual costs nothing more: a photograph without a tag is the decoder's ow
 
 from __future__ import annotations
 
+import bisect
 import functools
 import threading
 from collections.abc import Callable
@@ -17,7 +18,7 @@ from zoo.decoding.bmp import decode_bmp
 from zoo.decoding.branching import call_if, call_one
 from zoo.decoding.byte_strings import take
 from zoo.decoding.gif import decode_gif
-from zoo.decoding.jpeg import REDUCTIONS, decode_jpeg
+from zoo.decoding.jpeg import REDUCTIONS, decode_bare_jpeg, decode_jpeg
 from zoo.decoding.png import decode_png, is_bare_png
 from zoo.decoding.transparency import Color
 from zoo.decoding.webp import decode_webp
@@ -102,8 +103,9 @@ class ImageDecoder:
     def decode_bytes(self, content: bytes) -> tuple[npt.NDArray[np.uint8], npt.NDArray[np.float32]]:
         """Decodes one image file on the CPU, outside of any graph; as `decode`.
 
-        A call of the graph takes a millisecond, more than a small image. The simplest of PNG
-        files are decoded by the one operation that the graph leaves them to.
+        A call of the graph takes a millisecond, more than a small image, and the first one after
+        Keras has set a seed a second. The simplest files are decoded by the one operation that
+        the graph leaves them to.
 
         Args:
             content: A JPEG, PNG, GIF, BMP or WebP file.
@@ -114,6 +116,8 @@ class ImageDecoder:
             if is_bare_png(content):
                 image = tf.io.decode_png(content, channels=3)
                 frame = whole_frame(image)
+            elif bare := decode_bare_jpeg(content, self._reduction if self.needed else None):
+                image, frame = bare
             else:
                 image, frame = self.decode(tf.constant(content))
             return image.numpy(), frame.numpy()
@@ -132,6 +136,11 @@ class ImageDecoder:
 
     def _decode_jpeg(self, encoded: Any) -> tuple[Any, Any]:
         return decode_jpeg(encoded, self._choose_reduction if self.needed else None)
+
+    def _reduction(self, height: int, width: int) -> int:
+        """Returns one of REDUCTIONS; as `reductions` does."""
+        side = max(height, width) if self.longer else min(height, width)
+        return REDUCTIONS[bisect.bisect_right(REDUCTIONS[1:], side // self.needed)]
 
     def _choose_reduction(self, height: Any, width: Any) -> Any:
         """Returns an index into REDUCTIONS, int32 []; as `reductions` does."""

@@ -15,6 +15,13 @@ REDUCTIONS = (1, 2, 4, 8)
 Reduce = Callable[[Any, Any], Any]
 """Chooses an index into REDUCTIONS by an image's height and width in pixels."""
 
+PythonReduce = Callable[[int, int], int]
+"""Chooses one of REDUCTIONS, by numbers of Python."""
+
+_METHOD = "INTEGER_ACCURATE"
+"""TensorFlow's default, the fast DCT, has twice the error of this one, of Pillow and OpenCV."""
+
+_TABLES, _JFIF = b"\xff\xdb", b"\xff\xe0\x00\x10"
 _APP1, _APP14 = 0xE1, 0xEE
 _ADOBE = b"\xff\xee\x00\x0eAdobe\x00\x64\x00\x00\x00\x00\x00"
 """Adobe's marker: four inks, stored inverted and not as YCCK."""
@@ -59,10 +66,8 @@ def _decoders(reductions: tuple[int, ...]) -> list[Callable[..., Any]]:
     import tensorflow as tf
 
     def decoder(ratio: int) -> Callable[..., Any]:
-        # TensorFlow's default, the fast DCT, has twice the error of the accurate DCT, which
-        # Pillow and OpenCV use.
         return lambda encoded, shape, index: (
-            tf.io.decode_jpeg(encoded, channels=3, ratio=ratio, dct_method="INTEGER_ACCURATE"),
+            tf.io.decode_jpeg(encoded, channels=3, ratio=ratio, dct_method=_METHOD),
             tf.concat([[0.0, 0.0], tf.cast(shape[:2], tf.float32) / ratio], 0),
         )
 
@@ -74,8 +79,34 @@ def _begins_with_tables(encoded: Any) -> Any:
     import tensorflow as tf
 
     head = take(encoded, 0, 22)
-    is_jfif = tf.equal(take(head, 2, 4), b"\xff\xe0\x00\x10")
-    return tf.equal(take(head, tf.where(is_jfif, 20, 2), 2), b"\xff\xdb")
+    is_jfif = tf.equal(take(head, 2, 4), _JFIF)
+    return tf.equal(take(head, tf.where(is_jfif, 20, 2), 2), _TABLES)
+
+
+def decode_bare_jpeg(content: bytes, reduce: PythonReduce | None) -> tuple[Any, Any] | None:
+    """Decodes a JPEG file that `decode_jpeg` leaves to one operation, outside of any graph.
+
+    Args:
+        content: The bytes of the file.
+        reduce: Chooses by how much it is reduced; None decodes it at its full size.
+
+    Returns:
+        As `decode_jpeg`; None where the file has metadata or four inks, or is no JPEG file.
+
+    Raises:
+        tf.errors.InvalidArgumentError: The file is damaged.
+    """
+    import tensorflow as tf
+
+    tables = 20 if content[2:6] == _JFIF else 2
+    if content[:3] != b"\xff\xd8\xff" or content[tables : tables + 2] != _TABLES:
+        return None
+    height, width, channels = tf.image.extract_jpeg_shape(content).numpy().tolist()
+    if channels == 4:
+        return None
+    ratio = 1 if reduce is None else reduce(height, width)
+    image = tf.io.decode_jpeg(content, channels=3, ratio=ratio, dct_method=_METHOD)
+    return image, tf.constant([0.0, 0.0, height / ratio, width / ratio])
 
 
 def find_segment(encoded: Any, marker: int, prefix: bytes) -> tuple[Any, Any]:

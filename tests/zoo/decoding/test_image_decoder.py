@@ -23,6 +23,7 @@ from tests.support.image_matrix import (
     show,
 )
 from zoo.decoding.image_decoder import ImageDecoder
+from zoo.decoding.jpeg import decode_bare_jpeg
 from zoo.decoding.orientation import read_orientation
 from zoo.decoding.png import is_bare_png
 
@@ -57,7 +58,9 @@ def test_plain_files_are_the_decoders_own_bits() -> None:
 
 
 def test_bytes_are_decoded_as_in_the_graph() -> None:
-    for decoder in (DECODER, ImageDecoder((10, 200, 77), depth=10), ImageDecoder(needed=4)):
+    decoders = [DECODER, ImageDecoder((10, 200, 77), depth=10)]
+    decoders += [ImageDecoder(needed=n, longer=longer) for n in (1, 4, 7) for longer in (0, 1)]
+    for decoder in decoders:
         for name, content in FILES.items():
             for ours, of_graph in zip(
                 decoder.decode_bytes(content), decoder.decode(content), strict=True
@@ -67,6 +70,20 @@ def test_bytes_are_decoded_as_in_the_graph() -> None:
     assert 2 < len(bare) < len(FILES) / 2
     for end in range(0, 60, 7):
         assert not is_bare_png(bare[0][:end])
+
+
+def test_jpeg_of_pixels_alone_needs_no_graph(monkeypatch: pytest.MonkeyPatch) -> None:
+    is_bare = {name: decode_bare_jpeg(content, None) is not None for name, content in FILES.items()}
+    assert 2 < sum(is_bare.values()) < len(FILES) / 2
+    assert all("JPEG" in name for name, bare in is_bare.items() if bare)
+    monkeypatch.setattr(ImageDecoder, "decode", None)
+    for name, bare in is_bare.items():
+        if bare:
+            np.testing.assert_array_equal(DECODER.decode_bytes(FILES[name])[0], show(FILES[name]))
+    content = next(FILES[name] for name, bare in is_bare.items() if bare)
+    assert all(decode_bare_jpeg(content[:end], None) is None for end in range(0, 20, 3))
+    with pytest.raises(tf.errors.InvalidArgumentError):
+        decode_bare_jpeg(content[:40], None)
 
 
 @pytest.mark.parametrize("depth", [8, 10, 12, 16])
