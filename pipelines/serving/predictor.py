@@ -5,9 +5,11 @@ from __future__ import annotations
 import os
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from types import MappingProxyType
 from typing import Any
+from weakref import WeakKeyDictionary
 
 import numpy as np
 import numpy.typing as npt
@@ -115,16 +117,22 @@ def _describe(path: Path) -> str:
     return "a folder of another kind"
 
 
+_OPENED: WeakKeyDictionary[RunFolder, Predictor] = WeakKeyDictionary()
+"""Predictors of runs that are in use: a run's model is loaded once, and its graph is built once."""
+
+
 def _open_run(run: RunFolder) -> Predictor:
-    recipe = run.recipe
-    return _open_keras(
-        run.model,
-        recipe.input.preprocessing,
-        run.tasks,
-        recipe.data.max_pixels,
-        run.unknown_scorer,
-        run.decision_rules,
-    )
+    if run not in _OPENED:
+        recipe = run.recipe
+        _OPENED[run] = _open_keras(
+            run.model,
+            recipe.input.preprocessing,
+            run.tasks,
+            recipe.data.max_pixels,
+            run.unknown_scorer,
+            run.decision_rules,
+        )
+    return _OPENED[run]
 
 
 def _open_keras(
@@ -135,11 +143,12 @@ def _open_keras(
     scorer: UnknownScorer | None = None,
     rules: Mapping[str, DecisionRule] = MappingProxyType({}),
 ) -> Predictor:
+    import tensorflow as tf
+
     network = model if scorer is None else build_scored_model(model, scorer)
+    compute = _compile(network, preprocessing.size)
 
     def predict(names: Sequence[str], contents: Sequence[bytes]) -> tuple[list[str], Answers]:
-        import tensorflow as tf
-
         images, problems = [], []
         for name, content in zip(names, contents, strict=True):
             readable, problem = prepare_image(name, content, max_pixels)
@@ -153,12 +162,31 @@ def _open_keras(
             problems.append(problem)
         if not images:
             return problems, Answers()
-        outputs, scores = network.predict_on_batch(np.stack(images)), None
+        outputs, scores = compute(np.stack(images).astype(np.float32)), None
         if scorer is not None:
             outputs, scores = outputs
         return problems, Answers(wrap(tasks, outputs), scores).decided(rules)
 
     return Predictor(tasks, predict)
+
+
+def _compile(network: Any, size: int) -> Callable[[npt.NDArray[np.float32]], Any]:
+    """Returns a function from images float32 [B, S, S, 3] to a network's outputs.
+
+    It is traced once for batches of any size; that of Keras is traced anew for a smaller last one.
+    """
+    import keras
+    import tensorflow as tf
+
+    if keras.backend.backend() != "tensorflow":
+        compute: Callable[[npt.NDArray[np.float32]], Any] = network.predict_on_batch
+        return compute
+    graph = tf.function(
+        partial(network, training=False),
+        [tf.TensorSpec((None, size, size, 3), tf.float32)],
+        autograph=False,
+    )
+    return lambda images: keras.tree.map_structure(np.asarray, graph(images))
 
 
 def _open_savedmodel(folder: Path) -> Predictor:

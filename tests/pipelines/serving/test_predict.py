@@ -13,6 +13,7 @@ import pytest
 import tensorflow as tf
 from PIL import Image
 
+from pipelines.serving import predictor
 from pipelines.serving.predict import predict
 from pipelines.serving.run import Run
 from zoo.decoding.image_decoder import ImageDecoder
@@ -213,3 +214,28 @@ def test_savedmodel_of_another_kind_is_refused(image: Path, tmp_path: Path) -> N
     tf.saved_model.save(module, str(tmp_path), signatures={"serving_bytes": module.serve})
     with pytest.raises(RunError, match="is a SavedModel of another kind"):
         predict(tmp_path, [image], trust=True)
+
+
+def test_network_is_traced_once_for_all_calls_and_batches(
+    tiny_run: Run, tiny_folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    compile_, networks = predictor._compile, []
+
+    def count(network: Any, size: int) -> Any:
+        traced: list[int] = []
+        networks.append(traced)
+
+        def call(images: Any, training: bool) -> Any:
+            traced.append(1)
+            return network(images, training=training)
+
+        return compile_(call, size)
+
+    monkeypatch.setattr(predictor, "_compile", count)
+    run = Run.open(tiny_run.path)
+    files = sorted(tiny_folder.rglob("*.jpg"))[:35]
+    at_once = run.predict(files)
+    again = [prediction for file in files[:3] for prediction in run.predict(file)]
+    assert networks == [[1]]
+    for one, other in zip(at_once, again, strict=False):
+        assert one.probability == pytest.approx(other.probability, abs=1e-5)
