@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-import math
-
 import numpy as np
 import numpy.typing as npt
 
+from tuning.unknown_scores import rank_of_threshold
 from zoo.models.decision import SET_METHODS, Floats, PredictionSetRule
 
 USUAL_THRESHOLD = 0.5
@@ -40,8 +39,7 @@ def fit_prediction_sets(
         0.9
     """
     count = len(labels)
-    # Less by a rounding error: of 99 scores and 5 %, 100 · 0.95 may be above 95.
-    rank = math.ceil((count + 1) * (1 - error_rate) - 1e-9)
+    rank = rank_of_threshold(count, error_rate)
     if rank > count:
         return PredictionSetRule(method, 1.0)
     scores = SET_METHODS[method].scores(probabilities, np)[np.arange(count), labels]

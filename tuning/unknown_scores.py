@@ -181,9 +181,21 @@ def find_threshold(distances: Floats, share: float) -> float:
         95.0
     """
     count = len(distances)
-    # Less by a rounding error: of 99 distances and 5 %, 100 · 0.95 may be above 95.
-    rank = math.ceil((count + 1) * (1 - share) - 1e-9)
-    return float(np.sort(distances)[min(rank, count) - 1])
+    return float(np.sort(distances)[min(rank_of_threshold(count, share), count) - 1])
+
+
+def rank_of_threshold(count: int, share: float) -> int:
+    """Returns k = ⌈(n + 1)(1 − share)⌉: with the k-th smallest, at most `share` of new ones exceed.
+
+    Args:
+        count: n.
+        share: Above 0, below 1.
+
+    Returns:
+        1 or more; n + 1 where n are too few for the share.
+    """
+    # Less by a rounding error: of 99 values and 5 %, 100 · 0.95 may be above 95.
+    return math.ceil((count + 1) * (1 - share) - 1e-9)
 
 
 @dataclass(frozen=True)

@@ -7,7 +7,6 @@ What is usual costs nothing more: a photograph without a tag is the decoder's ow
 
 from __future__ import annotations
 
-import bisect
 import functools
 import threading
 from collections.abc import Callable
@@ -139,8 +138,9 @@ class ImageDecoder:
 
     def _reduction(self, height: int, width: int) -> int:
         """Returns one of REDUCTIONS; as `reductions` does."""
-        side = max(height, width) if self.longer else min(height, width)
-        return REDUCTIONS[bisect.bisect_right(REDUCTIONS[1:], side // self.needed)]
+        import numpy as np
+
+        return int(self.reductions(np.array([[height, width]]))[0])
 
     def _choose_reduction(self, height: Any, width: Any) -> Any:
         """Returns an index into REDUCTIONS, int32 []; as `reductions` does."""
