@@ -14,7 +14,7 @@ from PIL import Image
 
 ROOT = Path(__file__).resolve().parents[1]
 KEPT = ROOT / "docs" / "studies"
-WIDTH, SHADES = 1100, 64
+WIDTH, SHADES = 1100, 256
 """Pixels of a figure's width, at most, and colors of its palette."""
 
 

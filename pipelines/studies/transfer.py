@@ -12,21 +12,29 @@ from pipelines.studies.steps import Steps
 from pipelines.studies.study import Check, Effort, Numbers, Study
 from pipelines.studies.style import line_style, log_ticks, plain_axes
 
-COUNTS, TESTS, FEW = (2, 5, 20, 50), 30, 5
+COUNTS, TESTS, FEW = (5, 20, 40), 30, 5
 """Training images of each class, one of them at least for validation; test images of each; with
 how many the sources are compared."""
 
 SCRATCH, SMALL, LARGE = "from scratch", "CIFAR-10", "ImageNet"
 STARTS: Mapping[str, Mapping[str, Any]] = {
-    LARGE: {"backbone.name": "efficientnet_lite0.imagenet"},
-    SMALL: {"backbone.name": "micro_resnet_s.cifar10"},
+    LARGE: {
+        "backbone.name": "efficientnet_lite0.imagenet",
+        "backbone.levels": 1,
+        "input.size": 128,
+    },
+    SMALL: {"backbone.name": "micro_resnet_s.cifar10", "backbone.levels": 1},
     SCRATCH: {
         "backbone.name": "micro_resnet_s",
         "backbone.frozen": False,
         "optimizer.name": "adam",
-        "train.epochs": 40,
+        "stopping.patience": 0,
+        "stopping.every": 2,
     },
 }
+EPOCHS = {5: 24, 20: 16, 40: 10}
+"""From scratch, by the number of images of each class: 50 to 130 steps."""
+
 TARGETS = {"signs": "photographs of hand signs", "digits": "scans of digits"}
 
 
@@ -35,7 +43,10 @@ def _measure(steps: Steps, effort: Effort) -> Numbers:
 
     def measure(data: str, start: str, count: int, seed: int) -> float:
         table = write_table(data, steps.folder, per_label=count, tests=TESTS, seed=seed)
-        return train_on(table, {"seed": seed, **STARTS[start]})["accuracy"]
+        settings = {"seed": seed, **STARTS[start]}
+        if start == SCRATCH:
+            settings["train.epochs"] = EPOCHS[count]
+        return train_on(table, settings)["accuracy"]
 
     def repeat(data: str, start: str, count: int) -> list[float]:
         return [

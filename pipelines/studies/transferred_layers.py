@@ -34,7 +34,7 @@ def _measure(steps: Steps, effort: Effort) -> Numbers:
         return [steps(f"{name}, seed {seed}", partial(measure, seed)) for seed in seeds]
 
     def cut(name: str, blocks: int) -> list[float]:
-        settings = {"backbone.name": name, "backbone.truncate_blocks": blocks}
+        settings = {"backbone.name": name, "backbone.truncate_blocks": blocks, "input.size": 128}
         return repeat(f"{name} without {blocks}", {**settings, "backbone.frozen": True})
 
     return {

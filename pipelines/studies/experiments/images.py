@@ -28,6 +28,8 @@ def write_table(
 ) -> Path:
     """Writes a table of an embedded data set's images, as DATA of `train`.
 
+    Its paths are relative: how images are split does not depend on where the folder is.
+
     Args:
         data: `digits`, `signs` or `textures`; its images are written as files once.
         folder: The study's folder.
@@ -46,10 +48,12 @@ def write_table(
         label = label_of(name)
         order = rng.permutation(len(images) - tests)
         shown.setdefault(label, []).append([images[tests:][i] for i in order])
-        rows += [(image.as_posix(), label, "test") for image in images[:tests]]
+        rows += [(image.relative_to(folder).as_posix(), label, "test") for image in images[:tests]]
     for label, classes in shown.items():
         turns = list(chain.from_iterable(zip(*classes, strict=False)))
-        rows += [(image.as_posix(), label, "train") for image in turns[:per_label]]
+        rows += [
+            (image.relative_to(folder).as_posix(), label, "train") for image in turns[:per_label]
+        ]
     path = folder / f"{data}-{len(shown)}-{per_label}-{seed}.csv"
     with replacing(path) as temporary, temporary.open("w", newline="") as file:
         csv.writer(file).writerows((("path", "label", "split"), *rows))

@@ -267,7 +267,7 @@ def augmentation(good: bool) -> Numbers:
 
 def transfer(good: bool) -> Numbers:
     counts, few = transfer_study.COUNTS, str(transfer_study.FEW)
-    gains = dict(zip(counts, (0.4, 0.3, 0.25, 0.2), strict=True))
+    gains = dict(zip(counts, (0.3, 0.25, 0.2), strict=True))
 
     def start(share: float) -> Numbers:
         return {str(count): near(0.4 + good * share * gains[count]) for count in counts}
