@@ -9,13 +9,14 @@ Frozen SqueezeNet 1.1 and EfficientNet-Lite0, for every seed:
     cifar10        20 and 100 images of each class, tested on 2,000
 
     train      `zoo train` with its defaults
+    folds      the same with `train.folds = 5`: the mean of heads of five folds
     tune       `zoo tune --trials 60` with its defaults
     peer       scikit-learn's LogisticRegressionCV, with its defaults, on the standardized
                features of the very training images of `train`; a second one chooses its
                strength by log loss, as `train` does
 
 Of the images that are not for testing, `train` puts a fifth aside for validation, and the peer does
-not get these either; `tune` trains its best head on all of them, as a third peer does. No choice
+not get these either; `folds` and `tune` train on all of them, as a third peer does. No choice
 depends on the test images.
 
     ZOO_WEIGHTS=FOLDER python benchmarks/default.py --hymenoptera PHOTOS --signs FOLDER \
@@ -53,7 +54,7 @@ from pipelines.training.train import train
 from zoo.files import replacing, write_json, write_text
 
 BACKBONES = ("squeezenet1_1.imagenet", "efficientnet_lite0.imagenet")
-METHODS = ("train", "tune", "peer", "peer by log loss", "peer on all")
+METHODS = ("train", "folds", "tune", "peer", "peer by log loss", "peer on all")
 TRIALS = 60
 
 
@@ -172,6 +173,11 @@ def measure(
         found["first_loss"] = first_loss(run)
         found["first_loss_of_chance"] = math.log(len(run.class_names))
         found |= measure_peers(data, run)
+        write_json(file, found)
+    if "folds" not in found:
+        shutil.rmtree(folder, ignore_errors=True)
+        run = train(data, recipe.override({"train.folds": 5}), out=folder / "folds")
+        found["folds"] = measure_run(run)
         write_json(file, found)
     if search and "tune" not in found:
         shutil.rmtree(folder, ignore_errors=True)

@@ -106,8 +106,8 @@ def _is_number(text: str) -> bool:
 
 
 def print_run(run: Any) -> None:
-    """Prints the validation and test metrics of a run, and its folder."""
-    for split in ("val", "test"):
+    """Prints the metrics of a run on images held out, and its folder."""
+    for split in ("val", "folds", "test"):
         if metrics := run.metrics.get(split):
             for line in summarize_split(metrics):
                 show(f"{split}: {line}")
@@ -158,6 +158,7 @@ def print_search(search: Mapping[str, Any], count: int = 10) -> None:
         search: The content of search.json.
         count: Number of trials, at most.
     """
+    from pipelines.storage.search_results import describe_correction
     from tuning.hyperparameters.trial import rank_key
 
     maximize = search["objective"]["direction"] == "max"
@@ -179,6 +180,8 @@ def print_search(search: Mapping[str, Any], count: int = 10) -> None:
             f"best: trial {best['id']}, {name} {best['score']:.4f}{over}, loss "
             f"{best['loss']:.4f}{luck if best['id'] != finished[0]['id'] else ''}"
         )
+    if correction := describe_correction(search):
+        print(correction)
 
 
 def _format_value(value: Any) -> str:

@@ -260,6 +260,30 @@ def check_unknown(settings: RecipeSettings) -> None:
         )
 
 
+def check_folds(settings: RecipeSettings, *, convex: bool) -> None:
+    """Checks that heads of several folds have a mean.
+
+    Args:
+        settings: The recipe.
+        convex: Whether its head is fitted to convergence on features.
+
+    Raises:
+        RecipeError: It is not, or the backbone changes after it.
+    """
+    if not settings.train.folds or (convex and not settings.fine_tune.blocks):
+        return
+    problem = "fine_tune.blocks", str(settings.fine_tune.blocks)
+    if not convex:
+        problem = _convex_problem(settings) or ("optimizer.name", repr(settings.optimizer.name))
+    raise RecipeError(
+        "train.folds takes the mean of linear heads that are fitted to convergence on the features "
+        "of a frozen backbone",
+        expected="train.folds = 0, or such a head",
+        received=" = ".join(problem),
+        mend="--set train.folds=0",
+    )
+
+
 def leaves_fitting_open(settings: RecipeSettings) -> bool:
     """Whether a head is linear, and the recipe does not say how its weights are found.
 

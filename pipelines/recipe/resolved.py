@@ -14,6 +14,7 @@ from pipelines.recipe.compatibility import (
     check_convex,
     check_features,
     check_fine_tuning,
+    check_folds,
     check_input_size,
     check_normalization,
     check_single_image_batches,
@@ -137,6 +138,11 @@ class ResolvedRecipe(RecipeSettings):
         """Whether the head is fitted to convergence rather than by gradient steps."""
         return self.optimizer.name == "lbfgs"
 
+    @property
+    def trains_on_validation(self) -> bool:
+        """Whether validation images are trained on, so that they cannot validate."""
+        return self.train.with_validation or self.train.folds > 0
+
     def with_measured(
         self,
         *,
@@ -233,6 +239,7 @@ def resolve_recipe(settings: RecipeSettings) -> ResolvedRecipe:
         optimizer = OptimizerConfig(name="lbfgs").completed()
     if optimizer.name == "lbfgs":
         check_convex(settings, use=use)
+    check_folds(settings, convex=optimizer.name == "lbfgs")
     epochs = MAX_ITERATIONS if optimizer.name == "lbfgs" else DEFAULT_EPOCHS
     # Of one task on features, heads are quick to compare.
     measurable = (

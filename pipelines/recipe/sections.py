@@ -82,6 +82,12 @@ class TrainConfig(Config):
         with_validation: Whether validation images are used for training, after all choices
             were made by them. Nothing is validated then, and the last epoch's weights are
             kept.
+        folds: 0, or 2 and more: training and validation images together are divided into so
+            many stratified folds, a linear head is fitted to convergence without each of them,
+            and the run's head is the mean of these, no larger than one of them. What each image
+            is answered by the head that has not seen it takes the place of validation: `folds`
+            in metrics.json, the calibration and the prediction sets (cross-fitting; Breiman,
+            1996, https://doi.org/10.1007/BF00117832, stacks such answers).
     """
 
     epochs: Annotated[int, Field(ge=1)] | None = None
@@ -92,6 +98,7 @@ class TrainConfig(Config):
     class_weights: Literal["none", "balanced"] = "none"
     oversample: Oversample = "none"
     with_validation: bool = False
+    folds: Annotated[int, Field(ge=0)] = 0
 
     @field_validator("loss")
     @classmethod
@@ -99,6 +106,16 @@ class TrainConfig(Config):
         if LOSSES[name].kind != "single_label":
             raise ValueError(f"a loss for classes; {name} is for {LOSSES[name].kind} tasks")
         return name
+
+    @model_validator(mode="after")
+    def _holds_out_something(self) -> TrainConfig:
+        if self.folds == 1:
+            raise ValueError("folds = 1 leaves nothing to train on; expected 0, or 2 and more")
+        if self.folds and self.with_validation:
+            raise ValueError(
+                "folds train on the validation images already; expected with_validation = false"
+            )
+        return self
 
     @model_validator(mode="after")
     def _balances_once(self) -> TrainConfig:
@@ -145,7 +162,8 @@ class CalibrationConfig(Config):
     """Whether probabilities are calibrated once training has ended.
 
     Where validation images were trained on (`train.with_validation`), nothing is calibrated;
-    neither are the trials of a search.
+    neither are the trials of a search. With `train.folds` the answers of the heads of other folds
+    are what a temperature is fitted to.
 
     Args:
         method: `temperature` divides the logits of each task of classes or labels by one
@@ -186,8 +204,9 @@ class UnknownConfig(Config):
 class DecisionConfig(Config):
     """Which classes or labels of an image count as the answer, by their probabilities.
 
-    No probability changes by it. It is fitted to the validation images; where these were trained
-    on (`train.with_validation`), there is nothing of it.
+    No probability changes by it. It is fitted to the validation images, or with `train.folds` to
+    all images by the heads of other folds; where validation images were trained on
+    (`train.with_validation`), there is nothing of it.
 
     Args:
         sets: How every image gets a prediction set, the classes that it may be of:

@@ -6,6 +6,7 @@ import logging
 import math
 import shutil
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 
 from pipelines.recipe.resolved import ResolvedRecipe
@@ -15,6 +16,7 @@ from pipelines.sources.source import Source
 from pipelines.storage.run_folder import RunFolder
 from pipelines.training.trainer import Trainer
 from tuning.hyperparameters.fold_results import mean_result, result_at_common_epoch
+from tuning.hyperparameters.image_scores import join_folds
 from tuning.hyperparameters.trial import Result
 from zoo.errors import InputError, TrainingError
 
@@ -90,7 +92,7 @@ def train_alone(
     """
     import keras
 
-    parts, histories = [], []
+    parts, histories, image_metrics = [], [], []
     for number, division in enumerate(divisions, start=1):
         fold = f", fold {number} of {len(divisions)}" if len(divisions) > 1 else ""
         logger.info(f"trial {name}{fold}")
@@ -109,6 +111,7 @@ def train_alone(
                 best = loop.stopping
                 histories.append(loop.history)
                 parts.append(scored(best.best, best.best_loss, len(loop.history), best.best_epoch))
+                image_metrics.append(trainer.score_validation_images())
                 del trainer, loop
             except (TrainingError, InputError) as error:
                 parts.append(Result(failure=str(error)))
@@ -117,10 +120,16 @@ def train_alone(
                 # Keras otherwise keeps every model of the process in memory.
                 keras.utils.clear_session()
     if len(divisions) == 1:
-        return parts[0]
-    if recipe.is_convex or recipe.fine_tune.blocks:  # epochs of folds are not the same
-        return mean_result(parts)
-    return result_at_common_epoch(parts, histories, recipe.stopping)
+        result = parts[0]
+    elif recipe.is_convex or recipe.fine_tune.blocks:  # epochs of folds are not the same
+        result = mean_result(parts)
+    else:
+        result = result_at_common_epoch(parts, histories, recipe.stopping)
+    known = [{0: metrics} for metrics in image_metrics if metrics is not None]
+    if result.score is None or len(known) < len(divisions):
+        return result
+    of_loss = recipe.stopping.monitor == "val_loss"
+    return replace(result, image_scores=join_folds(known, of_loss=of_loss))
 
 
 def scored(score: float, loss: float, epochs: int, best_epoch: int) -> Result:

@@ -121,9 +121,15 @@ class SearchPlan(Config):
             recipe: The trial's.
             epochs: The trial's best epoch, counted from 1. Without validation images
                 nothing can stop training, so it runs for as many; 0 takes the recipe's.
+
+        Returns:
+            With folds, where the head is linear and fitted to convergence, the mean of the heads
+            of the folds, which the trial was scored by; otherwise one head of all images.
         """
         if not self.retrain_on_val:
             return recipe
+        if self.folds and recipe.resolve().is_convex:
+            return recipe.override({"train.folds": self.folds})
         recipe = recipe.override({"train.with_validation": True})
         resolved = recipe.resolve()
         if resolved.is_convex:  # fitted to convergence

@@ -23,10 +23,12 @@ from pipelines.training.feeds import FeatureFeed, build_recipe_order, class_weig
 from pipelines.training.head_specs import build_head_spec
 from pipelines.training.held_out_scores import MEASURED_VIEWS
 from pipelines.training.measured_settings import measure_settings
+from tuning.batched_heads.head_run import Outcome
 from tuning.batched_heads.head_spec import HeadSpec, structure_of
-from tuning.batched_heads.trainer import HeadTrainer, Outcome, can_stack
+from tuning.batched_heads.trainer import HeadTrainer, can_stack
 from tuning.folds import stratified_folds
 from tuning.hyperparameters.fold_results import mean_result, result_at_common_epoch
+from tuning.hyperparameters.image_scores import MOST_IMAGES, ImageScores, join_folds
 from tuning.hyperparameters.trial import Result, Trial
 from tuning.linear_heads.strengths import STRENGTHS, Division, choose_strength, neighbors
 from zoo.errors import InputError
@@ -183,17 +185,26 @@ class TrialTrainer:
             for rows in group.rows:
                 held.enter_context(rows.held())
             specs = list(zip(*group.specs, strict=True))
-            by_division = self._heads.train_divided(specs, group.rows)
+            num_validated = sum(rows.num_validated for rows in group.rows)
+            by_division = self._heads.train_divided(
+                specs,
+                group.rows,
+                keep_image_metrics="all" if num_validated <= MOST_IMAGES else "best",
+            )
         results = {}
         for id_, heads, outcomes in zip(
             group.trials, group.specs, zip(*by_division, strict=True), strict=True
         ):
             parts = [_result_of(outcome) for outcome in outcomes]
             histories = [outcome.history for outcome in outcomes]
+            result, config = parts[0], heads[0].stopping
             if len(parts) > 1:
-                results[id_] = result_at_common_epoch(parts, histories, heads[0].stopping)
-            else:
-                results[id_] = parts[0]
+                result = result_at_common_epoch(parts, histories, config)
+            if result.score is not None:
+                by_epoch = [outcome.image_metrics for outcome in outcomes]
+                kept = join_folds(by_epoch, of_loss=config.monitor == "val_loss")
+                result = replace(result, image_scores=kept)
+            results[id_] = result
         return results
 
     def _fit_convex(self, recipe: ResolvedRecipe) -> Result:
@@ -224,16 +235,19 @@ class TrialTrainer:
             label_smoothing=config.label_smoothing,
         )
         metrics = {"val_accuracy": choice.hits.astype(np.float32), "val_loss": choice.losses}
+        of_images = metrics[recipe.stopping.monitor]
         ends = np.cumsum([len(feed.source.val) for feed in feeds])[:-1]
         parts = [
             scored(float(scores.mean()), float(losses.mean()), epochs=1, best_epoch=0)
             for scores, losses in zip(
-                np.split(metrics[recipe.stopping.monitor], ends),
+                np.split(of_images, ends),
                 np.split(choice.losses, ends),
                 strict=True,
             )
         ]
-        return mean_result(parts) if len(parts) > 1 else parts[0]
+        result = mean_result(parts) if len(parts) > 1 else parts[0]
+        kept = ImageScores.of(of_images[np.newaxis], choice.losses[np.newaxis])
+        return replace(result, image_scores=kept)
 
     def _trains_on_features(self, recipe: ResolvedRecipe) -> bool:
         return self.devices.can_stack_heads and not recipe.tasks and not recipe.trains_on_images

@@ -16,6 +16,7 @@ from pipelines.recipe.recipe import Recipe
 from pipelines.recipe.resolved import DEFAULT_EPOCHS
 from pipelines.recipe.settings import RecipeSettings
 from pipelines.runtime.isolation import isolated
+from pipelines.search.corrected_score import correct_best_score
 from pipelines.search.job import SearchJob, SpaceFile
 from pipelines.search.plan import FOLDER, claim_search, is_begun
 from pipelines.search.reports.reporting import reporting
@@ -28,10 +29,11 @@ from pipelines.storage.run_folder import RunFolder
 from pipelines.training.train import train_on
 from tuning.distributed.chief import Chief
 from tuning.distributed.protocol import Address
+from tuning.hyperparameters.choice import choose_best
 from tuning.hyperparameters.oracles import BatchedOracle
 from tuning.hyperparameters.search import Journal, Search
 from tuning.hyperparameters.space import SearchSpace
-from tuning.hyperparameters.trial import Result, Trial, best_first, choose_best
+from tuning.hyperparameters.trial import Result, Trial, best_first
 from zoo.errors import InputError, TrainingError
 from zoo.progress import Progress, track
 
@@ -147,6 +149,13 @@ def _search(
     clock.end_search()
     best = _best_trial(search, objective, job.plan.folds or 0)
     report = _report(search, best, objective, job.space)
+    report["corrected"] = correct_best_score(
+        search,
+        journal,
+        trainer.divisions,
+        monitor=objective.name,
+        seed=job.recipe.seed,
+    )
     folder.save_search({**report, "timing": clock.timing()})
     trial, result = best
     logger.info(f"best: trial {trial.id}, {objective.name} {result.score:.4f}; training it")
@@ -297,7 +306,7 @@ def _check_role(me: Role | None, workers: int) -> None:
 
 
 def _best_trial(search: Search, objective: Objective, num_folds: int) -> tuple[Trial, Result]:
-    """Returns the trial to train again; see `tuning.hyperparameters.trial.choose_best`."""
+    """Returns the trial to train again; see `tuning.hyperparameters.choice.choose_best`."""
     found = choose_best(search.completed, maximize=objective.maximize, num_folds=num_folds)
     if found is None:
         first, failed = search.completed[0]

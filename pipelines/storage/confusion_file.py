@@ -12,6 +12,7 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
+from pipelines.storage.split_metrics import MEASURED
 from zoo.errors import RunError
 from zoo.files import write_text
 
@@ -85,7 +86,7 @@ def _with_task(metrics: Mapping[str, Any], task: str, values: dict[str, Any]) ->
 
 def _tables(metrics: Mapping[str, Any]) -> Iterator[tuple[str, str, Mapping[str, Any]]]:
     """Yields split, task and metrics of each task; the task of a plain classifier is empty."""
-    for split in ("train", "val", "test"):
+    for split in MEASURED:
         if split not in metrics:
             continue
         yield split, "", metrics[split]

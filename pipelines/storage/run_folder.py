@@ -26,7 +26,7 @@ from pipelines.storage.destination import (
 )
 from pipelines.storage.records import format_rows, read_record, read_tasks
 from pipelines.storage.same_recipe import check_same_recipe
-from pipelines.storage.split_metrics import Record, SearchRecord, SplitMetrics, Timing
+from pipelines.storage.split_metrics import MEASURED, Record, SearchRecord, SplitMetrics, Timing
 from zoo.errors import RunError
 from zoo.files import remove_file, remove_leftovers, write_json, write_text
 from zoo.models.decision import DecisionRule
@@ -198,13 +198,13 @@ class RunFolder:
 
     @property
     def metrics(self) -> dict[str, SplitMetrics]:
-        """Metrics by split, `train`, `val` and `test`; empty while the run is not finished.
+        """Metrics by split, see `MEASURED`; empty while the run is not finished.
 
         Raises:
             RunError: A file of them is damaged.
         """
         record = with_confusion(self.record, self.confusion_file)
-        return {split: record[split] for split in ("train", "val", "test") if split in record}
+        return {split: record[split] for split in MEASURED if split in record}
 
     @property
     def timing(self) -> Timing:

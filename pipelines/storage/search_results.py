@@ -160,6 +160,28 @@ def read_results(search: Mapping[str, Any]) -> SearchResults:
     )
 
 
+def describe_correction(search: Mapping[str, Any]) -> str:
+    """Returns what the best trial is expected to score on other images; empty if it is not known.
+
+    Args:
+        search: The content of search.json.
+
+    Example:
+        >>> corrected = {"score": 0.913, "interval": [0.87, 0.95], "trials": 100}
+        >>> describe_correction({"corrected": corrected, "objective": {"name": "val_accuracy"}})
+        'corrected for the choice among 100: val_accuracy 0.9130 (95 % interval 0.8700 to 0.9500)'
+    """
+    corrected: Mapping[str, Any] | None = search.get("corrected")
+    if not corrected:
+        return ""
+    low, high = corrected["interval"]
+    name = search.get("objective", {}).get("name", "score")
+    return (
+        f"corrected for the choice among {corrected['trials']}: {name} {corrected['score']:.4f} "
+        f"(95 % interval {low:.4f} to {high:.4f})"
+    )
+
+
 def format_value(value: Any) -> str:
     """Returns a value as text for pictures: `relu`, `0.001`, `256, 128`, `none`."""
     if isinstance(value, Mapping):

@@ -6,6 +6,10 @@ from typing import Any
 
 from typing_extensions import TypedDict  # pydantic reads that of typing from Python 3.12 on
 
+MEASURED = ("train", "val", "folds", "test")
+"""What a run has metrics of: its splits, and all images but the test images where each was
+answered by the head that it was held out from (`train.folds`)."""
+
 
 class ClassMetrics(TypedDict, total=False):
     """Metrics of one class, or of one label of a task with several.
@@ -242,7 +246,9 @@ class Record(TypedDict, total=False):
 
     Args:
         train: Metrics of the training images.
-        val: Metrics of the validation images.
+        val: Metrics of the validation images; absent where these were trained on.
+        folds: Metrics of training and validation images, each answered by the head that it was
+            held out from; absent without `train.folds`.
         test: Metrics of the test images.
         timing: Seconds.
         device: Description of the devices it was trained on.
@@ -255,6 +261,7 @@ class Record(TypedDict, total=False):
 
     train: SplitMetrics
     val: SplitMetrics
+    folds: SplitMetrics
     test: SplitMetrics
     timing: Timing
     device: str
@@ -271,9 +278,12 @@ class SearchRecord(TypedDict, total=False):
     Args:
         trials: The trials with their values and scores.
         best: The values of the best one.
+        corrected: What the best one is expected to score on other images, see
+            `pipelines.search.corrected_score.correct_best_score`; None where that is not known.
         timing: Seconds.
     """
 
     trials: list[dict[str, Any]]
     best: dict[str, Any]
+    corrected: dict[str, Any] | None
     timing: dict[str, float]

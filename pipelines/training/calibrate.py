@@ -42,7 +42,11 @@ _MAX_LOGITS = 1_000_000
 
 
 def calibrate(
-    model: Any, recipe: ResolvedRecipe, source: Source, features: FeatureFeed | None
+    model: Any,
+    recipe: ResolvedRecipe,
+    source: Source,
+    features: FeatureFeed | None,
+    held_out_logits: npt.NDArray[np.float32] | None = None,
 ) -> dict[str, Any]:
     """Folds a temperature into the logits of each task, where it pays.
 
@@ -51,6 +55,8 @@ def calibrate(
         recipe: `calibration.method`, and how images are read.
         source: The validation images.
         features: What the head was trained on; None computes logits from the images.
+        held_out_logits: Of the validation images of the one task, float32 [N, K], where other
+            models than this one give them; None computes them.
 
     Returns:
         What metrics.json holds as `calibration`, see
@@ -65,7 +71,10 @@ def calibrate(
             f"temperature: {len(source.val)} validation images are too few to fit it to; 1 is used"
         )
         return {}
-    logits = _compute_logits(model, recipe, source, features)
+    if held_out_logits is None:
+        logits = _compute_logits(model, recipe, source, features)
+    else:
+        logits = {tasks[0].name: held_out_logits}
     most = _MAX_LOGITS // max(task.num_outputs for task in tasks)
     chosen = np.sort(np.random.default_rng(recipe.seed).permutation(len(source.val))[:most])
     groups = group_related(source.val.take(chosen))

@@ -15,6 +15,7 @@ from tuning.linear_heads.logistic_regression import (
     fit_logistic_regression,
     one_hot,
 )
+from tuning.linear_heads.strengths import Division
 from zoo.models.standardization import Standardization
 
 Logs = dict[str, float]
@@ -25,9 +26,11 @@ class ConvexFit:
     """The rows and targets of a fit, and what each iteration reached.
 
     Args:
-        recipe: The recipe of a linear head on features, without open settings.
-        feed: The features.
-        statistics: What they are standardized by; None leaves them as they are.
+        division: The rows to fit to, and others to validate on; none of these validates nothing.
+        num_classes: C.
+        l2: Strength of ΣW².
+        label_smoothing: Of the targets.
+        statistics: What rows are standardized by; None leaves them as they are.
 
     Attributes:
         iterations: Metrics of each iteration: of training before its step, as an epoch has
@@ -36,27 +39,50 @@ class ConvexFit:
     """
 
     def __init__(
-        self, recipe: ResolvedRecipe, feed: FeatureFeed, statistics: Standardization | None
+        self,
+        division: Division,
+        num_classes: int,
+        *,
+        l2: float,
+        label_smoothing: float,
+        statistics: Standardization | None,
     ) -> None:
-        self._l2 = recipe.penalty.l2
-        pooling, source = recipe.head.pooling, feed.source
-        (task,) = source.tasks
-        (config,) = recipe.task_configs.values()
-        num_classes, smoothing = task.num_outputs, config.label_smoothing
-        features = feed.features("train")
-        views = features.read_views(pooling)
+        self._l2 = l2
         standardize = statistics.apply if statistics else np.asarray
-        labels = np.tile(source.train.labels, len(views))
-        weights = class_weights_of(recipe, source).get(task.name)
+        num_views, _, num_features = division.rows.shape
+        labels = np.tile(division.labels, num_views)
+        weights = division.class_weights
         self._weights = None if weights is None else weights[labels]
-        self._train = standardize(views).reshape(-1, views.shape[-1])
-        self._targets = one_hot(labels, num_classes, smoothing)
+        self._train = standardize(division.rows).reshape(-1, num_features)
+        self._targets = one_hot(labels, num_classes, label_smoothing)
         self._val: tuple[Floats, Floats] | None = None
-        if not recipe.train.with_validation:
-            rows = standardize(feed.features("val").read(pooling))
-            self._val = rows, one_hot(source.val.labels, num_classes, smoothing)
+        if len(division.held_labels):
+            rows = standardize(division.held_rows)
+            self._val = rows, one_hot(division.held_labels, num_classes, label_smoothing)
         self.iterations: list[Logs] = []
         self.wall_s: list[float] = []
+
+    @classmethod
+    def of(
+        cls, recipe: ResolvedRecipe, feed: FeatureFeed, statistics: Standardization | None
+    ) -> ConvexFit:
+        """Returns the fit of a recipe's head.
+
+        Args:
+            recipe: The recipe of a linear head on features, without open settings.
+            feed: The features.
+            statistics: What they are standardized by; None leaves them as they are.
+        """
+        division = read_division(recipe, feed, validate=not recipe.trains_on_validation)
+        (task,) = feed.source.tasks
+        (config,) = recipe.task_configs.values()
+        return cls(
+            division,
+            task.num_outputs,
+            l2=recipe.penalty.l2,
+            label_smoothing=config.label_smoothing,
+            statistics=statistics,
+        )
 
     def run(self, max_iterations: int) -> LinearHead:
         """Fits the head from zeros.
@@ -95,6 +121,37 @@ class ConvexFit:
         if not self.iterations:  # zeros are the best
             record(result, known)
         return result
+
+    def log_probabilities(self, head: LinearHead) -> Floats:
+        """Returns what a head says of the rows to validate on, float32 [M, C].
+
+        Raises:
+            ValueError: There are none.
+        """
+        if self._val is None:
+            raise ValueError("There are no rows to validate on.")
+        return head.log_probabilities(self._val[0])
+
+
+def read_division(recipe: ResolvedRecipe, feed: FeatureFeed, *, validate: bool) -> Division:
+    """Reads the features that a linear head is fitted to, in all views.
+
+    Args:
+        recipe: Pooling and class weights.
+        feed: The features.
+        validate: Whether to read those of the validation images too.
+    """
+    pooling, source = recipe.head.pooling, feed.source
+    (task,) = source.tasks
+    views = feed.features("train").read_views(pooling)
+    return Division(
+        views,
+        source.train.labels,
+        feed.features("val").read(pooling) if validate else views[0, :0],
+        source.val.labels if validate else source.val.labels[:0],
+        class_weights_of(recipe, source).get(task.name),
+        standardize=recipe.train.standardize,
+    )
 
 
 def _measure(

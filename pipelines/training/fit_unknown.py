@@ -61,8 +61,8 @@ def fit_unknown_scorer(
     if method == "none" or others or not task.bare:
         return None, {}
     frozen = recipe.backbone.frozen and not recipe.fine_tune.blocks
-    # After train.with_validation, these are training images.
-    held_out = 0 if recipe.train.with_validation else len(source.val)
+    # These may be training images.
+    held_out = 0 if recipe.trains_on_validation else len(source.val)
     on_all = frozen and held_out < _MANY_IMAGES
     chosen = {"train": _spread(len(source.train)), "val": _spread(held_out)}
     count = sum(len(chosen[split]) for split in (("train", "val") if on_all else ("val",)))

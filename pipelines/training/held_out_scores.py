@@ -99,7 +99,7 @@ class HeldOutScores:
 def _divide(source: Source, recipe: ResolvedRecipe) -> list[Pair]:
     """Returns how to divide images; no division where there are too few."""
     labels = source.train.labels
-    if len(source.val) >= _MANY and not recipe.train.with_validation:
+    if len(source.val) >= _MANY and not recipe.trains_on_validation:
         return [(np.arange(len(labels)), None)]
     groups = group_related(source.train)
     num_folds = count_folds(labels, len(source.class_names), groups)

@@ -5,6 +5,9 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+import numpy as np
+import numpy.typing as npt
+
 from pipelines.recipe.task_sections import TaskConfig
 from tuning.optimization.losses import build_loss
 from zoo.tasks import Task, unwrap
@@ -25,15 +28,7 @@ def build_compile_arguments(
     """
     import keras
 
-    losses = {
-        name: build_loss(
-            task.chosen_loss,
-            label_smoothing=task.label_smoothing,
-            focal_gamma=task.focal_gamma,
-            from_logits=True,
-        )
-        for name, task in configs.items()
-    }
+    losses = {name: _build_loss(task) for name, task in configs.items()}
     metrics: dict[str, list[Any]] = {}
     for name, task in configs.items():
         if task.kind == "single_label":
@@ -45,6 +40,30 @@ def build_compile_arguments(
     if not tasks[0].bare:
         arguments["loss_weights"] = {name: task.weight for name, task in configs.items()}
     return arguments
+
+
+def compute_image_metrics(
+    task: Task, config: TaskConfig, targets: npt.NDArray[Any], logits: npt.NDArray[np.float32]
+) -> npt.NDArray[np.float32]:
+    """Computes the loss and the accuracy of each image, whose means Keras reports.
+
+    Args:
+        task: Of classes or labels.
+        config: The recipe's section for it.
+        targets: int64 [N] or float32 [N, L].
+        logits: float32 [N, K].
+
+    Returns:
+        float32 [2, N]: the loss, and 1 where the class is right; of labels the share that is.
+    """
+    if task.kind == "single_label":
+        hits = logits.argmax(axis=1) == targets
+        targets = np.eye(logits.shape[1], dtype=np.float32)[targets]
+    else:
+        hits = ((logits > 0) == (targets > 0.5)).mean(axis=1)
+    loss = _build_loss(config)
+    losses = np.asarray(getattr(loss, "call", loss)(targets, logits))
+    return np.stack([losses, hits]).astype(np.float32)
 
 
 def format_metrics(tasks: Sequence[Task], logs: Mapping[str, Any], prefix: str = "") -> str:
@@ -70,3 +89,12 @@ def format_metrics(tasks: Sequence[Task], logs: Mapping[str, Any], prefix: str =
         metrics = [metric for metric in ("accuracy", "loss") if f"{stem}{metric}" in logs]
         parts += [f"{name}{metric} {logs[f'{stem}{metric}']:.4f}" for metric in metrics[:1]]
     return ", ".join(parts)
+
+
+def _build_loss(config: TaskConfig) -> Any:
+    return build_loss(
+        config.chosen_loss,
+        label_smoothing=config.label_smoothing,
+        focal_gamma=config.focal_gamma,
+        from_logits=True,
+    )

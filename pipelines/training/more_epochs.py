@@ -57,6 +57,6 @@ def _reason_against(before: ResolvedRecipe, checkpoint: Checkpoint | None) -> st
     if before.is_convex and num_done == epochs:
         return "a linear head is fitted as a whole, and has not converged"
     every = before.stopping.every
-    if num_done == epochs and epochs % every and not before.train.with_validation:
+    if num_done == epochs and epochs % every and not before.trains_on_validation:
         return f"epoch {epochs} was validated as its last one, beside stopping.every = {every}"
     return ""

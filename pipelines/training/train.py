@@ -4,11 +4,16 @@ from __future__ import annotations
 
 import logging
 import time
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+import numpy.typing as npt
+
 from pipelines.evaluation.metrics import compute_answer_metrics
+from pipelines.evaluation.predictions import Answers
 from pipelines.recipe.measured_depth import measure_input_depth
 from pipelines.recipe.pretraining import METHODS
 from pipelines.recipe.recipe import Recipe
@@ -25,11 +30,13 @@ from pipelines.training.calibrate import calibrate
 from pipelines.training.divergence import describe_divergence
 from pipelines.training.fit_decision import fit_decision
 from pipelines.training.fit_unknown import fit_unknown_scorer
+from pipelines.training.fold_heads import divide
 from pipelines.training.prepare import claim_run, open_images
 from pipelines.training.trainer import Trainer
 from tuning.optimization.penalties import summarize_kernels
 from zoo.errors import RecipeError
 from zoo.models.decision import read_rules
+from zoo.tasks import Task
 
 logger = logging.getLogger(__name__)
 
@@ -125,9 +132,11 @@ def train_on(
         RunError: The checkpoint was made from other images.
         TrainingError: The loss is not a number.
     """
-    if recipe.train.with_validation:
+    if recipe.trains_on_validation:
         source = replace(source, train=join_examples([source.train, source.val]))
     # Every check of the input comes before the first file is written.
+    if recipe.train.folds:
+        divide(source, recipe)
     trainer = Trainer(recipe, source, devices, folder=folder)
     recipe = trainer.prepare()
     folder.begin(recipe, source.tasks)
@@ -139,17 +148,25 @@ def train_on(
     if diverged := describe_divergence(trainer.loop.history, source.tasks):
         logger.warning(diverged)
     features = trainer.evaluation_features
-    calibration = calibrate(model, recipe, source, features)
+    # With folds, each image was held out from one head.
+    held_out = replace(source, val=source.train) if recipe.train.folds else source
+    logits = trainer.fold_logits
+    calibration = calibrate(model, recipe, held_out, features, logits)
     scorer, unknown = fit_unknown_scorer(model, recipe, source, features)
     folder.save_model(model, scorer)
     answers = compute_split_answers(model, scorer, recipe, source, features)
-    decision = fit_decision(answers["val"].predictions, recipe, source)
+    judged = answers["val"]
+    if logits is not None:
+        judged = Answers(_to_probabilities(logits, calibration, source.tasks))
+    decision = fit_decision(judged.predictions, recipe, held_out)
     rules = read_rules(decision, source.tasks)
     metrics: dict[str, Any] = {
         name: compute_answer_metrics(source.splits[name], answered.decided(rules), source.tasks)
         for name, answered in answers.items()
-        if name != "val" or not recipe.train.with_validation
+        if name != "val" or not recipe.trains_on_validation
     }
+    if recipe.train.folds:
+        metrics["folds"] = compute_answer_metrics(held_out.val, judged.decided(rules), source.tasks)
     if calibration:
         metrics["calibration"] = calibration
     if unknown:
@@ -167,3 +184,13 @@ def train_on(
     metrics["images"] = {name: len(examples) for name, examples in source.splits.items()}
     metrics["images"]["skipped"] = len(source.skipped)
     folder.save_metrics(metrics)
+
+
+def _to_probabilities(
+    logits: npt.NDArray[np.float32], calibration: Mapping[str, Any], tasks: Sequence[Task]
+) -> dict[str, npt.NDArray[np.float32]]:
+    """Returns the probabilities of the one task, at the temperature that the model got."""
+    from scipy.special import softmax
+
+    scaled = logits / calibration.get("temperature", 1.0)
+    return {tasks[0].name: softmax(scaled, axis=1).astype(np.float32)}

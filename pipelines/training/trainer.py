@@ -5,6 +5,9 @@ from __future__ import annotations
 from functools import partial
 from typing import Any
 
+import numpy as np
+import numpy.typing as npt
+
 from pipelines.input_pipeline.datasets import build_image_dataset
 from pipelines.recipe.compatibility import check_devices, check_steps
 from pipelines.recipe.resolved import ResolvedRecipe
@@ -19,9 +22,14 @@ from pipelines.training.feeds import (
     ImageFeed,
     build_recipe_order,
 )
+from pipelines.training.fold_heads import FoldHeads
 from pipelines.training.level_feeds import LevelFeeds
 from pipelines.training.loop import TrainingLoop
-from pipelines.training.losses_and_metrics import build_compile_arguments, format_metrics
+from pipelines.training.losses_and_metrics import (
+    build_compile_arguments,
+    compute_image_metrics,
+    format_metrics,
+)
 from pipelines.training.measured_settings import measure_settings
 from pipelines.training.model import build_model, compile_model
 from pipelines.training.phases import Phase, build_phases
@@ -43,6 +51,8 @@ class Trainer:
 
     Attributes:
         kernels: The head's kernels by layer at the end of `fit`, as penalties see them.
+        fold_logits: With `train.folds`, what each training image got from the head that it was
+            held out from, float32 [N, C]; None before `fit`, and without folds.
 
     Raises:
         RecipeError: The backbone has fewer blocks than are to be unfrozen, or the
@@ -73,7 +83,9 @@ class Trainer:
         fresh = self.loop.checkpoint is None or recipe.features.use
         self.model = build_model(recipe, source, devices, fit_first_layers=fresh)
         self.kernels: dict[str, Any] = {}
+        self.fold_logits: npt.NDArray[np.float32] | None = None
         self._statistics: Standardization | None = None
+        self._trained: tuple[Any, Feed] | None = None
         self.images = ImageFeed(recipe, source, order)
         self.levels: LevelFeeds | None = None
         self.features: FeatureFeed | None = None
@@ -142,6 +154,7 @@ class Trainer:
             The classifier with the best weights, in float32 on one device.
         """
         loop, checkpoint, part = self.loop, self.loop.checkpoint, self.model.logits
+        feed: Feed = self.features or self.images
         for position, phase in enumerate(self.phases):
             if checkpoint and position < checkpoint.phase:
                 continue
@@ -150,11 +163,13 @@ class Trainer:
                 # A later phase starts from the best weights and has to beat them.
                 loop.stopping.restore_best(part)
             if phase.convex and self.features is not None:
-                if resumed:
+                # Heads of folds are fitted again, since a checkpoint does not hold their answers.
+                if resumed and not self.recipe.train.folds:
                     part = self.model.head()
                     loop.restore_phase(part)
                 else:
                     part = self._fit_convex(phase, position, self.features)
+                feed = self.features
                 continue
             part, feed = self.compile_phase(phase)
             first = phase.first_epoch
@@ -171,7 +186,7 @@ class Trainer:
                     part,
                     feed.train(first),
                     # Validation images that are trained on cannot validate.
-                    None if self.recipe.train.with_validation else feed.validation,
+                    None if self.recipe.trains_on_validation else feed.validation,
                     phase=phase.name,
                     position=position,
                     first=first,
@@ -179,13 +194,35 @@ class Trainer:
                     phase_start=phase.first_epoch,
                 )
         loop.stopping.restore_best(part)
+        self._trained = part, feed
         self.kernels = self.model.kernels
         return self.model.finished()
 
+    def score_validation_images(self) -> npt.NDArray[np.float32] | None:
+        """Computes what each validation image scores with the weights that `fit` ended with.
+
+        Returns:
+            float32 [2, N], see `pipelines.training.losses_and_metrics.compute_image_metrics`; None
+            before `fit`, and where the model predicts a number or has several tasks.
+        """
+        tasks, val = self.model.source.tasks, self.model.source.val
+        if self._trained is None or not tasks[0].bare or tasks[0].kind == "regression":
+            return None
+        part, feed = self._trained
+        config, targets = self.recipe.task_configs[tasks[0].name], val.targets[tasks[0].name]
+        logits = part.predict(feed.validation, verbose=0)
+        return compute_image_metrics(tasks[0], config, targets, logits)
+
     def _fit_convex(self, phase: Phase, position: int, features: FeatureFeed) -> Any:
         """Fits a linear head to convergence; returns the head, a Keras model."""
-        fit = ConvexFit(self.recipe, features, self._statistics)
-        head = fit.run(phase.num_epochs)
+        fit: ConvexFit | FoldHeads
+        if self.recipe.train.folds:
+            fit = folds = FoldHeads(self.recipe, features, self._statistics)
+            head = folds.run(phase.num_epochs)
+            self.fold_logits = folds.logits
+        else:
+            fit = ConvexFit.of(self.recipe, features, self._statistics)
+            head = fit.run(phase.num_epochs)
         self.model.set_linear_head(head.kernel, head.bias)
         part = self.model.head()
         self.loop.record_phase(part, phase, position, fit.iterations, fit.wall_s)

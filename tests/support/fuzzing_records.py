@@ -41,9 +41,10 @@ from tests.support.fuzzing_mutations import (
     mutate_zip,
     pack,
 )
+from tuning.hyperparameters.choice import choose_best
 from tuning.hyperparameters.default_space import HEAD_SPACE
 from tuning.hyperparameters.search import Journal
-from tuning.hyperparameters.trial import Result, Trial, choose_best
+from tuning.hyperparameters.trial import Result, Trial
 from tuning.unknown_scores import UNKNOWN_METHODS
 from zoo.models.unknown_file import save_scorer
 from zoo.weights import download

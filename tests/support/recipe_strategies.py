@@ -72,6 +72,16 @@ _stopping = {
     "min_delta": st.floats(0, 0.1),
 }
 
+_of_train: dict[str, Any] = {
+    "standardize": st.booleans(),
+    "epochs": _epochs,
+    "loss": _row({loss.name: 0 for loss in LOSSES.values() if loss.kind == "single_label"}),
+    "label_smoothing": _shares,
+    "focal_gamma": st.floats(0, 5),
+    "class_weights": _balanced,
+    "oversample": _balanced,
+}
+
 
 _sections: dict[str, Any] = dict(
     seed=st.integers(0, 2**31 - 1),
@@ -149,15 +159,9 @@ _sections: dict[str, Any] = dict(
     ),
     schedule=st.one_of(_schedule(), _schedule(name=st.just("multi_step"), milestones=_milestones)),
     penalty=st.sampled_from(list(PENALTIES)).flatmap(_penalty),
-    train=_section(
-        standardize=st.booleans(),
-        epochs=_epochs,
-        loss=_row({loss.name: 0 for loss in LOSSES.values() if loss.kind == "single_label"}),
-        label_smoothing=_shares,
-        focal_gamma=st.floats(0, 5),
-        class_weights=_balanced,
-        oversample=_balanced,
-        with_validation=st.booleans(),
+    train=st.one_of(
+        _section(**_of_train, with_validation=st.booleans()),
+        _section(**_of_train, folds=st.sampled_from([0, 2, 3])),
     ),
     stopping=_section(monitor=st.sampled_from(["val_accuracy", "val_loss"]), **_stopping),
     fine_tune=_section(

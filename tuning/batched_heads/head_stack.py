@@ -133,7 +133,8 @@ class HeadStack:
             labels: int64 [D, N]; rows of class -1 do not count.
 
         Returns:
-            float32 [2, T]: the sum of the losses, and the number of correct predictions.
+            float32 [2, T, N]: each head's losses, and 1 where it is right. Both are 0 at rows of
+            class -1.
         """
         return np.asarray(self._validate(features, labels))
 
@@ -177,7 +178,7 @@ class HeadStack:
         counts = labels >= 0
         losses = tf.where(counts, self._losses(logits, tf.maximum(labels, 0)), 0.0)
         correct = tf.cast(tf.argmax(logits, axis=-1) == labels, tf.float32)
-        return tf.stack([tf.reduce_sum(losses, axis=1), tf.reduce_sum(correct, axis=1)])
+        return tf.stack([losses, correct])
 
     def _losses(self, logits: Any, labels: Any) -> Any:
         """Maps logits [T, B, C] and labels [T, B] to losses [T, B]."""

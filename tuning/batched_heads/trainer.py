@@ -4,22 +4,16 @@ from __future__ import annotations
 
 import gc
 import itertools
-import math
 from collections import OrderedDict
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, field
-from functools import lru_cache, partial
-from typing import Any, NamedTuple, Protocol
+from typing import NamedTuple, Protocol
 
 import numpy as np
 import numpy.typing as npt
 
+from tuning.batched_heads.head_run import Epochs, HeadRun, Outcome
 from tuning.batched_heads.head_spec import HeadSpec, HeadStructure, structure_of
 from tuning.batched_heads.head_stack import HeadStack
-from tuning.early_stopping import EarlyStopping, validated_epochs
-from tuning.optimization.schedules import ScheduleConfig, build_schedule
-from tuning.reduce_on_plateau import ReduceOnPlateau
-from zoo.errors import TrainingError
 
 # The largest kernel of all heads together. An optimizer reads and writes several tensors of that
 # size: together they should fit into the cache.
@@ -73,31 +67,10 @@ class HeadData(Protocol):
         """Yields the training batches of an epoch, a few steps at a time."""
 
     def validation(self) -> Iterator[tuple[npt.NDArray[np.float32], npt.NDArray[np.int64]]]:
-        """Yields features float32 [n, F] and labels int64 [n], each validation row once."""
+        """Yields features float32 [n, F] and labels int64 [n], each validation row once.
 
-
-@dataclass
-class Outcome:
-    """The outcome of training a head.
-
-    Args:
-        score: The best value of the monitored metric; NaN if training failed.
-        loss: The validation loss of the best epoch.
-        best_epoch: The best epoch, counted from 0; -1 before the first validation.
-        epochs: The number of epochs trained.
-        failure: Why training failed; empty if it did not.
-        history: For every epoch `loss` and, if it was validated, `val_loss` and
-            `val_accuracy`.
-        weights: The weights of the best epoch in the order of Keras, if they were requested.
-    """
-
-    score: float = math.nan
-    loss: float = math.nan
-    best_epoch: int = -1
-    epochs: int = 0
-    failure: str = ""
-    history: list[dict[str, float]] = field(default_factory=list)
-    weights: list[npt.NDArray[np.float32]] | None = None
+        n is the same for all parts and all divisions, but for the last part.
+        """
 
 
 class _Head(NamedTuple):
@@ -147,6 +120,7 @@ class HeadTrainer:
         data: Sequence[HeadData],
         *,
         keep_weights: bool = False,
+        keep_image_metrics: Epochs = "none",
     ) -> list[list[Outcome]]:
         """Trains heads on several divisions of the images at once, such as folds.
 
@@ -154,6 +128,7 @@ class HeadTrainer:
             specs: Of each division, its heads.
             data: Of each division, the features and labels to train and validate on.
             keep_weights: Whether to return the best weights of each head.
+            keep_image_metrics: Epochs of which to return what each validation row scored.
 
         Returns:
             Of each division, the outcome of each head.
@@ -191,7 +166,7 @@ class HeadTrainer:
             for start in range(0, len(group), capacity):
                 part = group[start : start + capacity]
                 stack = self._stack_for(structure, capacity)
-                trained = _train_stack(stack, part, data, keep_weights)
+                trained = _train_stack(stack, part, data, keep_weights, keep_image_metrics)
                 for head, outcome in zip(part, trained, strict=True):
                     outcomes[head.division][head.place] = outcome
         return outcomes
@@ -232,16 +207,22 @@ def _max_heads(structure: HeadStructure) -> int:
 
 
 def _train_stack(
-    stack: HeadStack, heads: Sequence[_Head], data: Sequence[HeadData], keep_weights: bool
+    stack: HeadStack,
+    heads: Sequence[_Head],
+    data: Sequence[HeadData],
+    keep_weights: bool,
+    keep_image_metrics: Epochs,
 ) -> list[Outcome]:
     read = sorted({head.division for head in heads})
     rows = [data[division] for division in read]
     steps_per_epoch = rows[0].steps_per_epoch
     specs = [head.spec for head in heads]
     stack.fill(specs, [read.index(head.division) for head in heads])
-    runs = [_HeadRun(spec, index, steps_per_epoch) for index, spec in enumerate(specs)]
-    num_validated = np.ones(stack.capacity)
-    num_validated[: len(heads)] = [data[head.division].num_validated for head in heads]
+    runs = [
+        HeadRun(spec, index, steps_per_epoch, keep_image_metrics)
+        for index, spec in enumerate(specs)
+    ]
+    num_validated = [data[head.division].num_validated for head in heads]
     step = 0
     for epoch in range(max(spec.max_epochs for spec in specs)):
         active = [run for run in runs if run.is_active(epoch)]
@@ -261,19 +242,24 @@ def _train_stack(
             step += num_steps
         losses /= step - first_step
         validated = [run for run in active if epoch + 1 in run.validated]
-        metrics = _validate(stack, rows) / num_validated if validated else np.empty((2, 0))
+        metrics = _validate(stack, rows) if validated else None
         for run in active:
-            logs = {"loss": float(losses[run.index])}
-            if run in validated:
-                logs["val_loss"], logs["val_accuracy"] = map(float, metrics[:, run.index])
-            if run.end_epoch(epoch, logs) and keep_weights:
+            logs, of_head = {"loss": float(losses[run.index])}, None
+            if metrics is not None and run in validated:
+                of_head = metrics[:, run.index, : num_validated[run.index]]
+                means = of_head.mean(axis=1, dtype=np.float64)
+                logs["val_loss"], logs["val_accuracy"] = map(float, means)
+            if run.end_epoch(epoch, logs, of_head) and keep_weights:
                 run.outcome.weights = stack.weights_of(run.index)
     return [run.outcome for run in runs]
 
 
-def _validate(stack: HeadStack, data: Sequence[HeadData]) -> npt.NDArray[np.float64]:
-    """Returns the sum of validation losses and of right answers of each head, float64 [2, T]."""
-    sums = np.zeros((2, stack.capacity))
+def _validate(stack: HeadStack, data: Sequence[HeadData]) -> npt.NDArray[np.float32]:
+    """Returns losses and right answers of each head, float32 [2, T, N], in order of the rows.
+
+    A division with fewer rows than others has zeros after its own.
+    """
+    found = []
     for parts in itertools.zip_longest(*(part.validation() for part in data)):
         size = max(len(part[1]) for part in parts if part)
         features = np.zeros((len(data), size, stack.structure.num_features), np.float32)
@@ -281,66 +267,5 @@ def _validate(stack: HeadStack, data: Sequence[HeadData]) -> npt.NDArray[np.floa
         for number, part in enumerate(parts):
             if part:
                 features[number, : len(part[1])], labels[number, : len(part[1])] = part
-        sums += stack.validate(features, labels)
-    return sums
-
-
-class _HeadRun:
-    """Learning rate, early stopping and outcome of one head of a stack."""
-
-    def __init__(self, spec: HeadSpec, index: int, steps_per_epoch: int) -> None:
-        self.spec, self.index = spec, index
-        self.outcome = Outcome()
-        self.stopping = EarlyStopping(spec.stopping)
-        self.plateau = ReduceOnPlateau(spec.schedule)
-        self.validated = {*validated_epochs(spec.stopping, 0, spec.epochs), spec.max_epochs}
-        self.steps_per_epoch = steps_per_epoch
-        self.peak_rate = float(spec.optimizer.learning_rate or 0.0)
-
-    def is_active(self, epoch: int) -> bool:
-        ended = epoch >= self.spec.max_epochs or self.stopping.stopped
-        return not ended and not self.outcome.failure
-
-    def learning_rates(self, epoch: int) -> npt.NDArray[np.float32]:
-        """Returns the learning rate of each step of an epoch."""
-        steps = self.steps_per_epoch
-        factors = _schedule_factors(self.spec.schedule, steps * self.spec.epochs, steps)
-        of_epoch = factors[epoch * steps : (epoch + 1) * steps]
-        return np.asarray(of_epoch * np.float32(self.peak_rate))
-
-    def end_epoch(self, epoch: int, logs: dict[str, float]) -> bool:
-        """Records an epoch's metrics; returns whether it is the best so far."""
-        outcome, stopping = self.outcome, self.stopping
-        outcome.history.append(logs)
-        outcome.epochs = epoch + 1
-        try:
-            is_best = stopping.update(epoch, logs)
-        except TrainingError as error:
-            self.outcome = Outcome(failure=str(error), epochs=epoch + 1, history=outcome.history)
-            return False
-        if "val_loss" in logs:
-            self.peak_rate *= self.plateau.update(logs["val_loss"])
-        outcome.score, outcome.loss = stopping.best, stopping.best_loss
-        outcome.best_epoch = stopping.best_epoch
-        return is_best
-
-
-@lru_cache(maxsize=1024)
-def _schedule_factors(
-    config: ScheduleConfig, num_steps: int, steps_per_epoch: int
-) -> npt.NDArray[np.float32]:
-    """Computes a schedule with a peak of 1 at each step: every schedule scales with its peak."""
-    import tensorflow as tf
-
-    schedule = build_schedule(config, 1.0, num_steps, steps_per_epoch)
-    if isinstance(schedule, float):
-        return np.full(num_steps, schedule, np.float32)
-    # A partial is a function of its own; the traces of lambdas count as those of one.
-    compute = tf.function(partial(_map_steps, schedule), autograph=False)
-    return np.asarray(compute(tf.range(num_steps)))
-
-
-def _map_steps(schedule: Any, steps: Any) -> Any:
-    import tensorflow as tf
-
-    return tf.map_fn(schedule, steps, fn_output_signature=tf.float32)
+        found.append(stack.validate(features, labels))
+    return np.concatenate(found, axis=2)

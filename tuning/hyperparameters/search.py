@@ -6,9 +6,11 @@ import hashlib
 import json
 from collections import deque
 from collections.abc import Callable, Mapping
+from dataclasses import replace
 from pathlib import Path
 from typing import Any, Protocol
 
+from tuning.hyperparameters.image_scores import ImageScores
 from tuning.hyperparameters.trial import Result, Trial
 from zoo.errors import RunError
 from zoo.files import write_json
@@ -30,7 +32,7 @@ class Journal:
 
     The file holds one JSON object and is replaced as a whole. It records a fingerprint of
     all that results depend on: results for other images, of another space or by other code
-    must not be mixed.
+    must not be mixed. What each validation image scored lies in files beside it, one a trial.
 
     Args:
         file: The file's path. An existing file is read.
@@ -42,6 +44,7 @@ class Journal:
 
     def __init__(self, file: Path, fingerprint: Mapping[str, str]) -> None:
         self.file, self.fingerprint = file, dict(fingerprint)
+        self.image_scores_folder = file.parent / "image_scores"
         self.results: dict[str, Result] = {}
         self.search_s = 0.0
         if file.exists():
@@ -86,7 +89,10 @@ class Journal:
             results: By trial id.
             search_s: Duration of the search so far, in seconds.
         """
-        self.results |= results
+        for id, result in results.items():
+            if result.image_scores is not None:
+                result.image_scores.save(self._image_scores_file(id))
+        self.results |= {id: replace(r, image_scores=None) for id, r in results.items()}
         self.search_s = search_s
         write_json(
             self.file,
@@ -96,6 +102,22 @@ class Journal:
                 "results": {id: r.to_json() for id, r in sorted(self.results.items())},
             },
         )
+
+    def has_image_scores(self, id: str) -> bool:
+        """Returns whether it is known what each validation image scored in a trial."""
+        return self._image_scores_file(id).exists()
+
+    def image_scores(self, id: str) -> ImageScores:
+        """Reads what each validation image scored in a trial.
+
+        Raises:
+            RunError: The file is damaged.
+        """
+        return ImageScores.load(self._image_scores_file(id))
+
+    def _image_scores_file(self, id: str) -> Path:
+        # The number of leading zeros changes with that of trials.
+        return self.image_scores_folder / f"{int(id)}.npz"
 
 
 class Search:

@@ -5,12 +5,18 @@ from __future__ import annotations
 import dataclasses
 import math
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Annotated, Any
 
-from pydantic import Field, TypeAdapter
+from pydantic import BeforeValidator, Field, TypeAdapter
+
+from tuning.hyperparameters.image_scores import ImageScores
 
 _Number = Annotated[float, Field(allow_inf_nan=False)]
+
+
+def _read_image_scores(given: Any) -> Any:
+    return ImageScores.from_json(given) if isinstance(given, dict) else given
 
 
 @dataclass(frozen=True)
@@ -50,6 +56,7 @@ class Result:
         epochs: Epochs trained; with folds, the most of any fold.
         best_epoch: The best epoch, counted from 1; with folds, the best for all together.
         failure: Why the trial failed; empty if it did not.
+        image_scores: What each validation image scored; None where that is not known.
     """
 
     score: _Number | None = None
@@ -58,10 +65,15 @@ class Result:
     epochs: int = 0
     best_epoch: int = 0
     failure: str = ""
+    image_scores: Annotated[ImageScores | None, BeforeValidator(_read_image_scores)] = None
 
     def to_json(self) -> dict[str, Any]:
-        """Returns it as JSON values."""
-        return dataclasses.asdict(self)
+        """Returns it as JSON values; what images scored is left out where it is not known."""
+        values = dataclasses.asdict(replace(self, image_scores=None))
+        del values["image_scores"]
+        if self.image_scores is not None:
+            values["image_scores"] = self.image_scores.to_json()
+        return values
 
     @classmethod
     def from_json(cls, values: Mapping[str, Any]) -> Result:
@@ -109,41 +121,3 @@ def best_first(
         if result.score is not None
     ]
     return [pair for _, pair in sorted(ranked, key=lambda entry: entry[0])]
-
-
-def choose_best(
-    completed: Iterable[tuple[Trial, Result]], *, maximize: bool, num_folds: int
-) -> tuple[Trial, Result] | None:
-    """Chooses the trial to keep: of those that score like the best one, the lowest loss.
-
-    The highest of many scores is high by chance, too. A trial within one standard error of it,
-    over the folds, counts as equal (Breiman et al., 1984, Classification and Regression Trees,
-    section 3.4.3, who take the simplest of these). The loss tells more about the same images than
-    the share of right answers.
-
-    Args:
-        completed: Trials with their results. Failed trials are left out.
-        maximize: Whether a larger score is better; otherwise the score is the loss itself.
-        num_folds: Folds that scores are means over; without several the best score decides.
-
-    Returns:
-        The trial and its result; None if all failed.
-
-    Example:
-        >>> lucky = Trial("00", {}), Result(score=0.93, score_std=0.02, loss=0.4)
-        >>> sound = Trial("01", {}), Result(score=0.925, score_std=0.02, loss=0.2)
-        >>> choose_best([lucky, sound], maximize=True, num_folds=5)[0].id
-        '01'
-        >>> choose_best([lucky, sound], maximize=True, num_folds=0)[0].id
-        '00'
-    """
-    ranked = best_first(completed, maximize=maximize)
-    if not ranked:
-        return None
-    best = ranked[0][1]
-    if not maximize or num_folds < 2 or not best.score_std:
-        return ranked[0]
-    # `score_std` is that of the population of folds.
-    least = (best.score or 0.0) - best.score_std / math.sqrt(num_folds - 1)
-    equal = [pair for pair in ranked if (pair[1].score or 0.0) >= least]
-    return min(equal, key=lambda pair: math.inf if pair[1].loss is None else pair[1].loss)

@@ -27,7 +27,13 @@ logger = logging.getLogger(__name__)
 SPLITS = ("test", "val", "all", "train")
 """Splits that a report is about, the first that there is."""
 
-_WORDS = {"test": "test", "val": "validation", "all": "new", "train": "training"}
+_WORDS = {
+    "test": "test",
+    "val": "validation",
+    "folds": "held-out",
+    "all": "new",
+    "train": "training",
+}
 
 
 @dataclass(frozen=True)
@@ -37,7 +43,7 @@ class MeasuredRun:
     Args:
         run: The run.
         data: DATA that the images were looked for in.
-        split: `test`, `val`, `train`; or `all`, images that the run does not record.
+        split: `test`, `val`, `folds`, `train`; or `all`, images that the run does not record.
         tasks: What the model predicts.
         metrics: Of the split.
         examples: The split, N images; None if they are not at hand.
@@ -62,7 +68,7 @@ class MeasuredRun:
     @property
     def trained_on(self) -> bool:
         """Whether the model was trained on the split."""
-        retrained = self.split == "val" and self.run.recipe.train.with_validation
+        retrained = self.split == "val" and self.run.recipe.trains_on_validation
         return self.split == "train" or retrained
 
     def metrics_of(self, task: Task) -> TaskMetrics:
@@ -137,6 +143,11 @@ def _describe_images(measured: MeasuredRun, count: int, found: EvaluationSet) ->
     notes = []
     if measured.trained_on:
         notes.append("The model was trained on these images: the figures do not hold for others.")
+        if folds := measured.run.metrics.get("folds"):
+            notes.append(
+                f"On each of {folds['num_images']} images the head that had not seen it answers "
+                f"with an accuracy of {folds['accuracy']:.4f}."
+            )
     elif measured.split == "val":
         notes.append(
             "Validation images helped to choose the weights and the calibration; test images, "
@@ -151,7 +162,8 @@ def _describe_images(measured: MeasuredRun, count: int, found: EvaluationSet) ->
 
 
 def _recorded_split(run: RunFolder) -> str | None:
-    return next((split for split in ("test", "val", "train") if split in run.metrics), None)
+    splits = ("test", "val", "folds", "train")
+    return next((split for split in splits if split in run.metrics), None)
 
 
 def _recorded(run: RunFolder, name: str, why: str) -> MeasuredRun:

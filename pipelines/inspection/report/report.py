@@ -22,6 +22,7 @@ from pipelines.runtime.isolation import isolated
 from pipelines.runtime.output_paths import check_destination
 from pipelines.storage.records import read_history
 from pipelines.storage.run_folder import RunFolder
+from pipelines.storage.search_results import describe_correction
 from zoo.errors import InputError, RunError, ZooError
 from zoo.files import write_text
 from zoo.printable import printable
@@ -177,8 +178,10 @@ def _describe_search(measured: MeasuredRun) -> list[str]:
     name = search.get("objective", {}).get("name", "score")
     std = best.get("score_std")
     over = "" if std is None else f" (standard deviation {std:.4f} over folds)"
+    said = describe_correction(search)
     return [
-        f"In the search, images held out gave this recipe a {name} of {best['score']:.4f}{over}."
+        f"In the search, images held out gave this recipe a {name} of {best['score']:.4f}{over}"
+        f"{f'; {said}' if said else ''}."
     ]
 
 

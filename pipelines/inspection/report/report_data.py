@@ -149,6 +149,7 @@ class TrialTable:
 
     Args:
         title: Their number and the best score.
+        correction: What the best is expected to score on other images; empty if that is not known.
         objective: What the score is.
         settings: Paths of the settings that vary, the table's columns.
         rows: Id, score, spread and the values of the settings, best first.
@@ -157,6 +158,7 @@ class TrialTable:
     """
 
     title: str
+    correction: str
     objective: str
     settings: Sequence[str]
     rows: Sequence[Sequence[str]]

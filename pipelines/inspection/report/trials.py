@@ -21,6 +21,7 @@ from pipelines.storage.search_results import (
     Scale,
     SearchResults,
     TrialResult,
+    describe_correction,
     format_value,
     jitter,
     read_results,
@@ -60,6 +61,7 @@ def describe_trials(search: Mapping[str, Any]) -> TrialTable | None:
     charts = [_draw_setting(results, scale, best) for scale in results.scales]
     return TrialTable(
         printable(results.title),
+        printable(describe_correction(search)),
         printable(results.objective),
         [printable(path) for path in settings],
         rows,

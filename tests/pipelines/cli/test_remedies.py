@@ -57,6 +57,14 @@ SETTINGS = {
         ["train.with_validation=true", "schedule.name=reduce_on_plateau", "stopping.patience=0"],
         "needs a validation loss",
     ),
+    "folds of a head with hidden layers": (
+        ["train.folds=3", "head.hidden=[4]"],
+        "train.folds takes the mean of linear heads",
+    ),
+    "folds below a backbone that changes": (
+        ["train.folds=3", "fine_tune.blocks=1"],
+        "train.folds takes the mean of linear heads",
+    ),
     "features of a backbone that trains": (
         ["backbone.frozen=false", "features.use=true"],
         "features need a frozen backbone",
@@ -296,7 +304,7 @@ TESTED = {
     "--set features.use=auto", "--set features.use=false", "or --set optimizer.name={}",
     "--set input.normalization=own", "--set augment.policy=photo", "accumulation_steps=",
     "set it by --set {}=VALUE", "--set train.oversample=none", "--set stopping.monitor=val_loss",
-    "--set unknown.method=none",
+    "--set unknown.method=none", "--set train.folds=0",
     "--set train.{}={} --set tasks.{}.{}={}", "zoo train photos/ --out runs/photos",
     "see `zoo --help`", "--help", "add --resume to go on with it, or choose another --out",
     "leave these settings out to go on", "finish it: zoo train DATA --out RUN --resume",

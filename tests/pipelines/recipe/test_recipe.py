@@ -123,7 +123,7 @@ def test_recipe_that_is_accepted_trains(
     with contextlib.suppress(TrainingError):
         run = train("digits", Recipe.from_settings(settings, small), out=out)
         # Images that are trained on validate nothing.
-        metrics = run.metrics["train" if recipe.train.with_validation else "val"]
+        metrics = run.metrics["train" if recipe.trains_on_validation else "val"]
         tasks = metrics.get("tasks", {"label": metrics})
         assert all(np.isfinite(task.get("loss", task.get("mae"))) for task in tasks.values())
 

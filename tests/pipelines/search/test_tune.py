@@ -67,6 +67,22 @@ def test_search_is_told_as_the_design_has_it(searched: Run) -> None:
     assert (searched.path / "logs" / "search").is_dir()
 
 
+def test_what_images_scored_is_kept_and_corrects_the_best_score(searched: Run) -> None:
+    search, num_images = searched.search, searched.metrics["val"]["num_images"]
+    for trial in search["trials"]:
+        with np.load(searched.path / "search" / "image_scores" / f"{trial['id']}.npz") as kept:
+            assert kept["scores"].shape == (2, num_images)
+            best = trial["best_epoch"] - 1
+            assert kept["scores"][best].mean() == pytest.approx(trial["score"])
+            losses = kept["losses"][best].astype(np.float64)
+            assert losses.mean() == pytest.approx(trial["loss"], rel=1e-3)
+    corrected = search["corrected"]
+    assert (corrected["images"], corrected["trials"]) == (num_images, 8)
+    low, high = corrected["interval"]
+    assert low <= corrected["score"] <= high
+    assert corrected["score"] <= search["best"]["score"] + 0.02
+
+
 def test_best_trial_is_what_train_makes_of_its_recipe(searched: Run, tmp_path: Path) -> None:
     best = searched.search["best"]
     recipe = searched.recipe
@@ -262,6 +278,12 @@ def test_fold_scores_are_those_of_the_folds_alone(tiny_folder: Path, tmp_path: P
         scores = [found[trial.id].score or 0.0 for found in alone]
         assert together[trial.id].score == pytest.approx(np.mean(scores))
         assert together[trial.id].score_std == pytest.approx(np.std(scores))
+        parts = [found[trial.id].image_scores for found in alone]
+        joined = np.concatenate([part.values() for part in parts if part], axis=2)
+        of_images = together[trial.id].image_scores
+        assert of_images is not None
+        np.testing.assert_array_equal(of_images.values()[0], joined[0])
+        np.testing.assert_allclose(of_images.values()[1], joined[1], rtol=2e-3)
 
 
 def _train(
@@ -373,6 +395,7 @@ def test_command_prints_the_best_or_one_object(
     shown = capsys.readouterr()
     assert "optimizer.learning_rate=0.1" in shown.out
     assert "2 of 2 trials, best val_accuracy" in shown.err
+    assert "corrected for the choice among 2: val_accuracy" in shown.out
     resume = ["tune", "--out", str(tmp_path / "run"), "--resume", "--json"]
     assert run_command(["tune", str(tiny_folder), *resume[1:]]) == 0
     told = json.loads(capsys.readouterr().out)

@@ -11,6 +11,7 @@ import keras
 import numpy as np
 import pytest
 import tensorflow as tf
+from scipy.special import log_softmax
 
 from tuning.batched_heads.head_spec import HeadSpec
 from tuning.batched_heads.trainer import Batches, HeadTrainer, Outcome, can_stack
@@ -402,6 +403,34 @@ def test_heads_of_several_divisions_train_as_on_each_alone() -> None:
             for a, b in zip(one.weights or [], other.weights or [], strict=True):
                 np.testing.assert_allclose(a, b, rtol=1e-4, atol=1e-6)
     check(specs[0], together[1][0], divisions[1])
+
+
+def test_image_metrics_are_those_of_each_row() -> None:
+    divisions = [Sample(seed=0), Sample(seed=1, num_validated=17)]
+    specs = [replace(BASE, stopping=StoppingConfig(patience=0, every=2)), BASE]
+    kept = [
+        HeadTrainer().train_divided(
+            [specs] * 2, divisions, keep_weights=True, keep_image_metrics=epochs
+        )
+        for epochs in ("all", "best")
+    ]
+    for rows, every, best in zip(divisions, *kept, strict=True):
+        for spec, outcome, short in zip(specs, every, best, strict=True):
+            validated = [epoch - 1 for epoch in validated_epochs(spec.stopping, 0, spec.epochs)]
+            assert list(outcome.image_metrics) == validated
+            for epoch, metrics in outcome.image_metrics.items():
+                loss, accuracy = metrics.mean(axis=1, dtype=np.float64)
+                assert outcome.history[epoch]["val_loss"] == loss
+                assert outcome.history[epoch]["val_accuracy"] == accuracy
+            assert list(short.image_metrics) == [outcome.best_epoch]
+            maps = keras.Input((1, 1, FEATURES))
+            model = build_head_model(keras.Model(maps, build_head(maps, spec.head, CLASSES)))
+            model.set_weights(outcome.weights)
+            logits = model.predict(rows.val_features, verbose=0).astype(np.float64)
+            losses = -log_softmax(logits, axis=1)[range(len(logits)), rows.val_labels]
+            metrics = outcome.image_metrics[outcome.best_epoch]
+            np.testing.assert_allclose(metrics[0], losses, rtol=1e-4, atol=1e-5)
+            np.testing.assert_array_equal(metrics[1], logits.argmax(axis=1) == rows.val_labels)
 
 
 def test_least_recently_used_stack_is_dropped_with_its_graphs(

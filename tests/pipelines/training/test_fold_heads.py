@@ -1,0 +1,232 @@
+"""Mean of fold heads: scikit-learn's heads and answers, fold by fold, and what rests on them."""
+
+from __future__ import annotations
+
+import csv
+import json
+import shutil
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from scipy.special import softmax
+from sklearn.linear_model import LogisticRegression
+from sklearn.metrics import log_loss
+from sklearn.model_selection import StratifiedKFold
+
+from pipelines.cli.main import run_command
+from pipelines.evaluation.evaluate import evaluate
+from pipelines.input_pipeline.datasets import build_image_dataset
+from pipelines.inspection.report.report import report
+from pipelines.recipe.recipe import Recipe
+from pipelines.search.tune import tune
+from pipelines.serving.run import Run
+from pipelines.sources.source import Examples, Source, join_examples
+from pipelines.training.fold_heads import divide
+from pipelines.training.prepare import open_images
+from pipelines.training.train import train
+from tests.pipelines.training.test_convex_training import CONVEX, L2
+from tests.support.tiny import write_images
+from zoo.errors import DataError, RecipeError
+from zoo.models.standardization import Standardization
+from zoo.models.trainable import build_pooling_model
+
+pytestmark = pytest.mark.train
+
+FOLDS = 4
+SETTINGS: dict[str, Any] = {
+    "train": {"folds": FOLDS},
+    "calibration": {"method": "temperature"},
+    "decision": {"sets": "least_ambiguous", "error_rate": 0.2},
+}
+
+
+@pytest.fixture(scope="module")
+def data(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Noisy colors, 14 images of a class to train and validate on; one has a copy."""
+    folder = write_images(tmp_path_factory.mktemp("folds") / "data" / "train", 10).parent
+    write_images(folder / "val", 4, seed=1)
+    write_images(folder / "test", 4, seed=2)
+    image = next((folder / "train" / "red").iterdir())
+    shutil.copy(image, image.with_name("copy.jpg"))
+    return folder
+
+
+def train_folds(data: Path, out: Path, *layers: dict[str, Any], resume: bool = False) -> Run:
+    return train(data, Recipe.from_settings(CONVEX, SETTINGS, *layers), out=out, resume=resume)
+
+
+@pytest.fixture(scope="module")
+def run(data: Path, tmp_path_factory: pytest.TempPathFactory) -> Run:
+    return train_folds(data, tmp_path_factory.mktemp("runs") / "run")
+
+
+def read_pooled_features(run: Run, examples: Examples) -> np.ndarray:
+    images = build_image_dataset(examples, run.recipe.input.preprocessing, 16)
+    rows: np.ndarray = build_pooling_model(run.load_model()).predict(images, verbose=0)
+    return rows
+
+
+def with_all(run: Run) -> tuple[Source, Examples]:
+    """Returns a run's images with those for training and validation together for training."""
+    source = open_images(run.recipe)
+    both = join_examples([source.train, source.val])
+    return replace(source, train=both), both
+
+
+def fit_by_scikit_learn(
+    run: Run, class_weight: str | None = None
+) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]:
+    """Returns kernel and bias of the mean head, and logits and labels of the images held out."""
+    source, both = with_all(run)
+    rows = read_pooled_features(run, both)
+    logits, kernels, biases = np.zeros((len(both), 3)), [], []
+    for fitted, held in divide(source, run.recipe):
+        scaler = Standardization.fit(rows[fitted])
+        head = LogisticRegression(
+            C=1 / (2 * len(fitted) * L2), tol=1e-9, max_iter=5000, class_weight=class_weight
+        ).fit(scaler.apply(rows[fitted]), both.labels[fitted])
+        logits[held] = head.decision_function(scaler.apply(rows[held]))
+        kernels.append(head.coef_.T / scaler.std[:, None])
+        biases.append(head.intercept_ - scaler.mean @ kernels[-1])
+    return np.mean(kernels, axis=0), np.mean(biases, axis=0), logits, both.labels
+
+
+@pytest.mark.parametrize("class_weights", ["none", "balanced"])
+def test_head_and_its_answers_are_those_of_scikit_learn(
+    class_weights: str, run: Run, data: Path, tmp_path: Path
+) -> None:
+    if class_weights == "balanced":
+        layer = {"train": {"class_weights": "balanced"}}
+        run = train_folds(data, tmp_path / "run", layer)
+    weight = None if class_weights == "none" else class_weights
+    kernel, bias, logits, labels = fit_by_scikit_learn(run, weight)
+    temperature = run.record["calibration"]["temperature"]
+    test = open_images(run.recipe).splits["test"]
+    rows = read_pooled_features(run, test)
+    expected = softmax((rows @ kernel + bias) / temperature, axis=1)
+    head = run.load_model().get_layer("logits")
+    found = softmax(rows @ np.asarray(head.kernel) + np.asarray(head.bias), axis=1)
+    np.testing.assert_allclose(found, expected, atol=0.01)
+    probabilities = softmax(logits / temperature, axis=1)
+    folds = run.metrics["folds"]
+    assert folds["num_images"] == len(labels) == 43
+    assert folds["loss"] == pytest.approx(log_loss(labels, probabilities), rel=0.02)
+    hits = int((probabilities.argmax(axis=1) == labels).sum())
+    assert folds["accuracy"] == pytest.approx(hits / len(labels), abs=0.03)
+    assert run.record["calibration"]["num_images"] == 43
+    assert run.record["decision"]["num_images"] == 43
+    assert "prediction_sets" in folds
+
+
+def test_no_image_is_answered_by_a_head_that_has_seen_it_or_a_copy(run: Run) -> None:
+    source, both = with_all(run)
+    seen: list[int] = []
+    for fitted, held in divide(source, run.recipe):
+        digests = list(both.digests)
+        assert not {digests[i] for i in fitted} & {digests[i] for i in held}
+        seen += held.tolist()
+    assert sorted(seen) == list(range(len(both)))
+
+
+def test_metrics_name_what_was_held_out(
+    run: Run, data: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert set(run.metrics) == {"train", "folds", "test"}
+    assert run.metrics["train"]["num_images"] == 43
+    counted = run.metrics["folds"]["confusion_matrix"]
+    assert sum(n for row in counted.values() for n in row.values()) == 43
+    with (run.path / "history.csv").open() as file:
+        rows = list(csv.DictReader(file))
+    assert len(rows) > 3
+    before = run.record["calibration"]["loss"]["before"]
+    assert float(rows[-1]["val_loss"]) == pytest.approx(before, rel=0.05)
+    evaluate(run.path, data)
+    assert "metrics on these are too optimistic" in capsys.readouterr().err
+
+
+def test_command_says_what_the_folds_say(
+    data: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    recipe = tmp_path / "recipe.toml"
+    recipe.write_text(Recipe.from_settings(CONVEX).to_toml(), encoding="utf-8")
+    command = ["train", str(data), "--recipe", str(recipe), "--out", str(tmp_path / "run")]
+    assert run_command([*command, "--set", "train.folds=3"]) == 0
+    shown = capsys.readouterr().out
+    assert "folds: accuracy" in shown
+    assert "43 images" in shown
+    assert "val:" not in shown
+
+
+def test_interrupted_run_ends_the_same(run: Run, data: Path, tmp_path: Path) -> None:
+    out = tmp_path / "run"
+    left_out = shutil.ignore_patterns("metrics.json", "model.keras", "confusion.csv")
+    shutil.copytree(run.path, out, ignore=left_out)
+    again = train_folds(data, out, resume=True)
+    for ours, theirs in zip(
+        again.load_model().get_weights(), run.load_model().get_weights(), strict=True
+    ):
+        np.testing.assert_array_equal(ours, theirs)
+    for part in ("folds", "calibration", "decision"):
+        assert again.record[part] == run.record[part]
+
+
+def test_report_without_images_shows_the_folds(data: Path, run: Run, tmp_path: Path) -> None:
+    out = tmp_path / "run"
+    shutil.copytree(run.path, out)
+    record = json.loads((out / "metrics.json").read_text())
+    del record["test"]
+    (out / "metrics.json").write_text(json.dumps(record))
+    page = report(out, data=data / "val").read_text(encoding="utf-8")
+    assert "the head that had not seen it answers with an accuracy of" in page
+
+
+def test_best_linear_head_of_a_search_is_the_mean_of_its_folds(data: Path, tmp_path: Path) -> None:
+    recipe = Recipe.from_settings(CONVEX, {k: v for k, v in SETTINGS.items() if k != "train"})
+    space = {"penalty.l2": [0.001, 0.1]}
+    run = tune(data, recipe, out=tmp_path / "run", trials=2, folds=3, space=space, tuner="grid")
+    assert run.recipe.train.folds == 3
+    assert not run.recipe.train.with_validation
+    assert run.metrics["folds"]["accuracy"] == pytest.approx(run.search["best"]["score"], abs=0.01)
+    assert run.record["calibration"]["loss"]["before"] == pytest.approx(
+        run.search["best"]["loss"], rel=0.05
+    )
+    kept = tune(
+        data, recipe, out=tmp_path / "kept", trials=2, folds=3, space=space, retrain_on_val=False
+    )
+    assert kept.recipe.train.folds == 0
+
+
+@pytest.mark.parametrize(
+    ("layer", "error", "message"),
+    [
+        ({"train": {"folds": 1}}, RecipeError, "folds = 1 leaves nothing to train on"),
+        ({"train": {"folds": 2, "with_validation": True}}, RecipeError, "already"),
+        ({"head": {"hidden": [4]}}, RecipeError, r"head\.hidden = \[4\].*train\.folds=0"),
+        ({"optimizer": {"name": "adam"}}, RecipeError, r"optimizer\.name = 'adam'"),
+        ({"fine_tune": {"blocks": 1}}, RecipeError, r"fine_tune\.blocks = 1"),
+        ({"features": {"use": False}}, RecipeError, r"train\.folds takes the mean"),
+        ({"train": {"folds": 15}}, DataError, "fewer .* than there are folds"),
+    ],
+)
+def test_what_has_no_mean_is_refused(
+    layer: dict[str, Any], error: type[Exception], message: str, data: Path, tmp_path: Path
+) -> None:
+    with pytest.raises(error, match=message):
+        train_folds(data, tmp_path / "run", layer)
+    assert not (tmp_path / "run" / "metrics.json").exists()
+
+
+def test_folds_are_those_of_scikit_learn_where_no_image_has_a_copy(
+    data: Path, tmp_path: Path
+) -> None:
+    folder = write_images(tmp_path / "plain", 8)
+    recipe = Recipe.from_settings(CONVEX, SETTINGS).for_source(folder).resolve()
+    source = open_images(recipe)
+    expected = StratifiedKFold(FOLDS, shuffle=True, random_state=0)
+    pairs = expected.split(source.train.labels, source.train.labels)
+    for ours, theirs in zip(divide(source, recipe), pairs, strict=True):
+        for a, b in zip(ours, theirs, strict=True):
+            np.testing.assert_array_equal(a, b)
