@@ -30,6 +30,7 @@ from tuning.folds import stratified_folds
 from tuning.hyperparameters.fold_results import mean_result, result_at_common_epoch
 from tuning.hyperparameters.image_scores import MOST_IMAGES, ImageScores, join_folds
 from tuning.hyperparameters.trial import Result, Trial
+from tuning.linear_heads.logistic_regression import MAX_ITERATIONS
 from tuning.linear_heads.strengths import STRENGTHS, Division, choose_strength, neighbors
 from zoo.errors import InputError
 
@@ -105,12 +106,16 @@ class TrialTrainer:
     def build_recipe(self, trial: Trial) -> Recipe:
         """Returns the recipe of a trial.
 
+        A linear head is fitted to convergence, whatever the number of epochs of the others.
+
         Raises:
             RecipeError: A value does not fit.
         """
         recipe = self.recipe.override(trial.values, reset=self.searched)
         resolved = recipe.resolve()
-        if "penalty.l2" in resolved.to_measure and not resolved.is_convex:
+        if resolved.is_convex:
+            return recipe.override({"train.epochs": MAX_ITERATIONS})
+        if "penalty.l2" in resolved.to_measure:
             # To search strengths is what trials are for.
             usual = {f"penalty.{name}": getattr(resolved.penalty, name) for name in ("name", "l2")}
             recipe = recipe.override(usual)

@@ -185,17 +185,17 @@ def test_report_without_images_shows_the_folds(data: Path, run: Run, tmp_path: P
 
 def test_best_linear_head_of_a_search_is_the_mean_of_its_folds(data: Path, tmp_path: Path) -> None:
     recipe = Recipe.from_settings(CONVEX, {k: v for k, v in SETTINGS.items() if k != "train"})
-    space = {"penalty.l2": [0.001, 0.1]}
-    run = tune(data, recipe, out=tmp_path / "run", trials=2, folds=3, space=space, tuner="grid")
+    space = {"optimizer.name": ["lbfgs"], "penalty.l2": [0.001, 0.1]}
+    # Epochs are those of gradient steps: a linear head is fitted to convergence.
+    options: dict[str, Any] = {"trials": 2, "folds": 3, "space": space, "epochs": 1}
+    run = tune(data, recipe, out=tmp_path / "run", tuner="grid", **options)
     assert run.recipe.train.folds == 3
     assert not run.recipe.train.with_validation
     assert run.metrics["folds"]["accuracy"] == pytest.approx(run.search["best"]["score"], abs=0.01)
     assert run.record["calibration"]["loss"]["before"] == pytest.approx(
         run.search["best"]["loss"], rel=0.05
     )
-    kept = tune(
-        data, recipe, out=tmp_path / "kept", trials=2, folds=3, space=space, retrain_on_val=False
-    )
+    kept = tune(data, recipe, out=tmp_path / "kept", retrain_on_val=False, **options)
     assert kept.recipe.train.folds == 0
 
 
