@@ -20,6 +20,7 @@ from typing import TYPE_CHECKING, Any
 from tuning.distributed.leases import Leases
 from tuning.distributed.protocol import (
     LEASE_S,
+    MAX_MESSAGE_BYTES,
     METHODS,
     SERVICE,
     Address,
@@ -152,10 +153,12 @@ class Chief:
     def _listen(self, address: Address) -> tuple[Any, Address]:
         import grpc
 
-        # Without the option two chiefs could listen at one port, each hearing half.
-        server = grpc.server(
-            futures.ThreadPoolExecutor(max_workers=8), options=[("grpc.so_reuseport", 0)]
-        )
+        options = [
+            # Else two chiefs could listen at one port, each hearing half.
+            ("grpc.so_reuseport", 0),
+            ("grpc.max_receive_message_length", MAX_MESSAGE_BYTES),
+        ]
+        server = grpc.server(futures.ThreadPoolExecutor(max_workers=8), options=options)
         handlers = {
             method: grpc.unary_unary_rpc_method_handler(
                 self._answer(getattr(self, f"_{method}")),

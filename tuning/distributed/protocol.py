@@ -28,6 +28,9 @@ SIGNS_PER_LEASE = 6
 GONE_S = 10.0
 """Seconds after which a worker that cannot reach the chief gives it up."""
 
+MAX_MESSAGE_BYTES = 256 * 2**20
+"""Size of a message, at most: what each validation image scored in many trials takes some MiB."""
+
 
 class Address(NamedTuple):
     """Where a chief listens.

@@ -6,6 +6,7 @@ import subprocess
 import sys
 import time
 
+import numpy as np
 import pytest
 
 from tests.support.remote_workers import (
@@ -20,6 +21,7 @@ from tests.support.remote_workers import (
 from tuning.distributed.chief import Chief
 from tuning.distributed.protocol import Address
 from tuning.distributed.worker import RemoteChief
+from tuning.hyperparameters.image_scores import ImageScores
 from tuning.hyperparameters.trial import Result
 from zoo.errors import InputError, WorkerError
 
@@ -187,6 +189,18 @@ def test_failure_reaches_the_search_word_for_word(tmp_path):
             assert remote.ask() == []
         chief.wait()
     assert search.completed == [(trial_of(0), failed)]
+
+
+def test_what_every_image_scored_reaches_the_search(tmp_path):
+    shares = np.random.default_rng(0).random((2, 10**6))
+    kept = ImageScores.of(shares, shares)
+    with Chief(search_numbers(tmp_path, 2), SAME, Address()) as chief:
+        with RemoteChief(chief.address, SAME, "here") as remote:
+            while trials := remote.ask():
+                remote.tell({t.id: Result(score=0.5, image_scores=kept) for t in trials})
+        chief.wait()
+    for number in range(2):
+        assert ImageScores.load(tmp_path / "image_scores" / f"{number}.npz") == kept
 
 
 def test_what_the_search_raises_ends_the_chief(tmp_path):
