@@ -63,9 +63,9 @@ def test_default_reports_means_over_seeds_and_sets(tmp_path: Path) -> None:
 
     rows = [row("a", 0, 0.6), row("a", 1, 0.8), row("b", 0, 0.9)]
     assert default.table_of(rows).splitlines()[2:] == [
-        "| lite.tag | a | 0.700 / 0.250 |  | 0.500 / 1.000 | 0.500 / 1.000 | 0.500 / 1.000 |",
-        "| lite.tag | b | 0.900 / 0.250 |  | 0.500 / 1.000 | 0.500 / 1.000 | 0.500 / 1.000 |",
-        "| mean | | 0.800 / 0.250 |  | 0.500 / 1.000 | 0.500 / 1.000 | 0.500 / 1.000 |",
+        "| lite.tag | a | 0.700 / 0.250 |  |  | 0.500 / 1.000 | 0.500 / 1.000 | 0.500 / 1.000 |",
+        "| lite.tag | b | 0.900 / 0.250 |  |  | 0.500 / 1.000 | 0.500 / 1.000 | 0.500 / 1.000 |",
+        "| mean | | 0.800 / 0.250 |  |  | 0.500 / 1.000 | 0.500 / 1.000 | 0.500 / 1.000 |",
     ]
     default.draw(rows, tmp_path / "default.png")
     assert (tmp_path / "default.png").stat().st_size > 1000

@@ -7,15 +7,14 @@ import zlib
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-
-import numpy as np
-import numpy.typing as npt
+from typing import TYPE_CHECKING
 
 from zoo.errors import RunError
 from zoo.files import replacing
-from zoo.reading import read_arrays
 
-Floats = npt.NDArray[np.floating]
+if TYPE_CHECKING:
+    import numpy as np
+    import numpy.typing as npt
 
 MOST_IMAGES = 2_000
 """Up to so many validation images all epochs of a trial are kept, otherwise the best one alone.
@@ -23,7 +22,8 @@ MOST_IMAGES = 2_000
 Of more images the best of many epochs is hardly better by luck.
 """
 
-_LARGEST = float(np.finfo(np.float16).max)
+_LARGEST = 65504.0
+"""The largest float16."""
 
 
 @dataclass(frozen=True)
@@ -42,28 +42,29 @@ class ImageScores:
     packed: bytes
 
     @classmethod
-    def of(cls, scores: Floats, losses: Floats) -> ImageScores:
+    def of(cls, scores: npt.NDArray[np.floating], losses: npt.NDArray[np.floating]) -> ImageScores:
         """Packs scores and losses.
 
         Args:
             scores: [E, N].
             losses: [E, N]; those above 65,504, and those that are not a number, count as that.
         """
+        import numpy as np
+
         both = np.nan_to_num(np.stack([scores, losses]).astype(np.float64), nan=_LARGEST)
         return cls(len(scores), both.clip(-_LARGEST, _LARGEST).astype("<f2").tobytes())
 
-    @classmethod
-    def join(cls, parts: Sequence[ImageScores]) -> ImageScores:
-        """Joins those of consecutive images, as of folds, in epochs of the same number."""
-        return cls.of(*np.concatenate([part.values() for part in parts], axis=2))
-
     def values(self) -> npt.NDArray[np.float32]:
         """Returns scores and losses, float32 [2, E, N]."""
+        import numpy as np
+
         values = np.frombuffer(self.packed, "<f2").reshape(2, self.num_epochs, -1)
         return values.astype(np.float32)
 
     def save(self, file: Path) -> None:
         """Writes an .npz file of two arrays float16 [E, N], `scores` and `losses`."""
+        import numpy as np
+
         scores, losses = np.frombuffer(self.packed, "<f2").reshape(2, self.num_epochs, -1)
         with replacing(file) as temporary:
             np.savez(temporary, scores=scores, losses=losses)
@@ -75,6 +76,8 @@ class ImageScores:
         Raises:
             RunError: The file is damaged.
         """
+        from zoo.reading import read_arrays
+
         try:
             arrays = read_arrays(file)
             scores, losses = arrays["scores"], arrays["losses"]
@@ -123,6 +126,8 @@ def join_folds(
             right.
         of_loss: Whether the score is the loss; otherwise it is the share of right answers.
     """
+    import numpy as np
+
     joined = []
     for epoch in sorted(set().union(*metrics)):
         latest = [

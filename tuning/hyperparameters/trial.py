@@ -5,7 +5,7 @@ from __future__ import annotations
 import dataclasses
 import math
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from typing import Annotated, Any
 
 from pydantic import BeforeValidator, Field, TypeAdapter
@@ -65,7 +65,9 @@ class Result:
     epochs: int = 0
     best_epoch: int = 0
     failure: str = ""
-    image_scores: Annotated[ImageScores | None, BeforeValidator(_read_image_scores)] = None
+    image_scores: Annotated[ImageScores | None, BeforeValidator(_read_image_scores)] = field(
+        default=None, repr=False
+    )
 
     def to_json(self) -> dict[str, Any]:
         """Returns it as JSON values; what images scored is left out where it is not known."""
