@@ -183,7 +183,7 @@ def test_network_on_a_table_is_that_of_train(tmp_path: Path) -> None:
     assert found["accuracy"] == run.metrics["test"]["accuracy"]
     with table.open() as file:
         tests = [row for row in csv.DictReader(file) if row["split"] == "test"]
-    answers = [prediction.label for prediction in run.predict([row["path"] for row in tests])]
+    answers = [p.label for p in run.predict([tmp_path / row["path"] for row in tests])]
     right = [answer == row["label"] for answer, row in zip(answers, tests, strict=True)]
     assert found["accuracy"] == pytest.approx(np.mean(right))
     assert 1 - found["per_class"]["3"]["recall"] == pytest.approx(
