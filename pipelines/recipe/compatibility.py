@@ -260,21 +260,22 @@ def check_unknown(settings: RecipeSettings) -> None:
         )
 
 
-def check_folds(settings: RecipeSettings, *, convex: bool) -> None:
+def check_folds(settings: RecipeSettings, *, optimizer: str) -> None:
     """Checks that heads of several folds have a mean.
 
     Args:
         settings: The recipe.
-        convex: Whether its head is fitted to convergence on features.
+        optimizer: The row of OPTIMIZERS that trains its head.
 
     Raises:
         RecipeError: It is not, or the backbone changes after it.
     """
+    convex = optimizer == "lbfgs"
     if not settings.train.folds or (convex and not settings.fine_tune.blocks):
         return
     problem = "fine_tune.blocks", str(settings.fine_tune.blocks)
     if not convex:
-        problem = _convex_problem(settings) or ("optimizer.name", repr(settings.optimizer.name))
+        problem = _convex_problem(settings) or ("optimizer.name", repr(optimizer))
     raise RecipeError(
         "train.folds takes the mean of linear heads that are fitted to convergence on the features "
         "of a frozen backbone",

@@ -239,7 +239,7 @@ def resolve_recipe(settings: RecipeSettings) -> ResolvedRecipe:
         optimizer = OptimizerConfig(name="lbfgs").completed()
     if optimizer.name == "lbfgs":
         check_convex(settings, use=use)
-    check_folds(settings, convex=optimizer.name == "lbfgs")
+    check_folds(settings, optimizer=str(optimizer.name))
     epochs = MAX_ITERATIONS if optimizer.name == "lbfgs" else DEFAULT_EPOCHS
     # Of one task on features, heads are quick to compare.
     measurable = (

@@ -18,20 +18,20 @@ from pipelines.runtime.devices import Devices
 from pipelines.search.lone_trials import LoneTrials, scored
 from pipelines.search.trial_features import TrialFeatures
 from pipelines.sources.source import Source, join_examples
-from pipelines.sources.splitting.groups import group_related
-from pipelines.training.feeds import FeatureFeed, build_recipe_order, class_weights_of
+from pipelines.training.convex import read_division
+from pipelines.training.feeds import build_recipe_order
+from pipelines.training.fold_heads import divide
 from pipelines.training.head_specs import build_head_spec
 from pipelines.training.held_out_scores import MEASURED_VIEWS
 from pipelines.training.measured_settings import measure_settings
 from tuning.batched_heads.head_run import Outcome
 from tuning.batched_heads.head_spec import HeadSpec, structure_of
 from tuning.batched_heads.trainer import HeadTrainer, can_stack
-from tuning.folds import stratified_folds
 from tuning.hyperparameters.fold_results import mean_result, result_at_common_epoch
 from tuning.hyperparameters.image_scores import MOST_IMAGES, ImageScores, join_folds
 from tuning.hyperparameters.trial import Result, Trial
 from tuning.linear_heads.logistic_regression import MAX_ITERATIONS
-from tuning.linear_heads.strengths import STRENGTHS, Division, choose_strength, neighbors
+from tuning.linear_heads.strengths import STRENGTHS, choose_strength, neighbors
 from zoo.errors import InputError
 
 logger = logging.getLogger(__name__)
@@ -217,22 +217,10 @@ class TrialTrainer:
 
         A strength of L2 that the trial leaves open is the best on all divisions.
         """
-        pooling, ((name, config),) = recipe.head.pooling, recipe.task_configs.items()
-
-        def divide(feed: FeatureFeed) -> Division:
-            features = feed.features("train")
-            return Division(
-                features.read_views(pooling, MEASURED_VIEWS),
-                feed.source.train.labels,
-                feed.features("val").read(pooling),
-                feed.source.val.labels,
-                class_weights_of(recipe, feed.source).get(name),
-                standardize=recipe.train.standardize,
-            )
-
+        (config,) = recipe.task_configs.values()
         feeds = self.features.feeds(recipe)
         choice = choose_strength(
-            [partial(divide, feed) for feed in feeds],
+            [partial(read_division, recipe, feed, max_augmented=MEASURED_VIEWS) for feed in feeds],
             len(self.source.class_names),
             strengths=(
                 self._strengths if "penalty.l2" in recipe.to_measure else (recipe.penalty.l2,)
@@ -300,7 +288,7 @@ def divide_into_folds(source: Source, count: int, seed: int) -> list[Source]:
     both = join_examples([source.train, source.val])
     return [
         replace(source, train=both.take(train), val=both.take(val))
-        for train, val in stratified_folds(both.labels, count, seed, group_related(both))
+        for train, val in divide(both, count, seed)
     ]
 
 

@@ -133,17 +133,24 @@ class ConvexFit:
         return head.log_probabilities(self._val[0])
 
 
-def read_division(recipe: ResolvedRecipe, feed: FeatureFeed, *, validate: bool) -> Division:
-    """Reads the features that a linear head is fitted to, in all views.
+def read_division(
+    recipe: ResolvedRecipe,
+    feed: FeatureFeed,
+    *,
+    validate: bool = True,
+    max_augmented: int | None = None,
+) -> Division:
+    """Reads the features that a linear head is fitted to, in several views.
 
     Args:
         recipe: Pooling and class weights.
         feed: The features.
         validate: Whether to read those of the validation images too.
+        max_augmented: How many augmented views to read, at most; None reads all.
     """
     pooling, source = recipe.head.pooling, feed.source
     (task,) = source.tasks
-    views = feed.features("train").read_views(pooling)
+    views = feed.features("train").read_views(pooling, max_augmented)
     return Division(
         views,
         source.train.labels,

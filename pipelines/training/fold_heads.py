@@ -12,12 +12,11 @@ from dataclasses import replace
 import numpy as np
 import numpy.typing as npt
 
-from pipelines.input_pipeline.label_tensors import compute_balanced_weights
 from pipelines.recipe.resolved import ResolvedRecipe
-from pipelines.sources.source import Source
+from pipelines.sources.source import Examples
 from pipelines.sources.splitting.groups import group_related
 from pipelines.training.convex import ConvexFit, Logs, read_division
-from pipelines.training.feeds import FeatureFeed
+from pipelines.training.feeds import FeatureFeed, class_weights_of
 from tuning.folds import stratified_folds
 from tuning.linear_heads.logistic_regression import Floats, LinearHead
 from tuning.linear_heads.strengths import Division
@@ -33,22 +32,24 @@ class FoldHeads:
         recipe: The recipe of a linear head on features, with `train.folds`.
         feed: The features; its training images are all that there are but the test images.
         statistics: What they are standardized by; None leaves them as they are.
+        folds: Which of these images each head is fitted to, and which it is held out from.
 
     Attributes:
         iterations: As of `pipelines.training.convex.ConvexFit`, means over the folds; a fit that
             has ended keeps its last metrics.
         wall_s: Seconds of each iteration, of all folds together.
         logits: Of each training image, by the head that it was held out from, float32 [N, C].
-
-    Raises:
-        DataError: A class has fewer images, or groups of them, than there are folds.
     """
 
     def __init__(
-        self, recipe: ResolvedRecipe, feed: FeatureFeed, statistics: Standardization | None
+        self,
+        recipe: ResolvedRecipe,
+        feed: FeatureFeed,
+        statistics: Standardization | None,
+        folds: Sequence[tuple[Ints, Ints]],
     ) -> None:
         self._recipe, self._feed, self._statistics = recipe, feed, statistics
-        self._folds = divide(feed.source, recipe)
+        self._folds = folds
         self.iterations: list[Logs] = []
         self.wall_s: list[float] = []
         self.logits: Floats = np.zeros((0, 0), np.float32)
@@ -92,32 +93,33 @@ class FoldHeads:
 
     def _take(self, whole: Division, fitted: Ints, held: Ints) -> Division:
         """Returns the rows to fit to, and those of the fold that is held out."""
-        weights, source = whole.class_weights, self._feed.source
-        if weights is not None:
-            (task,) = source.tasks
-            weights = compute_balanced_weights(source.train.take(fitted), task)
+        source = replace(self._feed.source, train=self._feed.source.train.take(fitted))
+        (task,) = source.tasks
         return replace(
             whole,
             rows=whole.rows[:, fitted],
             labels=whole.labels[fitted],
             held_rows=whole.rows[0, held],
             held_labels=whole.labels[held],
-            class_weights=weights,
+            class_weights=class_weights_of(self._recipe, source).get(task.name),
         )
 
 
-def divide(source: Source, recipe: ResolvedRecipe) -> list[tuple[Ints, Ints]]:
-    """Divides training images into the folds of a recipe, as a search divides its images.
+def divide(examples: Examples, count: int, seed: int) -> list[tuple[Ints, Ints]]:
+    """Divides images into stratified folds, related images always into one.
 
     Args:
-        source: Its training images.
-        recipe: `train.folds` and the seed.
+        examples: The images.
+        count: Number of folds, at least 2.
+        seed: Seed of the division.
+
+    Returns:
+        Of each fold the indices of the other images, and of its own.
 
     Raises:
         DataError: A class has fewer images, or groups of them, than there are folds.
     """
-    train = source.train
-    return stratified_folds(train.labels, recipe.train.folds, recipe.seed, group_related(train))
+    return stratified_folds(examples.labels, count, seed, group_related(examples))
 
 
 def _of_plain_features(

@@ -4,13 +4,11 @@ from __future__ import annotations
 
 import logging
 import time
-from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import numpy as np
-import numpy.typing as npt
 
 from pipelines.evaluation.metrics import compute_answer_metrics
 from pipelines.evaluation.predictions import Answers
@@ -30,13 +28,12 @@ from pipelines.training.calibrate import calibrate
 from pipelines.training.divergence import describe_divergence
 from pipelines.training.fit_decision import fit_decision
 from pipelines.training.fit_unknown import fit_unknown_scorer
-from pipelines.training.fold_heads import divide
 from pipelines.training.prepare import claim_run, open_images
 from pipelines.training.trainer import Trainer
 from tuning.optimization.penalties import summarize_kernels
+from tuning.temperature import LabeledLogits
 from zoo.errors import RecipeError
 from zoo.models.decision import read_rules
-from zoo.tasks import Task
 
 logger = logging.getLogger(__name__)
 
@@ -135,8 +132,6 @@ def train_on(
     if recipe.trains_on_validation:
         source = replace(source, train=join_examples([source.train, source.val]))
     # Every check of the input comes before the first file is written.
-    if recipe.train.folds:
-        divide(source, recipe)
     trainer = Trainer(recipe, source, devices, folder=folder)
     recipe = trainer.prepare()
     folder.begin(recipe, source.tasks)
@@ -157,7 +152,9 @@ def train_on(
     answers = compute_split_answers(model, scorer, recipe, source, features)
     judged = answers["val"]
     if logits is not None:
-        judged = Answers(_to_probabilities(logits, calibration, source.tasks))
+        labeled = LabeledLogits.of_classes(logits, held_out.val.labels)
+        probabilities = labeled.probabilities(calibration.get("temperature", 1.0))
+        judged = Answers({source.tasks[0].name: probabilities.astype(np.float32)})
     decision = fit_decision(judged.predictions, recipe, held_out)
     rules = read_rules(decision, source.tasks)
     metrics: dict[str, Any] = {
@@ -184,13 +181,3 @@ def train_on(
     metrics["images"] = {name: len(examples) for name, examples in source.splits.items()}
     metrics["images"]["skipped"] = len(source.skipped)
     folder.save_metrics(metrics)
-
-
-def _to_probabilities(
-    logits: npt.NDArray[np.float32], calibration: Mapping[str, Any], tasks: Sequence[Task]
-) -> dict[str, npt.NDArray[np.float32]]:
-    """Returns the probabilities of the one task, at the temperature that the model got."""
-    from scipy.special import softmax
-
-    scaled = logits / calibration.get("temperature", 1.0)
-    return {tasks[0].name: softmax(scaled, axis=1).astype(np.float32)}

@@ -22,7 +22,7 @@ from pipelines.training.feeds import (
     ImageFeed,
     build_recipe_order,
 )
-from pipelines.training.fold_heads import FoldHeads
+from pipelines.training.fold_heads import FoldHeads, divide
 from pipelines.training.level_feeds import LevelFeeds
 from pipelines.training.loop import TrainingLoop
 from pipelines.training.losses_and_metrics import (
@@ -55,6 +55,7 @@ class Trainer:
             held out from, float32 [N, C]; None before `fit`, and without folds.
 
     Raises:
+        DataError: A class has fewer images, or groups of them, than there are folds.
         RecipeError: The backbone has fewer blocks than are to be unfrozen, or the
             optimizer's settings do not suit the devices or the number of batches.
         RunError: The checkpoint is damaged, or was made from other images.
@@ -76,6 +77,8 @@ class Trainer:
         self.phases = build_phases(recipe)
         order = build_recipe_order(recipe, source, devices.num_replicas)
         self.steps_per_epoch = order.steps_per_epoch
+        folds = recipe.train.folds
+        self._folds = divide(source.train, folds, recipe.seed) if folds else []
         check_devices(recipe.optimizer, devices.num_replicas)
         for phase in self.phases:
             check_steps(recipe.optimizer, self.steps_per_epoch * phase.num_epochs)
@@ -164,7 +167,7 @@ class Trainer:
                 loop.stopping.restore_best(part)
             if phase.convex and self.features is not None:
                 # Heads of folds are fitted again, since a checkpoint does not hold their answers.
-                if resumed and not self.recipe.train.folds:
+                if resumed and not self._folds:
                     part = self.model.head()
                     loop.restore_phase(part)
                 else:
@@ -216,8 +219,8 @@ class Trainer:
     def _fit_convex(self, phase: Phase, position: int, features: FeatureFeed) -> Any:
         """Fits a linear head to convergence; returns the head, a Keras model."""
         fit: ConvexFit | FoldHeads
-        if self.recipe.train.folds:
-            fit = folds = FoldHeads(self.recipe, features, self._statistics)
+        if self._folds:
+            fit = folds = FoldHeads(self.recipe, features, self._statistics, self._folds)
             head = folds.run(phase.num_epochs)
             self.fold_logits = folds.logits
         else:

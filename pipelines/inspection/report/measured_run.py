@@ -145,8 +145,8 @@ def _describe_images(measured: MeasuredRun, count: int, found: EvaluationSet) ->
         notes.append("The model was trained on these images: the figures do not hold for others.")
         if folds := measured.run.metrics.get("folds"):
             notes.append(
-                f"On each of {folds['num_images']} images the head that had not seen it answers "
-                f"with an accuracy of {folds['accuracy']:.4f}."
+                "Each answered by the head that had not seen it, "
+                f"{folds['num_images']} images give an accuracy of {folds['accuracy']:.4f}."
             )
     elif measured.split == "val":
         notes.append(

@@ -5,7 +5,6 @@ from __future__ import annotations
 import csv
 import json
 import shutil
-from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -23,7 +22,7 @@ from pipelines.inspection.report.report import report
 from pipelines.recipe.recipe import Recipe
 from pipelines.search.tune import tune
 from pipelines.serving.run import Run
-from pipelines.sources.source import Examples, Source, join_examples
+from pipelines.sources.source import Examples, join_examples
 from pipelines.training.fold_heads import divide
 from pipelines.training.prepare import open_images
 from pipelines.training.train import train
@@ -69,21 +68,20 @@ def read_pooled_features(run: Run, examples: Examples) -> np.ndarray:
     return rows
 
 
-def with_all(run: Run) -> tuple[Source, Examples]:
-    """Returns a run's images with those for training and validation together for training."""
+def read_all(run: Run) -> Examples:
+    """Returns a run's images for training and for validation."""
     source = open_images(run.recipe)
-    both = join_examples([source.train, source.val])
-    return replace(source, train=both), both
+    return join_examples([source.train, source.val])
 
 
 def fit_by_scikit_learn(
     run: Run, class_weight: str | None = None
 ) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]:
     """Returns kernel and bias of the mean head, and logits and labels of the images held out."""
-    source, both = with_all(run)
+    both = read_all(run)
     rows = read_pooled_features(run, both)
     logits, kernels, biases = np.zeros((len(both), 3)), [], []
-    for fitted, held in divide(source, run.recipe):
+    for fitted, held in divide(both, FOLDS, run.recipe.seed):
         scaler = Standardization.fit(rows[fitted])
         head = LogisticRegression(
             C=1 / (2 * len(fitted) * L2), tol=1e-9, max_iter=5000, class_weight=class_weight
@@ -122,9 +120,9 @@ def test_head_and_its_answers_are_those_of_scikit_learn(
 
 
 def test_no_image_is_answered_by_a_head_that_has_seen_it_or_a_copy(run: Run) -> None:
-    source, both = with_all(run)
+    both = read_all(run)
     seen: list[int] = []
-    for fitted, held in divide(source, run.recipe):
+    for fitted, held in divide(both, FOLDS, run.recipe.seed):
         digests = list(both.digests)
         assert not {digests[i] for i in fitted} & {digests[i] for i in held}
         seen += held.tolist()
@@ -173,14 +171,18 @@ def test_interrupted_run_ends_the_same(run: Run, data: Path, tmp_path: Path) -> 
         assert again.record[part] == run.record[part]
 
 
-def test_report_without_images_shows_the_folds(data: Path, run: Run, tmp_path: Path) -> None:
+def test_report_says_what_the_folds_say(data: Path, run: Run, tmp_path: Path) -> None:
     out = tmp_path / "run"
     shutil.copytree(run.path, out)
     record = json.loads((out / "metrics.json").read_text())
     del record["test"]
     (out / "metrics.json").write_text(json.dumps(record))
     page = report(out, data=data / "val").read_text(encoding="utf-8")
-    assert "the head that had not seen it answers with an accuracy of" in page
+    assert "by the head that had not seen it, 43 images give an accuracy of" in page
+    recipe = out / "recipe.toml"
+    recipe.write_text(recipe.read_text().replace(str(data), str(tmp_path / "gone")))
+    page = report(out).read_text(encoding="utf-8")
+    assert "43 held-out images of" in page
 
 
 def test_best_linear_head_of_a_search_is_the_mean_of_its_folds(data: Path, tmp_path: Path) -> None:
@@ -206,6 +208,7 @@ def test_best_linear_head_of_a_search_is_the_mean_of_its_folds(data: Path, tmp_p
         ({"train": {"folds": 2, "with_validation": True}}, RecipeError, "already"),
         ({"head": {"hidden": [4]}}, RecipeError, r"head\.hidden = \[4\].*train\.folds=0"),
         ({"optimizer": {"name": "adam"}}, RecipeError, r"optimizer\.name = 'adam'"),
+        ({"train": {"epochs": 9}}, RecipeError, r"optimizer\.name = 'nesterov'"),
         ({"fine_tune": {"blocks": 1}}, RecipeError, r"fine_tune\.blocks = 1"),
         ({"features": {"use": False}}, RecipeError, r"train\.folds takes the mean"),
         ({"train": {"folds": 15}}, DataError, "fewer .* than there are folds"),
@@ -227,6 +230,6 @@ def test_folds_are_those_of_scikit_learn_where_no_image_has_a_copy(
     source = open_images(recipe)
     expected = StratifiedKFold(FOLDS, shuffle=True, random_state=0)
     pairs = expected.split(source.train.labels, source.train.labels)
-    for ours, theirs in zip(divide(source, recipe), pairs, strict=True):
+    for ours, theirs in zip(divide(source.train, FOLDS, recipe.seed), pairs, strict=True):
         for a, b in zip(ours, theirs, strict=True):
             np.testing.assert_array_equal(a, b)
