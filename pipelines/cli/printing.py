@@ -107,7 +107,7 @@ def _is_number(text: str) -> bool:
 
 def print_run(run: Any) -> None:
     """Prints the metrics of a run on images held out, and its folder."""
-    for split in ("val", "folds", "test"):
+    for split in ("val", "test"):
         if metrics := run.metrics.get(split):
             for line in summarize_split(metrics):
                 show(f"{split}: {line}")

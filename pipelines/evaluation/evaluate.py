@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Mapping
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 from pipelines.evaluation.data_settings import adapt_to_data
 from pipelines.evaluation.metrics import compute_answer_metrics
 from pipelines.evaluation.pictures import check_picture, draw_predictions
-from pipelines.evaluation.predictions import compute_answers
+from pipelines.evaluation.predictions import Answers, compute_answers
 from pipelines.recipe.resolved import ResolvedRecipe
 from pipelines.runtime.stderr import suppress_stderr
 from pipelines.sources.examining.kept_images import KeptImages
@@ -46,6 +47,9 @@ def evaluate(
     may be absent. An image that a run recorded belongs to the split it had in training,
     whatever its name and folder are now. A pretrained file does not record its images:
     they are split by the recipe on its card, and only if `split` names a part of them.
+
+    With `train.folds` every training image is a validation image too: `val` is what the heads
+    answered that had not seen it.
 
     A network of ImageNet takes classes by WordNet id or by readable name; see
     `zoo.models.class_names.ClassNames.match`. The metrics name its 1,000 classes by id if
@@ -109,10 +113,16 @@ def evaluate(
         logger.info(line)
     splits = _choose(evaluation_set, recipe, run, split)
     rules = run.decision_rules if run else {}
-    answers = {
-        name: compute_answers(network, scorer, recipe, examples, tasks).decided(rules)
-        for name, examples in splits.items()
-    }
+    answers: dict[str, Answers] = {}
+    for name, examples in splits.items():
+        held_out = run.held_out if run and name == "val" else None
+        answered = answers.get("train")
+        if not (held_out and answered and examples.digests == splits["train"].digests):
+            answered = compute_answers(network, scorer, recipe, examples, tasks)
+        if held_out and held_out.covers(examples.digests):
+            found = {tasks[0].name: held_out.of(examples.digests)}
+            answered = replace(answered, predictions=found)
+        answers[name] = answered.decided(rules)
     foreign_scores = None
     if foreign:
         sample = sample_images(str(foreign), MAX_FOREIGN)
@@ -138,6 +148,8 @@ def _choose(
     """
     if run is not None:
         found = found.assigned({name: run.digests(name) for name in SPLITS})
+        if run.held_out and split != "all":
+            found = found.with_validation(run.held_out.find)
     elif split in SPLITS and split not in found.splits:
         found = found.split(recipe.data, seed=recipe.seed)
     if split == "all":
@@ -150,7 +162,8 @@ def _choose(
         )
     chosen = {split: found.splits[split]} if split else found.splits
     if run is not None:
-        _log_trained_on(chosen, frozenset(run.digests("train")))
+        rest = {name: part for name, part in chosen.items() if name != "val" or not run.held_out}
+        _log_trained_on(rest, frozenset(run.digests("train")))
     return chosen
 
 

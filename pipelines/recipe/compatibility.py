@@ -271,7 +271,7 @@ def check_folds(settings: RecipeSettings, *, optimizer: str) -> None:
         RecipeError: It is not, or the backbone changes after it.
     """
     convex = optimizer == "lbfgs"
-    if not settings.train.folds or (convex and not settings.fine_tune.blocks):
+    if settings.train.folds in (0, "auto") or (convex and not settings.fine_tune.blocks):
         return
     problem = "fine_tune.blocks", str(settings.fine_tune.blocks)
     if not convex:

@@ -26,6 +26,7 @@ from pipelines.recipe.compatibility import (
 from pipelines.recipe.sections import BackboneConfig, TrainConfig
 from pipelines.recipe.settings import RecipeSettings
 from pipelines.recipe.task_sections import TaskConfig, TaskName, check_combination
+from pipelines.sources.config import DataConfig
 from tuning.linear_heads.logistic_regression import MAX_ITERATIONS
 from tuning.optimization.optimizer_config import OptimizerConfig
 from tuning.optimization.penalties import PENALTIES, PenaltyConfig, Strength
@@ -141,7 +142,12 @@ class ResolvedRecipe(RecipeSettings):
     @property
     def trains_on_validation(self) -> bool:
         """Whether validation images are trained on, so that they cannot validate."""
-        return self.train.with_validation or self.train.folds > 0
+        return self.train.with_validation or self.num_folds > 0
+
+    @property
+    def num_folds(self) -> int:
+        """Folds that each have a head of their own; 0 for one head, or where it is open yet."""
+        return 0 if self.train.folds == "auto" else self.train.folds
 
     def with_measured(
         self,
@@ -179,6 +185,14 @@ class ResolvedRecipe(RecipeSettings):
         """
         return self.model_copy(update={"input": self.input.model_copy(update={"depth": depth})})
 
+    def with_folds(self, count: int) -> ResolvedRecipe:
+        """Returns the recipe with the number of folds that its images allow.
+
+        Args:
+            count: Of `train.folds`.
+        """
+        return self.model_copy(update={"train": self.train.model_copy(update={"folds": count})})
+
     def with_choices_of(self, run: ResolvedRecipe) -> ResolvedRecipe:
         """Returns the recipe with what a run chose for it once it had images and features.
 
@@ -188,6 +202,8 @@ class ResolvedRecipe(RecipeSettings):
         recipe = self
         if recipe.input.depth == "auto" and run.input.depth != "auto":
             recipe = recipe.with_depth(run.input.depth)
+        if recipe.train.folds == "auto":
+            recipe = recipe.with_folds(run.num_folds)
         if recipe.features.engine_is_open:
             recipe = recipe.with_engine(run.features.engine)
         if "augment.policy" in recipe.to_measure:
@@ -240,6 +256,9 @@ def resolve_recipe(settings: RecipeSettings) -> ResolvedRecipe:
     if optimizer.name == "lbfgs":
         check_convex(settings, use=use)
     check_folds(settings, optimizer=str(optimizer.name))
+    folds = settings.train.folds
+    if folds == "auto" and not _can_have_folds(settings, convex=optimizer.name == "lbfgs"):
+        folds = 0
     epochs = MAX_ITERATIONS if optimizer.name == "lbfgs" else DEFAULT_EPOCHS
     # Of one task on features, heads are quick to compare.
     measurable = (
@@ -273,11 +292,21 @@ def resolve_recipe(settings: RecipeSettings) -> ResolvedRecipe:
             "input": settings.input.model_copy(update={"size": size}),
             "optimizer": _narrow(ResolvedOptimizer, optimizer),
             "penalty": _narrow(ResolvedPenalty, penalty),
-            "train": _narrow(ResolvedTrain, settings.train, epochs=settings.train.epochs or epochs),
+            "train": _narrow(
+                ResolvedTrain, settings.train, epochs=settings.train.epochs or epochs, folds=folds
+            ),
             "tasks": tasks,
             "to_measure": frozenset(to_measure),
         }
     )
+
+
+def _can_have_folds(settings: RecipeSettings, *, convex: bool) -> bool:
+    """Whether images may decide on the folds, since no setting asks for something else."""
+    usual, data = DataConfig(), settings.data
+    divided = data.val_fraction != usual.val_fraction or data.train_per_class > 0
+    other = divided or settings.fine_tune.blocks > 0 or settings.train.with_validation
+    return convex and not other
 
 
 def _narrow(section: type[C], config: Config, **decided: object) -> C:

@@ -84,10 +84,13 @@ class TrainConfig(Config):
             kept.
         folds: 0, or 2 and more: training and validation images together are divided into so
             many stratified folds, a linear head is fitted to convergence without each of them,
-            and the run's head is the mean of these, no larger than one of them. What each image
-            is answered by the head that has not seen it takes the place of validation: `folds`
-            in metrics.json, the calibration and the prediction sets (cross-fitting; Breiman,
-            1996, https://doi.org/10.1007/BF00117832, stacks such answers).
+            and the run's head is the mean of these, no larger than one of them. All of these
+            images are then the validation images, each answered by the head that has not seen
+            it; so are calibration and prediction sets made (cross-fitting; Breiman, 1996,
+            https://doi.org/10.1007/BF00117832, stacks such answers). `auto` is 5, or as many as
+            the rarest class has images, where the head is such a one, the data set has no
+            validation split of its own, `data.val_fraction` has its usual value and would give
+            fewer than 1,000 images, and `data.train_per_class` limits nothing.
     """
 
     epochs: Annotated[int, Field(ge=1)] | None = None
@@ -98,7 +101,7 @@ class TrainConfig(Config):
     class_weights: Literal["none", "balanced"] = "none"
     oversample: Oversample = "none"
     with_validation: bool = False
-    folds: Annotated[int, Field(ge=0)] = 0
+    folds: Annotated[int, Field(ge=0)] | Literal["auto"] = "auto"
 
     @field_validator("loss")
     @classmethod
@@ -111,7 +114,7 @@ class TrainConfig(Config):
     def _holds_out_something(self) -> TrainConfig:
         if self.folds == 1:
             raise ValueError("folds = 1 leaves nothing to train on; expected 0, or 2 and more")
-        if self.folds and self.with_validation:
+        if self.folds not in (0, "auto") and self.with_validation:
             raise ValueError(
                 "folds train on the validation images already; expected with_validation = false"
             )

@@ -34,7 +34,7 @@ FOLDER = "search"
 
 # Trials share the images and the meaning of their score, which is that of uncalibrated answers.
 _NOT_SEARCHED = (
-    *("data.", "device.", "tasks", "stopping.monitor", "train.epochs"),
+    *("data.", "device.", "tasks", "stopping.monitor", "train.epochs", "train.folds"),
     *("calibration.", "unknown."),
 )
 _LIBRARIES = ("transfer-zoo", "tensorflow", "keras", "keras-tuner", "numpy")
@@ -126,6 +126,7 @@ class SearchPlan(Config):
             With folds, where the head is linear and fitted to convergence, the mean of the heads
             of the folds, which the trial was scored by; otherwise one head of all images.
         """
+        recipe = recipe.override({"train.folds": 0})
         if not self.retrain_on_val:
             return recipe
         if self.folds and recipe.resolve().is_convex:

@@ -198,6 +198,7 @@ class Source:
         damaged: Images that are used although their files are damaged, with the damage.
         outliers: Images that are used and look unlike the rest.
         remarks: What the owner should know of the labels, splits and copies, a line each.
+        own_val: Whether the data set came with these validation images.
     """
 
     name: str
@@ -210,6 +211,7 @@ class Source:
     damaged: tuple[Finding, ...] = ()
     outliers: tuple[Finding, ...] = ()
     remarks: tuple[str, ...] = ()
+    own_val: bool = False
 
     @property
     def splits(self) -> dict[str, Examples]:

@@ -12,7 +12,7 @@ from zoo.files import is_temporary, naming_file, remove_file
 
 FIND_LR_PICTURE, FIND_LR_TABLE = "find_lr.png", "find_lr.csv"
 RECIPE_FILE, MODEL_FILE, UNKNOWN_FILE = "recipe.toml", "model.keras", "unknown.npz"
-PRETRAINED_FILE = "pretrained.npz"
+PRETRAINED_FILE, HELD_OUT_FILE = "pretrained.npz", "held_out.npz"
 
 
 def holds_run(folder: Path) -> bool:
@@ -66,8 +66,16 @@ def remove_training(folder: Path) -> None:
         folder: A run folder that this process has claimed.
     """
     # metrics.json is first, because a run that has it is finished.
-    names = ["metrics.json", MODEL_FILE, UNKNOWN_FILE, "checkpoint", "history.csv"]
-    for name in (*names, "confusion.csv", "logs", "images.json", "labels.json", RECIPE_FILE):
+    names = ["metrics.json", MODEL_FILE, UNKNOWN_FILE, HELD_OUT_FILE, "checkpoint"]
+    for name in (
+        *names,
+        "history.csv",
+        "confusion.csv",
+        "logs",
+        "images.json",
+        "labels.json",
+        RECIPE_FILE,
+    ):
         path = folder / name
         if path.is_dir():
             with naming_file(path):

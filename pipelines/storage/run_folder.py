@@ -17,14 +17,12 @@ from pipelines.storage.checkpoint import Checkpoint
 from pipelines.storage.claim import Claim, claim_folder
 from pipelines.storage.confusion_file import with_confusion, write_confusion
 from pipelines.storage.destination import (
-    MODEL_FILE,
-    PRETRAINED_FILE,
-    RECIPE_FILE,
-    UNKNOWN_FILE,
     check_has_model,
     holds_run,
 )
+from pipelines.storage.held_out_answers import HeldOutAnswers
 from pipelines.storage.records import format_rows, read_record, read_tasks
+from pipelines.storage.run_files import RunFiles
 from pipelines.storage.same_recipe import check_same_recipe
 from pipelines.storage.split_metrics import MEASURED, Record, SearchRecord, SplitMetrics, Timing
 from zoo.errors import RunError
@@ -36,19 +34,19 @@ from zoo.models.unknown import UnknownScorer
 from zoo.tasks import Task
 
 
-class RunFolder:
+class RunFolder(RunFiles):
     """The folder of a job: recipe, model, metrics, history and checkpoint.
 
     It holds recipe.toml, labels.json, images.json, metrics.json, confusion.csv, history.csv,
-    model.keras, unknown.npz, logs/ for TensorBoard and checkpoint/ for `--resume`; after
-    `zoo tune` also search.json and search/.
+    model.keras, unknown.npz, held_out.npz with `train.folds`, logs/ for TensorBoard and
+    checkpoint/ for `--resume`; after `zoo tune` also search.json and search/.
 
     Args:
         path: The folder; `open` and `claim` check it.
     """
 
     def __init__(self, path: Path) -> None:
-        self.path = Path(path)
+        super().__init__(path)
         self._claim: Claim | None = None
 
     @classmethod
@@ -119,7 +117,7 @@ class RunFolder:
             tasks: The tasks of the model.
         """
         self.check_present()
-        remove_file(self.path / "metrics.json")
+        remove_file(self.metrics_file)
         write_text(self.recipe_file, recipe.to_toml())
         # Of a plain classifier, as of most, it is the list of its classes.
         names = [*tasks[0].class_names] if tasks[0].bare else [task.to_json() for task in tasks]
@@ -146,31 +144,6 @@ class RunFolder:
         return run
 
     @property
-    def recipe_file(self) -> Path:
-        """The complete recipe."""
-        return self.path / RECIPE_FILE
-
-    @property
-    def model_file(self) -> Path:
-        """The classifier with its best weights."""
-        return self.path / MODEL_FILE
-
-    @property
-    def pretrained_file(self) -> Path:
-        """The backbone that `zoo pretrain` writes."""
-        return self.path / PRETRAINED_FILE
-
-    @property
-    def confusion_file(self) -> Path:
-        """The confusion matrices of a finished classifier."""
-        return self.path / "confusion.csv"
-
-    @property
-    def checkpoint_file(self) -> Path:
-        """The checkpoint that `--resume` reads."""
-        return self.path / "checkpoint" / "last.npz"
-
-    @property
     def recipe(self) -> ResolvedRecipe:
         """The recipe of the run, every setting decided.
 
@@ -193,7 +166,7 @@ class RunFolder:
         Raises:
             RunError: The file is damaged.
         """
-        file = self.path / "metrics.json"
+        file = self.metrics_file
         return read_record(file, Record) if file.exists() else {}
 
     @property
@@ -260,7 +233,7 @@ class RunFolder:
         Raises:
             RunError: The file is damaged or missing.
         """
-        return tuple(read_record(self.path / "images.json", dict[str, list[str]]).get(split, ()))
+        return tuple(read_record(self.digests_file, dict[str, list[str]]).get(split, ()))
 
     @cached_property
     def model(self) -> Any:
@@ -285,9 +258,20 @@ class RunFolder:
         Raises:
             RunError: unknown.npz is damaged, or does not fit the model.
         """
-        if not (file := self.path / UNKNOWN_FILE).is_file():
+        if not (file := self.unknown_file).is_file():
             return None
         return model_file.load_unknown_scorer(file, pooled_features(self.model).shape[-1])
+
+    @cached_property
+    def held_out(self) -> HeldOutAnswers | None:
+        """What fold heads answered of the images held out from them; None without `train.folds`.
+
+        Raises:
+            RunError: held_out.npz is damaged, or does not fit labels.json.
+        """
+        if not (file := self.held_out_file).is_file():
+            return None
+        return HeldOutAnswers.load(file, self.tasks[0].num_outputs)
 
     @property
     def decision_rules(self) -> dict[str, DecisionRule]:
@@ -296,25 +280,32 @@ class RunFolder:
         Raises:
             RunError: metrics.json is damaged.
         """
-        return model_file.load_decision_rules(self.path / "metrics.json", self.record, self.tasks)
+        return model_file.load_decision_rules(self.metrics_file, self.record, self.tasks)
 
     def save_model(self, model: Any, scorer: UnknownScorer | None = None) -> None:
         """Writes model.keras with what it wants of its images, and unknown.npz or none."""
         self.check_present()
         description = describe_input(self.recipe.input.preprocessing, self.tasks)
-        model_file.save_model(self.model_file, model, description, self.path / UNKNOWN_FILE, scorer)
+        model_file.save_model(self.model_file, model, description, self.unknown_file, scorer)
+
+    def save_held_out(self, answers: HeldOutAnswers | None) -> None:
+        """Writes held_out.npz, or removes that of an earlier training."""
+        self.check_present()
+        remove_file(self.held_out_file)
+        if answers is not None:
+            answers.save(self.held_out_file)
 
     def save_digests(self, digests: Mapping[str, Sequence[str]]) -> None:
         """Writes images.json: the SHA-256 of every image, by split."""
         self.check_present()
-        write_json(self.path / "images.json", {k: sorted(v) for k, v in digests.items()})
+        write_json(self.digests_file, {k: sorted(v) for k, v in digests.items()})
 
     def save_metrics(self, metrics: Mapping[str, Any]) -> None:
         """Writes metrics.json, and the confusion matrices to confusion.csv."""
         self.check_present()
         # metrics.json is last, because a run that has it is finished.
         rest = write_confusion(self.confusion_file, metrics)
-        write_json(self.path / "metrics.json", rest)
+        write_json(self.metrics_file, rest)
 
     def save_search(self, search: Mapping[str, Any]) -> None:
         """Writes search.json."""

@@ -6,9 +6,8 @@ from typing import Any
 
 from typing_extensions import TypedDict  # pydantic reads that of typing from Python 3.12 on
 
-MEASURED = ("train", "val", "folds", "test")
-"""What a run has metrics of: its splits, and all images but the test images where each was
-answered by the head that it was held out from (`train.folds`)."""
+MEASURED = ("train", "val", "test")
+"""The splits that a run has metrics of."""
 
 
 class ClassMetrics(TypedDict, total=False):
@@ -246,9 +245,9 @@ class Record(TypedDict, total=False):
 
     Args:
         train: Metrics of the training images.
-        val: Metrics of the validation images; absent where these were trained on.
-        folds: Metrics of training and validation images, each answered by the head that it was
-            held out from; absent without `train.folds`.
+        val: Metrics of the validation images; absent where these were trained on. With
+            `train.folds` they are the training images, each answered by the head that it was
+            held out from.
         test: Metrics of the test images.
         timing: Seconds.
         device: Description of the devices it was trained on.
@@ -261,7 +260,6 @@ class Record(TypedDict, total=False):
 
     train: SplitMetrics
     val: SplitMetrics
-    folds: SplitMetrics
     test: SplitMetrics
     timing: Timing
     device: str

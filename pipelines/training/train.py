@@ -9,9 +9,10 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import numpy.typing as npt
 
 from pipelines.evaluation.metrics import compute_answer_metrics
-from pipelines.evaluation.predictions import Answers
+from pipelines.recipe.decided_folds import decide_folds
 from pipelines.recipe.measured_depth import measure_input_depth
 from pipelines.recipe.pretraining import METHODS
 from pipelines.recipe.recipe import Recipe
@@ -21,7 +22,8 @@ from pipelines.runtime.devices import Devices, prepare_devices
 from pipelines.runtime.isolation import isolated
 from pipelines.runtime.stderr import suppress_stderr
 from pipelines.serving.run import Run
-from pipelines.sources.source import Source, join_examples
+from pipelines.sources.source import Examples, Source, join_examples
+from pipelines.storage.held_out_answers import HeldOutAnswers
 from pipelines.storage.run_folder import RunFolder
 from pipelines.training.agreement import compute_split_answers
 from pipelines.training.calibrate import calibrate
@@ -99,7 +101,7 @@ def train(
         with suppress_stderr():
             devices = prepare_devices(resolved.device, on_images=resolved.trains_on_images)
         source = open_images(resolved)
-        resolved = measure_input_depth(resolved, source.train)
+        resolved = decide_folds(measure_input_depth(resolved, source.train), source)
         if "augment.policy" not in resolved.to_measure:
             logger.info(f"augmentation {resolved.augment}")
         logger.info(f"training on {devices.description}")
@@ -130,12 +132,17 @@ def train_on(
         TrainingError: The loss is not a number.
     """
     if recipe.trains_on_validation:
-        source = replace(source, train=join_examples([source.train, source.val]))
+        both = join_examples([source.train, source.val])
+        # With folds, each image is held out from one head.
+        source = replace(source, train=both, val=both if recipe.num_folds else source.val)
     # Every check of the input comes before the first file is written.
     trainer = Trainer(recipe, source, devices, folder=folder)
     recipe = trainer.prepare()
     folder.begin(recipe, source.tasks)
-    folder.save_digests({name: examples.digests for name, examples in source.splits.items()})
+    recorded = {name: examples.digests for name, examples in source.splits.items()}
+    if recipe.num_folds:  # an image belongs to one split
+        del recorded["val"]
+    folder.save_digests(recorded)
     read_s = time.perf_counter() - started - trainer.extract_s
 
     earlier_s = trainer.loop.fit_s
@@ -143,27 +150,24 @@ def train_on(
     if diverged := describe_divergence(trainer.loop.history, source.tasks):
         logger.warning(diverged)
     features = trainer.evaluation_features
-    # With folds, each image was held out from one head.
-    held_out = replace(source, val=source.train) if recipe.train.folds else source
     logits = trainer.fold_logits
-    calibration = calibrate(model, recipe, held_out, features, logits)
+    calibration = calibrate(model, recipe, source, features, logits)
     scorer, unknown = fit_unknown_scorer(model, recipe, source, features)
     folder.save_model(model, scorer)
     answers = compute_split_answers(model, scorer, recipe, source, features)
-    judged = answers["val"]
+    held_out = None
     if logits is not None:
-        labeled = LabeledLogits.of_classes(logits, held_out.val.labels)
-        probabilities = labeled.probabilities(calibration.get("temperature", 1.0))
-        judged = Answers({source.tasks[0].name: probabilities.astype(np.float32)})
-    decision = fit_decision(judged.predictions, recipe, held_out)
+        held_out = _held_out_answers(logits, source.val, calibration.get("temperature", 1.0))
+        found = {source.tasks[0].name: held_out.probabilities}
+        answers["val"] = replace(answers["val"], predictions=found)
+    folder.save_held_out(held_out)
+    decision = fit_decision(answers["val"].predictions, recipe, source)
     rules = read_rules(decision, source.tasks)
     metrics: dict[str, Any] = {
         name: compute_answer_metrics(source.splits[name], answered.decided(rules), source.tasks)
         for name, answered in answers.items()
-        if name != "val" or not recipe.trains_on_validation
+        if name != "val" or not recipe.train.with_validation
     }
-    if recipe.train.folds:
-        metrics["folds"] = compute_answer_metrics(held_out.val, judged.decided(rules), source.tasks)
     if calibration:
         metrics["calibration"] = calibration
     if unknown:
@@ -178,6 +182,15 @@ def train_on(
         "fit_s": round(trainer.loop.fit_s, 3),
     }
     metrics["device"] = devices.description
-    metrics["images"] = {name: len(examples) for name, examples in source.splits.items()}
+    metrics["images"] = {name: len(digests) for name, digests in recorded.items()}
     metrics["images"]["skipped"] = len(source.skipped)
     folder.save_metrics(metrics)
+
+
+def _held_out_answers(
+    logits: npt.NDArray[np.float32], examples: Examples, temperature: float
+) -> HeldOutAnswers:
+    """Returns the probabilities that follow from logits of images, float32 [N, C]."""
+    labeled = LabeledLogits.of_classes(logits, examples.labels)
+    probabilities = labeled.probabilities(temperature).astype(np.float32)
+    return HeldOutAnswers(examples.binary_digests, probabilities)

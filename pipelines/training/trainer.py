@@ -77,7 +77,7 @@ class Trainer:
         self.phases = build_phases(recipe)
         order = build_recipe_order(recipe, source, devices.num_replicas)
         self.steps_per_epoch = order.steps_per_epoch
-        folds = recipe.train.folds
+        folds = recipe.num_folds
         self._folds = divide(source.train, folds, recipe.seed) if folds else []
         check_devices(recipe.optimizer, devices.num_replicas)
         for phase in self.phases:

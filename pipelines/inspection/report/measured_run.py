@@ -30,7 +30,6 @@ SPLITS = ("test", "val", "all", "train")
 _WORDS = {
     "test": "test",
     "val": "validation",
-    "folds": "held-out",
     "all": "new",
     "train": "training",
 }
@@ -43,12 +42,13 @@ class MeasuredRun:
     Args:
         run: The run.
         data: DATA that the images were looked for in.
-        split: `test`, `val`, `folds`, `train`; or `all`, images that the run does not record.
+        split: `test`, `val`, `train`; or `all`, images that the run does not record.
         tasks: What the model predicts.
         metrics: Of the split.
         examples: The split, N images; None if they are not at hand.
         predictions: float32 [N, K] by task; empty without images.
         notes: What the reader has to know of the images, a sentence each.
+        held_out: Whether each image was answered by the fold head that has not seen it.
     """
 
     run: RunFolder
@@ -59,6 +59,7 @@ class MeasuredRun:
     examples: Examples | None = None
     predictions: Mapping[str, npt.NDArray[np.float32]] | None = None
     notes: tuple[str, ...] = ()
+    held_out: bool = False
 
     @property
     def split_word(self) -> str:
@@ -68,7 +69,7 @@ class MeasuredRun:
     @property
     def trained_on(self) -> bool:
         """Whether the model was trained on the split."""
-        retrained = self.split == "val" and self.run.recipe.trains_on_validation
+        retrained = self.split == "val" and self.run.recipe.train.with_validation
         return self.split == "train" or retrained
 
     def metrics_of(self, task: Task) -> TaskMetrics:
@@ -110,6 +111,8 @@ def measure_run(run: RunFolder, data: str | Path | None) -> MeasuredRun:
     try:
         found = open_evaluation_set(name, recipe.data, run.tasks, kept=kept)
         found = found.assigned({split: run.digests(split) for split in ("train", "val", "test")})
+        if run.held_out:
+            found = found.with_validation(run.held_out.find)
     except InputError as error:
         if data:
             raise
@@ -124,7 +127,12 @@ def _predict(run: RunFolder, found: EvaluationSet, split: str) -> MeasuredRun:
     start_keras()
     examples, recipe = found.splits[split], run.recipe
     logger.info(f"predicting {len(examples)} {_WORDS[split]} images of {found.name}")
-    predictions = compute_predictions(run.model, recipe, examples, found.tasks)
+    held_out = run.held_out if split == "val" else None
+    if held_out and held_out.covers(examples.digests):
+        predictions = {found.tasks[0].name: held_out.of(examples.digests)}
+    else:
+        held_out = None
+        predictions = compute_predictions(run.model, recipe, examples, found.tasks)
     answers = Answers(predictions).decided(run.decision_rules)
     measured = MeasuredRun(
         run,
@@ -134,6 +142,7 @@ def _predict(run: RunFolder, found: EvaluationSet, split: str) -> MeasuredRun:
         compute_answer_metrics(examples, answers, found.tasks),
         examples,
         predictions,
+        held_out=held_out is not None,
     )
     return replace(measured, notes=tuple(_describe_images(measured, len(examples), found)))
 
@@ -143,17 +152,19 @@ def _describe_images(measured: MeasuredRun, count: int, found: EvaluationSet) ->
     notes = []
     if measured.trained_on:
         notes.append("The model was trained on these images: the figures do not hold for others.")
-        if folds := measured.run.metrics.get("folds"):
-            notes.append(
-                "Each answered by the head that had not seen it, "
-                f"{folds['num_images']} images give an accuracy of {folds['accuracy']:.4f}."
-            )
+    elif measured.held_out:
+        notes.append(
+            f"The model is the mean of {measured.run.recipe.num_folds} heads, and each image is "
+            "answered by the one head that has not seen it. These images helped to choose the "
+            "penalty and the calibration; test images, which have no part in that, are the "
+            "stricter measure."
+        )
     elif measured.split == "val":
         notes.append(
             "Validation images helped to choose the weights and the calibration; test images, "
             "which have no part in that, are the stricter measure."
         )
-    num_recorded = len(measured.run.digests(measured.split))
+    num_recorded = len(measured.run.digests("train" if measured.held_out else measured.split))
     if num_recorded > count:
         notes.append(f"{num_recorded - count} of {num_recorded} recorded images are gone.")
     if found.skipped:
@@ -162,7 +173,7 @@ def _describe_images(measured: MeasuredRun, count: int, found: EvaluationSet) ->
 
 
 def _recorded_split(run: RunFolder) -> str | None:
-    splits = ("test", "val", "folds", "train")
+    splits = ("test", "val", "train")
     return next((split for split in splits if split in run.metrics), None)
 
 

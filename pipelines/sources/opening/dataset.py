@@ -55,4 +55,5 @@ def open_source(
         damaged=scanned.damaged,
         outliers=scanned.outliers,
         remarks=scanned.remarks if labeled else scanned.decodable.hints,
+        own_val="val" in scanned.decodable.splits,
     )

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from pipelines.sources.config import DataConfig
 from pipelines.sources.examining.kept_images import KeptImages
@@ -16,6 +17,10 @@ from pipelines.sources.splitting.split import assign_by_digest, split_listing
 from zoo.errors import UndecodableError
 from zoo.models.class_names import ClassNames
 from zoo.tasks import Task, classification
+
+if TYPE_CHECKING:
+    import numpy as np
+    import numpy.typing as npt
 
 
 @dataclass(frozen=True)
@@ -67,6 +72,22 @@ class EvaluationSet:
             recorded: The digests of a run's images, by split; see `assign_by_digest`.
         """
         return replace(self, splits=assign_by_digest(self.splits, recorded))
+
+    def with_validation(
+        self, find: Callable[[Sequence[str]], npt.NDArray[np.int64]]
+    ) -> EvaluationSet:
+        """Returns the same images, some of the training images in the split `val` too.
+
+        A data set that has validation images which the run does not know keeps these.
+
+        Args:
+            find: Which of the images with these digests are also validation images.
+        """
+        train = self.splits.get("train")
+        if train is None or "val" in self.splits or not len(found := find(train.digests)):
+            return self
+        val = train if len(found) == len(train) else train.take(found)
+        return replace(self, splits={"train": train, "val": val, **self.splits})
 
     def joined(self) -> EvaluationSet:
         """Returns the same images in the one split `all`."""

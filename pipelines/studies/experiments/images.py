@@ -80,8 +80,8 @@ def train_on(table: Path, settings: Mapping[str, Any]) -> SplitMetrics:
     """Trains on a table's images, without augmentation unless the settings have some.
 
     Args:
-        table: A table of `write_table`. With few images none are put aside for validation: the
-            penalty is chosen by folds.
+        table: A table of `write_table`. A fifth of its images, at least one of each class, is put
+            aside for validation, whatever is trained.
         settings: Settings of the recipe by their paths.
 
     Returns:
@@ -90,7 +90,9 @@ def train_on(table: Path, settings: Mapping[str, Any]) -> SplitMetrics:
     from pipelines.recipe.recipe import Recipe
     from pipelines.training.train import train
 
-    recipe = Recipe.for_data(str(table)).override({"augment.policy": "none", **settings})
+    recipe = Recipe.for_data(str(table)).override(
+        {"augment.policy": "none", "train.folds": 0, **settings}
+    )
     folder = table.parent / "run"
     shutil.rmtree(folder, ignore_errors=True)
     metrics = train(table, recipe, out=folder).metrics["test"]

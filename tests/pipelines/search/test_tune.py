@@ -365,6 +365,7 @@ def test_levels_and_cuts_are_searched_together_and_validation_images_kept(
             "Unknown setting to search",
         ),
         ({"space": {"unknown.share": [0.05, 0.1]}}, InputError, "Unknown setting to search"),
+        ({"space": {"train.folds": [0, 5]}}, InputError, "Unknown setting to search"),
         ({"folds": 1}, InputError, "--folds does not fit.*leaves nothing to train on"),
         ({"folds": 40}, InputError, "fewer images than there are folds"),
         ({"tuner": "bayes"}, InputError, "Did you mean 'bayesian'"),

@@ -5,6 +5,8 @@ from __future__ import annotations
 import csv
 import json
 import shutil
+from collections.abc import Callable, Mapping
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -19,6 +21,7 @@ from pipelines.cli.main import run_command
 from pipelines.evaluation.evaluate import evaluate
 from pipelines.input_pipeline.datasets import build_image_dataset
 from pipelines.inspection.report.report import report
+from pipelines.recipe.decided_folds import decide_folds
 from pipelines.recipe.recipe import Recipe
 from pipelines.search.tune import tune
 from pipelines.serving.run import Run
@@ -28,7 +31,7 @@ from pipelines.training.prepare import open_images
 from pipelines.training.train import train
 from tests.pipelines.training.test_convex_training import CONVEX, L2
 from tests.support.tiny import write_images
-from zoo.errors import DataError, RecipeError
+from zoo.errors import DataError, RecipeError, RunError
 from zoo.models.standardization import Standardization
 from zoo.models.trainable import build_pooling_model
 
@@ -109,14 +112,14 @@ def test_head_and_its_answers_are_those_of_scikit_learn(
     found = softmax(rows @ np.asarray(head.kernel) + np.asarray(head.bias), axis=1)
     np.testing.assert_allclose(found, expected, atol=0.01)
     probabilities = softmax(logits / temperature, axis=1)
-    folds = run.metrics["folds"]
-    assert folds["num_images"] == len(labels) == 43
-    assert folds["loss"] == pytest.approx(log_loss(labels, probabilities), rel=0.02)
+    val = run.metrics["val"]
+    assert val["num_images"] == len(labels) == 43
+    assert val["loss"] == pytest.approx(log_loss(labels, probabilities), rel=0.02)
     hits = int((probabilities.argmax(axis=1) == labels).sum())
-    assert folds["accuracy"] == pytest.approx(hits / len(labels), abs=0.03)
+    assert val["accuracy"] == pytest.approx(hits / len(labels), abs=0.03)
     assert run.record["calibration"]["num_images"] == 43
     assert run.record["decision"]["num_images"] == 43
-    assert "prediction_sets" in folds
+    assert "prediction_sets" in val
 
 
 def test_no_image_is_answered_by_a_head_that_has_seen_it_or_a_copy(run: Run) -> None:
@@ -129,20 +132,93 @@ def test_no_image_is_answered_by_a_head_that_has_seen_it_or_a_copy(run: Run) -> 
     assert sorted(seen) == list(range(len(both)))
 
 
-def test_metrics_name_what_was_held_out(
-    run: Run, data: Path, capsys: pytest.CaptureFixture[str]
-) -> None:
-    assert set(run.metrics) == {"train", "folds", "test"}
+def test_metrics_name_what_was_held_out(run: Run) -> None:
+    assert set(run.metrics) == {"train", "val", "test"}
     assert run.metrics["train"]["num_images"] == 43
-    counted = run.metrics["folds"]["confusion_matrix"]
+    assert run.images == {"train": 43, "test": 12, "skipped": 0}
+    counted = run.metrics["val"]["confusion_matrix"]
     assert sum(n for row in counted.values() for n in row.values()) == 43
     with (run.path / "history.csv").open() as file:
         rows = list(csv.DictReader(file))
     assert len(rows) > 3
     before = run.record["calibration"]["loss"]["before"]
     assert float(rows[-1]["val_loss"]) == pytest.approx(before, rel=0.05)
-    evaluate(run.path, data)
-    assert "metrics on these are too optimistic" in capsys.readouterr().err
+
+
+def without_loss(metrics: Mapping[str, Any]) -> dict[str, Any]:
+    return {name: value for name, value in metrics.items() if name != "loss"}
+
+
+def test_images_are_evaluated_by_the_head_that_has_not_seen_them(
+    run: Run, data: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    found = evaluate(run.path, data)
+    assert "(train: 43 of 43)" in capsys.readouterr().err
+    assert {name: split["num_images"] for name, split in found.items()} == {
+        "train": 43,
+        "val": 43,
+        "test": 12,
+    }
+    # Rounding depends on the order of the images.
+    assert without_loss(found["val"]) == without_loss(run.metrics["val"])
+    assert found["val"]["loss"] == pytest.approx(run.metrics["val"]["loss"], rel=1e-9)
+    assert found["val"]["loss"] > found["train"]["loss"]
+    assert evaluate(run.path, data, split="val") == {"val": found["val"]}
+    assert "too optimistic" not in capsys.readouterr().err
+    # Some of the images, wherever they lie; and what is new has no answers of fold heads.
+    some = evaluate(run.path, data / "val")
+    assert {name: split["num_images"] for name, split in some.items()} == {"train": 12, "val": 12}
+    assert evaluate(run.path, data, split="all")["all"]["num_images"] == 55
+
+
+def test_validation_images_that_are_new_are_answered_by_the_model(
+    run: Run, data: Path, tmp_path: Path
+) -> None:
+    folder = tmp_path / "data"
+    shutil.copytree(data / "train", folder / "train")
+    write_images(folder / "val", 3, seed=7)
+    found = evaluate(run.path, folder)
+    assert {name: split["num_images"] for name, split in found.items()} == {"train": 31, "val": 9}
+    alone = evaluate(run.path, folder / "val")["all"]
+    assert found["val"] == alone
+    page = report(run.path, data=folder, out=tmp_path / "report.html")
+    assert "9 validation images" in page.read_text(encoding="utf-8")
+
+
+def test_export_is_checked_on_the_images(
+    run: Run, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    run.export(tmp_path / "model")
+    # A copy says nothing more.
+    assert "checking it on 42 validation images" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        lambda arrays: arrays.pop("digests"),
+        lambda arrays: arrays.update(digests=arrays["digests"][1:]),
+        lambda arrays: arrays.update(probabilities=arrays["probabilities"][:, 1:]),
+        lambda arrays: arrays.update(probabilities=arrays["probabilities"].astype(np.float64)),
+        lambda arrays: arrays.update(probabilities=np.full((43, 3), np.nan, np.float32)),
+        None,
+    ],
+)
+def test_damaged_answers_are_refused(
+    change: Callable[[dict[str, Any]], Any] | None, run: Run, tmp_path: Path
+) -> None:
+    out = tmp_path / "run"
+    shutil.copytree(run.path, out)
+    file = out / "held_out.npz"
+    with np.load(file) as archive:
+        arrays = {name: archive[name] for name in archive.files}
+    if change:
+        change(arrays)
+        np.savez(file, **arrays)
+    else:
+        file.write_bytes(file.read_bytes()[:-100])
+    with pytest.raises(RunError, match=r"held_out\.npz cannot be used.*train the run again"):
+        _ = Run.open(out).held_out
 
 
 def test_command_says_what_the_folds_say(
@@ -153,9 +229,8 @@ def test_command_says_what_the_folds_say(
     command = ["train", str(data), "--recipe", str(recipe), "--out", str(tmp_path / "run")]
     assert run_command([*command, "--set", "train.folds=3"]) == 0
     shown = capsys.readouterr().out
-    assert "folds: accuracy" in shown
+    assert "val: accuracy" in shown
     assert "43 images" in shown
-    assert "val:" not in shown
 
 
 def test_interrupted_run_ends_the_same(run: Run, data: Path, tmp_path: Path) -> None:
@@ -167,8 +242,11 @@ def test_interrupted_run_ends_the_same(run: Run, data: Path, tmp_path: Path) -> 
         again.load_model().get_weights(), run.load_model().get_weights(), strict=True
     ):
         np.testing.assert_array_equal(ours, theirs)
-    for part in ("folds", "calibration", "decision"):
+    for part in ("val", "calibration", "decision"):
         assert again.record[part] == run.record[part]
+    np.testing.assert_array_equal(
+        (out / "held_out.npz").read_bytes(), (run.path / "held_out.npz").read_bytes()
+    )
 
 
 def test_report_says_what_the_folds_say(data: Path, run: Run, tmp_path: Path) -> None:
@@ -178,11 +256,13 @@ def test_report_says_what_the_folds_say(data: Path, run: Run, tmp_path: Path) ->
     del record["test"]
     (out / "metrics.json").write_text(json.dumps(record))
     page = report(out, data=data / "val").read_text(encoding="utf-8")
-    assert "by the head that had not seen it, 43 images give an accuracy of" in page
+    assert "answered by the one head that has not seen it" in page
+    assert "31 of 43 recorded images are gone" in page
+    assert "12 validation images" in page
     recipe = out / "recipe.toml"
     recipe.write_text(recipe.read_text().replace(str(data), str(tmp_path / "gone")))
     page = report(out).read_text(encoding="utf-8")
-    assert "43 held-out images of" in page
+    assert "43 validation images of" in page
 
 
 def test_best_linear_head_of_a_search_is_the_mean_of_its_folds(data: Path, tmp_path: Path) -> None:
@@ -193,7 +273,7 @@ def test_best_linear_head_of_a_search_is_the_mean_of_its_folds(data: Path, tmp_p
     run = tune(data, recipe, out=tmp_path / "run", tuner="grid", **options)
     assert run.recipe.train.folds == 3
     assert not run.recipe.train.with_validation
-    assert run.metrics["folds"]["accuracy"] == pytest.approx(run.search["best"]["score"], abs=0.01)
+    assert run.metrics["val"]["accuracy"] == pytest.approx(run.search["best"]["score"], abs=0.01)
     assert run.record["calibration"]["loss"]["before"] == pytest.approx(
         run.search["best"]["loss"], rel=0.05
     )
@@ -233,3 +313,42 @@ def test_folds_are_those_of_scikit_learn_where_no_image_has_a_copy(
     for ours, theirs in zip(divide(source.train, FOLDS, recipe.seed), pairs, strict=True):
         for a, b in zip(ours, theirs, strict=True):
             np.testing.assert_array_equal(a, b)
+
+
+@pytest.mark.parametrize(
+    ("layer", "count", "folds"),
+    [
+        ({}, 12, 5),
+        ({}, 3, 3),
+        ({}, 2, 2),
+        ({"train": {"folds": 0}}, 12, 0),
+        ({"train": {"with_validation": True}}, 12, 0),
+        ({"head": {"hidden": [4]}}, 12, 0),
+        ({"optimizer": {"name": "adam"}}, 12, 0),
+        ({"train": {"epochs": 9}}, 12, 0),
+        ({"features": {"use": False}}, 12, 0),
+        ({"fine_tune": {"blocks": 1}}, 12, 0),
+        ({"data": {"val_fraction": 0.25}}, 12, 0),
+        ({"data": {"train_per_class": 4}}, 12, 0),
+        ({"data": {"test_fraction": 0.5}}, 12, 5),
+    ],
+)
+def test_folds_are_the_default_of_linear_heads(
+    layer: dict[str, Any], count: int, folds: int, tmp_path: Path
+) -> None:
+    folder = write_images(tmp_path / "data", count)
+    recipe = Recipe.from_settings(CONVEX, layer).for_source(folder).resolve()
+    decided = decide_folds(recipe, open_images(recipe))
+    assert decided.num_folds == decided.train.folds == folds
+    assert decided.trains_on_validation == (folds > 0 or decided.train.with_validation)
+
+
+def test_validation_images_of_the_data_set_stay_apart(data: Path) -> None:
+    recipe = Recipe.from_settings(CONVEX).for_source(data).resolve()
+    assert recipe.train.folds == "auto"
+    assert not recipe.trains_on_validation
+    source = open_images(recipe)
+    assert decide_folds(recipe, source).train.folds == 0
+    many = replace(source, own_val=False, val=source.val.take(np.zeros(1000, np.int64)))
+    assert decide_folds(recipe, replace(many, val=many.val.take(range(999)))).train.folds == 5
+    assert decide_folds(recipe, many).train.folds == 0
