@@ -9,6 +9,7 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
+from zoo.blas_threads import one_blas_thread
 from zoo.models.unknown import Floats, MahalanobisScorer, NeighborScorer, UnknownScorer, unit_rows
 from zoo.table import Table
 
@@ -52,11 +53,12 @@ def fit_mahalanobis(rows: Floats, labels: npt.NDArray[np.int64]) -> MahalanobisS
     values -= means[codes]
     if not values.any():
         raise ValueError("features of images of a class do not differ")
-    covariance, _ = ledoit_wolf(values, assume_centered=True)
-    lower = cholesky(covariance, lower=True, overwrite_a=True)
-    whitening = solve_triangular(lower, np.eye(len(lower)), lower=True).T
     center = means.mean(axis=0)
-    white = (means - center) @ whitening
+    with one_blas_thread():
+        covariance, _ = ledoit_wolf(values, assume_centered=True)
+        lower = cholesky(covariance, lower=True, overwrite_a=True)
+        whitening = solve_triangular(lower, np.eye(len(lower)), lower=True).T
+        white = (means - center) @ whitening
     return MahalanobisScorer(1.0, *(a.astype(np.float32) for a in (center, whitening, white)))
 
 
@@ -103,7 +105,8 @@ def score_neighbors_of_others(
     distances = np.empty(len(rows), np.float32)
     for start in range(0, len(rows), _BLOCK):
         part = slice(start, start + _BLOCK)
-        products = unit_rows(rows[part]) @ bank.T
+        with one_blas_thread():
+            products = unit_rows(rows[part]) @ bank.T
         products[numbers[part, None] == numbers[kept]] = -1
         distances[part] = np.maximum(1 - np.partition(products, -count)[:, -count], 0)
     return distances

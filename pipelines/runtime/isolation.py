@@ -17,6 +17,7 @@ from dataclasses import dataclass, field
 
 from pipelines.runtime.cache import usable_cache
 from pipelines.runtime.stderr import suppress_stderr
+from zoo.blas_threads import one_blas_thread
 from zoo.errors import InputError
 from zoo.private_api import (
     disable_op_determinism,
@@ -70,7 +71,7 @@ def isolated() -> Iterator[None]:
 
     What comes back: the generators of Python, NumPy, TensorFlow and Keras; Keras' dtype
     policy, float type, image format and names of layers; deterministic operations;
-    OpenCV's threads; environment variables. What does not is listed in
+    the threads of OpenCV and of BLAS; environment variables. What does not is listed in
     docs/concepts/process.md. Jobs of one process run one after another, since they share
     all of this; a job within a job shares its isolation. Also a decorator.
 
@@ -147,6 +148,9 @@ def _note_process(isolation: _Isolation) -> None:
     restorers.append(lambda: np.random.set_state(numpy))
     restorers.append(lambda: cv2.setNumThreads(threads))
     cv2.setNumThreads(1)
+    held = contextlib.ExitStack()
+    held.enter_context(one_blas_thread())
+    restorers.append(held.close)
     if "keras" not in sys.modules:
         # It outranks keras.json, and is read when Keras is imported.
         os.environ.setdefault(_VARIABLE, BACKENDS[0])

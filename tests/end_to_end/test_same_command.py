@@ -49,15 +49,17 @@ def test_weights_do_not_depend_on_how_busy_the_machine_is(method: str, tmp_path:
         np.testing.assert_array_equal(busy[name], value, err_msg=name)
 
 
-def _train(photographs: Path, folder: Path) -> tuple[str, str]:
+def _train(photographs: Path, folder: Path, **variables: str) -> tuple[str, str]:
     """Trains by the default recipe with an empty cache; returns engine and digest of weights."""
     run, cache = folder / "run", folder / "cache"
-    arguments = ["train", str(photographs), "--out", str(run), "--set", "train.epochs=2"]
-    _run([*arguments, "--set", "features.views=1"], ZOO_CACHE=str(cache))
-    digest = hashlib.sha256()
-    for weight in RunFolder.open(run).model.get_weights():
+    arguments = ["train", str(photographs / "train"), "--out", str(run)]
+    _run([*arguments, "--set", "features.views=1"], ZOO_CACHE=str(cache), **variables)
+    opened, digest = RunFolder.open(run), hashlib.sha256()
+    for weight in opened.model.get_weights():
         digest.update(weight.tobytes())
-    return RunFolder.open(run).recipe.features.engine, digest.hexdigest()
+    for file in (opened.held_out_file, opened.unknown_file):
+        digest.update(file.read_bytes())
+    return opened.recipe.features.engine, digest.hexdigest()
 
 
 @pytest.mark.slow
@@ -68,5 +70,8 @@ def test_weights_of_a_head_are_the_same_with_empty_caches_on_a_busy_machine(
     with busy_machine():
         busy = _train(photographs, tmp_path / "busy")
     assert busy == quiet
+    for threads in ("1", "5"):
+        told = _train(photographs, tmp_path / threads, OPENBLAS_NUM_THREADS=threads)
+        assert told == quiet
     # Of the engines that are installed for the tests; a GPU is Keras'.
     assert quiet[0] in ("onnxruntime", "keras")

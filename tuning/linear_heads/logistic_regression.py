@@ -14,7 +14,8 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
-from tuning.linear_heads.row_blocks import map_blocks, one_blas_thread
+from tuning.linear_heads.row_blocks import map_blocks
+from zoo.blas_threads import one_blas_thread
 
 Floats = npt.NDArray[np.float32]
 Doubles = npt.NDArray[np.float64]
@@ -50,7 +51,8 @@ class LinearHead:
 
     def log_probabilities(self, rows: Floats) -> Floats:
         """Maps features float32 [N, F] to log-probabilities float32 [N, C]."""
-        parts = map_blocks(lambda block: _log_softmax(self, rows[block]), len(rows))
+        with one_blas_thread():
+            parts = map_blocks(lambda block: _log_softmax(self, rows[block]), len(rows))
         return np.concatenate(parts)
 
 
@@ -104,20 +106,15 @@ def fit_logistic_regression(
         on_iteration: Receives the head after each iteration, and its log-probabilities of
             `rows`, float32 [N, C].
     """
-    basis = _row_basis(rows)
-    if basis is not None:
-        rows = rows @ basis
+    coordinates, rows = _Coordinates.of(rows)
     start = LinearHead.zeros(rows.shape[1], targets.shape[1])
     problem = _Problem(rows, targets, l2, sample_weights)
 
-    def lift(head: LinearHead) -> LinearHead:
-        return head if basis is None else LinearHead(basis @ head.kernel, head.bias)
-
     def report(head: LinearHead) -> None:
         if on_iteration:
-            on_iteration(lift(head), problem.log_probabilities_of(head))
+            on_iteration(coordinates.lift(head), problem.log_probabilities_of(head))
 
-    return lift(problem.solve(start, max_iterations, report))
+    return coordinates.lift(problem.solve(start, max_iterations, report))
 
 
 def fit_path(
@@ -141,26 +138,42 @@ def fit_path(
     Yields:
         The head of each strength, fitted when it is asked for.
     """
-    basis = _row_basis(rows)
-    if basis is not None:
-        rows = rows @ basis
+    coordinates, rows = _Coordinates.of(rows)
     head = LinearHead.zeros(rows.shape[1], targets.shape[1])
     for strength in strengths:
         problem = _Problem(rows, targets, strength, sample_weights)
         head = problem.solve(head, MAX_ITERATIONS)
-        yield head if basis is None else LinearHead(basis @ head.kernel, head.bias)
+        yield coordinates.lift(head)
 
 
-def _row_basis(rows: Floats) -> Floats | None:
-    """Returns an orthonormal basis [F, N] of the space that N < F rows span, else None.
+@dataclass(frozen=True)
+class _Coordinates:
+    """Coordinates of the space that rows span.
 
     A penalized kernel lies in that space: anything orthogonal to all rows changes no logit
-    and costs a penalty. N coordinates then stand for F.
+    and costs a penalty. Of N < F rows, N coordinates then stand for F.
+
+    Args:
+        basis: Orthonormal, float32 [F, N]; None leaves features as they are.
     """
-    if len(rows) >= rows.shape[1]:
-        return None
-    with one_blas_thread():
-        return np.asarray(np.linalg.qr(rows.T, mode="reduced")[0])
+
+    basis: Floats | None
+
+    @classmethod
+    def of(cls, rows: Floats) -> tuple[_Coordinates, Floats]:
+        """Returns the coordinates, and the rows in them."""
+        if len(rows) >= rows.shape[1]:
+            return cls(None), rows
+        with one_blas_thread():
+            basis = np.asarray(np.linalg.qr(rows.T, mode="reduced")[0])
+            return cls(basis), rows @ basis
+
+    def lift(self, head: LinearHead) -> LinearHead:
+        """Returns the head of features that is a given one of coordinates."""
+        if self.basis is None:
+            return head
+        with one_blas_thread():
+            return LinearHead(self.basis @ head.kernel, head.bias)
 
 
 class _Problem:

@@ -11,8 +11,7 @@ from __future__ import annotations
 import os
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import AbstractContextManager
-from typing import Any, TypeVar
+from typing import TypeVar
 
 Result = TypeVar("Result")
 
@@ -20,18 +19,12 @@ _ROWS, _BLOCKS = 2048, 64
 """Rows of a block, at least, and blocks, at most."""
 
 
-def one_blas_thread() -> AbstractContextManager[Any]:
-    """Returns a context in which a product of matrices takes one thread."""
-    from threadpoolctl import threadpool_limits
-
-    return threadpool_limits(1)
-
-
 def map_blocks(function: Callable[[slice], Result], num_rows: int) -> list[Result]:
     """Calls a function for every block of rows, in threads if there are several.
 
     Args:
-        function: Receives the rows of a block; called within `one_blas_thread`.
+        function: Receives the rows of a block; called within
+            `zoo.blas_threads.one_blas_thread`.
         num_rows: N, at least 1.
 
     Returns:

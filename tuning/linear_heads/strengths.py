@@ -16,7 +16,7 @@ from tuning.linear_heads.logistic_regression import (
     fit_path,
     one_hot,
 )
-from tuning.linear_heads.row_blocks import one_blas_thread
+from zoo.blas_threads import one_blas_thread
 from zoo.models.standardization import Standardization
 
 STRENGTHS = tuple(float(f"{10**exponent:.3g}") for exponent in np.arange(1.5, -5.01, -0.5))
@@ -136,30 +136,20 @@ def choose_strength(
     tried: dict[float, float] = {}
     best: StrengthChoice | None = None
     rises = 0
-    for strength, parts in zip(strengths, _in_threads(paths), strict=False):
-        log_probabilities = np.concatenate(parts)
-        losses = compute_log_losses(log_probabilities, labels)
-        log_loss = float(losses.mean(dtype=np.float64))
-        tried[strength] = log_loss
-        if best is None or log_loss < best.log_loss:
-            hits = log_probabilities.argmax(axis=1) == labels
-            best = StrengthChoice(strength, log_loss, hits, losses, tried, log_probabilities)
-            rises = 0
-        else:
-            rises += 1
-            if rises == _RISES:
-                break
+    with one_blas_thread(), ThreadPoolExecutor(os.cpu_count()) as pool:
+        for strength in strengths:
+            log_probabilities = np.concatenate([*pool.map(next, paths)])
+            losses = compute_log_losses(log_probabilities, labels)
+            log_loss = float(losses.mean(dtype=np.float64))
+            tried[strength] = log_loss
+            if best is None or log_loss < best.log_loss:
+                hits = log_probabilities.argmax(axis=1) == labels
+                best = StrengthChoice(strength, log_loss, hits, losses, tried, log_probabilities)
+                rises = 0
+            else:
+                rises += 1
+                if rises == _RISES:
+                    break
     if best is None:
         raise ValueError("expected at least one strength, received none")
     return best
-
-
-def _in_threads(paths: Sequence[Iterator[Floats]]) -> Iterator[list[Floats]]:
-    """Yields the next value of every path, each computed in a thread of its own."""
-    with one_blas_thread(), ThreadPoolExecutor(os.cpu_count()) as pool:
-        while True:
-            values = list(pool.map(lambda path: next(path, None), paths))
-            complete = [value for value in values if value is not None]
-            if len(complete) < len(paths):
-                return
-            yield complete

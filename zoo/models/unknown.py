@@ -18,6 +18,7 @@ from typing import Any, Self
 import numpy as np
 import numpy.typing as npt
 
+from zoo.blas_threads import one_blas_thread
 from zoo.models.trainable import pooled_features
 
 Floats = npt.NDArray[np.float32]
@@ -66,7 +67,8 @@ class UnknownScorer(ABC):
             float32 [N], 0 or more.
         """
         parts = np.array_split(rows, max(1, len(rows) // 1024))
-        return np.concatenate([self._measure(np, part, self.arrays) for part in parts])
+        with one_blas_thread():
+            return np.concatenate([self._measure(np, part, self.arrays) for part in parts])
 
     def scores(self, rows: Floats) -> Floats:
         """Computes unknown scores, float32 [N]: distances divided by the threshold."""

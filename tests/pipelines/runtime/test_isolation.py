@@ -18,6 +18,7 @@ import keras
 import numpy as np
 import pytest
 import tensorflow as tf
+from threadpoolctl import threadpool_info, threadpool_limits
 
 from pipelines.recipe.recipe import Recipe
 from pipelines.runtime.isolation import isolated, start_keras
@@ -43,6 +44,7 @@ def _state() -> dict[str, Any]:
         "determinism": is_op_determinism_enabled(),
         "environment": dict(os.environ),
         "opencv": cv2.getNumThreads(),
+        "blas": [one["num_threads"] for one in threadpool_info() if one["user_api"] == "blas"],
         "handlers": handlers,
         "level": logging.getLogger("pipelines").level,
         "stderr": (os.fstat(2).st_dev, os.fstat(2).st_ino),
@@ -115,9 +117,10 @@ def test_job_leaves_the_process_as_it_was(
         _count_layers()
         expected = _draw()
         seed()
-        layer, before = _count_layers(), _state()
-        job(tiny_folder, tmp_path / "run")
-        after = _state()
+        with threadpool_limits(3, user_api="blas"):
+            layer, before = _count_layers(), _state()
+            job(tiny_folder, tmp_path / "run")
+            after = _state()
         assert after == before
         assert _draw() == expected
         assert _count_layers() == layer + 2, "one in _draw, one in _count_layers"

@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 import os
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from typing import Any
 
@@ -17,6 +17,7 @@ from scipy.optimize import minimize
 from scipy.special import log_softmax
 from sklearn.linear_model import LogisticRegression
 from sklearn.metrics import log_loss
+from threadpoolctl import threadpool_limits
 
 from tuning.linear_heads.logistic_regression import (
     Floats,
@@ -26,6 +27,8 @@ from tuning.linear_heads.logistic_regression import (
     fit_path,
     one_hot,
 )
+from tuning.linear_heads.strengths import STRENGTHS, Division, choose_strength
+from tuning.unknown_scores import fit_mahalanobis, fit_neighbors, score_neighbors_of_others
 
 Labels = np.ndarray[Any, np.dtype[np.int64]]
 
@@ -311,3 +314,46 @@ def test_gradient_of_the_objective_is_zero_at_the_head(
     assert _objective(head, rows, targets, l2, weights) <= _objective(
         LinearHead.zeros(num_features, num_classes), rows, targets, l2, weights
     )
+
+
+def _score(rows: Floats, labels: Labels) -> list[np.ndarray]:
+    half = len(rows) // 2
+    division = Division(rows[None, :half], labels[:half], rows[half:], labels[half:])
+    found = choose_strength([lambda: division], 3, strengths=STRENGTHS[2:6])
+    return [found.log_probabilities]
+
+
+@pytest.mark.parametrize(
+    "compute",
+    [
+        lambda rows, labels: vars(fit_logistic_regression(rows, one_hot(labels, 3), 0.01)).values(),
+        lambda rows, labels: [
+            part
+            for head in fit_path(rows, one_hot(labels, 3), (1.0, 0.1))
+            for part in vars(head).values()
+        ],
+        lambda rows, labels: [LinearHead(rows[:3].T, rows[0, :3]).log_probabilities(rows)],
+        _score,
+        lambda rows, labels: fit_mahalanobis(rows[:, :200], labels).arrays.values(),
+        lambda rows, labels: [
+            fit_mahalanobis(rows[:, :200], labels).distances(rows[::-1, :200].copy())
+        ],
+        lambda rows, labels: [fit_neighbors(rows, labels).distances(rows[::-1] + rows[0])],
+        lambda rows, labels: [score_neighbors_of_others(rows, labels, 0)],
+    ],
+    ids=[
+        *("fit", "path", "log_probabilities", "strengths", "mahalanobis", "distances"),
+        *("neighbors", "others"),
+    ],
+)
+def test_bits_do_not_depend_on_the_threads_of_blas(
+    compute: Callable[[Floats, Labels], Iterable[np.ndarray]],
+) -> None:
+    rows, labels = _problem(240, 1280)
+    found = []
+    for threads in (1, 2, 5):
+        with threadpool_limits(threads):
+            found.append([*compute(rows, labels)])
+    for other in found[1:]:
+        for ours, theirs in zip(other, found[0], strict=True):
+            np.testing.assert_array_equal(ours, theirs)
