@@ -29,11 +29,11 @@ STARTS: Mapping[str, Mapping[str, Any]] = {
         "backbone.frozen": False,
         "optimizer.name": "adam",
         "stopping.patience": 0,
-        "stopping.every": 2,
+        "stopping.every": 4,
     },
 }
-EPOCHS = {5: 24, 20: 16, 40: 10}
-"""From scratch, by the number of images of each class: 50 to 130 steps."""
+EPOCHS = {5: 20, 20: 12, 40: 8}
+"""From scratch, by the number of images of each class: 40 to 100 steps."""
 
 TARGETS = {"signs": "photographs of hand signs", "digits": "scans of digits"}
 

@@ -36,19 +36,24 @@ class Pairing:
         first: The first run.
         second: The second run.
         rows: int64 [2, N], the row of each image in the examples of both.
+        note: What the reader has to know of these images; empty where they are all.
     """
 
     first: MeasuredRun
     second: MeasuredRun
     rows: Rows
+    note: str = ""
 
 
 def pair_runs(first: MeasuredRun, second: MeasuredRun) -> Pairing:
     """Finds the images of one run among those of another, by content.
 
+    Where both held out images, as validation images of fold heads and those of another run, they
+    are compared on the images that both did.
+
     Raises:
-        InputError: The images of one are not at hand, or they are not the same, or the runs
-            have other classes.
+        InputError: The images of one are not at hand, or none of them is the same, or one was
+            trained on its images and they are not all the same, or the runs have other classes.
     """
     names = f"{first.run.path} and {second.run.path}"
     again = "zoo report " + " ".join(shlex.quote(str(one.run.path)) for one in (first, second))
@@ -71,16 +76,22 @@ def pair_runs(first: MeasuredRun, second: MeasuredRun) -> Pairing:
         for one, order in zip((first, second), rows, strict=True)
         if one.examples is not None
     ]
-    if digests[0] != digests[1]:
-        shared = len(set(digests[0]) & set(digests[1]))
+    if digests[0] == digests[1]:
+        return Pairing(first, second, np.stack(rows))
+    shared = sorted(set(digests[0]) & set(digests[1]))
+    counts = (
+        f"{len(digests[0])} {first.split_word} and {len(digests[1])} {second.split_word} images"
+    )
+    if not shared or first.trained_on or second.trained_on:
         raise InputError(
             f"{names} were measured on different images",
             expected="the same",
-            received=f"{len(digests[0])} {first.split_word} and {len(digests[1])} "
-            f"{second.split_word} images, {shared} of them in both",
+            received=f"{counts}, {len(shared)} of them in both",
             mend=f"give images that neither was trained on: {again}",
         )
-    return Pairing(first, second, np.stack(rows))
+    found = [row[np.searchsorted(one, shared)] for row, one in zip(rows, digests, strict=True)]
+    note = f"The runs held out {counts}; they are compared on the {len(shared)} that both did."
+    return Pairing(first, second, np.stack(found), note)
 
 
 def _order(examples: Examples) -> Rows:

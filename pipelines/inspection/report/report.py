@@ -92,8 +92,7 @@ def _open(run: RunFolder | str | Path) -> RunFolder:
     return run if isinstance(run, RunFolder) else RunFolder.open(run)
 
 
-def _describe_data(measured: MeasuredRun) -> str:
-    count = measured.metrics["num_images"]
+def _describe_data(measured: MeasuredRun, count: int) -> str:
     return printable(f"{count:,} {measured.split_word} images of {measured.data}")
 
 
@@ -126,7 +125,7 @@ def _report_run(measured: MeasuredRun) -> RunReport:
         )
     return RunReport(
         _name_of(measured),
-        _describe_data(measured),
+        _describe_data(measured, measured.metrics["num_images"]),
         [printable(note) for note in notes],
         tasks,
         draw_learning_curves(read_history(run.path / "history.csv")),
@@ -195,12 +194,12 @@ def _report_comparison(first: MeasuredRun, second: MeasuredRun) -> ComparisonRep
         names = (printable(first.run.path), printable(second.run.path))
     thumbnails = Thumbnails(IMAGE_BUDGET, MAX_IMAGES)
     differing = second.run.recipe.differences(first.run.recipe)
-    notes = dict.fromkeys([*first.notes, *second.notes])
+    notes = dict.fromkeys([*first.notes, *second.notes, *filter(None, [pairing.note])])
     if left_out := [task.name for task in first.tasks if task.kind != "single_label"]:
         notes[f"Only tasks of classes are compared, and not {', '.join(left_out)}."] = None
     return ComparisonReport(
         names,
-        _describe_data(first),
+        _describe_data(first, pairing.rows.shape[1]),
         [printable(note) for note in notes],
         [
             compare_task(pairing, task, f"task{number}", names, thumbnails)

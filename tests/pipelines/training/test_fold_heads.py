@@ -265,6 +265,19 @@ def test_report_says_what_the_folds_say(data: Path, run: Run, tmp_path: Path) ->
     assert "43 validation images of" in page
 
 
+def test_run_of_folds_is_compared_with_one_that_put_images_aside(
+    data: Path, tmp_path: Path
+) -> None:
+    folder = data / "train"
+    folds = train_folds(folder, tmp_path / "folds")
+    aside = train_folds(folder, tmp_path / "aside", {"train": {"folds": 0}})
+    count = aside.images["val"]
+    assert folds.metrics["val"]["num_images"] == 31 > count
+    page = report(folds, aside, out=tmp_path / "both.html").read_text(encoding="utf-8")
+    held_out = f"31 validation and {count} validation images"
+    assert f"{held_out}; they are compared on the {count} that both did" in page
+
+
 def test_best_linear_head_of_a_search_is_the_mean_of_its_folds(data: Path, tmp_path: Path) -> None:
     recipe = Recipe.from_settings(CONVEX, {k: v for k, v in SETTINGS.items() if k != "train"})
     space = {"optimizer.name": ["lbfgs"], "penalty.l2": [0.001, 0.1]}

@@ -318,6 +318,29 @@ def test_comparison_is_paired(measured: MeasuredRun) -> None:
     assert all(card.predicted[1] == card.true for card in found.gained)
 
 
+def test_runs_that_held_out_some_of_the_same_images_are_compared_on_these(
+    measured: MeasuredRun,
+) -> None:
+    (task,) = measured.tasks
+    first, second = switched(measured, [0, 1, 2]), switched(measured, [2, 3])
+    assert second.examples is not None
+    assert second.predictions is not None
+    kept = np.arange(1, len(second.examples))[::-1]
+    second = replace(
+        second,
+        examples=second.examples.take(kept),
+        predictions={task.name: second.predictions[task.name][kept]},
+    )
+    pairing = pair_runs(first, second)
+    found = compare_task(pairing, task, "task0", ("A", "B"), Thumbnails(10**7, 100))
+    count = len(kept)
+    assert found.table == (count - 3, 1, 1, 1)
+    assert f"compared on the {count} that both did" in pairing.note
+    trained = replace(second, split="train")
+    with pytest.raises(InputError, match="measured on different images; expected the same"):
+        pair_runs(first, trained)
+
+
 def test_runs_on_other_images_are_not_compared(measured: MeasuredRun, tmp_path: Path) -> None:
     other = measure_run(measured.run, write_images(tmp_path / "fresh", 3, seed=9))
     with pytest.raises(InputError, match="measured on different images; expected the same"):
