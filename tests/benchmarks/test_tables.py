@@ -9,7 +9,7 @@ from typing import Any
 import keras
 import numpy as np
 
-from benchmarks import augment, default, imbalance, transfer, unlabeled
+from benchmarks import augment, calibration, default, imbalance, transfer, unlabeled
 
 
 def test_augment_reports_the_median_of_ratios_within_rounds(tmp_path: Path) -> None:
@@ -63,9 +63,9 @@ def test_default_reports_means_over_seeds_and_sets(tmp_path: Path) -> None:
 
     rows = [row("a", 0, 0.6), row("a", 1, 0.8), row("b", 0, 0.9)]
     assert default.table_of(rows).splitlines()[2:] == [
-        "| lite.tag | a | 0.700 / 0.250 |  |  | 0.500 / 1.000 | 0.500 / 1.000 | 0.500 / 1.000 |",
-        "| lite.tag | b | 0.900 / 0.250 |  |  | 0.500 / 1.000 | 0.500 / 1.000 | 0.500 / 1.000 |",
-        "| mean | | 0.800 / 0.250 |  |  | 0.500 / 1.000 | 0.500 / 1.000 | 0.500 / 1.000 |",
+        "| lite.tag | a | 0.700 / 0.250 |  |  | 0.500 / 1.000 | 0.500 / 1.000 |",
+        "| lite.tag | b | 0.900 / 0.250 |  |  | 0.500 / 1.000 | 0.500 / 1.000 |",
+        "| mean | | 0.800 / 0.250 |  |  | 0.500 / 1.000 | 0.500 / 1.000 |",
     ]
     default.draw(rows, tmp_path / "default.png")
     assert (tmp_path / "default.png").stat().st_size > 1000
@@ -119,3 +119,27 @@ def test_unlabeled_compares_the_same_training_on_the_same_images() -> None:
         assert (before.seed, before.data.test_fraction) == (recipe.seed, recipe.data.test_fraction)
         assert before.data.val_fraction == recipe.data.val_fraction
         assert before.pretraining.method == method
+
+
+def test_calibration_counts_each_image_in_the_bin_of_its_confidence(tmp_path: Path) -> None:
+    rows = np.array([[0.95, 0.05], [0.45, 0.55], [0.42, 0.58], [0.0, 1.0]], np.float32)
+    found = calibration.judge(rows, np.array([0, 1, 0, 1]))
+    assert np.flatnonzero(found["images"]).tolist() == [5, 9]
+    assert found["images"][5] == found["images"][9] == 2
+    np.testing.assert_allclose([found["confidence"][5], found["hits"][5]], [1.13, 1])
+    np.testing.assert_allclose([found["confidence"][9], found["hits"][9]], [1.95, 2])
+    np.testing.assert_allclose(found["loss"], -np.log([0.95, 0.55, 0.42, 1.0]).mean(), rtol=1e-6)
+
+    def run(seed: int, before: float, after: float) -> dict[str, Any]:
+        sides = {
+            side: found | dict.fromkeys(calibration.METRICS, value)
+            for side, value in (("before", before), ("after", after))
+        }
+        return {"set": "signs", "head": "linear", "seed": seed, "temperature": 1.5 + seed, **sides}
+
+    runs = [run(0, 0.5, 0.3), run(1, 0.7, 0.3)]
+    cell = "0.600 to 0.300 (-0.300 ± 0.100)"
+    expected = f"| signs | linear | 1.5 to 2.5 | {cell} | {cell} | {cell} |"
+    assert calibration.table_of(runs).splitlines()[2] == expected
+    calibration.draw(runs, tmp_path / "calibration.png")
+    assert (tmp_path / "calibration.png").stat().st_size > 1000
