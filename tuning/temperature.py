@@ -155,20 +155,38 @@ def fit_on_folds(
     Args:
         answers: Logits of N images.
         seed: Seed of the division.
-        groups: int64 [N], numbers from 0 on, the same for images that go to one fold, as
-            copies do; None if each stands alone.
+        groups: As `divide_answers` takes them.
 
     Returns:
         float64 [N], for each image the temperature that was fitted without it; where all are
         of one group, that of all.
     """
-    numbers = np.arange(len(answers)) if groups is None else groups
+    temperatures = np.empty(len(answers))
+    for held, rest in divide_answers(len(answers), seed, groups):
+        temperatures[held] = fit_temperature(answers.take(rest).smoothed())
+    return temperatures
+
+
+def divide_answers(
+    count: int, seed: int, groups: npt.NDArray[np.int64] | None = None
+) -> list[tuple[npt.NDArray[np.bool_], npt.NDArray[np.bool_]]]:
+    """Divides images into five folds, or as many as there are groups.
+
+    Args:
+        count: N.
+        seed: Seed of the division.
+        groups: int64 [N], numbers from 0 on, the same for images that go to one fold, as
+            copies do; None if each stands alone.
+
+    Returns:
+        Of each fold which images are in it, bool [N], and which are to be fitted to for it: the
+        others, or all where all are of one group.
+    """
+    numbers = np.arange(count) if groups is None else groups
     num_groups = int(numbers.max()) + 1
     if num_groups == 1:
-        return np.full(len(answers), fit_temperature(answers.smoothed()))
+        everything = np.ones(count, bool)
+        return [(everything, everything)]
     folds = np.random.default_rng(seed).permutation(num_groups)[numbers] % _NUM_FOLDS
-    temperatures = np.empty(len(answers))
-    for fold in range(min(_NUM_FOLDS, num_groups)):
-        held = folds == fold
-        temperatures[held] = fit_temperature(answers.take(~held).smoothed())
-    return temperatures
+    held = [folds == fold for fold in range(min(_NUM_FOLDS, num_groups))]
+    return [(one, ~one) for one in held]

@@ -174,11 +174,13 @@ class CalibrationConfig(Config):
             https://arxiv.org/abs/1706.04599), and leaves every predicted class as it is.
             `auto` does so where there are 50 validation images or more and, on folds of
             them, the log loss falls by more than 0.01 nats and by more than the standard
-            error of the difference. `none` leaves the probabilities as they are. The saved
-            model has no layer more: the kernel and the bias of its logits are divided.
+            error of the difference. `vector` gives each logit a factor and a shift of its own,
+            whatever they do: for many validation images, and classes that are named too often
+            or too seldom; predicted classes may change. `none` leaves the probabilities as they
+            are. The saved model has no layer more: the kernel and the bias of its logits change.
     """
 
-    method: Literal["auto", "none", "temperature"] = "auto"
+    method: Literal["auto", "none", "temperature", "vector"] = "auto"
 
 
 class UnknownConfig(Config):

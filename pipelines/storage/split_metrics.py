@@ -158,8 +158,8 @@ class BeforeAfter(TypedDict):
     """A metric of held-out images, before and after calibration.
 
     Args:
-        before: At a temperature of 1.
-        after: At the temperature that other images have, fold by fold.
+        before: Without calibration.
+        after: By what was fitted to other images, fold by fold.
     """
 
     before: float
@@ -172,6 +172,8 @@ class TaskCalibration(TypedDict, total=False):
     Args:
         temperature: What its logits are divided by in the model; 1 leaves them.
         fitted: The temperature of the lowest log loss.
+        scale: By class or label, the factor of its logit, of `vector`; without a temperature.
+        shift: What is added to it then.
         num_images: Number of validation images that it was fitted to.
         loss: As in `TaskMetrics`.
         brier: As in `TaskMetrics`.
@@ -180,6 +182,8 @@ class TaskCalibration(TypedDict, total=False):
 
     temperature: float
     fitted: float
+    scale: dict[str, float]
+    shift: dict[str, float]
     num_images: int
     loss: BeforeAfter
     brier: BeforeAfter

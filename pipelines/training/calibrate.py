@@ -1,8 +1,9 @@
-"""Calibration of a trained model by one temperature a task, fitted to validation images."""
+"""Calibration of a trained model, task by task, fitted to validation images."""
 
 from __future__ import annotations
 
 import logging
+from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
@@ -23,8 +24,10 @@ from pipelines.training.agreement import predict_features
 from pipelines.training.feeds import FeatureFeed
 from tuning.linear_heads.comparison import is_better
 from tuning.temperature import Floats, LabeledLogits, fit_on_folds, fit_temperature
+from tuning.vector_scaling import VectorScaling, fit_vector_scaling, scale_on_folds
 from zoo.models.temperature import fold_temperature
 from zoo.models.trainable import build_head_model, build_logits_model
+from zoo.models.vector_scaling import fold_vector_scaling
 from zoo.tasks import TASK_KINDS, Task
 
 logger = logging.getLogger(__name__)
@@ -48,7 +51,7 @@ def calibrate(
     features: FeatureFeed | None,
     held_out_logits: npt.NDArray[np.float32] | None = None,
 ) -> dict[str, Any]:
-    """Folds a temperature into the logits of each task, where it pays.
+    """Folds a temperature into the logits of each task, where it pays, or vector scaling.
 
     Args:
         model: The classifier, in float32 on one device; its last weights change.
@@ -83,9 +86,9 @@ def calibrate(
         values = logits[task.name][chosen]
         if np.isfinite(values).all():
             targets = source.val.targets[task.name][chosen]
-            record = _fit(values, targets, task, recipe, groups)
-            fold_temperature(model, record["temperature"], task)
-            records[task.name] = record
+            fit = _fit_vector if method == "vector" else _fit_temperature
+            records[task.name] = record = fit(values, targets, task, recipe, groups)
+            _fold(model, record, task)
     return records.get(tasks[0].name, {}) if tasks[0].bare else {"tasks": records}
 
 
@@ -99,7 +102,73 @@ def _compute_logits(
     return compute_predictions(network, recipe, source.val, tasks)
 
 
-def _fit(
+def calibrated_probabilities(
+    logits: npt.NDArray[np.float32], task: Task, record: Mapping[str, Any]
+) -> npt.NDArray[np.float32]:
+    """Computes the probabilities of a task of classes as the calibrated model does.
+
+    Args:
+        logits: Before calibration, float32 [N, C].
+        task: The task.
+        record: What `calibrate` returned for it.
+    """
+    answers = LabeledLogits.of_classes(logits, np.zeros(len(logits), np.int64))
+    if "scale" in record:
+        answers = _scaling_of(record, task).apply(answers)
+    return answers.probabilities(record.get("temperature", 1.0)).astype(np.float32)
+
+
+def _scaling_of(record: Mapping[str, Any], task: Task) -> VectorScaling:
+    names = task.class_names
+    scale, shift = (np.array([record[key][name] for name in names]) for key in ("scale", "shift"))
+    return VectorScaling(scale, shift)
+
+
+def _fold(model: Any, record: TaskCalibration, task: Task) -> None:
+    if "scale" in record:
+        scaling = _scaling_of(record, task)
+        fold_vector_scaling(model, scaling.scale, scaling.shift, task)
+    else:
+        fold_temperature(model, record["temperature"], task)
+
+
+def _fit_vector(
+    logits: npt.NDArray[np.float32],
+    targets: npt.NDArray[Any],
+    task: Task,
+    recipe: ResolvedRecipe,
+    groups: npt.NDArray[np.int64] | None,
+) -> TaskCalibration:
+    """Fits a factor and a shift of each logit of a task, and logs what they do."""
+    answers = _label(logits, targets, task)
+    scaling = fit_vector_scaling(answers.smoothed())
+    held_out = scale_on_folds(answers, recipe.seed, groups)
+    before, after = (_measure(one, 1.0, targets) for one in (answers, held_out))
+    logger.info(
+        f"vector scaling{'' if task.bare else f' of {task.name}'}: log loss {before['loss']:.4f} "
+        f"before, {after['loss']:.4f} after; factors of {scaling.scale.min():.3g} to "
+        f"{scaling.scale.max():.3g} are used"
+    )
+    names = task.class_names
+    return {
+        "scale": dict(zip(names, scaling.scale.tolist(), strict=True)),
+        "shift": dict(zip(names, scaling.shift.tolist(), strict=True)),
+        "num_images": len(answers),
+        **_compare(before, after),
+    }
+
+
+def _label(logits: npt.NDArray[np.float32], targets: npt.NDArray[Any], task: Task) -> LabeledLogits:
+    of = LabeledLogits.of_classes if task.kind == "single_label" else LabeledLogits.of_labels
+    return of(logits, targets)
+
+
+def _compare(before: dict[str, float], after: dict[str, float]) -> TaskCalibration:
+    both = {name: BeforeAfter(before=before[name], after=after[name]) for name in before}
+    return {"loss": both["loss"], "brier": both["brier"], "ece": both["ece"]}
+
+
+def _fit_temperature(
     logits: npt.NDArray[np.float32],
     targets: npt.NDArray[Any],
     task: Task,
@@ -107,8 +176,7 @@ def _fit(
     groups: npt.NDArray[np.int64] | None,
 ) -> TaskCalibration:
     """Fits the temperature of a task, and logs whether it is used."""
-    label = LabeledLogits.of_classes if task.kind == "single_label" else LabeledLogits.of_labels
-    answers = label(logits, targets)
+    answers = _label(logits, targets, task)
     fitted = fit_temperature(answers.smoothed())
     held_out = fit_on_folds(answers, recipe.seed, groups)
     losses, usual = (answers.losses(t).astype(np.float32) for t in (held_out, 1.0))
@@ -119,14 +187,11 @@ def _fit(
         f"temperature{'' if task.bare else f' of {task.name}'}: log loss {before['loss']:.4f} "
         f"before, {after['loss']:.4f} after; {temperature:.3g} is used"
     )
-    both = {name: BeforeAfter(before=before[name], after=after[name]) for name in before}
     return {
         "temperature": temperature,
         "fitted": fitted,
         "num_images": len(answers),
-        "loss": both["loss"],
-        "brier": both["brier"],
-        "ece": both["ece"],
+        **_compare(before, after),
     }
 
 

@@ -8,9 +8,6 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-import numpy.typing as npt
-
 from pipelines.evaluation.metrics import compute_answer_metrics
 from pipelines.recipe.decided_folds import decide_folds
 from pipelines.recipe.measured_depth import measure_input_depth
@@ -22,18 +19,17 @@ from pipelines.runtime.devices import Devices, prepare_devices
 from pipelines.runtime.isolation import isolated
 from pipelines.runtime.stderr import suppress_stderr
 from pipelines.serving.run import Run
-from pipelines.sources.source import Examples, Source, join_examples
+from pipelines.sources.source import Source, join_examples
 from pipelines.storage.held_out_answers import HeldOutAnswers
 from pipelines.storage.run_folder import RunFolder
 from pipelines.training.agreement import compute_split_answers
-from pipelines.training.calibrate import calibrate
+from pipelines.training.calibrate import calibrate, calibrated_probabilities
 from pipelines.training.divergence import describe_divergence
 from pipelines.training.fit_decision import fit_decision
 from pipelines.training.fit_unknown import fit_unknown_scorer
 from pipelines.training.prepare import claim_run, open_images
 from pipelines.training.trainer import Trainer
 from tuning.optimization.penalties import summarize_kernels
-from tuning.temperature import LabeledLogits
 from zoo.errors import RecipeError
 from zoo.models.decision import read_rules
 
@@ -157,9 +153,10 @@ def train_on(
     answers = compute_split_answers(model, scorer, recipe, source, features)
     held_out = None
     if logits is not None:
-        held_out = _held_out_answers(logits, source.val, calibration.get("temperature", 1.0))
-        found = {source.tasks[0].name: held_out.probabilities}
-        answers["val"] = replace(answers["val"], predictions=found)
+        (task,) = source.tasks
+        probabilities = calibrated_probabilities(logits, task, calibration)
+        held_out = HeldOutAnswers(source.val.binary_digests, probabilities)
+        answers["val"] = replace(answers["val"], predictions={task.name: probabilities})
     folder.save_held_out(held_out)
     decision = fit_decision(answers["val"].predictions, recipe, source)
     rules = read_rules(decision, source.tasks)
@@ -185,12 +182,3 @@ def train_on(
     metrics["images"] = {name: len(digests) for name, digests in recorded.items()}
     metrics["images"]["skipped"] = len(source.skipped)
     folder.save_metrics(metrics)
-
-
-def _held_out_answers(
-    logits: npt.NDArray[np.float32], examples: Examples, temperature: float
-) -> HeldOutAnswers:
-    """Returns the probabilities that follow from logits of images, float32 [N, C]."""
-    labeled = LabeledLogits.of_classes(logits, examples.labels)
-    probabilities = labeled.probabilities(temperature).astype(np.float32)
-    return HeldOutAnswers(examples.binary_digests, probabilities)

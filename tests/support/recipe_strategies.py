@@ -171,7 +171,7 @@ _sections: dict[str, Any] = dict(
         block_decay=st.floats(0.1, 1),
         gradual=st.integers(0, 3),
     ),
-    calibration=_section(method=st.sampled_from(["auto", "none", "temperature"])),
+    calibration=_section(method=st.sampled_from(["auto", "none", "temperature", "vector"])),
     unknown=_section(method=st.sampled_from(["auto", "none"]), share=st.floats(0.001, 0.5)),
     decision=_section(
         sets=st.sampled_from(["auto", "none", "least_ambiguous", "adaptive"]),

@@ -55,6 +55,8 @@ def _list_facts(measured: MeasuredRun) -> list[tuple[str, str]]:
     calibration = run.record.get("calibration", {})
     if "temperature" in calibration:
         facts.append(("temperature", f"{calibration['temperature']:.4g}"))
+    if scale := calibration.get("scale"):
+        facts.append(("vector scaling", f"{min(scale.values()):.4g} to {max(scale.values()):.4g}"))
     return facts
 
 

@@ -11,9 +11,11 @@ from typing import Any
 
 import numpy as np
 import pytest
+from scipy.special import softmax
 
 from pipelines.cli.main import run_command
 from pipelines.evaluation.predictions import compute_predictions
+from pipelines.inspection.report.report import report
 from pipelines.recipe.presets import HEADS
 from pipelines.recipe.recipe import Recipe
 from pipelines.recipe.sections import CalibrationConfig
@@ -21,7 +23,9 @@ from pipelines.serving.run import Run
 from pipelines.training.calibrate import calibrate
 from pipelines.training.prepare import open_images
 from pipelines.training.train import train
+from tests.pipelines.training.test_convex_training import CONVEX
 from tests.support.tiny import CLASSES, TINY, write_images
+from zoo.models.trainable import build_logits_model
 
 pytestmark = pytest.mark.train
 
@@ -149,3 +153,31 @@ def test_evaluate_shows_brier_score_and_calibration_error(
     out = capsys.readouterr().out
     assert f"  Brier score        {found['brier']:.4f}\n" in out
     assert f"  calibration error  {found['ece']:.4f}\n" in out
+
+
+def test_vector_scaling_is_that_of_the_plain_logits(run: Run, plain: Run, tmp_path: Path) -> None:
+    out = tmp_path / "vector"
+    scaled = train(run.recipe.source, _unfinished(run, out, "vector"), out=out, resume=True)
+    record = scaled.record["calibration"]
+    assert "temperature" not in record
+    assert record["num_images"] == 60
+    assert record["loss"]["after"] < record["loss"]["before"]
+    scale, shift = (np.array([*record[key].values()]) for key in ("scale", "shift"))
+    assert [*record["scale"]] == [*record["shift"]] == list(run.class_names)
+    val = open_images(run.recipe).splits["val"]
+    network = build_logits_model(plain.load_model(), frozen=False)
+    logits = compute_predictions(network, run.recipe, val, run.tasks)["label"]
+    after = compute_predictions(scaled.model, run.recipe, val, run.tasks)["label"]
+    np.testing.assert_allclose(after, softmax(logits * scale + shift, axis=1), atol=1e-4)
+    page = report(scaled, out=tmp_path / "report.html").read_text(encoding="utf-8")
+    assert "vector scaling" in page
+
+
+def test_answers_of_fold_heads_are_scaled_as_the_model_is(tmp_path: Path) -> None:
+    data = write_images(tmp_path / "data", 20)
+    recipe = Recipe.from_settings(CONVEX, {"calibration": {"method": "vector"}})
+    run = train(data, recipe, out=tmp_path / "run")
+    assert run.recipe.num_folds == 5
+    record = run.record["calibration"]
+    assert record["num_images"] == 60
+    assert run.metrics["val"]["loss"] < record["loss"]["before"]

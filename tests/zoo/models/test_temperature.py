@@ -11,6 +11,7 @@ from zoo.models.classifier import build_classifier
 from zoo.models.multi_task import build_multi_task
 from zoo.models.temperature import fold_temperature
 from zoo.models.trainable import build_logits_model
+from zoo.models.vector_scaling import fold_vector_scaling
 from zoo.tasks import CLASSIFICATION, Task
 
 SIZE = 32
@@ -50,3 +51,15 @@ def test_each_task_has_its_own_temperature() -> None:
     np.testing.assert_allclose(found["kind"], softmax(logits["kind"] / 0.5, axis=1), rtol=1e-3)
     np.testing.assert_allclose(found["tags"], expit(logits["tags"] / 3.0), rtol=1e-3)
     np.testing.assert_array_equal(found["age"], ages)
+
+
+@pytest.mark.parametrize("hidden", [(), (6,)], ids=["linear", "hidden"])
+def test_classifier_answers_as_its_scaled_logits(hidden: tuple[int, ...]) -> None:
+    model = build_classifier("micro_resnet_s", 3, size=SIZE, head=HeadConfig(hidden=hidden))
+    model.get_layer("logits").bias.assign([0.5, -1.0, 2.0])
+    logits = np.asarray(build_logits_model(model, frozen=False)(IMAGES, training=False))
+    scale, shift = np.array([0.5, 1.0, 2.0]), np.array([0.3, 0.0, -4.0])
+    fold_vector_scaling(model, scale, shift)
+    found = np.asarray(model(IMAGES, training=False))
+    expected = softmax(logits * scale + shift, axis=1)
+    np.testing.assert_allclose(found, expected, rtol=1e-4, atol=1e-6)
