@@ -47,7 +47,8 @@ class DataConfig(Config):
     Args:
         val_fraction: Share of each class, strictly between 0 and 1, that is split off
             for validation if the data set has no validation split; at least one image
-            per class.
+            per class. A linear head has these images for training, too, unless this is
+            another share than usual; see `pipelines.recipe.sections.TrainConfig`.
         test_fraction: Share of each class that is split off for testing if the data
             set has no test split; 0 makes no test split.
         train_per_class: Maximum number of training images per class, to measure the
