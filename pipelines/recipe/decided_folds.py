@@ -12,7 +12,7 @@ from tuning.folds import count_folds
 logger = logging.getLogger(__name__)
 
 _MANY = 1000
-"""Validation images from which on one split is enough: what a head gains by them is little."""
+"""Validation images from which on one split is enough: to score by, and for what a head gains."""
 
 
 def decide_folds(recipe: ResolvedRecipe, source: Source) -> ResolvedRecipe:
@@ -27,13 +27,29 @@ def decide_folds(recipe: ResolvedRecipe, source: Source) -> ResolvedRecipe:
     """
     if recipe.train.folds != "auto":
         return recipe
-    if source.own_val or len(source.val) >= _MANY or not source.tasks[0].bare:
+    if source.own_val or not source.tasks[0].bare:
         return recipe.with_folds(0)
-    both = join_examples([source.train, source.val])
-    count = count_folds(both.labels, len(source.class_names), group_related(both))
+    count = count_folds_of(source)
     if count:
+        num_images = len(source.train) + len(source.val)
         logger.info(
-            f"{count} folds: all {len(both)} images are trained on, and each is validated by a "
+            f"{count} folds: all {num_images} images are trained on, and each is validated by a "
             "head that has not seen it; train.folds=0 puts images aside instead"
         )
     return recipe.with_folds(count)
+
+
+def count_folds_of(source: Source) -> int:
+    """Returns how many folds all images but the test images are divided into.
+
+    Args:
+        source: The images, their validation images set aside.
+
+    Returns:
+        5, or as many as the rarest class has images or groups; 0 where it has fewer than two, and
+        where the validation images are enough by themselves.
+    """
+    if len(source.val) >= _MANY:
+        return 0
+    both = join_examples([source.train, source.val])
+    return count_folds(both.labels, len(source.class_names), group_related(both))

@@ -78,6 +78,7 @@ class SearchJob:
         """
         before, base = SearchPlan.load(begun) if begun else (SearchPlan(), None)
         base = Recipe.of(recipe or base or Recipe.for_data(data)).for_source(data)
+        base = base.override({"train.folds": 0})  # of one training; a search has its own
         if epochs:
             base = base.override({"train.epochs": epochs})
         if isinstance(space, str | Path):

@@ -126,7 +126,6 @@ class SearchPlan(Config):
             With folds, where the head is linear and fitted to convergence, the mean of the heads
             of the folds, which the trial was scored by; otherwise one head of all images.
         """
-        recipe = recipe.override({"train.folds": 0})
         if not self.retrain_on_val:
             return recipe
         if self.folds and recipe.resolve().is_convex:

@@ -5,18 +5,14 @@ from __future__ import annotations
 import logging
 from typing import Any
 
+from pipelines.recipe.decided_folds import count_folds_of
 from pipelines.recipe.resolved import ResolvedRecipe
 from pipelines.search.plan import SearchPlan
-from pipelines.sources.source import Source, join_examples
-from pipelines.sources.splitting.groups import group_related
-from tuning.folds import count_folds
+from pipelines.sources.source import Source
 from tuning.hyperparameters.default_space import HEAD_SPACE, build_default_space
 from zoo.backbones.catalog import possible_cuts
 
 logger = logging.getLogger(__name__)
-
-_MANY = 1000
-"""Validation images from which on they are enough to score trials by."""
 
 _MAX_IMAGES = 5000
 """Images up to which features of lower places of the backbone are searched too."""
@@ -49,10 +45,7 @@ def complete_plan(plan: SearchPlan, recipe: ResolvedRecipe, source: Source) -> S
 
 
 def _choose_folds(source: Source) -> int:
-    if len(source.val) >= _MANY:
-        return 0
-    both = join_examples([source.train, source.val])
-    folds = count_folds(both.labels, len(source.class_names), group_related(both))
+    folds = count_folds_of(source)
     if folds:
         logger.info(
             f"scoring trials on {folds} folds: {len(source.val)} validation images are few; "

@@ -112,7 +112,6 @@ class TrialTrainer:
             RecipeError: A value does not fit.
         """
         recipe = self.recipe.override(trial.values, reset=self.searched)
-        recipe = recipe.override({"train.folds": 0})  # of a trial, the search has its own
         resolved = recipe.resolve()
         if resolved.is_convex:
             return recipe.override({"train.epochs": MAX_ITERATIONS})

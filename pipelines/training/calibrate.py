@@ -87,7 +87,8 @@ def calibrate(
         if np.isfinite(values).all():
             targets = source.val.targets[task.name][chosen]
             fit = _fit_vector if method == "vector" else _fit_temperature
-            records[task.name] = record = fit(values, targets, task, recipe, groups)
+            answers = _label(values, targets, task)
+            records[task.name] = record = fit(answers, targets, task, recipe, groups)
             _fold(model, record, task)
     return records.get(tasks[0].name, {}) if tasks[0].bare else {"tasks": records}
 
@@ -133,14 +134,13 @@ def _fold(model: Any, record: TaskCalibration, task: Task) -> None:
 
 
 def _fit_vector(
-    logits: npt.NDArray[np.float32],
+    answers: LabeledLogits,
     targets: npt.NDArray[Any],
     task: Task,
     recipe: ResolvedRecipe,
     groups: npt.NDArray[np.int64] | None,
 ) -> TaskCalibration:
     """Fits a factor and a shift of each logit of a task, and logs what they do."""
-    answers = _label(logits, targets, task)
     scaling = fit_vector_scaling(answers.smoothed())
     held_out = scale_on_folds(answers, recipe.seed, groups)
     before, after = (_measure(one, 1.0, targets) for one in (answers, held_out))
@@ -169,14 +169,13 @@ def _compare(before: dict[str, float], after: dict[str, float]) -> TaskCalibrati
 
 
 def _fit_temperature(
-    logits: npt.NDArray[np.float32],
+    answers: LabeledLogits,
     targets: npt.NDArray[Any],
     task: Task,
     recipe: ResolvedRecipe,
     groups: npt.NDArray[np.int64] | None,
 ) -> TaskCalibration:
     """Fits the temperature of a task, and logs whether it is used."""
-    answers = _label(logits, targets, task)
     fitted = fit_temperature(answers.smoothed())
     held_out = fit_on_folds(answers, recipe.seed, groups)
     losses, usual = (answers.losses(t).astype(np.float32) for t in (held_out, 1.0))

@@ -294,7 +294,8 @@ def test_best_linear_head_of_a_search_is_the_mean_of_its_folds(data: Path, tmp_p
     assert run.record["calibration"]["loss"]["before"] == pytest.approx(
         run.search["best"]["loss"], rel=0.05
     )
-    kept = tune(data, recipe, out=tmp_path / "kept", retrain_on_val=False, **options)
+    asked = recipe.override({"train.folds": 4})  # a search has its own
+    kept = tune(data, asked, out=tmp_path / "kept", retrain_on_val=False, **options)
     assert kept.recipe.train.folds == 0
 
 
