@@ -1,4 +1,4 @@
-"""Private API of Keras, KerasTuner, TensorFlow Datasets and Python, all of it in this file.
+"""Private API of Keras, KerasTuner, TensorFlow Datasets and others, all of it in this file.
 
 These libraries promise nothing about it. It was read in the versions of `READ_IN`;
 `tests/zoo/test_private_api.py` fails when another minor version is installed, or when
@@ -17,6 +17,7 @@ READ_IN = {
     "keras-tuner": "1.4.8",
     "tensorflow-cpu": "2.21.0",
     "tensorflow-datasets": "4.9.10",
+    "threadpoolctl": "3.8.0",
 }
 """The version of each distribution that this file was written for."""
 
@@ -312,3 +313,17 @@ def avoid_short_matches(member: Any) -> None:
         member: A member of a deflated `zipfile.ZipFile`, just opened for writing.
     """
     member._compressor = zlib.compressobj(9, zlib.DEFLATED, -15, 9, zlib.Z_FILTERED)
+
+
+# threadpoolctl.
+
+
+def set_blas_threads(library: Any, count: int) -> None:
+    """Sets the threads of a library, whichever thread of the process set them last.
+
+    Args:
+        library: One of a `ThreadpoolController`'s, which would leave OpenBLAS as it is while
+            another thread of Python holds a limit of its own.
+        count: From now on, in the whole process.
+    """
+    getattr(library, "_real_set_num_threads", library.set_num_threads)(count)

@@ -32,7 +32,7 @@ from zoo.progress import track
 
 logger = logging.getLogger(__name__)
 
-_FORMAT = 3
+_FORMAT = 4
 """Part of every key; incremented when the same settings yield different features, or a shard
 is laid out otherwise."""
 
@@ -125,6 +125,7 @@ class Extractor:
             "format": _FORMAT,
             "network": self.network.digest,
             "engine": self.engine_name,
+            "platform": ENGINES[self.engine_name].platform(),
             "preprocessing": self.preprocessing.model_dump(mode="json"),
         }
         if view:

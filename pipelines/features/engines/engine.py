@@ -47,6 +47,8 @@ class EngineRow:
         open: Prepares a network for inference; keeps converted networks in the folder.
         packages: Import names of the packages it needs.
         extra: The extra of this project that installs them.
+        platform: Names what the engine runs on in this process, where there are several such,
+            each of which rounds in its own way.
     """
 
     name: str
@@ -54,6 +56,7 @@ class EngineRow:
     open: Callable[[FeatureNetwork, Path], Engine]
     packages: tuple[str, ...] = ()
     extra: str = ""
+    platform: Callable[[], str] = str
 
     @property
     def installed(self) -> bool:

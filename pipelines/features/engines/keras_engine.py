@@ -17,6 +17,10 @@ if TYPE_CHECKING:
 class KerasEngine:
     """Runs the model in its backend: a TensorFlow graph, or `predict_on_batch` elsewhere.
 
+    TensorFlow's convolutions on CPUs read the end of a tensor in another way than the rest, and
+    round otherwise there: the last image of a batch would have other features than anywhere
+    else. So the network's last image is one more than `batch_size`, and is left out.
+
     Args:
         network: The network to run.
     """
@@ -34,7 +38,7 @@ class KerasEngine:
 
             if tf.config.list_physical_devices("GPU"):
                 self.batch_size = 256
-            shape = (self.batch_size, network.size, network.size, 3)
+            shape = (self.batch_size + 1, network.size, network.size, 3)
             # TensorFlow counts the traces of lambdas as those of one function, and warns of them.
             self._graph = tf.function(
                 partial(self.model, training=False),
@@ -46,13 +50,26 @@ class KerasEngine:
         """Runs one batch."""
         import numpy as np
 
-        if self._graph is None:
-            return np.asarray(self.model.predict_on_batch(images))
-        return np.asarray(self._graph(images))
+        padded = np.concatenate([images, images[-1:]])
+        run = self._graph or self.model.predict_on_batch
+        return np.asarray(run(padded))[:-1]
+
+
+def _platform() -> str:
+    import keras
+
+    backend = keras.backend.backend()
+    if backend == "jax":
+        import jax
+
+        return f"jax {jax.default_backend()}"
+    import tensorflow as tf
+
+    return f"{backend} {'gpu' if tf.config.list_physical_devices('GPU') else 'cpu'}"
 
 
 def _open(network: FeatureNetwork, folder: Path) -> Engine:
     return KerasEngine(network)
 
 
-ROWS = (EngineRow("keras", "always available; fastest on a GPU", _open),)
+ROWS = (EngineRow("keras", "always available; fastest on a GPU", _open, platform=_platform),)

@@ -7,8 +7,10 @@ import signal
 import subprocess
 import sys
 from collections.abc import Callable
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
@@ -30,6 +32,7 @@ from zoo.heads.head import HeadConfig
 from zoo.models.blocks import backbone_of
 from zoo.models.classifier import build_classifier
 from zoo.preprocessing import Preprocessing
+from zoo.table import Table
 
 pytestmark = pytest.mark.train
 
@@ -156,6 +159,40 @@ def test_key_covers_what_features_depend_on_and_nothing_else(
     _extracted(network, images)
     changed = change(network)
     assert _extracted(changed.pop("network", network), images, **changed) == computed
+
+
+@pytest.mark.parametrize("backend", ["jax", "tensorflow"])
+def test_key_covers_what_keras_runs_on(
+    backend: str, network: FeatureNetwork, images: Examples, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    _extracted(network, images, 0)
+    with monkeypatch.context() as patch:
+        # TensorFlow computes either way: it is the key that is looked at.
+        row = replace(ENGINES["keras"], platform=lambda: "elsewhere")
+        patch.setattr("pipelines.features.extraction.ENGINES", Table("engine", [row]))
+        assert _extracted(network, images, 0) == PLAIN
+    monkeypatch.setattr("keras.backend.backend", lambda: backend)
+    # Not imported: JAX warns of every later fork of the process.
+    monkeypatch.setitem(sys.modules, "jax", SimpleNamespace(default_backend=lambda: "cpu"))
+    assert ENGINES["keras"].platform() == f"{backend} cpu"
+
+
+@pytest.mark.parametrize("engine", ENGINES)
+def test_features_do_not_depend_on_what_other_jobs_left(
+    engine: str, images: Examples, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Another job took the images in another order, and some of them alone."""
+    network = build_feature_network(
+        build_classifier("micro_resnet_s.cifar10", 3, size=32, head=HeadConfig(), frozen=True)
+    )
+    config = FeatureConfig(engine=engine)
+    found = {}
+    for name, earlier in (("empty", []), ("other", [range(25, 5, -1), range(3, 30, 4)])):
+        monkeypatch.setenv("ZOO_CACHE", str(tmp_path / name))
+        for some in earlier:
+            _extracted(network, images.take(some), config=config)
+        found[name] = _extractor(network, config=config).extract(images, VIEWS).read_views("avg")
+    np.testing.assert_array_equal(found["other"], found["empty"])
 
 
 def test_key_covers_the_color_axes(network: FeatureNetwork, images: Examples) -> None:

@@ -108,6 +108,27 @@ def test_features_do_not_depend_on_batch_or_thread(
     np.testing.assert_array_equal(few, alone[:1])
 
 
+@pytest.mark.parametrize(
+    ("backbone", "size"),
+    [
+        ("micro_resnet_s.cifar10", 32),
+        ("efficientnet_lite0.imagenet", 96),
+        pytest.param("resnet50", 64, marks=pytest.mark.slow),
+        pytest.param("densenet121", 64, marks=pytest.mark.slow),
+        pytest.param("efficientnet_b0", 64, marks=pytest.mark.slow),
+    ],
+)
+@pytest.mark.parametrize("name", ENGINES)
+def test_image_has_the_same_features_at_every_place(
+    name: str, backbone: str, size: int, folder: Path
+) -> None:
+    """At the end of a batch TensorFlow's convolutions round otherwise than elsewhere."""
+    engine = open_engine(ENGINES[name], _network(backbone, size), folder)
+    for image in _images(2, size, seed=5):
+        rows = engine(np.repeat(image[None], engine.batch_size, axis=0))
+        np.testing.assert_array_equal(rows, np.broadcast_to(rows[:1], rows.shape))
+
+
 @pytest.mark.slow
 @pytest.mark.parametrize("name", ENGINES)
 def test_features_do_not_depend_on_how_busy_the_machine_is(name: str, tmp_path: Path) -> None:
