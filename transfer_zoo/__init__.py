@@ -38,6 +38,7 @@ if TYPE_CHECKING:
     from pipelines.sources.listing.catalog import SOURCES as sources
     from pipelines.studies.catalog import STUDIES as studies
     from pipelines.studies.run import study
+    from pipelines.training.average import average
     from pipelines.training.find_learning_rate import find_learning_rate
     from pipelines.training.preview import preview
     from pipelines.training.train import train
@@ -59,6 +60,7 @@ if TYPE_CHECKING:
     from zoo.heads.head import POOLINGS as poolings
     from zoo.heads.initializers import INITIALIZERS as initializers
     from zoo.models.classifier import build_classifier
+    from zoo.models.symmetry import SYMMETRIES as symmetries
     from zoo.normalization import NORMALIZATIONS as normalizations
     from zoo.tasks import TASK_KINDS as tasks
 
@@ -69,6 +71,7 @@ __all__ = [
     "activations",
     "audit",
     "augmentations",
+    "average",
     "backbones",
     "build_backbone",
     "build_classifier",
@@ -100,6 +103,7 @@ __all__ = [
     "sources",
     "studies",
     "study",
+    "symmetries",
     "tasks",
     "train",
     "tune",
@@ -109,6 +113,7 @@ __all__ = [
 
 _VERBS = {
     "audit": "pipelines.inspection.audit",
+    "average": "pipelines.training.average",
     "choose": "pipelines.inspection.choose",
     "evaluate": "pipelines.evaluation.evaluate",
     "export": "pipelines.serving.export",

@@ -54,6 +54,18 @@ def inputs_of(operation: Any) -> list[Any]:
     return [tensor for node in operation._inbound_nodes for tensor in node.input_tensors]
 
 
+def calls_in(model: Any) -> list[Any]:
+    """Returns the layers and operations of a Keras model, one for each of their calls.
+
+    A layer that is called twice in the model's graph is there twice.
+
+    Args:
+        model: Functional or sequential.
+    """
+    graph = getattr(model, "_functional", None) or model  # a Sequential model has one
+    return [node.operation for nodes in graph._nodes_by_depth.values() for node in nodes]
+
+
 def producer_of(tensor: Any) -> Any:
     """Returns the Keras operation whose output a Keras tensor is."""
     return tensor._keras_history.operation

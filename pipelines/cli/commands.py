@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from pipelines.cli.choose_command import choose
-from pipelines.cli.model_commands import evaluate, export, predict, report
+from pipelines.cli.model_commands import average, evaluate, export, predict, report
 from pipelines.cli.options import (
     Backbone,
     Data,
@@ -294,7 +294,7 @@ def pretrain(
     show(run.pretrained_file)
 
 
-for command in (evaluate, report, predict, export, study):
+for command in (evaluate, report, predict, average, export, study):
     app.command()(command)
 
 

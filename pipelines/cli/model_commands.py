@@ -8,7 +8,7 @@ from typing import Annotated
 
 import typer
 
-from pipelines.cli.options import Data, Json
+from pipelines.cli.options import Data, Json, Out
 from zoo.printable import printable
 
 
@@ -134,6 +134,23 @@ def predict(
             show(prediction)
     if any(prediction.error for prediction in predictions):
         raise typer.Exit(1)
+
+
+def average(
+    runs: Annotated[
+        list[Path], typer.Argument(metavar="RUN RUN…", help="Finished runs of the same classes.")
+    ],
+    out: Out,
+    data: Annotated[
+        str | None,
+        typer.Option("--data", metavar="DATA", help="The images, if not those of the first run."),
+    ] = None,
+) -> None:
+    """Make one run of several; its answers are the mean of theirs."""
+    from pipelines.cli.printing import print_run
+    from pipelines.training.average import average as average_runs
+
+    print_run(average_runs(runs, out=out, data=data))
 
 
 def export(

@@ -124,6 +124,7 @@ TABLES: Mapping[str, TableEntry] = {
     ),
     "policies": TableEntry("pipelines.augment.policies", "POLICIES", {"operations": "operations"}),
     "heads": TableEntry("pipelines.recipe.presets", "HEADS"),
+    "symmetries": TableEntry("zoo.models.symmetry", "SYMMETRIES", {"views": "num_views"}),
     "poolings": TableEntry("zoo.heads.head", "POOLINGS"),
     "activations": TableEntry(
         "zoo.heads.activations", "ACTIVATIONS", _PAPER, json_only=frozenset(_PAPER)

@@ -70,15 +70,17 @@ def pretrain(
             received=backbone.name,
             mend="choose one, or fine-tune this one: zoo train DATA --set fine_tune.blocks=1",
         )
-    if backbone.frozen or backbone.truncate_blocks or backbone.levels > 1 or not own:
+    whole = backbone.truncate_blocks == 0 and backbone.levels == 1 and backbone.symmetry == "none"
+    if backbone.frozen or not whole or not own:
         # The file has no place for a part of a backbone, nor for another normalization.
         raise RecipeError(
             "pretraining trains the whole backbone, with its own normalization",
             expected="backbone.frozen = false, backbone.truncate_blocks = 0, "
-            "backbone.levels = 1 and input.normalization = 'own'",
+            "backbone.levels = 1, backbone.symmetry = 'none' and input.normalization = 'own'",
             received=f"backbone.frozen = {recipe.backbone.frozen}, "
             f"backbone.truncate_blocks = {backbone.truncate_blocks}, "
             f"backbone.levels = {backbone.levels}, "
+            f"backbone.symmetry = {backbone.symmetry!r}, "
             f"input.normalization = {recipe.input.normalization!r}",
             mend="start from the preset: leave --recipe out",
         )

@@ -11,6 +11,7 @@ from pipelines.sources.config import DataConfig
 from tuning.optimization.losses import LOSSES
 from zoo.backbones.catalog import resolve
 from zoo.config import Config
+from zoo.models.symmetry import SYMMETRIES
 
 WITHOUT_FILES = "without files"
 """Key of a validation's context: files that the recipe names may be absent."""
@@ -45,12 +46,23 @@ class BackboneConfig(Config):
             https://arxiv.org/abs/2201.03529). They come from the same pass. `auto` compares
             linear heads on 1 and on all within three blocks of the top, where a linear head is
             fitted to the features of few images; elsewhere it is 1.
+        symmetry: Over which views of an image its features are averaged, in training and in
+            every answer, a row of SYMMETRIES: `mirror` adds the image's mirror image, `flips`
+            both turned upside down, `square` all of these turned by a quarter. The model then
+            gives an image and its mirror image the same answer, and runs the backbone 2, 4 or 8
+            times for it.
     """
 
     name: str = "efficientnet_lite0.imagenet"
     frozen: bool | Literal["auto"] = "auto"
     truncate_blocks: Annotated[int, Field(ge=0)] = 0
     levels: Annotated[int, Field(ge=1)] | Literal["auto"] = "auto"
+    symmetry: str = "none"
+
+    @field_validator("symmetry")
+    @classmethod
+    def _is_symmetry(cls, name: str) -> str:
+        return SYMMETRIES[name].name
 
     @field_validator("name")
     @classmethod

@@ -90,7 +90,9 @@ class TrialFeatures:
         """Builds the feeds of all cuts of a backbone, and of levels that lie side by side."""
         self.devices.make_deterministic(recipe.seed)
         size = recipe.input.size
-        network, cuts = build_cut_network(recipe.backbone.name, size, self.num_places)
+        network, cuts = build_cut_network(
+            recipe.backbone.name, size, self.num_places, symmetry=recipe.backbone.symmetry
+        )
         wholes = []
         for division in self.divisions:
             order = build_recipe_order(recipe, division)

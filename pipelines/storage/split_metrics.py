@@ -260,6 +260,8 @@ class Record(TypedDict, total=False):
         calibration: The temperature that was fitted; absent where none was.
         unknown: How unknown scores are computed; absent where none are.
         decision: How answers follow from probabilities; absent where nothing was fitted.
+        members: The runs that a run is the mean of: folder, backbone and SHA-256 of the model;
+            absent where it is not one of `zoo average`.
     """
 
     train: SplitMetrics
@@ -272,6 +274,7 @@ class Record(TypedDict, total=False):
     calibration: Calibration
     unknown: UnknownRecord
     decision: Decision
+    members: list[dict[str, str]]
 
 
 class SearchRecord(TypedDict, total=False):

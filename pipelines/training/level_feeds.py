@@ -35,7 +35,9 @@ class LevelFeeds:
     ) -> None:
         widths: tuple[int, ...] = ()
         if reads_lower_levels(recipe, len(source.train) + len(source.val)):
-            network, widths = build_level_network(classifier, recipe.backbone.name, MAX_BLOCKS)
+            network, widths = build_level_network(
+                classifier, recipe.backbone.name, MAX_BLOCKS, recipe.backbone.symmetry
+            )
         else:
             network = build_feature_network(classifier)
         self._whole = build_feature_feed(recipe, source, order, network)

@@ -163,6 +163,7 @@ def _build_classifier(recipe: ResolvedRecipe, source: Source, normalization: Nor
         "frozen": recipe.backbone.frozen,
         "truncate_blocks": recipe.backbone.truncate_blocks,
         "levels": recipe.backbone.levels,
+        "symmetry": recipe.backbone.symmetry,
         "normalization": normalization,
     }
     name, size, head = recipe.backbone.name, recipe.input.size, recipe.head

@@ -46,6 +46,14 @@ def test_graph_leads_from_an_operation_to_what_feeds_it() -> None:
     assert private_api.producer_of(tensor) is model.get_layer("inner")
 
 
+def test_layer_that_is_called_twice_has_two_calls() -> None:
+    inputs = keras.Input((3,))
+    shared = keras.layers.Dense(3, name="shared")
+    model = keras.Model(inputs, shared(shared(inputs)))
+    keras.Model(inputs, shared(inputs))  # a call in another graph does not count
+    assert [one.name for one in private_api.calls_in(model)].count("shared") == 2
+
+
 def test_layer_marked_as_built_is_built() -> None:
     class Plain(keras.layers.Layer):
         def __init__(self) -> None:

@@ -16,6 +16,7 @@ from typing import Any
 from zoo.backbones.catalog import build_backbone, resolve
 from zoo.heads.head import HeadConfig, build_head
 from zoo.image_format import channels_last
+from zoo.models.symmetry import SYMMETRIES
 from zoo.normalization import NORMALIZATIONS, Normalization
 
 
@@ -29,6 +30,7 @@ def build_classifier(
     frozen: bool | None = None,
     truncate_blocks: int = 0,
     levels: int = 1,
+    symmetry: str = "none",
     normalization: Normalization | None = None,
 ) -> Any:
     """Builds a classifier.
@@ -45,6 +47,7 @@ def build_classifier(
             weights and trains random ones. See `build_logits_model` about training.
         truncate_blocks: Number of the backbone's blocks to leave out, from the top.
         levels: Feature maps that the head reads: the top's, and those of lower places.
+        symmetry: Over which views of an image features are averaged, a row of SYMMETRIES.
         normalization: Replaces the backbone's own normalization of pixels.
 
     Returns:
@@ -52,7 +55,7 @@ def build_classifier(
         probabilities float32 [B, C].
 
     Raises:
-        UnknownNameError: No such backbone.
+        UnknownNameError: No such backbone or symmetry.
         RecipeError: `size` is too small for it, or it has too few blocks or levels.
         WeightsError: Its weight file cannot be found or is the wrong one.
         FetchError: The download of its weights broke off.
@@ -70,6 +73,7 @@ def build_classifier(
         frozen=weights is not None if frozen is None else frozen,
         truncate_blocks=truncate_blocks,
         levels=levels,
+        symmetry=symmetry,
         normalization=normalization,
     )
     logits = build_head(features, head, num_classes)
@@ -84,6 +88,7 @@ def build_features(
     frozen: bool,
     truncate_blocks: int = 0,
     levels: int = 1,
+    symmetry: str = "none",
     normalization: Normalization | None = None,
 ) -> tuple[Any, Any]:
     """Builds the layers below a head: normalization and backbone.
@@ -94,6 +99,7 @@ def build_features(
         frozen: Whether the backbone's weights stay as they are.
         truncate_blocks: Number of the backbone's blocks to leave out, from the top.
         levels: Feature maps that the head reads: the top's, and those of lower places.
+        symmetry: Over which views of an image features are averaged, a row of SYMMETRIES.
         normalization: Replaces the backbone's own normalization of pixels.
 
     Returns:
@@ -115,4 +121,4 @@ def build_features(
     x = (normalization or NORMALIZATIONS[own]).apply(images)
     if frozen:
         network.trainable = False
-    return images, network(x)
+    return images, SYMMETRIES[symmetry].average(network, x)

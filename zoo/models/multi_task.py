@@ -29,6 +29,7 @@ def build_multi_task(
     hidden: Mapping[str, Sequence[int]] | None = None,
     truncate_blocks: int = 0,
     levels: int = 1,
+    symmetry: str = "none",
     normalization: Normalization | None = None,
 ) -> Any:
     """Builds a multi-task model.
@@ -43,6 +44,7 @@ def build_multi_task(
         hidden: Units of a task's own hidden layers, by task; `head` says how to build them.
         truncate_blocks: Number of the backbone's blocks to leave out, from the top.
         levels: Feature maps that the head reads: the top's, and those of lower places.
+        symmetry: Over which views of an image features are averaged, a row of SYMMETRIES.
         normalization: Replaces the backbone's own normalization of pixels.
 
     Returns:
@@ -65,6 +67,7 @@ def build_multi_task(
         frozen=frozen,
         truncate_blocks=truncate_blocks,
         levels=levels,
+        symmetry=symmetry,
         normalization=normalization,
     )
     shared = build_hidden_layers(features, head)

@@ -5,12 +5,15 @@ from __future__ import annotations
 import math
 from typing import Any
 
+from zoo.private_api import calls_in
+
 
 def count_multiply_adds(model: Any) -> int:
     """Returns the multiply-adds of a Keras model for one image.
 
     Counts those of kernels (convolutions and dense layers): the kernel's size at every
-    position of the layer's output. Attention's products of activations are left out.
+    position of the layer's output, as often as the layer is called. Attention's products of
+    activations are left out.
 
     Args:
         model: A functional `keras.Model` of fixed input size.
@@ -18,7 +21,7 @@ def count_multiply_adds(model: Any) -> int:
     import keras
 
     total = 0
-    for layer in model.layers:
+    for layer in calls_in(model):
         if isinstance(layer, keras.Model):
             total += count_multiply_adds(layer)
             continue
@@ -26,6 +29,7 @@ def count_multiply_adds(model: Any) -> int:
         shape = outputs[0].shape if outputs and outputs[0] is not None else ()
         # [B, H, W, C], [B, N, D] or [B, F]: all but the first and last are positions.
         positions = math.prod(size or 1 for size in shape[1:-1])
-        kernels = [weight.shape for weight in layer.weights if len(weight.shape) > 1]
+        weights = getattr(layer, "weights", ())  # a plain operation has none
+        kernels = [weight.shape for weight in weights if len(weight.shape) > 1]
         total += positions * sum(math.prod(kernel) for kernel in kernels)
     return total

@@ -14,6 +14,7 @@ from pipelines.features.engines.network import FeatureNetwork, build_pooled_netw
 from zoo.backbones.base import find_cuts
 from zoo.backbones.catalog import build_backbone, resolve
 from zoo.models.blocks import backbone_of
+from zoo.models.symmetry import SYMMETRIES
 from zoo.normalization import NORMALIZATIONS
 
 
@@ -37,7 +38,12 @@ class Cut:
 
 
 def build_cut_network(
-    backbone: str, size: int, num_truncations: int, *, max_blocks: int = 0
+    backbone: str,
+    size: int,
+    num_truncations: int,
+    *,
+    max_blocks: int = 0,
+    symmetry: str = "none",
 ) -> tuple[FeatureNetwork, tuple[Cut, ...]]:
     """Builds a network of the features of a backbone, whole and truncated.
 
@@ -49,6 +55,7 @@ def build_cut_network(
         size: Height and width of the images, in pixels.
         num_truncations: Truncated variants, at most: cut at the highest places possible.
         max_blocks: Besides these all variants without so many blocks or fewer.
+        symmetry: Over which views of an image features are averaged, a row of SYMMETRIES.
 
     Returns:
         The network, and the cuts in the order of its channels, the whole backbone first.
@@ -72,11 +79,12 @@ def build_cut_network(
     network = whole
     if len(outputs) > 1:
         network = keras.Model(whole.input, list(outputs.values()), name=whole.name)
-    return _build_network(network, normalization), tuple(_list_cuts(whole, outputs))
+    cuts = tuple(_list_cuts(whole, outputs))
+    return _build_network(network, normalization, symmetry), cuts
 
 
 def build_level_network(
-    classifier: Any, backbone: str, max_blocks: int
+    classifier: Any, backbone: str, max_blocks: int, symmetry: str = "none"
 ) -> tuple[FeatureNetwork, tuple[int, ...]]:
     """Builds the network of the features that a classifier's backbone has at several levels.
 
@@ -89,6 +97,7 @@ def build_level_network(
         backbone: The name it was built with.
         max_blocks: Blocks above the lowest level, at most; the classifier's own levels are all
             there.
+        symmetry: Over which views of an image features are averaged, a row of SYMMETRIES.
 
     Returns:
         The network, and the channels of each level from the top down.
@@ -103,15 +112,16 @@ def build_level_network(
     if len(outputs) > len(network.outputs):
         network = keras.Model(network.input, outputs, name=network.name)
     widths = tuple(int(output.shape[-1]) for output in network.outputs)
-    return _build_network(network, weights.normalization if weights else row.normalization), widths
+    normalization = weights.normalization if weights else row.normalization
+    return _build_network(network, normalization, symmetry), widths
 
 
-def _build_network(network: Any, normalization: str) -> FeatureNetwork:
+def _build_network(network: Any, normalization: str, symmetry: str) -> FeatureNetwork:
     import keras
 
     network.trainable = False
     images = keras.Input(network.input.shape[1:], name="images", dtype="float32")
-    maps = network(NORMALIZATIONS[normalization].apply(images))
+    maps = SYMMETRIES[symmetry].average(network, NORMALIZATIONS[normalization].apply(images))
     return build_pooled_network(keras.Model(images, maps, name="trunk"))
 
 

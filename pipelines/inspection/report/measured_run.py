@@ -152,6 +152,12 @@ def _describe_images(measured: MeasuredRun, count: int, found: EvaluationSet) ->
     notes = []
     if measured.trained_on:
         notes.append("The model was trained on these images: the figures do not hold for others.")
+    elif measured.held_out and (members := measured.run.record.get("members")):
+        notes.append(
+            f"The model is the mean of {len(members)} runs, and each image is answered by models "
+            "that have not seen it. These images helped to choose their penalties and "
+            "calibrations; test images, which have no part in that, are the stricter measure."
+        )
     elif measured.held_out:
         notes.append(
             f"The model is the mean of {measured.run.recipe.num_folds} heads, and each image is "

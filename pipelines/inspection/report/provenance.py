@@ -33,7 +33,7 @@ def describe_provenance(measured: MeasuredRun) -> Provenance:
     if saved := _keras_of(run.model_file):
         versions.append(("keras that saved the model", saved))
     return Provenance(
-        f"zoo train --recipe {shlex.quote(str(run.recipe_file))} --out NEW_RUN",
+        _command_of(run),
         # Lines stay lines; all else that a name may hold is made visible.
         "\n".join(printable(line) for line in read_text(run.recipe_file).splitlines()),
         [(title, printable(value)) for title, value in _list_facts(measured)],
@@ -43,11 +43,20 @@ def describe_provenance(measured: MeasuredRun) -> Provenance:
     )
 
 
+def _command_of(run: RunFolder) -> str:
+    """Returns the command that makes the run again."""
+    if members := run.record.get("members"):
+        return f"zoo average {shlex.join(member['run'] for member in members)} --out NEW_RUN"
+    return f"zoo train --recipe {shlex.quote(str(run.recipe_file))} --out NEW_RUN"
+
+
 def _list_facts(measured: MeasuredRun) -> list[tuple[str, str]]:
     run = measured.run
     facts = [("run", str(run.path)), ("data", measured.data)]
     if run.images:
         facts.append(("images", ", ".join(f"{n:,} {name}" for name, n in run.images.items())))
+    for member in run.record.get("members", []):
+        facts.append(("mean of", f"{member['run']}, {member['backbone']}"))
     if run.device:
         facts.append(("trained on", run.device))
     if "wall_s" in run.timing:

@@ -26,6 +26,16 @@ def test_each_kernel_counts_at_each_position_of_its_output() -> None:
     assert count_multiply_adds(model) == convolutions + separable + dense
 
 
+def test_network_that_sees_an_image_twice_costs_twice() -> None:
+    costs = [
+        count_multiply_adds(
+            build_feature_network(build_classifier("micro_resnet_s", 3, symmetry=name)).model
+        )
+        for name in ("none", "mirror", "square")
+    ]
+    assert costs == [costs[0], 2 * costs[0], 8 * costs[0]]
+
+
 @pytest.mark.parametrize(
     ("backbone", "size", "millions"),
     [
