@@ -9,7 +9,7 @@ from typing import Any
 import keras
 import numpy as np
 
-from benchmarks import augment, calibration, default, imbalance, transfer, unlabeled
+from benchmarks import answers, augment, calibration, default, imbalance, transfer, unlabeled
 
 
 def test_augment_reports_the_median_of_ratios_within_rounds(tmp_path: Path) -> None:
@@ -52,6 +52,20 @@ def test_transfer_reports_mean_and_range_over_seeds(tmp_path: Path) -> None:
     assert lines[3] == f"| digits | 20 |{f' {figures} |' * 3}  | {figures} |"
     transfer.draw(rows, tmp_path / "transfer.png")
     assert (tmp_path / "transfer.png").stat().st_size > 1000
+
+
+def test_answers_reports_gains_image_by_image() -> None:
+    def method(hits: list[bool], cost: int) -> dict[str, Any]:
+        return {"hits": hits, "losses": [0.5] * len(hits), "multiply_adds": cost}
+
+    base = method([True, False, True, False], 10)
+    found = dict.fromkeys(answers.METHODS, base) | {"both": method([True] * 4, 60)}
+    rows = [{"set": "a", "seed": seed, "methods": found} for seed in range(2)]
+    lines = answers.table_of(rows).splitlines()
+    assert lines[2] == "| one split | 1.0 | 0.500, 0.500 (+0.0 ± 0.0, +0.000 ± 0.000) |"
+    assert lines[3] == "| fold heads | 1.0 | 0.500, 0.500 |"
+    # Of 0, 1, 0, 1 twice the standard deviation is 0.535, and of their mean 0.189.
+    assert lines[-1] == "| both | 6.0 | 1.000, 0.500 (+50.0 ± 18.9, +0.000 ± 0.000) |"
 
 
 def test_default_reports_means_over_seeds_and_sets(tmp_path: Path) -> None:

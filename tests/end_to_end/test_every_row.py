@@ -27,11 +27,13 @@ from tuning.optimization.schedules import SCHEDULES
 from zoo.heads.activations import ACTIVATIONS
 from zoo.heads.head import POOLINGS
 from zoo.heads.initializers import INITIALIZERS
+from zoo.models.symmetry import SYMMETRIES
 from zoo.normalization import NORMALIZATIONS
 
 TABLES: Mapping[str, Mapping[str, Any]] = {
     "input.normalization": NORMALIZATIONS,
     "head.pooling": POOLINGS,
+    "backbone.symmetry": SYMMETRIES,
     "head.initializer": INITIALIZERS,
     "head.activation": ACTIVATIONS,
     "optimizer.name": OPTIMIZERS,

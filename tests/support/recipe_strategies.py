@@ -23,6 +23,7 @@ from zoo.backbones.catalog import BACKBONES, WEIGHTS
 from zoo.heads.activations import ACTIVATIONS
 from zoo.heads.head import POOLINGS
 from zoo.heads.initializers import INITIALIZERS
+from zoo.models.symmetry import SYMMETRIES
 from zoo.normalization import NORMALIZATIONS
 from zoo.tasks import TASK_KINDS
 
@@ -129,6 +130,7 @@ _sections: dict[str, Any] = dict(
         # The maxima are known only from the built network.
         truncate_blocks=st.just(0),
         levels=st.just(1),
+        symmetry=_row(SYMMETRIES),
     ),
     features=_section(
         use=st.sampled_from(["auto", "auto", True, False]),
