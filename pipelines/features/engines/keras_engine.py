@@ -14,12 +14,21 @@ if TYPE_CHECKING:
     import numpy.typing as npt
 
 
+_CPU_BATCH, _GPU_BATCH = 48, 256
+"""Images that the network computes at once, copies included."""
+
+_COPIES = 4
+"""Copies of the last image at the end of a batch."""
+
+
 class KerasEngine:
     """Runs the model in its backend: a TensorFlow graph, or `predict_on_batch` elsewhere.
 
-    TensorFlow's convolutions on CPUs read the end of a tensor in another way than the rest, and
-    round otherwise there: the last image of a batch would have other features than anywhere
-    else. So the network's last image is one more than `batch_size`, and is left out.
+    On CPUs, TensorFlow computes the end of a tensor with other kernels than the rest, and they
+    round otherwise: the last images of a batch would have other features than anywhere else.
+    Products of matrices end so in what is left over from blocks of 6, 12, 16 or 24 rows, of which
+    48 images leave nothing over; convolutions do with the last image or two. So the last four
+    images are copies, and are left out.
 
     Args:
         network: The network to run.
@@ -31,28 +40,29 @@ class KerasEngine:
         import keras
 
         self.model = network.model
-        self.batch_size = 32
+        computed = _CPU_BATCH
         self._graph = None
         if keras.backend.backend() == "tensorflow":
             import tensorflow as tf
 
             if tf.config.list_physical_devices("GPU"):
-                self.batch_size = 256
-            shape = (self.batch_size + 1, network.size, network.size, 3)
+                computed = _GPU_BATCH
+            shape = (computed, network.size, network.size, 3)
             # TensorFlow counts the traces of lambdas as those of one function, and warns of them.
             self._graph = tf.function(
                 partial(self.model, training=False),
                 input_signature=[tf.TensorSpec(shape, tf.uint8)],
                 autograph=False,
             )
+        self.batch_size = computed - _COPIES
 
     def __call__(self, images: npt.NDArray[np.uint8]) -> npt.NDArray[np.float32]:
         """Runs one batch."""
         import numpy as np
 
-        padded = np.concatenate([images, images[-1:]])
+        padded = np.concatenate([images, np.repeat(images[-1:], _COPIES, axis=0)])
         run = self._graph or self.model.predict_on_batch
-        return np.asarray(run(padded))[:-1]
+        return np.asarray(run(padded))[:-_COPIES]
 
 
 def _platform() -> str:

@@ -42,7 +42,7 @@ def test_interrupted_training_says_how_to_go_on(
                 process.send_signal(number)
                 break
         rest = process.stderr.read().splitlines()
-    assert process.returncode == status
+    assert process.returncode == status, rest
     assert rest[-1] == (
         f"error: interrupted; zoo train --out {tmp_path}/run --resume goes on from what is saved"
     )

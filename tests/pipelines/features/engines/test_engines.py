@@ -116,6 +116,7 @@ def test_features_do_not_depend_on_batch_or_thread(
         pytest.param("resnet50", 64, marks=pytest.mark.slow),
         pytest.param("densenet121", 64, marks=pytest.mark.slow),
         pytest.param("efficientnet_b0", 64, marks=pytest.mark.slow),
+        pytest.param("xception", 96, marks=pytest.mark.slow),
     ],
 )
 @pytest.mark.parametrize("name", ENGINES)
