@@ -47,15 +47,42 @@ def served(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return to
 
 
-def test_names_are_read_as_they_were_written(served: Path, image: Path, tmp_path: Path) -> None:
+@pytest.fixture
+def decoded(monkeypatch: pytest.MonkeyPatch) -> list[Any]:
+    """What the decoder of this process has been given so far."""
+    given, decode = [], ImageDecoder.decode
+
+    def count(decoder: ImageDecoder, encoded: Any) -> Any:
+        given.append(encoded)
+        return decode(decoder, encoded)
+
+    monkeypatch.setattr(ImageDecoder, "decode", count)
+    return given
+
+
+def test_names_are_read_as_they_were_written_and_a_stranger_needs_trust(
+    served: Path,
+    image: Path,
+    tmp_path: Path,
+    decoded: list[Any],
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
     to = shutil.copytree(served, tmp_path / "model")
     # A digit to isdigit, and none to int.
     (to / "²").mkdir()
     (to / "²" / "saved_model.pb").write_bytes(b"")
     [prediction] = predict(to, image)
+    assert prediction.error == ""
+    assert decoded == [], "an exported graph decodes by itself"
     assert set(prediction.classes) == set(NAMES)
     assert prediction.label == prediction.classes[0]
     assert prediction.probability == max(prediction.probabilities)
+
+    monkeypatch.setenv("ZOO_KEY", str(tmp_path / "other.key"))
+    with pytest.raises(RunError, match=r"is a program.*received a seal, but no key.*add --trust"):
+        predict(to, image)
+    assert not (tmp_path / "other.key").exists()
+    assert predict(to, image, trust=True) == [prediction]
 
 
 # On Linux this is a file to every test of one, and reading it fails, for root as well.
@@ -75,31 +102,17 @@ def test_folder_and_glob_have_one_prediction_an_image(
 ) -> None:
     files = sorted(tiny_folder.rglob("*.jpg"))
     assert len(files) > 32, "more than a batch"
-    for model in (tiny_run.path, served):
-        predictions = predict(model, tiny_folder, top=2)
-        assert [prediction.image for prediction in predictions] == list(map(str, files))
-        assert predictions == predict(model, files, top=2)
-        assert predictions == predict(model, f"{tiny_folder}/**/*.jpg", top=2)
-    assert tiny_run.predict(str(tiny_folder))[0].label in tiny_run.class_names
+    predictions = tiny_run.predict(str(tiny_folder), top=2)
+    assert predictions == predict(tiny_run, files, top=2)
+    assert predictions == predict(tiny_run, f"{tiny_folder}/**/*.jpg", top=2)
+    assert predictions[0].label in tiny_run.class_names
+    for found in (predictions, predict(served, tiny_folder, top=2)):
+        assert [prediction.image for prediction in found] == list(map(str, files))
 
 
-@pytest.mark.parametrize("kind", ["run", "export"])
-def test_each_image_is_decoded_once(
-    kind: str, tiny_run: Run, served: Path, image: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    decoded = []
-
-    decode = ImageDecoder.decode
-
-    def count(decoder: ImageDecoder, encoded: Any) -> Any:
-        decoded.append(1)
-        return decode(decoder, encoded)
-
-    monkeypatch.setattr(ImageDecoder, "decode", count)
-    # An exported graph decodes by itself.
-    model, times = (tiny_run.path, 1) if kind == "run" else (served, 0)
-    [prediction] = predict(model, image)
-    assert len(decoded) == times
+def test_each_image_is_decoded_once(tiny_run: Run, image: Path, decoded: list[Any]) -> None:
+    [prediction] = predict(tiny_run, image)
+    assert len(decoded) == 1
     assert prediction.error == ""
 
 
@@ -117,7 +130,7 @@ def test_undecodable_files_are_named_and_the_others_predicted(
     }
     for name, written in files.items():
         (tmp_path / name).write_bytes(written)
-    model = tiny_run.path if kind == "run" else served
+    model = tiny_run if kind == "run" else served
     predictions = predict(model, tmp_path)
     assert [prediction.error for prediction in predictions] == [
         "",
@@ -191,17 +204,6 @@ def test_damaged_savedmodel_is_refused_in_one_line(
     with pytest.raises(RunError, match=message) as caught:
         predict(to, [image], trust=True)
     assert "\n" not in str(caught.value)
-
-
-def test_savedmodel_of_a_stranger_needs_trust(
-    served: Path, image: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    [expected] = predict(served, image)
-    monkeypatch.setenv("ZOO_KEY", str(tmp_path / "other.key"))
-    with pytest.raises(RunError, match=r"is a program.*received a seal, but no key.*add --trust"):
-        predict(served, image)
-    assert not (tmp_path / "other.key").exists()
-    assert predict(served, image, trust=True) == [expected]
 
 
 def test_savedmodel_of_another_kind_is_refused(image: Path, tmp_path: Path) -> None:

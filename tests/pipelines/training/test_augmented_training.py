@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import csv
+import shutil
+import subprocess
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -12,7 +15,8 @@ from pipelines.evaluation.evaluate import evaluate
 from pipelines.recipe.recipe import Recipe
 from pipelines.serving.run import Run
 from pipelines.training.train import train
-from tests.pipelines.training.test_train import _same, _train_apart
+from tests.pipelines.training.test_train import _same
+from tests.support.checkpoints import copying_checkpoints
 from tests.support.tiny import TINY
 
 pytestmark = pytest.mark.train
@@ -28,27 +32,42 @@ def _recipe(policy: str = EVERYTHING, **layer: Any) -> Recipe:
 
 @pytest.fixture(scope="module")
 def augmented_run(tiny_folder: Path, tmp_path_factory: pytest.TempPathFactory) -> Run:
+    """A run, and beside its folder, in `after`, what is there after its epochs."""
     out = tmp_path_factory.mktemp("runs") / "augmented"
-    return train(tiny_folder, _recipe(), out=out)
+    with copying_checkpoints(out.with_name("after")):
+        return train(tiny_folder, _recipe(), out=out)
 
 
-def test_training_is_the_same_from_memory_and_from_files(
-    augmented_run: Run, tiny_folder: Path, tmp_path: Path
+def test_killed_run_resumes_to_the_very_same_weights_from_memory_and_from_files(
+    augmented_run: Run, tmp_path: Path
 ) -> None:
-    recipe = _recipe(input={"size": 32, "batch_size": 8, "cache_mib": 0})
-    assert _same(train(tiny_folder, recipe, out=tmp_path / "files"), augmented_run)
+    out = tmp_path / "killed"
+    shutil.copytree(augmented_run.path.with_name("after") / "1", out)
+    assert not (out / "model.keras").exists()
+    # The second epoch decodes the files anew, of which the first one had the pixels in memory.
+    assert augmented_run.recipe.input.cache_mib > 0
+    from_files = Recipe.from_toml(augmented_run.recipe_file).override({"input.cache_mib": 0})
+    (out / "recipe.toml").write_text(from_files.to_toml(), encoding="utf-8")
+    assert _same(train(None, out=out, resume=True), augmented_run)
 
 
-def test_another_policy_gives_other_weights_and_the_same_validation(
-    augmented_run: Run, tiny_folder: Path, tmp_path: Path
+def test_another_policy_is_said_aloud_and_gives_other_weights(
+    augmented_run: Run, tiny_folder: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    plain = train(tiny_folder, _recipe("none"), out=tmp_path / "plain")
-    assert not _same(plain, augmented_run)
-    # Nothing is drawn at random where a model is measured.
+    other = train(tiny_folder, _recipe("photo"), out=tmp_path / "other")
+    assert "\naugmentation photo: flip_lr(0.5)|crop(" in capsys.readouterr().err
+    assert not _same(other, augmented_run)
+    # It trains throughout, and no feature is computed ahead.
+    assert other.recipe.features.use is False
+    assert other.timing["extract_s"] == 0
+
+
+def test_nothing_is_drawn_at_random_where_a_model_is_measured(
+    augmented_run: Run, tiny_folder: Path
+) -> None:
     first, again = (evaluate(augmented_run, tiny_folder, split="val")["val"] for _ in range(2))
     assert first == again
-    for run, figures in ((plain, evaluate(plain, tiny_folder)["val"]), (augmented_run, first)):
-        assert figures["loss"] == pytest.approx(run.metrics["val"]["loss"], rel=1e-5)
+    assert first["loss"] == pytest.approx(augmented_run.metrics["val"]["loss"], rel=1e-5)
 
 
 def test_recipe_of_the_run_spells_the_policy_out(augmented_run: Run) -> None:
@@ -56,27 +75,40 @@ def test_recipe_of_the_run_spells_the_policy_out(augmented_run: Run) -> None:
     assert 'name = "perspective"' in augmented_run.recipe_file.read_text(encoding="utf-8")
 
 
-def test_policy_is_said_aloud(
-    tiny_folder: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
-) -> None:
-    few = {"backbone": {"frozen": True}, "features": {"views": 1}, "train": {"epochs": 1}}
-    recipe = _recipe("medical", **few)
-    train(tiny_folder, recipe, out=tmp_path / "run")
-    assert "\naugmentation medical: rotate(10)|zoom(1.1)|" in capsys.readouterr().err
+TWO_DEVICES = """
+import sys
+import tensorflow as tf
+cpu = tf.config.list_physical_devices("CPU")[0]
+tf.config.set_logical_device_configuration(cpu, [tf.config.LogicalDeviceConfiguration()] * 2)
+from pathlib import Path
+from pipelines.recipe.recipe import Recipe
+from pipelines.training.train import train
+from tests.support.checkpoints import copying_checkpoints
+recipe, out, after = map(Path, sys.argv[1:])
+with copying_checkpoints(after):
+    run = train(None, Recipe.from_toml(recipe), out=out, resume=True)
+print(run.device)
+"""
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("devices", [1, 2])
-def test_killed_run_resumes_to_the_very_same_weights(
-    devices: int, tiny_folder: Path, tmp_path: Path
+def test_killed_run_on_two_devices_resumes_to_the_very_same_weights(
+    tiny_folder: Path, tmp_path: Path
 ) -> None:
-    recipe = tmp_path / "recipe.toml"
+    """A network in training: its batch normalization moves on both devices."""
+    recipe, whole, after = tmp_path / "recipe.toml", tmp_path / "whole", tmp_path / "after"
     settings = {"data": {"source": str(tiny_folder)}}
     recipe.write_text(_recipe(**settings).resolve().to_toml(), encoding="utf-8")
-    _train_apart(recipe, tmp_path / "whole", devices=devices)
-    _train_apart(recipe, tmp_path / "killed", die_after=1, devices=devices)
-    _train_apart(recipe, tmp_path / "killed", devices=devices)
-    assert _same(Run.open(tmp_path / "killed"), Run.open(tmp_path / "whole"))
+    for out, copies in ((whole, after), (after / "1", tmp_path / "others")):
+        done = subprocess.run(
+            [sys.executable, "-c", TWO_DEVICES, recipe, out, copies],
+            capture_output=True,
+            text=True,
+            check=False,
+        )
+        assert done.returncode == 0, done.stderr
+        assert done.stdout.startswith("2 × CPU")
+    assert _same(Run.open(after / "1"), Run.open(whole))
 
 
 @pytest.mark.slow

@@ -77,30 +77,28 @@ def test_history_has_a_row_an_epoch(tiny_run: Run) -> None:
     assert all(np.isfinite(float(row[name])) for row in rows for name in figures)
 
 
-def test_recipe_of_a_run_repeats_it_exactly(tiny_run: Run, tmp_path: Path) -> None:
-    again = train(None, Recipe.from_toml(tiny_run.recipe_file), out=tmp_path / "again")
-    assert _same(again, tiny_run)
-    assert again.metrics["val"] == tiny_run.metrics["val"]
-
-
-def test_another_seed_gives_other_weights(tiny_run: Run, tiny_folder: Path, tmp_path: Path) -> None:
-    other = train(tiny_folder, _recipe(seed=1, train={"epochs": 1}), out=tmp_path / "other")
-    assert not _same(other, tiny_run)
-
-
 def test_model_holds_the_best_weights_by_validation(tiny_run: Run) -> None:
     best = _best_loss(tiny_run)
     assert tiny_run.metrics["val"]["loss"] == pytest.approx(best, rel=1e-4)
 
 
-def test_evaluate_repeats_the_figures_of_the_run(tiny_run: Run, tiny_folder: Path) -> None:
-    measured = evaluate(tiny_run.path, tiny_folder)
+def test_balanced_class_weights_are_their_formula(tiny_folder: Path, tmp_path: Path) -> None:
+    uneven = shutil.copytree(tiny_folder, tmp_path / "uneven")
+    for file in sorted((uneven / "red").iterdir())[4:]:
+        file.unlink()
+    source = open_source(str(uneven))
+    counts = np.bincount(source.train.labels)
+    assert counts.tolist() == [10, 10, 3]
+    weights = compute_balanced_weights(source.train, source.tasks[0])
+    np.testing.assert_allclose(weights, 23 / (3 * counts), rtol=1e-6)
+
+
+def test_evaluate_repeats_the_figures_of_the_run_and_draws_a_picture(
+    tiny_run: Run, tiny_folder: Path, tmp_path: Path
+) -> None:
+    measured = evaluate(tiny_run.path, tiny_folder, picture=tmp_path / "answers.png")
     assert measured["val"]["confusion_matrix"] == tiny_run.metrics["val"]["confusion_matrix"]
     assert measured["val"]["loss"] == pytest.approx(tiny_run.metrics["val"]["loss"], rel=1e-6)
-
-
-def test_evaluate_draws_a_picture(tiny_run: Run, tiny_folder: Path, tmp_path: Path) -> None:
-    evaluate(tiny_run, tiny_folder, picture=tmp_path / "answers.png")
     with Image.open(tmp_path / "answers.png") as picture:
         assert picture.width > 600
         assert len(picture.convert("RGB").getcolors(1 << 24) or []) > 1000, "no white page"
@@ -114,67 +112,17 @@ def test_evaluate_refuses_other_classes(tiny_run: Run, tiny_folder: Path, tmp_pa
         evaluate(tiny_run, other)
 
 
-def test_fine_tuning_trains_the_top_block_and_is_kept_only_if_better(
-    tiny_folder: Path, tmp_path: Path
-) -> None:
-    recipe = _recipe(fine_tune={"blocks": 1, "epochs": 2, "learning_rate": 0.01})
-    run = train(tiny_folder, recipe, out=tmp_path / "tuned")
-    rows = _history(run)
-    assert [row["phase"] for row in rows] == ["head"] * 3 + ["fine_tune"] * 2
-    assert float(rows[-1]["learning_rate"]) == pytest.approx(0.01)
-    best = _best_loss(run)
-    assert run.metrics["val"]["loss"] == pytest.approx(best, rel=1e-4)
-
-
-def test_useless_fine_tuning_is_undone(tiny_run: Run, tiny_folder: Path, tmp_path: Path) -> None:
-    # So large a step ruins the network; what is kept is the head's best.
-    recipe = _recipe(fine_tune={"blocks": 2, "epochs": 1, "learning_rate": 9.0})
-    run = train(tiny_folder, recipe, out=tmp_path / "ruined")
-    assert _same(run, tiny_run)
-
-
-def test_balanced_class_weights_are_their_formula_and_reach_the_loss(
-    tiny_folder: Path, tmp_path: Path
-) -> None:
-    uneven = tmp_path / "uneven"
-    shutil.copytree(tiny_folder, uneven)
-    for file in sorted((uneven / "red").iterdir())[4:]:
-        file.unlink()
-    source = open_source(str(uneven))
-    counts = np.bincount(source.train.labels)
-    assert counts.tolist() == [10, 10, 3]
-    weights = compute_balanced_weights(source.train, source.tasks[0])
-    np.testing.assert_allclose(weights, 23 / (3 * counts), rtol=1e-6)
-    runs = [
-        train(uneven, _recipe(train={"epochs": 1, "class_weights": kind}), out=tmp_path / kind)
-        for kind in ("none", "balanced")
-    ]
-    assert not _same(*runs)
-
-
 def test_loss_that_is_no_number_is_an_error_and_leaves_no_model(
     tiny_folder: Path, tmp_path: Path
 ) -> None:
     recipe = _recipe(
         optimizer={"name": "sgd", "learning_rate": 10.0},
-        head={"hidden": [64] * 12, "batch_norm": False, "activation": "relu"},
+        head={"hidden": [64] * 4, "batch_norm": False, "activation": "relu"},
+        augment={"policy": "none"},
     )
     with pytest.raises(TrainingError, match=r"loss is not finite in epoch \d"):
         train(tiny_folder, recipe, out=tmp_path / "nan")
     assert not (tmp_path / "nan" / "model.keras").exists()
-
-
-def test_averaged_weights_are_validated_and_kept(tiny_folder: Path, tmp_path: Path) -> None:
-    recipe = _recipe(
-        optimizer={"learning_rate": 0.05, "ema": 0.9, "weight_decay": 0.01},
-        schedule={"name": "cosine"},
-    )
-    run = train(tiny_folder, recipe, out=tmp_path / "averaged")
-    best = _best_loss(run)
-    assert run.metrics["val"]["loss"] == pytest.approx(best, rel=1e-4)
-    rates = [float(row["learning_rate"]) for row in _history(run)]
-    assert rates[0] > rates[-1]
-    assert rates[-1] == pytest.approx(0, abs=1e-6)
 
 
 def test_directory_that_is_taken_is_left_alone(tiny_run: Run, tmp_path: Path) -> None:
@@ -200,13 +148,8 @@ def test_resuming_a_finished_run_returns_it(tiny_run: Run) -> None:
 
 KILLED_AFTER = """
 import os, signal, sys
-import tensorflow as tf
-if sys.argv[4] == "2":
-    cpu = tf.config.list_physical_devices("CPU")[0]
-    tf.config.set_logical_device_configuration(cpu, [tf.config.LogicalDeviceConfiguration()] * 2)
 from pathlib import Path
 from pipelines.recipe.recipe import Recipe
-from pipelines.serving.run import Run
 from pipelines.storage.run_folder import RunFolder
 from pipelines.training.train import train
 save = RunFolder.save_checkpoint
@@ -215,59 +158,64 @@ def save_and_die(self, checkpoint):
     if checkpoint.epoch + 1 == int(sys.argv[3]):
         os.kill(os.getpid(), signal.SIGKILL)
 RunFolder.save_checkpoint = save_and_die
-train(None, Recipe.from_toml(Path(sys.argv[1])), out=sys.argv[2], resume=True)
+train(None, Recipe.from_toml(Path(sys.argv[1])), out=sys.argv[2])
 """
 
 
-def _train_apart(recipe: Path, out: Path, *, die_after: int = 0, devices: int = 1) -> None:
-    """Trains in a process of its own, which may kill itself once an epoch is written down."""
-    arguments = [str(recipe), str(out), str(die_after), str(devices)]
-    done = subprocess.run(
-        [sys.executable, "-c", KILLED_AFTER, *arguments], capture_output=True, check=False
+def _interrupt_at(prefix: str, job: Callable[[], object]) -> None:
+    """Runs a job that Ctrl-C ends at a line of its log."""
+
+    class Interrupter(logging.Handler):
+        def emit(self, record: logging.LogRecord) -> None:
+            if record.getMessage().startswith(prefix):
+                raise KeyboardInterrupt
+
+    interrupter, log = Interrupter(), logging.getLogger("pipelines")
+    log.addHandler(interrupter)
+    try:
+        with pytest.raises(KeyboardInterrupt):
+            job()
+    finally:
+        log.removeHandler(interrupter)
+
+
+def test_run_that_was_killed_and_interrupted_ends_with_the_very_same_weights(
+    tiny_run: Run, tiny_folder: Path, tmp_path: Path
+) -> None:
+    before, after, out = tmp_path / "before", tmp_path / "after", tmp_path / "run"
+    shutil.copytree(tiny_folder, before)
+    recipe = tmp_path / "recipe.toml"
+    moved = Recipe.from_toml(tiny_run.recipe_file).override({"data.source": str(before)})
+    recipe.write_text(moved.to_toml(), encoding="utf-8")
+    killed = subprocess.run(
+        [sys.executable, "-c", KILLED_AFTER, recipe, out, "1"], capture_output=True, check=False
     )
-    assert done.returncode == (-signal.SIGKILL if die_after else 0), done.stderr.decode()
-
-
-def test_killed_run_resumes_to_the_very_same_weights(tiny_run: Run, tmp_path: Path) -> None:
-    out = tmp_path / "killed"
-    _train_apart(tiny_run.recipe_file, out, die_after=2)
+    assert killed.returncode == -signal.SIGKILL, killed.stderr.decode()
+    # Another process finds the features of `tiny_run`.
+    assert b"computing features" not in killed.stderr
     assert not (out / "model.keras").exists()
     with pytest.raises(RunError, match=r"has no model yet; finish it"):
         Run.open(out)
     # As a kill within a write leaves it.
     (out / "checkpoint" / ".last.0123abcd.npz").write_bytes(b"half of one")
-    resumed = train(None, tiny_run.recipe, out=out, resume=True)
-    assert _same(resumed, tiny_run)
+    _interrupt_at("epoch 2", lambda: train(None, moved, out=out, resume=True))
+    assert not (out / "model.keras").exists()
+
+    # It goes on where its images are now, and where no others are; no setting is told again.
+    before.rename(after)
+    other = shutil.copytree(after, tmp_path / "other")
+    shutil.copy(other / "red" / "000.jpg", other / "blue" / "000.jpg")
+    with pytest.raises(RunError, match=r"are not those .* was started with"):
+        train(other, out=out, resume=True)
+    run = train(after, out=out, resume=True)
+    assert run.recipe.source == str(after)
+    assert _same(run, tiny_run)
     assert not list((out / "checkpoint").glob(".*"))
-    ours, whole = (_history(run) for run in (resumed, tiny_run))
+    ours, whole = (_history(run) for run in (run, tiny_run))
     for row in (*ours, *whole):
         del row["wall_s"]
     assert ours == whole
-    assert resumed.timing["wall_s"] > resumed.timing["fit_s"]
-
-
-@pytest.mark.slow
-def test_killed_run_on_two_devices_resumes_to_the_very_same_weights(
-    tiny_folder: Path, tmp_path: Path
-) -> None:
-    # A network in training, so that its batch normalization moves on both devices.
-    settings = {"backbone": {"frozen": False}, "data": {"source": str(tiny_folder)}}
-    recipe = tmp_path / "recipe.toml"
-    recipe.write_text(_recipe(**settings).resolve().to_toml(), encoding="utf-8")
-    _train_apart(recipe, tmp_path / "whole", devices=2)
-    _train_apart(recipe, tmp_path / "killed", die_after=2, devices=2)
-    _train_apart(recipe, tmp_path / "killed", devices=2)
-    assert _same(Run.open(tmp_path / "killed"), Run.open(tmp_path / "whole"))
-
-
-def test_resume_needs_no_setting_told_again(tiny_run: Run, tmp_path: Path) -> None:
-    out = tmp_path / "run"
-    shutil.copytree(tiny_run.path, out)
-    (out / "metrics.json").unlink()
-    # A model without figures is no finished run: it is finished, from the checkpoint.
-    again = train(None, out=out, resume=True)
-    assert again.metrics["val"] == tiny_run.metrics["val"]
-    assert _same(again, tiny_run)
+    assert run.timing["wall_s"] > run.timing["fit_s"]
 
 
 @pytest.mark.parametrize(
@@ -338,26 +286,29 @@ def test_killed_at_any_moment_resumes_to_the_very_same_weights(
         time.sleep(float(rng.uniform(0, 1.0)))
         os.kill(process.pid, signal.SIGKILL)
         process.communicate()
-        subprocess.run([*command, str(out)], check=True, capture_output=True)
-        assert _same(Run.open(out), tiny_run)
+        assert _same(train(None, tiny_run.recipe, out=out, resume=True), tiny_run)
 
 
-def test_resume_refuses_other_images(tiny_folder: Path, tiny_run: Run, tmp_path: Path) -> None:
-    moved = tmp_path / "colors"
+def test_resume_refuses_other_images_and_needs_no_setting_told_again(
+    tiny_folder: Path, tiny_run: Run, tmp_path: Path
+) -> None:
+    out, moved = tmp_path / "run", tmp_path / "colors"
+    shutil.copytree(tiny_run.path, out)
+    # A model without figures is no finished run: it is finished, from the checkpoint.
+    (out / "metrics.json").unlink()
     shutil.copytree(tiny_folder, moved)
-    recipe = _recipe()
-    run = train(moved, recipe, out=tmp_path / "run")
-    for name in ("metrics.json", "model.keras"):
-        (run.path / name).unlink()
-    before = {p: p.read_bytes() for p in run.path.rglob("*") if p.is_file()}
+    before = {p: p.read_bytes() for p in out.rglob("*") if p.is_file()}
     (moved / "red").rename(moved / "violet")
     with pytest.raises(RunError, match=r"are not those .* was started with"):
-        train(moved, recipe, out=run.path, resume=True)
+        train(moved, _recipe(), out=out, resume=True)
     (moved / "violet").rename(moved / "red")
     Image.new("RGB", (40, 40)).save(next((moved / "red").iterdir()))
     with pytest.raises(RunError, match=r"are not those .* was started with"):
-        train(moved, recipe, out=run.path, resume=True)
-    assert {p: p.read_bytes() for p in run.path.rglob("*") if p.is_file()} == before
+        train(moved, _recipe(), out=out, resume=True)
+    assert {p: p.read_bytes() for p in out.rglob("*") if p.is_file()} == before
+    again = train(None, out=out, resume=True)
+    assert again.metrics["val"] == tiny_run.metrics["val"]
+    assert _same(again, tiny_run)
 
 
 def test_mirrored_on_two_devices_learns_and_saves_a_plain_model(
@@ -374,7 +325,7 @@ def test_mirrored_on_two_devices_learns_and_saves_a_plain_model(
     settings = ["input.size=32", "input.batch_size=8", "backbone.frozen=true", "train.epochs=3"]
     settings += ["head.hidden=[8]", "optimizer.learning_rate=0.05"]
     settings += ["fine_tune.blocks=1", "fine_tune.epochs=1"]
-    settings += ["augment.policy=photo", "penalty.name=none", "features.views=1"]
+    settings += ["augment.policy=none", "penalty.name=none"]
     arguments = ["train", str(tiny_folder), "--out", str(tmp_path / "run")]
     arguments += ["--backbone", "micro_resnet_s", *(f"--set={setting}" for setting in settings)]
     done = subprocess.run(
@@ -392,7 +343,11 @@ def test_mirrored_on_two_devices_learns_and_saves_a_plain_model(
 def test_mixed_precision_trains_and_saves_a_float32_model(
     tiny_folder: Path, tmp_path: Path
 ) -> None:
-    recipe = _recipe(train={"epochs": 1}, device={"precision": "mixed_bfloat16"})
+    recipe = _recipe(
+        train={"epochs": 1},
+        device={"precision": "mixed_bfloat16"},
+        augment={"policy": "none"},
+    )
     run = train(tiny_folder, recipe, out=tmp_path / "mixed")
     model = run.load_model()
     assert {layer.dtype_policy.name for layer in model.layers} == {"float32"}
@@ -410,7 +365,7 @@ def test_metrics_are_json_that_anything_reads(tiny_run: Run) -> None:
 def test_run_deleted_during_training_is_an_error(tiny_folder: Path, tmp_path: Path) -> None:
     class Remover(logging.Handler):
         def emit(self, record: logging.LogRecord) -> None:
-            if record.getMessage().startswith("epoch 2"):
+            if record.getMessage().startswith("epoch 1"):
                 shutil.rmtree(tmp_path / "run")
 
     remover = Remover()
@@ -421,36 +376,3 @@ def test_run_deleted_during_training_is_an_error(tiny_folder: Path, tmp_path: Pa
     finally:
         logging.getLogger("pipelines").removeHandler(remover)
     assert not (tmp_path / "run" / "recipe.toml").exists()
-
-
-def _interrupt_at(prefix: str, job: Callable[[], object]) -> None:
-    """Runs a job that Ctrl-C ends at a line of its log."""
-
-    class Interrupter(logging.Handler):
-        def emit(self, record: logging.LogRecord) -> None:
-            if record.getMessage().startswith(prefix):
-                raise KeyboardInterrupt
-
-    interrupter, log = Interrupter(), logging.getLogger("pipelines")
-    log.addHandler(interrupter)
-    try:
-        with pytest.raises(KeyboardInterrupt):
-            job()
-    finally:
-        log.removeHandler(interrupter)
-
-
-def test_interrupted_run_goes_on_where_its_images_are_now(
-    tiny_run: Run, tiny_folder: Path, tmp_path: Path
-) -> None:
-    before, after, out = tmp_path / "before", tmp_path / "after", tmp_path / "run"
-    shutil.copytree(tiny_folder, before)
-    _interrupt_at("epoch 2", lambda: train(before, _recipe(), out=out))
-    before.rename(after)
-    other = shutil.copytree(after, tmp_path / "other")
-    shutil.copy(other / "red" / "000.jpg", other / "blue" / "000.jpg")
-    with pytest.raises(RunError, match=r"are not those .* was started with"):
-        train(other, out=out, resume=True)
-    run = train(after, out=out, resume=True)
-    assert _same(run, tiny_run)
-    assert run.recipe.source == str(after)
