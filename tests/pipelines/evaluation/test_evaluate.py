@@ -322,13 +322,19 @@ def test_pretrained_file_is_measured_on_what_there_is(
     assert capsys.readouterr().err.count("skipped") == 1
 
 
+def _copy_one(folder: Path, to: Path) -> None:
+    """Copies the first image of a folder."""
+    to.mkdir(parents=True)
+    shutil.copy(folder / "000.jpg", to)
+
+
 @pytest.mark.train
 def test_shipped_network_is_measured_at_the_input_of_its_card(fresh: Path, tmp_path: Path) -> None:
     """The card of a network that others trained has no recipe, only the input: 240 px here."""
     for source, wordnet_id in zip(CLASSES, ("n02206856", "n02219486", "n15075141"), strict=True):
-        shutil.copytree(fresh / source, tmp_path / wordnet_id)
+        _copy_one(fresh / source, tmp_path / wordnet_id)
     measured = evaluate("efficientnet_lite1.imagenet", tmp_path)
-    assert measured["all"]["num_images"] == 15
+    assert measured["all"]["num_images"] == 3
     assert 0 <= measured["all"]["accuracy"] <= 1
 
 
@@ -338,8 +344,8 @@ def test_classes_are_found_by_readable_names(fresh: Path, tmp_path: Path, capsys
     by_id, by_name = tmp_path / "id", tmp_path / "name"
     folders = {"n02219486": "Emmet", "n02206856": "bee", "n02099601": "Golden_Retriever"}
     for source, (wordnet_id, name) in zip(CLASSES, folders.items(), strict=True):
-        shutil.copytree(fresh / source, by_id / wordnet_id)
-        shutil.copytree(fresh / source, by_name / name)
+        _copy_one(fresh / source, by_id / wordnet_id)
+        _copy_one(fresh / source, by_name / name)
     (by_name / "no images").mkdir()
     first, second = (evaluate(network, data)["all"] for data in (by_id, by_name))
     assert len(first["per_class"]) == len(second["per_class"]) == 1000
@@ -353,7 +359,7 @@ def test_classes_are_found_by_readable_names(fresh: Path, tmp_path: Path, capsys
     # A second folder of a class, one by its id: the report names all by readable names.
     shutil.copytree(fresh / "red", by_name / "n02219486")
     third = evaluate(network, by_name)["all"]["per_class"]
-    assert third["ant"]["support"] == 10
+    assert third["ant"]["support"] == 1 + 5
 
     (by_name / "Emmet").rename(by_name / "ants")
     assert run_command(["evaluate", network, str(by_name)]) == 2

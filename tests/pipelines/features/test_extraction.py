@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 import os
-import signal
-import subprocess
+import shutil
 import sys
 from collections.abc import Callable
 from dataclasses import replace
@@ -22,6 +21,7 @@ from pipelines.features.engines.catalog import ENGINES
 from pipelines.features.engines.choice import CHOICES
 from pipelines.features.engines.network import FeatureNetwork, build_feature_network
 from pipelines.features.extraction import Extractor
+from pipelines.features.store import FeatureFolder
 from pipelines.input_pipeline.datasets import build_views_dataset
 from pipelines.input_pipeline.decoded_images import build_pair_reader
 from pipelines.sources.opening.dataset import open_source
@@ -46,14 +46,40 @@ def network() -> FeatureNetwork:
     )
 
 
-@pytest.fixture
+@pytest.fixture(scope="module")
+def trained_network() -> FeatureNetwork:
+    return build_feature_network(
+        build_classifier("micro_resnet_s.cifar10", 3, size=32, head=HeadConfig(), frozen=True)
+    )
+
+
+@pytest.fixture(scope="module")
 def images(tiny_folder: Path) -> Examples:
     return open_source(str(tiny_folder)).train
 
 
 @pytest.fixture(autouse=True)
-def own_cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def own_cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     monkeypatch.setenv("ZOO_CACHE", str(tmp_path / "cache"))
+    return tmp_path / "cache"
+
+
+@pytest.fixture(scope="module")
+def first_cache(
+    network: FeatureNetwork, images: Examples, tmp_path_factory: pytest.TempPathFactory
+) -> Path:
+    """A cache in which a job has left the features of `images`; tests copy it."""
+    cache = tmp_path_factory.mktemp("first") / "cache"
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("ZOO_CACHE", str(cache))
+        assert _extracted(network, images) == COUNT * (VIEWS + 1)
+    return cache
+
+
+@pytest.fixture
+def extracted(first_cache: Path, own_cache: Path) -> None:
+    """Puts the features of `images` into the test's cache."""
+    shutil.copytree(first_cache, own_cache)
 
 
 def _extractor(network: FeatureNetwork, **changed: Any) -> Extractor:
@@ -75,13 +101,9 @@ def _extracted(
     return extractor.num_computed
 
 
-@pytest.mark.parametrize("engine", [*ENGINES, *CHOICES])
-def test_features_are_the_backbones_output_for_the_rendered_views(
-    engine: str, network: FeatureNetwork, images: Examples
-) -> None:
-    extractor = _extractor(network, config=FeatureConfig(engine=engine))
-    found = extractor.extract(images, VIEWS)
-    assert (len(found), found.num_views) == (COUNT, VIEWS + 1)
+@pytest.fixture(scope="module")
+def outputs(network: FeatureNetwork, images: Examples) -> np.ndarray:
+    """The backbone's output for the rendered views by Keras, [N, V, poolings, D]."""
     image_keys = np.array([int(digest[:15], 16) for digest in images.digests])
     rendered = np.concatenate(
         list(
@@ -96,18 +118,28 @@ def test_features_are_the_backbones_output_for_the_rendered_views(
             ).as_numpy_iterator()
         )
     )
-    expected = network.model.predict(rendered, verbose=0).reshape(COUNT, VIEWS + 1, 2, -1)
+    found: np.ndarray = network.model.predict(rendered, verbose=0)
+    return found.reshape(COUNT, VIEWS + 1, 2, -1)
+
+
+@pytest.mark.parametrize("engine", [*ENGINES, *CHOICES])
+def test_features_are_the_backbones_output_for_the_rendered_views(
+    engine: str, network: FeatureNetwork, images: Examples, outputs: np.ndarray
+) -> None:
+    extractor = _extractor(network, config=FeatureConfig(engine=engine))
+    found = extractor.extract(images, VIEWS)
+    assert (len(found), found.num_views) == (COUNT, VIEWS + 1)
     for view in range(VIEWS + 1):
         for column, pooling in enumerate(("avg", "max")):
             received = found.read(pooling, views=view)
-            scale = np.abs(expected[:, :, column]).max()
+            scale = np.abs(outputs[:, :, column]).max()
             np.testing.assert_allclose(
-                received, expected[:, view, column], rtol=0, atol=1e-4 * scale
+                received, outputs[:, view, column], rtol=0, atol=1e-4 * scale
             )
 
 
+@pytest.mark.usefixtures("extracted")
 def test_second_job_computes_nothing(network: FeatureNetwork, images: Examples) -> None:
-    assert _extracted(network, images) == COUNT * (VIEWS + 1)
     assert _extracted(network, images) == 0
 
 
@@ -129,6 +161,7 @@ def _lower_blocks(network: FeatureNetwork) -> dict[str, Any]:
 PLAIN, AUGMENTED = COUNT, COUNT * VIEWS
 
 
+@pytest.mark.usefixtures("extracted")
 @pytest.mark.parametrize(
     ("change", "computed"),
     [
@@ -156,16 +189,16 @@ def test_key_covers_what_features_depend_on_and_nothing_else(
     network: FeatureNetwork,
     images: Examples,
 ) -> None:
-    _extracted(network, images)
     changed = change(network)
     assert _extracted(changed.pop("network", network), images, **changed) == computed
 
 
+@pytest.mark.usefixtures("extracted")
 @pytest.mark.parametrize("backend", ["jax", "tensorflow"])
 def test_key_covers_what_keras_runs_on(
     backend: str, network: FeatureNetwork, images: Examples, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    _extracted(network, images, 0)
+    assert _extracted(network, images, 0) == 0
     with monkeypatch.context() as patch:
         # TensorFlow computes either way: it is the key that is looked at.
         row = replace(ENGINES["keras"], platform=lambda: "elsewhere")
@@ -179,19 +212,22 @@ def test_key_covers_what_keras_runs_on(
 
 @pytest.mark.parametrize("engine", ENGINES)
 def test_features_do_not_depend_on_what_other_jobs_left(
-    engine: str, images: Examples, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    engine: str,
+    trained_network: FeatureNetwork,
+    images: Examples,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     """Another job took the images in another order, and some of them alone."""
-    network = build_feature_network(
-        build_classifier("micro_resnet_s.cifar10", 3, size=32, head=HeadConfig(), frozen=True)
-    )
     config = FeatureConfig(engine=engine)
     found = {}
     for name, earlier in (("empty", []), ("other", [range(25, 5, -1), range(3, 30, 4)])):
         monkeypatch.setenv("ZOO_CACHE", str(tmp_path / name))
         for some in earlier:
-            _extracted(network, images.take(some), config=config)
-        found[name] = _extractor(network, config=config).extract(images, VIEWS).read_views("avg")
+            _extracted(trained_network, images.take(some), config=config)
+        found[name] = (
+            _extractor(trained_network, config=config).extract(images, VIEWS).read_views("avg")
+        )
     np.testing.assert_array_equal(found["other"], found["empty"])
 
 
@@ -204,10 +240,10 @@ def test_key_covers_the_color_axes(network: FeatureNetwork, images: Examples) ->
     assert _extracted(network, some, augment=augment) == len(some) * VIEWS
 
 
+@pytest.mark.usefixtures("extracted")
 def test_images_are_identified_by_their_bytes(
     network: FeatureNetwork, images: Examples, tmp_path: Path
 ) -> None:
-    _extracted(network, images)
     backwards = images.take(range(COUNT)[::-1])
     assert _extracted(network, backwards) == 0
     # The same files under other names, and some new ones before them.
@@ -240,11 +276,12 @@ def test_image_that_occurs_twice_is_computed_once(
     np.testing.assert_array_equal(*found.read("max", np.array([0, 3]), 1))
 
 
+@pytest.mark.usefixtures("extracted")
 def test_shards_of_any_size_hold_every_image(
     network: FeatureNetwork, images: Examples, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     whole = _extractor(network).extract(images, VIEWS)
-    for size in (1, 7, COUNT):
+    for size in (1, 7):
         monkeypatch.setattr("pipelines.features.extraction._SHARD_IMAGES", size)
         monkeypatch.setenv("ZOO_CACHE", f"{os.environ['ZOO_CACHE']}{size}")
         parts = _extractor(network).extract(images, VIEWS)
@@ -269,10 +306,10 @@ def test_image_that_changed_since_its_scan_is_refused(
     assert not list(Path(os.environ["ZOO_CACHE"]).rglob("features/*/*.features"))
 
 
+@pytest.mark.usefixtures("extracted")
 def test_features_of_other_jobs_are_evicted(
     network: FeatureNetwork, images: Examples, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    _extracted(network, images)
     tight = FeatureConfig(engine="keras", cache_gib=1e-9)
     other = Preprocessing(size=32, fit="stretch")
     _extracted(network, images, config=tight, preprocessing=other)
@@ -281,43 +318,28 @@ def test_features_of_other_jobs_are_evicted(
     assert _extracted(network, images) == PLAIN + AUGMENTED
 
 
-KILLED = """
-import os, signal, sys
-from pipelines.features import extraction, store
-extraction._SHARD_IMAGES = 4
-write, written = store.FeatureFolder.write, []
-def write_and_die(self, images, features):
-    write(self, images, features)
-    written.append(len(images))
-    if len(written) == int(sys.argv[2]):
-        os.kill(os.getpid(), signal.SIGKILL)
-store.FeatureFolder.write = write_and_die
-from tests.pipelines.features.test_extraction import extract_in_a_process
-extract_in_a_process(sys.argv[1])
-"""
+def test_killed_extraction_resumes_after_its_last_shard(
+    network: FeatureNetwork,
+    images: Examples,
+    own_cache: Path,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    write, written, killed = FeatureFolder.write, [], tmp_path / "killed"
 
+    def write_and_copy(folder: FeatureFolder, rows: Any, features: Any) -> None:
+        write(folder, rows, features)
+        written.append(len(rows))
+        if len(written) == 8:
+            # What is on the disk now is what a kill would leave.
+            shutil.copytree(own_cache, killed)
 
-def extract_in_a_process(folder: str) -> None:
-    """Extracts features in the process that the test below kills; weights are seeded."""
-    import keras
-
-    keras.utils.set_random_seed(0)
-    classifier = build_classifier("micro_resnet_s", 3, size=32, head=HeadConfig(), frozen=True)
-    _extracted(build_feature_network(classifier), open_source(folder).train)
-
-
-def test_killed_extraction_resumes_after_its_last_shard(tiny_folder: Path) -> None:
-    import keras
-
-    done = subprocess.run(
-        [sys.executable, "-c", KILLED, str(tiny_folder), "8"], capture_output=True, check=False
-    )
-    assert done.returncode == -signal.SIGKILL, done.stderr.decode()
-    shards = list(Path(os.environ["ZOO_CACHE"]).rglob("features/*/[!.]*.features"))
-    assert len(shards) == 8
-    keras.utils.set_random_seed(0)
-    classifier = build_classifier("micro_resnet_s", 3, size=32, head=HeadConfig(), frozen=True)
-    examples = open_source(str(tiny_folder)).train
+    with monkeypatch.context() as patch:
+        patch.setattr("pipelines.features.extraction._SHARD_IMAGES", 4)
+        patch.setattr(FeatureFolder, "write", write_and_copy)
+        assert _extracted(network, images) == 3 * COUNT
+    monkeypatch.setenv("ZOO_CACHE", str(killed))
+    assert len(list(killed.rglob("features/*/[!.]*.features"))) == 8
     # Each shard holds one view of four images.
-    assert _extracted(build_feature_network(classifier), examples) == 3 * COUNT - 8 * 4
-    assert _extracted(build_feature_network(classifier), examples) == 0
+    assert _extracted(network, images) == 3 * COUNT - 8 * 4
+    assert _extracted(network, images) == 0

@@ -3,10 +3,9 @@
 from __future__ import annotations
 
 import json
-import os
-import subprocess
-import sys
+import shutil
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -14,35 +13,29 @@ from pipelines.studies.run import measure_apart, study
 from pipelines.studies.statistics import mean_gain, mean_interval
 from pipelines.studies.steps import Steps
 from zoo.errors import RunError, UnknownNameError
-
-# Ends itself as by SIGKILL behind the third of the study's steps.
-KILLED = """
-import os, sys
-import pipelines.studies.steps as steps
-from zoo import files
-written = []
-def write(path, content):
-    files.write_json(path, content)
-    written.append(path)
-    if len(written) == 3:
-        os.kill(os.getpid(), 9)
-steps.write_json = write
-from pipelines.studies.run import study
-study("perceptron", out=sys.argv[1], seeds=2)
-"""
+from zoo.files import write_json
 
 
-def test_study_that_was_killed_gives_the_same_numbers(tmp_path: Path, root: Path) -> None:
-    whole = study("perceptron", out=tmp_path / "whole", seeds=2)
-    done = subprocess.run(
-        [sys.executable, "-c", KILLED, str(tmp_path / "killed")],
-        env={**os.environ, "PYTHONPATH": str(root)},
-    )
-    assert done.returncode == -9
-    assert not (tmp_path / "killed" / "perceptron" / "numbers.json").exists()
-    left = json.loads((tmp_path / "killed" / "perceptron" / "steps.json").read_text())["steps"]
+def test_study_that_was_killed_gives_the_same_numbers(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    whole_folder, killed, written = tmp_path / "whole", tmp_path / "killed", []
+
+    def write(path: Path, content: Any) -> None:
+        write_json(path, content)
+        written.append(path)
+        if len(written) == 3:
+            # What is on the disk after the third step is what a kill there would leave.
+            shutil.copytree(whole_folder, killed)
+
+    with monkeypatch.context() as patch:
+        patch.setattr("pipelines.studies.steps.write_json", write)
+        whole = study("perceptron", out=whole_folder, seeds=2)
+    assert len(written) == 3
+    assert not (killed / "perceptron" / "numbers.json").exists()
+    left = json.loads((killed / "perceptron" / "steps.json").read_text())["steps"]
     assert len(left) == 3
-    resumed = study("perceptron", out=tmp_path / "killed", seeds=2)
+    resumed = study("perceptron", out=killed, seeds=2)
     assert resumed.to_json()["checks"] == whole.to_json()["checks"]
     numbers = [
         json.loads((tmp_path / kind / "perceptron" / "numbers.json").read_text())["numbers"]

@@ -55,6 +55,7 @@ def test_finished_run_is_left_as_it_is(tiny_run: Run, tmp_path: Path) -> None:
 @pytest.mark.slow
 def test_suggested_rate_learns(tmp_path: Path) -> None:
     layers = [TINY, {"head": {"hidden": [64]}, "input": {"batch_size": 32}}]
+    layers += [{"augment": {"policy": "none"}}]
     rate = find_learning_rate("digits", Recipe.from_settings(*layers), out=tmp_path).suggestion
     accuracies = {}
     for factor in (1, 0.02):

@@ -10,15 +10,19 @@ from typing import Any, get_args
 
 import numpy as np
 import pytest
+import tensorflow as tf
 from PIL import Image
 from sklearn.covariance import LedoitWolf
 from sklearn.metrics import roc_auc_score
 from sklearn.neighbors import NearestNeighbors
 
 from pipelines.cli.main import run_command
+from pipelines.cli.printing import print_evaluation
 from pipelines.input_pipeline.datasets import build_image_dataset
 from pipelines.recipe.recipe import Recipe
 from pipelines.recipe.sections import UnknownConfig
+from pipelines.serving.predict import predict
+from pipelines.serving.prediction import Prediction
 from pipelines.serving.run import Run
 from pipelines.training.fit_unknown import fit_unknown_scorer
 from pipelines.training.prepare import open_images
@@ -34,7 +38,13 @@ SETTINGS: dict[str, Any] = {
     "features": {"engine": "keras"},
     "train": {"epochs": 1},
     "augment": {"policy": "none"},
+    "decision": {"sets": "adaptive", "error_rate": 0.2},
 }
+
+
+NUM_KNOWN, NUM_FOREIGN = 30, 12
+
+Features = dict[str, tuple[np.ndarray, np.ndarray]]
 
 
 @pytest.fixture(scope="module")
@@ -42,7 +52,7 @@ def data(tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("known") / "data"
     write_images(folder / "train", 16)
     write_images(folder / "val", 5, seed=1)
-    write_images(folder / "test", 20, seed=2)
+    write_images(folder / "test", NUM_KNOWN // 3, seed=2)
     return folder
 
 
@@ -50,7 +60,7 @@ def data(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def foreign(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Checkerboards."""
     folder = tmp_path_factory.mktemp("foreign")
-    for number in range(30):
+    for number in range(NUM_FOREIGN):
         cells = np.indices((48, 48)).sum(axis=0) // (2 + number % 6) % 2
         Image.fromarray((cells * 255).astype(np.uint8)).save(folder / f"{number}.png")
     return folder
@@ -63,36 +73,52 @@ def run(data: Path, tmp_path_factory: pytest.TempPathFactory) -> Run:
     )
 
 
-def read_features(run: Run, split: str) -> tuple[np.ndarray, np.ndarray]:
-    """Returns pooled features by Keras, and classes."""
-    examples = open_images(run.recipe).splits[split]
-    images = build_image_dataset(examples, run.recipe.input.preprocessing, 8)
-    return build_pooling_model(run.model).predict(images, verbose=0), examples.labels
+@pytest.fixture(scope="module")
+def features(run: Run) -> Features:
+    """Pooled features of each split by Keras, and its classes."""
+    model, found = build_pooling_model(run.model), {}
+    for split, examples in open_images(run.recipe).splits.items():
+        images = build_image_dataset(examples, run.recipe.input.preprocessing, 8)
+        found[split] = (model.predict(images, verbose=0), examples.labels)
+    return found
 
 
-def test_run_keeps_a_scorer_that_equals_scikit_learn(run: Run, data: Path) -> None:
+@pytest.fixture(scope="module")
+def of_known(run: Run, data: Path) -> list[Prediction]:
+    """Predictions of the test images."""
+    return run.predict(data / "test")
+
+
+@pytest.fixture(scope="module")
+def of_foreign(run: Run, foreign: Path) -> list[Prediction]:
+    return run.predict(foreign)
+
+
+def test_run_keeps_a_scorer_that_equals_scikit_learn(
+    run: Run, features: Features, of_known: list[Prediction]
+) -> None:
     record = run.record["unknown"]
     assert (record["method"], record["share"], record["num_images"]) == ("neighbors", 0.05, 63)
-    known = np.concatenate([read_features(run, split)[0] for split in ("train", "val")])
+    known = np.concatenate([features[split][0] for split in ("train", "val")])
     search = NearestNeighbors(n_neighbors=5, metric="cosine").fit(known)
     # k = ⌈64 · 0.95⌉ = 61 of 63 distances, each to the others.
     threshold = np.sort(search.kneighbors()[0][:, -1])[60]
     assert record["threshold"] == pytest.approx(threshold, rel=1e-3)
-    distances = search.kneighbors(read_features(run, "test")[0])[0][:, -1]
-    found = [prediction.unknown_score for prediction in run.predict(data / "test")]
+    distances = search.kneighbors(features["test"][0])[0][:, -1]
+    found = [prediction.unknown_score for prediction in of_known]
     np.testing.assert_allclose(found, distances / threshold, rtol=2e-3)
     assert run.metrics["test"]["unknown"]["refused"] == np.mean(np.array(found) > 1)
 
 
-def test_mahalanobis_distance_equals_scikit_learn(run: Run) -> None:
+def test_mahalanobis_distance_equals_scikit_learn(run: Run, features: Features) -> None:
     section = UnknownConfig(method="mahalanobis", share=0.2)
     recipe = run.recipe.model_copy(update={"unknown": section})
     scorer, record = fit_unknown_scorer(run.model, recipe, open_images(recipe), None)
-    parts = [read_features(run, split) for split in ("train", "val")]
+    parts = [features[split] for split in ("train", "val")]
     rows, labels = (np.concatenate(column) for column in zip(*parts, strict=True))
     means = np.stack([rows[labels == c].mean(axis=0, dtype=np.float64) for c in range(3)])
     oracle = LedoitWolf(assume_centered=True).fit(rows.astype(np.float64) - means[labels])
-    new, _ = read_features(run, "test")
+    new, _ = features["test"]
     distances = np.sqrt(np.min([oracle.mahalanobis(new - mean) for mean in means], axis=0))
     assert scorer is not None
     assert record["method"] == "mahalanobis"
@@ -102,12 +128,14 @@ def test_mahalanobis_distance_equals_scikit_learn(run: Run) -> None:
     np.testing.assert_allclose(layer(new), expected, rtol=1e-3)
 
 
-def test_another_process_reads_the_same(run: Run, data: Path, foreign: Path) -> None:
+def test_run_opened_anew_reads_the_same(
+    run: Run, foreign: Path, of_foreign: list[Prediction]
+) -> None:
     again = Run.open(run.path)
     assert again.unknown_scorer is not None
     for name, array in run.unknown_scorer.arrays.items():
         np.testing.assert_array_equal(again.unknown_scorer.arrays[name], array)
-    assert again.predict(foreign) == run.predict(foreign)
+    assert again.predict(foreign) == of_foreign
 
 
 def test_model_file_has_no_layer_more(run: Run) -> None:
@@ -119,60 +147,69 @@ def test_model_file_has_no_layer_more(run: Run) -> None:
 
 
 def test_prediction_says_unknown_in_text_and_json(
-    run: Run, data: Path, foreign: Path, capsys: pytest.CaptureFixture[str]
+    run: Run,
+    foreign: Path,
+    of_known: list[Prediction],
+    of_foreign: list[Prediction],
+    capsys: pytest.CaptureFixture[str],
 ) -> None:
-    assert run_command(["predict", str(run.path), str(foreign), "--json"]) == 0
-    printed = json.loads(capsys.readouterr().out)["predictions"]
-    scores = np.array([prediction["unknown_score"] for prediction in printed])
-    assert [prediction["is_unknown"] for prediction in printed] == (scores > 1).tolist()
+    scores = np.array([prediction.unknown_score for prediction in of_foreign])
     assert scores.min() > 1
-    assert run_command(["predict", str(run.path), str(foreign / "0.png"), "--top", "1"]) == 0
-    line = capsys.readouterr().out
-    score = run.predict(foreign / "0.png")[0].unknown_score
-    assert line.endswith(f"; unknown (score {score:.2f})\n")
-    known = next(p for p in run.predict(data / "test") if not p.is_unknown)
-    assert "unknown" not in str(known)
-    assert known.to_json()["is_unknown"] is False
+    assert run_command(["predict", str(run.path), str(foreign), "--top", "1"]) == 0
+    lines = capsys.readouterr().out.splitlines()
+    for line, score in zip(lines, scores, strict=True):
+        assert line.endswith(f"; unknown (score {score:.2f})")
+    for prediction in (*of_known, *of_foreign):
+        written = json.loads(json.dumps(prediction.to_json()))
+        assert written["unknown_score"] == prediction.unknown_score
+        assert written["is_unknown"] is (prediction.unknown_score > 1)
+        assert ("unknown" in str(prediction)) is written["is_unknown"]
+    assert not all(prediction.is_unknown for prediction in of_known)
 
 
 def test_evaluation_measures_foreign_images(
-    run: Run, data: Path, foreign: Path, capsys: pytest.CaptureFixture[str]
+    run: Run,
+    data: Path,
+    foreign: Path,
+    of_known: list[Prediction],
+    of_foreign: list[Prediction],
+    capsys: pytest.CaptureFixture[str],
 ) -> None:
     command = ["evaluate", str(run.path), str(data), "--split", "test"]
     assert run_command([*command, "--foreign", str(foreign), "--json"]) == 0
-    found = json.loads(capsys.readouterr().out)["test"]["unknown"]
-    of_known, of_foreign = (
-        np.array([prediction.unknown_score for prediction in run.predict(folder)])
-        for folder in (data / "test", foreign)
+    measured = json.loads(capsys.readouterr().out)
+    found = measured["test"]["unknown"]
+    known, other = (
+        np.array([prediction.unknown_score for prediction in predictions])
+        for predictions in (of_known, of_foreign)
     )
-    expected = roc_auc_score([0] * 60 + [1] * 30, [*of_known, *of_foreign])
+    expected = roc_auc_score([0] * NUM_KNOWN + [1] * NUM_FOREIGN, [*known, *other])
     assert found["auroc"] == pytest.approx(expected)
-    assert found["num_foreign"] == 30
-    assert found["foreign_refused"] == np.mean(of_foreign > 1)
-    assert found["refused"] == run.metrics["test"]["unknown"]["refused"] == np.mean(of_known > 1)
+    assert found["num_foreign"] == NUM_FOREIGN
+    assert found["foreign_refused"] == np.mean(other > 1)
+    assert found["refused"] == run.metrics["test"]["unknown"]["refused"] == np.mean(known > 1)
     low, high = found["refused_interval"]
     assert low < found["refused"] < high
 
-    assert run_command([*command, "--foreign", str(foreign)]) == 0
+    print_evaluation(measured)
     out = capsys.readouterr().out
     assert f"  unknown            {found['refused']:.4f}  (95 % interval {low:.4f} to" in out
-    assert "  30 foreign images: unknown 1.0000 (95 % interval" in out
+    assert f"  {NUM_FOREIGN} foreign images: unknown 1.0000 (95 % interval" in out
     assert f"  AUROC of the foreign ones by unknown score  {found['auroc']:.4f}\n" in out
-    assert run_command(command) == 0
+    print_evaluation(run.metrics)
     assert "foreign" not in capsys.readouterr().out
 
 
-def test_export_scores_as_the_run(run: Run, data: Path, foreign: Path, tmp_path: Path) -> None:
-    import tensorflow as tf
-
-    from pipelines.serving.predict import predict
-
+def test_export_has_the_scores_and_the_sets_of_the_run(
+    run: Run, data: Path, foreign: Path, tmp_path: Path
+) -> None:
     version = run.export(tmp_path / "model")
     files = sorted(foreign.iterdir())[:5] + sorted((data / "test").rglob("*.jpg"))[:5]
     by_run, by_export = run.predict(files), predict(version, files)
     for ours, theirs in zip(by_run, by_export, strict=True):
         assert theirs.unknown_score == pytest.approx(ours.unknown_score, rel=1e-4)
         assert theirs.is_unknown == ours.is_unknown
+        assert theirs.prediction_set == ours.prediction_set is not None
     loaded = tf.saved_model.load(str(version))
     for name in ("serving_default", "serving_bytes"):
         outputs = loaded.signatures[name].structured_outputs
@@ -191,40 +228,44 @@ def test_export_scores_as_the_run(run: Run, data: Path, foreign: Path, tmp_path:
 
 
 def test_run_without_scores_goes_on_as_before(
-    run: Run, data: Path, foreign: Path, tmp_path: Path
+    run: Run, data: Path, foreign: Path, of_foreign: list[Prediction], tmp_path: Path
 ) -> None:
     shutil.copytree(run.path, tmp_path / "old")
     (tmp_path / "old" / "unknown.npz").unlink()
     old = Run.open(tmp_path / "old")
-    for ours, before in zip(run.predict(foreign), old.predict(foreign), strict=True):
+    for ours, before in zip(of_foreign, old.predict(foreign), strict=True):
         assert before.tasks == ours.tasks
         assert before.unknown_score is before.is_unknown is None
-        assert set(before.to_json()) == {"image", "classes", "probabilities", "error"}
+        assert set(before.to_json()) == set(ours.to_json()) - {"unknown_score", "is_unknown"}
     assert "unknown" not in old.evaluate(data, split="test")["test"]
     with pytest.raises(RunError, match="old has no unknown scores; expected a run with"):
         old.evaluate(data, split="test", foreign=foreign)
 
 
-@pytest.mark.parametrize("damage", ["cut", "other", "nan", "threshold"])
-def test_damaged_scorer_is_refused_in_a_line(run: Run, damage: str, tmp_path: Path) -> None:
+def test_damaged_scorer_is_refused_in_a_line(run: Run, tmp_path: Path) -> None:
     shutil.copytree(run.path, tmp_path / "run")
     file = tmp_path / "run" / "unknown.npz"
+    content = file.read_bytes()
     with np.load(file) as archive:
         arrays = {name: archive[name] for name in archive.files}
-    if damage == "cut":
-        file.write_bytes(file.read_bytes()[:500])
-    elif damage == "other":
-        np.savez(file, **{**arrays, "bank": arrays["bank"][:, 1:]})
-    elif damage == "nan":
-        np.savez(file, **{**arrays, "bank": arrays["bank"] * np.float32("nan")})
-    else:
-        np.savez(file, **{**arrays, "threshold": np.float64(-1)})
-    with pytest.raises(RunError, match=r"unknown\.npz cannot be used; received .*; train the run"):
-        _ = Run.open(tmp_path / "run").unknown_scorer
+    for change in (
+        {"bank": arrays["bank"][:, 1:]},
+        {"bank": arrays["bank"] * np.float32("nan")},
+        {"threshold": np.float64(-1)},
+        {},
+    ):
+        if change:
+            np.savez(file, **{**arrays, **change})
+        else:
+            file.write_bytes(content[:500])
+        damaged = Run.open(tmp_path / "run")
+        damaged.model = run.model  # loaded once
+        with pytest.raises(RunError, match=r"unknown\.npz cannot be used; received .*; train the"):
+            _ = damaged.unknown_scorer
 
 
 def test_trained_backbone_is_judged_by_validation_images_alone(
-    run: Run, caplog: pytest.LogCaptureFixture
+    run: Run, features: Features, caplog: pytest.LogCaptureFixture
 ) -> None:
     """Features of training images are closer to each other than those of new ones."""
     source = open_images(run.recipe)
@@ -238,7 +279,7 @@ def test_trained_backbone_is_judged_by_validation_images_alone(
     assert record["num_images"] == 15
     assert scorer is not None
     # k = ⌈16 · 0.8⌉ = 13 of 15.
-    assert (scorer.scores(read_features(run, "val")[0]) > 1 + 1e-6).sum() == 2
+    assert (scorer.scores(features["val"][0]) > 1 + 1e-6).sum() == 2
 
 
 @pytest.mark.slow

@@ -39,7 +39,7 @@ pytestmark = pytest.mark.train
 
 FOLDS = 4
 SETTINGS: dict[str, Any] = {
-    "train": {"folds": FOLDS},
+    "train": {"folds": FOLDS, "class_weights": "balanced"},
     "calibration": {"method": "temperature"},
     "decision": {"sets": "least_ambiguous", "error_rate": 0.2},
 }
@@ -47,10 +47,16 @@ SETTINGS: dict[str, Any] = {
 
 @pytest.fixture(scope="module")
 def data(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Noisy colors, 14 images of a class to train and validate on; one has a copy."""
+    """Noisy colors, 43 images to train and validate on, of one class few; one has a copy."""
     folder = write_images(tmp_path_factory.mktemp("folds") / "data" / "train", 10).parent
     write_images(folder / "val", 4, seed=1)
     write_images(folder / "test", 4, seed=2)
+    more = write_images(folder.with_name("more"), 5, seed=3)
+    for number in range(5):
+        (folder / "train" / "green" / f"{number:03d}.jpg").unlink()
+        shutil.copy(
+            more / "blue" / f"{number:03d}.jpg", folder / "train" / "blue" / f"{number}.jpg"
+        )
     image = next((folder / "train" / "red").iterdir())
     shutil.copy(image, image.with_name("copy.jpg"))
     return folder
@@ -67,7 +73,7 @@ def run(data: Path, tmp_path_factory: pytest.TempPathFactory) -> Run:
 
 def read_pooled_features(run: Run, examples: Examples) -> np.ndarray:
     images = build_image_dataset(examples, run.recipe.input.preprocessing, 16)
-    rows: np.ndarray = build_pooling_model(run.load_model()).predict(images, verbose=0)
+    rows: np.ndarray = build_pooling_model(run.model).predict(images, verbose=0)
     return rows
 
 
@@ -77,9 +83,7 @@ def read_all(run: Run) -> Examples:
     return join_examples([source.train, source.val])
 
 
-def fit_by_scikit_learn(
-    run: Run, class_weight: str | None = None
-) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]:
+def fit_by_scikit_learn(run: Run) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]:
     """Returns kernel and bias of the mean head, and logits and labels of the images held out."""
     both = read_all(run)
     rows = read_pooled_features(run, both)
@@ -87,7 +91,7 @@ def fit_by_scikit_learn(
     for fitted, held in divide(both, FOLDS, run.recipe.seed):
         scaler = Standardization.fit(rows[fitted])
         head = LogisticRegression(
-            C=1 / (2 * len(fitted) * L2), tol=1e-9, max_iter=5000, class_weight=class_weight
+            C=1 / (2 * len(fitted) * L2), tol=1e-9, max_iter=5000, class_weight="balanced"
         ).fit(scaler.apply(rows[fitted]), both.labels[fitted])
         logits[held] = head.decision_function(scaler.apply(rows[held]))
         kernels.append(head.coef_.T / scaler.std[:, None])
@@ -95,20 +99,14 @@ def fit_by_scikit_learn(
     return np.mean(kernels, axis=0), np.mean(biases, axis=0), logits, both.labels
 
 
-@pytest.mark.parametrize("class_weights", ["none", "balanced"])
-def test_head_and_its_answers_are_those_of_scikit_learn(
-    class_weights: str, run: Run, data: Path, tmp_path: Path
-) -> None:
-    if class_weights == "balanced":
-        layer = {"train": {"class_weights": "balanced"}}
-        run = train_folds(data, tmp_path / "run", layer)
-    weight = None if class_weights == "none" else class_weights
-    kernel, bias, logits, labels = fit_by_scikit_learn(run, weight)
+def test_head_and_its_answers_are_those_of_scikit_learn(run: Run) -> None:
+    kernel, bias, logits, labels = fit_by_scikit_learn(run)
+    assert np.bincount(labels).tolist() == [19, 9, 15]
     temperature = run.record["calibration"]["temperature"]
     test = open_images(run.recipe).splits["test"]
     rows = read_pooled_features(run, test)
     expected = softmax((rows @ kernel + bias) / temperature, axis=1)
-    head = run.load_model().get_layer("logits")
+    head = run.model.get_layer("logits")
     found = softmax(rows @ np.asarray(head.kernel) + np.asarray(head.bias), axis=1)
     np.testing.assert_allclose(found, expected, atol=0.01)
     probabilities = softmax(logits / temperature, axis=1)
@@ -155,7 +153,7 @@ def without_means(metrics: Mapping[str, Any]) -> dict[str, Any]:
 def test_images_are_evaluated_by_the_head_that_has_not_seen_them(
     run: Run, data: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    found = evaluate(run.path, data)
+    found = evaluate(run, data)
     assert "(train: 43 of 43)" in capsys.readouterr().err
     assert {name: split["num_images"] for name, split in found.items()} == {
         "train": 43,
@@ -167,12 +165,12 @@ def test_images_are_evaluated_by_the_head_that_has_not_seen_them(
     for name in MEANS:
         assert dict(found["val"])[name] == pytest.approx(dict(run.metrics["val"])[name], rel=1e-9)
     assert found["val"]["loss"] > found["train"]["loss"]
-    assert evaluate(run.path, data, split="val") == {"val": found["val"]}
+    assert evaluate(run, data, split="val") == {"val": found["val"]}
     assert "too optimistic" not in capsys.readouterr().err
     # Some of the images, wherever they lie; and what is new has no answers of fold heads.
-    some = evaluate(run.path, data / "val")
+    some = evaluate(run, data / "val")
     assert {name: split["num_images"] for name, split in some.items()} == {"train": 12, "val": 12}
-    assert evaluate(run.path, data, split="all")["all"]["num_images"] == 55
+    assert evaluate(run, data, split="all")["all"]["num_images"] == 55
 
 
 def test_validation_images_that_are_new_are_answered_by_the_model(
@@ -181,20 +179,30 @@ def test_validation_images_that_are_new_are_answered_by_the_model(
     folder = tmp_path / "data"
     shutil.copytree(data / "train", folder / "train")
     write_images(folder / "val", 3, seed=7)
-    found = evaluate(run.path, folder)
+    found = evaluate(run, folder)
     assert {name: split["num_images"] for name, split in found.items()} == {"train": 31, "val": 9}
-    alone = evaluate(run.path, folder / "val")["all"]
+    alone = evaluate(run, folder / "val")["all"]
     assert found["val"] == alone
-    page = report(run.path, data=folder, out=tmp_path / "report.html")
+    page = report(run, data=folder, out=tmp_path / "report.html")
     assert "9 validation images" in page.read_text(encoding="utf-8")
 
 
 def test_export_is_checked_on_the_images(
-    run: Run, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+    run: Run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
+    given: list[bytes] = []
+
+    def take(*_: Any, images: list[Path], **__: Any) -> None:
+        given.extend(file.read_bytes() for file in images)
+
+    # The export itself is proven in other tests; here, which images it is given.
+    monkeypatch.setattr("pipelines.serving.export.export_savedmodel", take)
     run.export(tmp_path / "model")
     # A copy says nothing more.
     assert "checking it on 42 validation images" in capsys.readouterr().err
+    both = read_all(run)
+    assert len(given) == 42
+    assert set(given) == {both.read(index) for index in range(43)}
 
 
 @pytest.mark.parametrize(
@@ -270,16 +278,15 @@ def test_report_says_what_the_folds_say(data: Path, run: Run, tmp_path: Path) ->
 
 
 def test_run_of_folds_is_compared_with_one_that_put_images_aside(
-    data: Path, tmp_path: Path
+    run: Run, data: Path, tmp_path: Path
 ) -> None:
-    folder = data / "train"
-    folds = train_folds(folder, tmp_path / "folds")
-    aside = train_folds(folder, tmp_path / "aside", {"train": {"folds": 0}})
+    aside = train_folds(data / "train", tmp_path / "aside", {"train": {"folds": 0}})
     count = aside.images["val"]
-    assert folds.metrics["val"]["num_images"] == 31 > count
-    page = report(folds, aside, out=tmp_path / "both.html").read_text(encoding="utf-8")
+    assert run.metrics["val"]["num_images"] == 43 > count
+    page = report(run, aside, data=data / "train", out=tmp_path / "both.html")
     held_out = f"31 validation and {count} validation images"
-    assert f"{held_out}; they are compared on the {count} that both did" in page
+    said = page.read_text(encoding="utf-8")
+    assert f"{held_out}; they are compared on the {count} that both did" in said
 
 
 def test_best_linear_head_of_a_search_is_the_mean_of_its_folds(data: Path, tmp_path: Path) -> None:
@@ -295,7 +302,9 @@ def test_best_linear_head_of_a_search_is_the_mean_of_its_folds(data: Path, tmp_p
         run.search["best"]["loss"], rel=0.05
     )
     asked = recipe.override({"train.folds": 4})  # a search has its own
-    kept = tune(data, asked, out=tmp_path / "kept", retrain_on_val=False, **options)
+    kept = tune(
+        data, asked, out=tmp_path / "kept", retrain_on_val=False, **{**options, "trials": 1}
+    )
     assert kept.recipe.train.folds == 0
 
 

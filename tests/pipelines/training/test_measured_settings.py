@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import io
+import logging
+import os
 import re
 import shutil
 import tomllib
@@ -82,15 +85,40 @@ def _check_same(one: Run, other: Run) -> None:
         np.testing.assert_array_equal(a, b)
 
 
+@pytest.fixture(scope="module")
+def arrows_training(arrows: Path, tmp_path_factory: pytest.TempPathFactory) -> tuple[Run, str]:
+    """A run of the default recipe, read-only by convention; and what was said."""
+    said = io.StringIO()
+    handler, log = logging.StreamHandler(said), logging.getLogger("pipelines")
+    log.addHandler(handler)
+    try:
+        run = _train(arrows, tmp_path_factory.mktemp("runs") / "arrows")
+    finally:
+        log.removeHandler(handler)
+    return run, said.getvalue()
+
+
+@pytest.fixture(scope="module")
+def arrows_run(arrows_training: tuple[Run, str]) -> Run:
+    return arrows_training[0]
+
+
 @pytest.mark.parametrize("hidden", [[], [8]], ids=["linear", "hidden layer"])
 def test_flips_are_rejected_where_they_turn_one_class_into_the_other(
-    hidden: list[int], arrows: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+    hidden: list[int],
+    arrows_training: tuple[Run, str],
+    arrows: Path,
+    tmp_path: Path,
+    capsys: pytest.CaptureFixture[str],
 ) -> None:
-    run = _train(arrows, tmp_path / "run", {"head": {"hidden": hidden, "dropout": 0.0}})
+    if hidden:
+        run = _train(arrows, tmp_path / "run", {"head": {"hidden": hidden, "dropout": 0.0}})
+        said = capsys.readouterr().err
+    else:
+        run, said = arrows_training
     assert run.recipe.augment.policy == ()
     assert run.recipe.optimizer.name == ("nesterov" if hidden else "lbfgs")
     assert not run.recipe.to_measure
-    said = capsys.readouterr().err
     number = r"(\d+\.\d{4})"
     found = re.search(
         rf"augmentation: log loss {number} without, {number} with photo: .*; none is used", said
@@ -118,12 +146,6 @@ def test_views_are_used_where_mirror_images_fill_gaps(
     run = _train(data, tmp_path / "run", settings)
     assert str(run.recipe.augment).startswith("textures:")
     assert re.search(r"without, .* with textures: .*; it is used", capsys.readouterr().err)
-
-
-@pytest.fixture(scope="module")
-def arrows_run(arrows: Path, tmp_path_factory: pytest.TempPathFactory) -> Run:
-    """A run of the default recipe, read-only by convention."""
-    return _train(arrows, tmp_path_factory.mktemp("runs") / "arrows")
 
 
 def test_recipe_of_the_run_holds_the_choices_and_repeats_it_without_measuring(
@@ -158,32 +180,38 @@ def _open_recipe(run: Run) -> Recipe:
     return Recipe.from_settings(OPEN, {"data": {"source": run.recipe.source}})
 
 
+GIVEN: dict[str, tuple[dict[str, Any], set[str]]] = {
+    "number": ({"penalty": {"l2": 0.03}}, {"augment.policy"}),
+    "no penalty": ({"penalty": {"name": "none"}}, {"augment.policy"}),
+    "no policy": ({"augment": {"policy": "none"}}, {"penalty.l2"}),
+    "own policy": ({"augment": {"policy": "flip_lr(0.5)"}}, {"penalty.l2"}),
+    "no views": ({"features": {"views": 0}}, {"penalty.l2"}),
+    "both given": (CLOSED, set()),
+}
+
+
+@pytest.mark.parametrize(("settings", "measured"), GIVEN.values(), ids=GIVEN)
+def test_given_setting_is_not_to_be_measured(settings: dict[str, Any], measured: set[str]) -> None:
+    recipe = Recipe.from_settings(OPEN, settings).resolve()
+    assert recipe.to_measure - {"backbone.levels"} == measured
+    open_ = {"augment.policy", "penalty.l2", "backbone.levels"}
+    assert Recipe.from_settings(OPEN).resolve().to_measure == open_
+
+
 @pytest.mark.parametrize(
-    ("settings", "measured"),
-    [
-        ({"penalty": {"l2": 0.03}}, "augmentation"),
-        ({"penalty": {"name": "none"}}, "augmentation"),
-        ({"augment": {"policy": "none"}}, "penalty.l2"),
-        ({"augment": {"policy": "flip_lr(0.5)"}}, "penalty.l2"),
-        ({"features": {"views": 0}}, "penalty.l2"),
-        (CLOSED, ""),
-    ],
-    ids=["number", "no penalty", "no policy", "own policy", "no views", "both given"],
+    "given", GIVEN if os.environ.get("ZOO_ALL_ROWS") else ["number", "no views", "no penalty"]
 )
 def test_given_setting_is_not_measured(
-    settings: dict[str, Any],
-    measured: str,
-    arrows: Path,
-    tmp_path: Path,
-    capsys: pytest.CaptureFixture[str],
+    given: str, arrows: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
+    settings, measured = GIVEN[given]
     run = _train(arrows, tmp_path / "run", settings)
     said = capsys.readouterr().err
-    for name in ("augmentation", "penalty.l2"):
-        assert (f"{name}: log loss" in said) == (name == measured), said
-    if "l2" in settings.get("penalty", {}):
-        assert run.recipe.penalty.l2 == settings["penalty"]["l2"]
-    if settings.get("penalty", {}).get("name") == "none":
+    for path, name in (("augment.policy", "augmentation"), ("penalty.l2", "penalty.l2")):
+        assert (f"{name}: log loss" in said) == (path in measured), said
+    if given == "number":
+        assert run.recipe.penalty.l2 == 0.03
+    if given == "no penalty":
         assert (run.recipe.penalty.name, run.recipe.penalty.l2) == ("none", 0)
 
 
@@ -198,17 +226,12 @@ def test_too_few_images_keep_the_usual_settings(
     assert not run.recipe.to_measure
 
 
-def test_several_tasks_take_the_usual_settings(tmp_path: Path) -> None:
-    data = tmp_path / "tasks.csv"
-    write_images(tmp_path / "images", 6)
-    files = sorted((tmp_path / "images").rglob("*.jpg"))
-    rows = [f"{file},{file.parent.name},{index % 7}" for index, file in enumerate(files)]
-    data.write_text("path,label,size\n" + "\n".join(rows) + "\n", encoding="utf-8")
+def test_several_tasks_take_the_usual_settings() -> None:
     tasks = {"label": {"kind": "single_label"}, "size": {"kind": "regression"}}
-    run = _train(data, tmp_path / "run", {"tasks": tasks, "train": {"epochs": 2}})
-    assert str(run.recipe.augment).startswith("photo:")
-    assert (run.recipe.optimizer.name, run.recipe.penalty.name) == ("nesterov", "none")
-    assert not run.recipe.to_measure
+    recipe = Recipe.from_settings(OPEN, {"tasks": tasks}).resolve()
+    assert not recipe.to_measure
+    assert str(recipe.augment).startswith("photo:")
+    assert (recipe.optimizer.name, recipe.penalty.name) == ("nesterov", "none")
 
 
 def test_validation_images_measure_where_there_are_many(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 from typing import Any
 
 import numpy as np
@@ -20,19 +21,36 @@ pytestmark = pytest.mark.train
 NAME, SIZE = "micro_resnet_s.cifar10", 32
 
 
-def _truncated(num_blocks: int) -> FeatureNetwork:
-    return build_feature_network(
-        build_classifier(NAME, 3, size=SIZE, frozen=True, truncate_blocks=num_blocks)
-    )
+@functools.cache
+def _classifier(num_blocks: int, levels: int = 1) -> Any:
+    options = {"frozen": True, "truncate_blocks": num_blocks, "levels": levels}
+    return build_classifier(NAME, 3, size=SIZE, **options)
+
+
+@functools.cache
+def _truncated(num_blocks: int, levels: int = 1) -> FeatureNetwork:
+    return build_feature_network(_classifier(num_blocks, levels))
+
+
+@functools.cache
+def _cut_network(num_blocks: int) -> tuple[FeatureNetwork, Any]:
+    return build_cut_network(NAME, SIZE, num_blocks)
+
+
+@functools.cache
+def _features_at_all_cuts() -> np.ndarray:
+    """Features of the probes above up to three blocks, all cuts beside each other."""
+    network, _ = _cut_network(3)
+    return np.asarray(network.model(build_probes(SIZE), training=False))
 
 
 def test_cuts_have_the_features_and_costs_of_truncated_networks() -> None:
-    network, cuts = build_cut_network(NAME, SIZE, 3)
+    network, cuts = _cut_network(3)
     # A residual sum crosses the places above the first and the fourth block.
     assert [cut.truncate_blocks for cut in cuts] == [0, 2, 3, 5]
     assert network.num_features == cuts[-1].stop
     images = build_probes(SIZE)
-    together = np.asarray(network.model(images, training=False))
+    together = _features_at_all_cuts()
     for cut in cuts:
         alone = np.asarray(_truncated(cut.truncate_blocks).model(images, training=False))
         np.testing.assert_allclose(together[:, :, cut.start : cut.stop], alone, rtol=1e-5)
@@ -46,11 +64,11 @@ def test_cuts_have_the_features_and_costs_of_truncated_networks() -> None:
 def test_levels_of_a_classifier_are_neighboring_cuts(
     num_blocks: int, levels: int, pooling: str
 ) -> None:
-    network, cuts = build_cut_network(NAME, SIZE, 3)
+    _, cuts = _cut_network(3)
     first = next(i for i, cut in enumerate(cuts) if cut.truncate_blocks == num_blocks)
     channels = slice(cuts[first].start, cuts[first + levels - 1].stop)
     images = build_probes(SIZE)
-    rows = np.asarray(network.model(images, training=False))[:, :, channels]
+    rows = _features_at_all_cuts()[:, :, channels]
     classifier = build_classifier(
         NAME, 3, size=SIZE, frozen=True, truncate_blocks=num_blocks, levels=levels,
         head={"pooling": pooling},
@@ -64,22 +82,17 @@ def test_levels_of_a_classifier_are_neighboring_cuts(
 
 
 def test_other_levels_are_other_features() -> None:
-    digests = {
-        build_feature_network(
-            build_classifier(NAME, 3, size=SIZE, frozen=True, levels=levels)
-        ).digest
-        for levels in (1, 2, 3)
-    }
+    digests = {_truncated(0, levels).digest for levels in (1, 2, 3)}
     assert len(digests) == 3
 
 
 def test_other_cuts_are_other_features() -> None:
-    digests = {build_cut_network(NAME, SIZE, number)[0].digest for number in range(4)}
+    digests = {_cut_network(number)[0].digest for number in range(4)}
     assert len(digests) == 4
 
 
 def test_whole_backbone_shares_the_features_of_a_classifier() -> None:
-    network, cuts = build_cut_network(NAME, SIZE, 0)
+    network, cuts = _cut_network(0)
     assert network.digest == _truncated(0).digest
     assert [(cut.truncate_blocks, cut.start) for cut in cuts] == [(0, 0)]
 
@@ -89,15 +102,11 @@ def test_whole_backbone_shares_the_features_of_a_classifier() -> None:
 def test_levels_share_the_features_of_the_classifier_with_the_most(
     num_blocks: int, levels: int
 ) -> None:
-    def classifier(levels: int) -> Any:
-        options = {"frozen": True, "truncate_blocks": num_blocks, "levels": levels}
-        return build_classifier(NAME, 3, size=SIZE, **options)
-
-    network, widths = build_level_network(classifier(levels), NAME, 3)
+    network, widths = build_level_network(_classifier(num_blocks, levels), NAME, 3)
     # Places above 3 blocks and fewer; the classifier's own levels may lie lower.
     most = max(levels, 3)
     assert len(widths) == most
     assert network.num_features == sum(widths)
-    assert network.digest == build_feature_network(classifier(most)).digest
+    assert network.digest == _truncated(num_blocks, most).digest
     if not num_blocks:
-        assert network.digest == build_cut_network(NAME, SIZE, most - 1)[0].digest
+        assert network.digest == _cut_network(most - 1)[0].digest
