@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import functools
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
@@ -26,9 +25,7 @@ from zoo.models.classifier import build_classifier
 FAMILIES = ["mobilenet_v2", "efficientnet_b0", "densenet121", "nasnet_mobile"]
 
 
-@functools.cache
 def _network(backbone: str, size: int) -> FeatureNetwork:
-    """Builds a network once: every engine then has the same conversion of it."""
     return build_feature_network(
         build_classifier(backbone, 3, size=size, head=HeadConfig(), frozen=True)
     )
