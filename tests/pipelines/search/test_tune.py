@@ -13,6 +13,7 @@ from pipelines.cli.main import run_command
 from pipelines.evaluation.evaluate import evaluate
 from pipelines.recipe.recipe import Recipe
 from pipelines.runtime.devices import prepare_devices
+from pipelines.search.job import SearchJob
 from pipelines.search.plan import SearchPlan
 from pipelines.search.trial_trainer import TrialTrainer, divide_into_folds
 from pipelines.search.tune import tune
@@ -37,6 +38,13 @@ SPACE: dict[str, Any] = {
 
 def recipe_of(**layer: Any) -> Recipe:
     return Recipe.from_settings(TINY, {"features": {"engine": "keras", "views": 1}}, layer)
+
+
+def linear_recipe(**layer: Any) -> Recipe:
+    """A linear head on features of plain images, which trains fastest."""
+    plain = {"augment": {"policy": "none"}, "features": {"engine": "keras", "views": 0}}
+    head = {"head": {"hidden": []}, "optimizer": {"name": "nesterov"}}
+    return Recipe.from_settings(TINY, plain, head, layer)
 
 
 @pytest.fixture(scope="module")
@@ -99,7 +107,7 @@ def test_best_trial_is_what_train_makes_of_its_recipe(searched: Run, tmp_path: P
 
 
 def test_run_of_a_search_is_a_run_like_any_other(searched: Run, tiny_folder: Path) -> None:
-    measured = evaluate(searched.path, str(tiny_folder))
+    measured = evaluate(searched.path, str(tiny_folder), split="val")
     assert measured["val"]["accuracy"] == pytest.approx(searched.metrics["val"]["accuracy"])
     image = next(tiny_folder.rglob("*.jpg"))
     assert searched.predict([image])[0].error == ""
@@ -145,16 +153,34 @@ def test_taken_directory_is_refused(searched: Run, tiny_run: Run) -> None:
 def test_failed_trials_are_named_and_never_win(
     tiny_folder: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    deep = {"hidden": [64] * 6, "batch_norm": False, "activation": "relu"}
+    deep = {"hidden": [64] * 3, "batch_norm": False, "activation": "relu"}
     recipe = recipe_of(head=deep, optimizer={"name": "sgd"})
-    space = {"optimizer.learning_rate": [1e-6, 10.0]}
+    space: dict[str, Any] = {
+        "optimizer.name": ["sgd", "lion"],
+        "penalty.name": ["l1", "none"],
+        "optimizer.learning_rate": {"choice": [1e-6, 10.0], "when": {"optimizer.name": ["sgd"]}},
+    }
     out = tmp_path / "run"
-    run = tune(tiny_folder, recipe, out=out, trials=2, epochs=2, space=space, tuner="grid")
-    wild = next(t for t in run.search["trials"] if t["status"] == "FAILED")
-    assert wild["hyperparameters"] == {"optimizer.learning_rate": 10.0}
-    assert wild["score"] is None
-    assert f"trial {wild['id']} failed" in capsys.readouterr().err
-    assert run.search["best"]["hyperparameters"] == {"optimizer.learning_rate": 1e-6}
+    run = tune(tiny_folder, recipe, out=out, trials=9, epochs=2, space=space, tuner="grid")
+    trials = run.search["trials"]
+    assert len(trials) == 6
+    said = capsys.readouterr().err
+    failed = [trial for trial in trials if trial["status"] == "FAILED"]
+    for trial in failed:
+        assert trial["score"] is None
+        assert f"trial {trial['id']} failed" in said
+    reasons = {
+        (values["optimizer.name"], values["penalty.name"], values.get("optimizer.learning_rate")): (
+            trial["failure"]
+        )
+        for trial in failed
+        for values in [trial["hyperparameters"]]
+    }
+    contradiction = reasons.pop(("lion", "l1", None))
+    assert "an L1 penalty could hold no weight at 0" in contradiction
+    assert set(reasons) == {("sgd", "l1", 10.0), ("sgd", "none", 10.0)}
+    assert all("loss is not finite" in reason for reason in reasons.values())
+    assert run.search["best"]["status"] == "COMPLETED"
     with pytest.raises(TrainingError, match=r"all 1 trials failed.*loss is not finite"):
         tune(
             tiny_folder,
@@ -166,31 +192,17 @@ def test_failed_trials_are_named_and_never_win(
         )
 
 
-def test_contradiction_between_settings_fails_the_trial_alone(
+def test_trial_has_its_engine_and_trains_alone_where_its_head_cannot_stack(
     tiny_folder: Path, tmp_path: Path
 ) -> None:
-    space = {"optimizer.name": ["nesterov", "lion"], "penalty.name": ["l1", "none"]}
-    out = tmp_path / "run"
-    run = tune(tiny_folder, recipe_of(), out=out, trials=9, epochs=1, space=space, tuner="grid")
-    failed = [t["hyperparameters"] for t in run.search["trials"] if t["status"] == "FAILED"]
-    assert failed == [{"optimizer.name": "lion", "penalty.name": "l1"}]
-    assert len(run.search["trials"]) == 4
-
-
-def test_heads_that_cannot_stack_are_trained_alone(tiny_folder: Path, tmp_path: Path) -> None:
-    space = {"optimizer.name": ["adafactor"]}
-    out = tmp_path / "run"
-    run = tune(tiny_folder, recipe_of(), out=out, trials=1, epochs=2, space=space)
+    recipe = linear_recipe()
+    space = {"optimizer.name": ["adafactor"], "features.engine": ["onnxruntime"]}
+    run = tune(tiny_folder, recipe, out=tmp_path / "run", trials=1, epochs=2, space=space)
+    assert recipe.features.engine != "onnxruntime", "whose features were computed first"
+    assert run.recipe.features.engine == "onnxruntime"
     assert run.metrics["val"]["accuracy"] == pytest.approx(run.search["best"]["score"])
     assert run.metrics["val"]["loss"] == pytest.approx(run.search["best"]["loss"], rel=1e-4)
     assert not (run.path / "search" / "trials").exists()
-
-
-def test_each_trial_has_the_engine_that_it_asks_for(tiny_folder: Path, tmp_path: Path) -> None:
-    space = {"features.engine": ["onnxruntime"]}
-    run = tune(tiny_folder, recipe_of(), out=tmp_path / "run", trials=1, epochs=1, space=space)
-    assert recipe_of().features.engine != "onnxruntime", "whose features were computed first"
-    assert run.recipe.features.engine == "onnxruntime"
 
 
 @pytest.mark.slow
@@ -245,7 +257,9 @@ def test_every_tuner_searches(tuner: str, tiny_folder: Path, tmp_path: Path) -> 
 def test_trial_stopped_early_is_the_start_of_the_whole_one(
     tiny_folder: Path, tmp_path: Path
 ) -> None:
-    recipe = recipe_of(schedule={"name": "cosine"}, train={"epochs": 4}, stopping={"patience": 0})
+    recipe = linear_recipe(
+        schedule={"name": "cosine"}, train={"epochs": 4}, stopping={"patience": 0}
+    )
     trials = [
         Trial(f"{name}{epochs}", {"optimizer.name": name}, epochs)
         for name in ("adam", "lamb")
@@ -259,7 +273,7 @@ def test_trial_stopped_early_is_the_start_of_the_whole_one(
 
 
 def test_fold_scores_are_those_of_the_folds_alone(tiny_folder: Path, tmp_path: Path) -> None:
-    recipe = recipe_of(train={"epochs": 1})  # the best of all folds together is that of each
+    recipe = linear_recipe(train={"epochs": 1})  # the best of all folds together is that of each
     trials = [Trial(name, {"optimizer.name": name}) for name in ("adam", "adafactor")]
     together = _train(trials, recipe, tiny_folder, tmp_path, folds=2)
     source = open_source(str(tiny_folder), recipe.data, seed=0)
@@ -305,20 +319,21 @@ def test_after_folds_the_best_is_trained_on_the_validation_images_too(
 ) -> None:
     space: dict[str, Any] = {"optimizer.learning_rate": [0.01, 0.1]}
     options: dict[str, Any] = {"trials": 2, "epochs": 3, "folds": 2}
-    run = tune(tiny_folder, recipe_of(), out=tmp_path / "run", space=space, **options)
+    run = tune(tiny_folder, linear_recipe(), out=tmp_path / "run", space=space, **options)
     assert run.recipe.train.with_validation
     assert run.recipe.train.epochs == run.search["best"]["best_epoch"]
     assert run.metrics["train"]["num_images"] == 36
     assert "val" not in run.metrics
     assert all(trial["score_std"] is not None for trial in run.search["trials"])
     # A schedule that waits for a plateau needs them.
-    space, options["trials"] = {"schedule.name": ["reduce_on_plateau"]}, 1
-    kept = tune(tiny_folder, recipe_of(), out=tmp_path / "kept", space=space, **options)
-    assert not kept.recipe.train.with_validation
+    space = {"schedule.name": ["reduce_on_plateau"]}
+    job = SearchJob.prepare(tiny_folder, linear_recipe(), None, space=space, **options)
+    waiting = linear_recipe(schedule={"name": "reduce_on_plateau"})
+    assert not job.plan.final_recipe(waiting, 1).train.with_validation
     with pytest.raises(RecipeError, match=r"schedule\.name of the space.*needs a validation loss"):
         tune(
             tiny_folder,
-            recipe_of(),
+            linear_recipe(),
             out=tmp_path / "no",
             space=space,
             retrain_on_val=True,
@@ -337,17 +352,23 @@ def test_levels_and_cuts_are_searched_together_and_validation_images_kept(
     }
     options: dict[str, Any] = {"trials": 3, "folds": 2, "epochs": 1, "retrain_on_val": False}
     out = tmp_path / "run"
-    run = tune(tiny_folder, recipe_of(), out=out, space=space, tuner="grid", **options)
+    # Without trained weights the residual blocks add nothing, and a cut would change nothing.
+    trained = {"name": "micro_resnet_s.cifar10"}
+    recipe = linear_recipe(backbone=trained)
+    run = tune(tiny_folder, recipe, out=out, space=space, tuner="grid", **options)
+    assert run.metrics["val"]["num_images"] == 6
     read = [trial["hyperparameters"] for trial in run.search["trials"]]
     pairs = {(v["backbone.levels"], v.get("backbone.truncate_blocks", 0)) for v in read}
     assert pairs == {(1, 0), (1, 2), (2, 0)}
     assert len({trial["loss"] for trial in run.search["trials"]}) == 3
-    recipe = recipe_of().override({"backbone.levels": 2, "backbone.truncate_blocks": 2})
+    recipe = linear_recipe(
+        backbone={**trained, "levels": 2, "truncate_blocks": 2}, head={"pooling": "concatenated"}
+    )
     both = train(tiny_folder, recipe, out=tmp_path / "both")
     # Trained from stored features; evaluated from images by the model as it was saved.
-    found = evaluate(both.path, tiny_folder)["val"]
+    found = evaluate(both.path, tiny_folder, split="val")["val"]
     assert found["loss"] == pytest.approx(both.metrics["val"]["loss"], rel=1e-4)
-    kernel = both.model.get_layer("hidden1").kernel
+    kernel = both.model.get_layer("logits").kernel
     channels = sum(layer.output.shape[-1] for layer in both.model.layers if "pool_" in layer.name)
     assert kernel.shape[0] == channels + both.model.get_layer("pool").output.shape[-1]
 
@@ -384,38 +405,29 @@ def test_wrong_input_is_refused_before_anything_is_written(
     assert not (tmp_path / "run").exists()
 
 
-def test_command_prints_the_best_or_one_object(
+def test_search_goes_on_with_more_trials_as_if_asked_at_first(
     tiny_folder: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     recipe, space = tmp_path / "recipe.toml", tmp_path / "space.toml"
-    recipe.write_text(recipe_of().to_toml(), encoding="utf-8")
-    space.write_text("[optimizer]\nlearning_rate = [0.01, 0.1]\n", encoding="utf-8")
+    recipe.write_text(linear_recipe().to_toml(), encoding="utf-8")
+    space.write_text("[optimizer]\nlearning_rate = { min = 0.001, max = 0.1, log = true }\n")
     command = ["tune", str(tiny_folder), "--recipe", str(recipe), "--space", str(space)]
-    command += ["--out", str(tmp_path / "run"), "--trials", "2", "--epochs", "1"]
-    assert run_command(command) == 0
-    shown = capsys.readouterr()
-    assert "optimizer.learning_rate=0.1" in shown.out
-    assert "2 of 2 trials, best val_accuracy" in shown.err
-    assert "corrected for the choice among 2: val_accuracy" in shown.out
-    resume = ["tune", "--out", str(tmp_path / "run"), "--resume", "--json"]
-    assert run_command(["tune", str(tiny_folder), *resume[1:]]) == 0
-    told = json.loads(capsys.readouterr().out)
-    assert len(told["trials"]) == 2
-    assert told["metrics"]["val"]["accuracy"] == pytest.approx(told["best"]["score"])
-
-
-def test_search_goes_on_with_more_trials_as_if_asked_at_first(
-    tiny_folder: Path, tmp_path: Path
-) -> None:
-    space = {"optimizer.learning_rate": {"min": 0.001, "max": 0.1, "log": True}}
-    recipe = recipe_of(train={"epochs": 1})
-    settings: dict[str, Any] = {"space": space, "folds": 0}
+    command += ["--folds", "0", "--epochs", "1", "--out"]
     out = tmp_path / "more"
-    tune(tiny_folder, recipe, out=out, trials=3, **settings)
+    assert run_command([*command, str(out), "--trials", "3"]) == 0
+    shown = capsys.readouterr()
+    assert "optimizer.learning_rate=0.0" in shown.out
+    assert "3 of 3 trials, best val_accuracy" in shown.err
+    assert "corrected for the choice among 3: val_accuracy" in shown.out
     with pytest.raises(RunError, match=r"can have more trials, and no fewer; expected --trials 3"):
         tune(None, None, out=out, trials=2, resume=True)
-    extended = tune(None, None, out=out, trials=6, resume=True)
-    at_first = tune(tiny_folder, recipe, out=tmp_path / "first", trials=6, **settings)
+    resume = ["tune", str(tiny_folder), "--out", str(out), "--resume", "--json"]
+    assert run_command([*resume, "--trials", "6"]) == 0
+    told = json.loads(capsys.readouterr().out)
+    assert told["metrics"]["val"]["accuracy"] == pytest.approx(told["best"]["score"])
+    assert run_command([*command, str(tmp_path / "first"), "--trials", "6"]) == 0
+    extended, at_first = Run.open(out), Run.open(tmp_path / "first")
+    assert len(told["trials"]) == len(extended.search["trials"]) == 6
     # Heads that train beside others differ in the last bits of their losses.
     pairs = zip(extended.search["trials"], at_first.search["trials"], strict=True)
     for mine, other in pairs:
