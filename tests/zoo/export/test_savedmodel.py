@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import io
-import shutil
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -13,16 +13,18 @@ import pytest
 import tensorflow as tf
 from PIL import Image
 
+from tests.support.exports import answering, recorded_answers
 from tests.support.image_matrix import build_matrix, show
 from zoo.errors import ExportError, RunError
-from zoo.export.broken_images import mask_outputs, preprocess_files
+from zoo.export.broken_images import preprocess_files
+from zoo.export.fresh_process import predict_in_fresh_process
 from zoo.export.savedmodel import (
     check_savedmodel,
     export_savedmodel,
     next_version,
     write_savedmodel,
 )
-from zoo.export.warm_up import WARM_UP_FILE, write_warm_up
+from zoo.export.warm_up import WARM_UP_FILE
 from zoo.heads.activations import ACTIVATIONS
 from zoo.heads.head import HeadConfig
 from zoo.models.classifier import build_classifier
@@ -67,16 +69,42 @@ def predictions(classifier: Any, images: list[Path]) -> np.ndarray:
 
 
 @pytest.fixture(scope="module")
-def exported(
+def checked_export(
     classifier: Any,
     images: list[Path],
     predictions: np.ndarray,
     tmp_path_factory: pytest.TempPathFactory,
-) -> Path:
+) -> tuple[Path, dict[str, np.ndarray]]:
+    """An export, and what the fresh process that checked it wrote."""
     to = tmp_path_factory.mktemp("saved_models") / "insects"
-    return export_savedmodel(
-        classifier, TRANSFORM, TASKS, to, images=images, predictions={"label": predictions}
-    )
+    with recorded_answers() as answers:
+        version = export_savedmodel(
+            classifier, TRANSFORM, TASKS, to, images=images, predictions={"label": predictions}
+        )
+    ((_, arrays),) = answers
+    return version, arrays
+
+
+@pytest.fixture(scope="module")
+def exported(checked_export: tuple[Path, dict[str, np.ndarray]]) -> Path:
+    return checked_export[0]
+
+
+@pytest.fixture
+def check(
+    checked_export: tuple[Path, dict[str, np.ndarray]],
+    images: list[Path],
+    predictions: np.ndarray,
+) -> Callable[..., None]:
+    """Checks the export as if its process had written some arrays otherwise."""
+
+    def check(wrong: dict[str, np.ndarray], expected: np.ndarray = predictions) -> None:
+        folder, arrays = checked_export
+        with answering(arrays | wrong):
+            check_savedmodel(folder, images, {"label": expected}, TASKS)
+
+    check({})  # which is right
+    return check
 
 
 def test_export_has_the_layout_tensorflow_serving_reads(exported: Path) -> None:
@@ -163,26 +191,18 @@ def test_second_export_is_the_next_version(
     assert exported.is_dir()
 
 
-def test_export_that_predicts_otherwise_fails_and_leaves_nothing(
-    classifier: Any, images: list[Path], predictions: np.ndarray, tmp_path: Path
+def test_export_that_predicts_otherwise_is_refused(
+    check: Callable[..., None], predictions: np.ndarray
 ) -> None:
-    wrong = predictions[:3].copy()
+    wrong = predictions.copy()
     wrong[1, 2] += 2e-5
     with pytest.raises(
         ExportError, match=r"within 1e-05; received 2e-05 apart by serving_bytes, most for .*1\.png"
     ):
-        export_savedmodel(
-            classifier,
-            TRANSFORM,
-            TASKS,
-            tmp_path / "models" / "insects" / "x",
-            images=images[:3],
-            predictions={"label": wrong},
-        )
-    assert not list(tmp_path.iterdir()), "the folders above it are gone as well"
+        check({}, wrong)
 
 
-def test_export_with_another_transform_is_caught(
+def test_export_with_another_transform_fails_and_leaves_nothing(
     classifier: Any, images: list[Path], predictions: np.ndarray, tmp_path: Path
 ) -> None:
     # The commonest fault of a served model: it resizes as training did not.
@@ -192,80 +212,76 @@ def test_export_with_another_transform_is_caught(
             classifier,
             other,
             TASKS,
-            tmp_path / "x",
+            tmp_path / "models" / "insects" / "x",
             images=images[:3],
             predictions={"label": predictions[:3]},
         )
-    assert not list(tmp_path.iterdir())
+    assert not list(tmp_path.iterdir()), "the folders above it are gone as well"
 
 
-def _serve_bytes(predict: Any, image_bytes: Any) -> Any:
-    batch, valid = preprocess_files(TRANSFORM, image_bytes)
-    return mask_outputs(predict(batch), valid)
+@pytest.fixture(scope="module")
+def faulty(
+    classifier: Any, images: list[Path], tmp_path_factory: pytest.TempPathFactory
+) -> dict[str, np.ndarray]:
+    """What a process writes that predicts with a SavedModel with four faults.
 
-
-def _serve(folder: Path, classifier: Any, images_by: Any, bytes_by: Any) -> Path:
-    """Writes a SavedModel whose signatures are given; each returns probabilities and labels."""
-    archive = keras.export.ExportArchive()
-    archive.track(classifier)
-    pixels = tf.TensorSpec((None, None, None, 3), tf.uint8, name="images")
-    archive.add_endpoint("serving_default", images_by, [pixels])
-    content = tf.TensorSpec((None,), tf.string, name="image_bytes")
-    archive.add_endpoint("serving_bytes", bytes_by, [content])
-    file = tf.TensorSpec((), tf.string, name="image_bytes")
-    archive.add_endpoint(
-        "decode", lambda image_bytes: {"image": TRANSFORM.decode_pixels(image_bytes)}, [file]
-    )
-    archive.write_out(str(folder), verbose=False)
-    write_warm_up(folder)
-    return folder
-
-
-@pytest.mark.parametrize(
-    ("labels", "shift", "message"),
-    [
-        (
-            NAMES[::-1],
-            0,
-            r"names another class than that of its probability; expected '.*' for .*0\.jpg",
-        ),
-        (
-            NAMES,
-            8,
-            r"within 1e-05; received .* apart by serving_default, most for .*\.(jpg|png|bmp|gif)",
-        ),
-    ],
-    ids=["labels in another order", "decoded images predicted otherwise"],
-)
-def test_gate_checks_probabilities_and_labels_of_both_signatures(
-    labels: list[str],
-    shift: int,
-    message: str,
-    classifier: Any,
-    images: list[Path],
-    predictions: np.ndarray,
-    tmp_path: Path,
-) -> None:
+    Labels are in another order, decoded images are predicted otherwise, broken images are
+    predicted, and there are no warm-up requests.
+    """
+    folder = tmp_path_factory.mktemp("faulty") / "model"
     spec = tf.TensorSpec((32, 32, 3), tf.uint8)
 
     def predict(batch: Any) -> dict[str, Any]:
         probabilities = classifier(tf.cast(batch, tf.float32), training=False)
         scores, indices = tf.math.top_k(probabilities, 5)
-        top_labels = tf.gather(tf.constant(labels), indices)
+        top_labels = tf.gather(tf.constant(NAMES[::-1]), indices)
         return {"probabilities": probabilities, "top_scores": scores, "top_labels": top_labels}
 
-    folder = _serve(
-        tmp_path / "model",
-        classifier,
-        lambda images: predict(
-            tf.map_fn(TRANSFORM.fit_image, images // 2 + shift, fn_output_signature=spec)
-            if shift
-            else tf.map_fn(TRANSFORM.fit_image, images, fn_output_signature=spec)
-        ),
-        lambda image_bytes: _serve_bytes(predict, image_bytes),
+    def serve_images(images: Any) -> dict[str, Any]:
+        return predict(tf.map_fn(TRANSFORM.fit_image, images // 2 + 8, fn_output_signature=spec))
+
+    def serve_bytes(image_bytes: Any) -> dict[str, Any]:
+        batch, valid = preprocess_files(TRANSFORM, image_bytes)
+        return {**predict(batch), "valid": valid}
+
+    archive = keras.export.ExportArchive()
+    archive.track(classifier)
+    pixels = tf.TensorSpec((None, None, None, 3), tf.uint8, name="images")
+    archive.add_endpoint("serving_default", serve_images, [pixels])
+    content = tf.TensorSpec((None,), tf.string, name="image_bytes")
+    archive.add_endpoint("serving_bytes", serve_bytes, [content])
+    file = tf.TensorSpec((), tf.string, name="image_bytes")
+    archive.add_endpoint(
+        "decode", lambda image_bytes: {"image": TRANSFORM.decode_pixels(image_bytes)}, [file]
     )
+    archive.write_out(str(folder), verbose=False)
+    return predict_in_fresh_process(folder, images)
+
+
+@pytest.mark.parametrize(
+    ("parts", "message"),
+    [
+        (
+            ["serving_bytes/top_labels"],
+            r"names another class than that of its probability; expected '.*' for .*0\.jpg",
+        ),
+        (
+            ["serving_default/probabilities", "serving_default/top_scores"],
+            r"within 1e-05; received .* apart by serving_default, most for .*\.(jpg|png|bmp|gif)",
+        ),
+        (
+            ["broken/probabilities"],
+            "does not tell a broken image from the one beside it",
+        ),
+        (["warm_up"], f"other warm-up requests .* expected 4 in {WARM_UP_FILE}"),
+    ],
+    ids=lambda parts: parts[0] if isinstance(parts, list) else "",
+)
+def test_each_fault_of_a_savedmodel_is_found(
+    parts: list[str], message: str, check: Callable[..., None], faulty: dict[str, np.ndarray]
+) -> None:
     with pytest.raises(ExportError, match=message):
-        check_savedmodel(folder, images[:3], {"label": predictions[:3]}, TASKS)
+        check({name: faulty[name] for name in parts})
 
 
 def test_broken_images_spoil_no_other(
@@ -300,39 +316,6 @@ def test_matrix_is_served_as_pillow_shows_it(exported: Path, classifier: Any) ->
     assert outputs["valid"].numpy().all()
     expected = classifier.predict(batch, verbose=0)
     np.testing.assert_allclose(outputs["probabilities"], expected, atol=1e-5)
-
-
-def test_export_that_predicts_broken_images_is_refused(
-    classifier: Any, images: list[Path], predictions: np.ndarray, tmp_path: Path
-) -> None:
-    def predict(batch: Any) -> dict[str, Any]:
-        probabilities = classifier(tf.cast(batch, tf.float32), training=False)
-        scores, indices = tf.math.top_k(probabilities, 5)
-        top_labels = tf.gather(tf.constant(NAMES), indices)
-        return {"probabilities": probabilities, "top_scores": scores, "top_labels": top_labels}
-
-    def serve_bytes(image_bytes: Any) -> dict[str, Any]:
-        batch, valid = preprocess_files(TRANSFORM, image_bytes)
-        return {**predict(batch), "valid": valid}
-
-    spec = tf.TensorSpec((32, 32, 3), tf.uint8)
-    fit = lambda images: tf.map_fn(TRANSFORM.fit_image, images, fn_output_signature=spec)  # noqa: E731
-    folder = _serve(
-        tmp_path / "model", classifier, lambda images: predict(fit(images)), serve_bytes
-    )
-    with pytest.raises(ExportError, match="does not tell a broken image from the one beside it"):
-        check_savedmodel(folder, images[:3], {"label": predictions[:3]}, TASKS)
-
-
-def test_export_whose_warm_up_is_not_the_written_one_is_refused(
-    exported: Path, images: list[Path], predictions: np.ndarray, tmp_path: Path
-) -> None:
-    folder = Path(shutil.copytree(exported, tmp_path / "1"))
-    (folder / WARM_UP_FILE).unlink()
-    with pytest.raises(
-        ExportError, match=f"other warm-up requests .* expected 4 in {WARM_UP_FILE}"
-    ):
-        check_savedmodel(folder, images[:1], {"label": predictions[:1]}, TASKS)
 
 
 def test_empty_batch_has_empty_predictions(exported: Path) -> None:
