@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import contextlib
+import io
 import json
 import os
+import shlex
 import shutil
 import subprocess
 from pathlib import Path
@@ -17,6 +20,7 @@ from pipelines.cli.main import run_command
 from pipelines.serving.run import Run
 from tests.support.command_line import ZOO, fails
 from tests.support.key_pairs import write_pair
+from tests.support.tiny import write_images
 
 
 def test_evaluate_prints_figures_for_people_and_as_json(
@@ -38,12 +42,32 @@ def key_pair(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Path]:
 
 @pytest.fixture(scope="module")
 def exported(
-    tiny_run: Run, key_pair: tuple[Path, Path], tmp_path_factory: pytest.TempPathFactory
+    tiny_run: Run,
+    tiny_folder: Path,
+    key_pair: tuple[Path, Path],
+    tmp_path_factory: pytest.TempPathFactory,
 ) -> Path:
-    to = tmp_path_factory.mktemp("saved_models") / "colors"
-    command = ["export", str(tiny_run.path), "--to", str(to), "--sign", str(key_pair[0])]
-    assert run_command(command) == 0
-    return to
+    """A signed export of a run whose images were moved, written as the refusal proposes."""
+    folder = tmp_path_factory.mktemp("saved_models")
+    run = shutil.copytree(tiny_run.path, folder / "it's a run")
+    recipe = (run / "recipe.toml").read_text()
+    moved = recipe.replace(str(tiny_folder), str(folder / "gone"))
+    (run / "recipe.toml").write_text(moved)
+    said = io.StringIO()
+    with contextlib.redirect_stderr(said):
+        assert run_command(["export", str(run), "--to", str(folder / "its model")]) == 2
+    proposed = shlex.split(said.getvalue().rstrip().rpartition("zoo ")[2])
+    command = [str(tiny_folder) if part == "DATA" else part for part in proposed]
+    assert run_command([*command, "--sign", str(key_pair[0])]) == 0
+    return folder / "its model"
+
+
+def test_export_is_refused_with_images_of_another_data_set(
+    tiny_run: Run, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    other = write_images(tmp_path / "other", 4, seed=9)
+    command = ["export", str(tiny_run.path), "--to", str(tmp_path / "b"), "--data", str(other)]
+    assert fails(capsys, command).endswith("give --data the images it was trained on")
 
 
 def test_predict_answers_alike_from_the_run_and_from_the_export(
@@ -51,7 +75,7 @@ def test_predict_answers_alike_from_the_run_and_from_the_export(
 ) -> None:
     images = [str(path) for path in sorted(tiny_folder.rglob("*.jpg"))]
     answers: list[Any] = []
-    for model in (tiny_run.path, exported, exported / "1"):
+    for model in (tiny_run.path, exported):
         assert run_command(["predict", str(model), *images, "--json", "--top", "3"]) == 0
         answers.append(json.loads(capsys.readouterr().out)["predictions"])
     for one, *others in zip(*answers, strict=True):
@@ -63,18 +87,19 @@ def test_predict_answers_alike_from_the_run_and_from_the_export(
 
 
 def test_signed_export_convinces_another_user_who_has_the_public_key(
-    exported: Path, key_pair: tuple[Path, Path], tiny_folder: Path, tmp_path: Path
+    tiny_run: Run, exported: Path, key_pair: tuple[Path, Path], tiny_folder: Path, tmp_path: Path
 ) -> None:
     image = sorted((tiny_folder / "red").iterdir())[0]
+    version = exported / "1"
     done = subprocess.run(
-        [*ZOO, "predict", str(exported), str(image), "--verify", str(key_pair[1])],
+        [*ZOO, "predict", str(version), str(image), "--verify", str(key_pair[1])],
         env={**os.environ, "ZOO_KEY": str(tmp_path / "theirs.key")},
         capture_output=True,
         text=True,
         check=False,
     )
     assert done.returncode == 0, done.stderr
-    assert done.stdout.startswith(f"{image}: ")
+    assert done.stdout.startswith(f"{image}: {tiny_run.predict([image])[0].label} ")
 
 
 def test_what_cannot_be_signed_or_verified_exits_2_with_one_line(

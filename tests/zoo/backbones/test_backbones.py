@@ -105,17 +105,18 @@ def test_blocks_are_the_cells_and_modules() -> None:
     assert len(last_names("nasnet_mobile")) == 1 + 2 + 12 + 2
 
 
+# These compute the features of Keras, which are finite.
+COMPARED = ["vgg16", "mobilenet_v2", "mobilenet_v3_small", "efficientnet_b0", "efficientnet_v2_b0"]
 # One row a family; building and calling all of them takes minutes.
 FIRST = {
-    "micro_resnet_s", "squeezenet1_1", "xception", "vgg16", "resnet50", "resnet50_v2",
-    "inception_v3", "mobilenet", "mobilenet_v2", "mobilenet_v3_small", "densenet121",
-    "nasnet_mobile", "efficientnet_lite0", "efficientnet_b0", "efficientnet_v2_b0",
-    "convnext_tiny",
+    "micro_resnet_s", "squeezenet1_1", "xception", "resnet50", "resnet50_v2", "inception_v3",
+    "mobilenet", "densenet121", "nasnet_mobile", "efficientnet_lite0", "convnext_tiny",
 }  # fmt: skip
+CALLED = [row for row in BACKBONES.values() if row.name not in COMPARED]
 
 
 @pytest.mark.train
-@pytest.mark.parametrize("row", _params(BACKBONES.values(), lambda row: row.name in FIRST))
+@pytest.mark.parametrize("row", _params(CALLED, lambda row: row.name in FIRST))
 def test_backbone_forward_is_finite(row: Backbone) -> None:
     keras.utils.set_random_seed(0)
     features = row.build(row.min_size)(random_images(row.min_size), training=False)
@@ -237,11 +238,7 @@ def _save_as_keras_1(model: Any, path: Path) -> None:
 
 
 @pytest.mark.train
-@pytest.mark.parametrize(
-    "name",
-    ["vgg16", "mobilenet_v2", "mobilenet_v3_small", "efficientnet_b0", "efficientnet_v2_b0",
-     pytest.param("convnext_tiny", marks=pytest.mark.slow)],
-)  # fmt: skip
+@pytest.mark.parametrize("name", [*COMPARED, pytest.param("convnext_tiny", marks=pytest.mark.slow)])
 def test_loaded_backbone_computes_the_features_of_keras(
     name: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -264,7 +261,7 @@ def test_loaded_backbone_computes_the_features_of_keras(
         expected = np.asarray(part(reference)(pixels, training=False))
         received = np.asarray(part(model)(pixels, training=False))
         scale = float(np.abs(expected).max())
-        assert scale > 0
+        assert 0 < scale < np.inf
         # The corrected input of EfficientNet differs by rounding, which grows with depth.
         np.testing.assert_allclose(received / scale, expected / scale, rtol=0, atol=1e-4)
 
