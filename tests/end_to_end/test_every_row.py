@@ -43,8 +43,9 @@ TABLES: Mapping[str, Mapping[str, Any]] = {
 }
 TINY = {
     "data": {"train_per_class": 6, "val_fraction": 0.05},
-    "backbone": {"name": "micro_resnet_s", "frozen": True},
+    "backbone": {"name": "micro_resnet_s", "frozen": True, "levels": 1},
     "input": {"size": 32, "batch_size": 16},
+    "augment": {"policy": "none"},
     "head": {"hidden": [8, 8]},
     "train": {"epochs": 2},
 }

@@ -1,9 +1,7 @@
-"""Classifier: its layers, its defaults, and loading it without this project."""
+"""Classifier: its layers and its defaults; `test_multi_task.py` loads it without this project."""
 
 from __future__ import annotations
 
-import subprocess
-import sys
 from pathlib import Path
 
 import keras
@@ -52,22 +50,6 @@ def test_head_has_the_layers_of_its_recipe(config: HeadConfig) -> None:
     assert classifier.output_shape == (None, 5)
     hidden = [layer for layer in classifier.layers if layer.name in ("hidden1", "hidden2")]
     assert all(isinstance(h.kernel_initializer, keras.initializers.HeNormal) for h in hidden)
-
-
-@pytest.mark.train
-def test_saved_classifier_loads_without_this_project(tmp_path: Path) -> None:
-    classifier = build_classifier("squeezenet1_1", 3, size=48, head=HEAD, frozen=True)
-    classifier.save(tmp_path / "model.keras")
-    images = np.random.default_rng(1).integers(0, 256, (2, 48, 48, 3)).astype(np.float32)
-    np.save(tmp_path / "images.npy", images)
-    code = (
-        "import keras, numpy as np, sys; m = keras.models.load_model('model.keras');"
-        "np.save('predictions.npy', m.predict_on_batch(np.load('images.npy')));"
-        "assert 'zoo' not in sys.modules"
-    )
-    subprocess.run([sys.executable, "-I", "-c", code], cwd=tmp_path, check=True)
-    theirs = np.load(tmp_path / "predictions.npy")
-    np.testing.assert_allclose(theirs, classifier.predict_on_batch(images), atol=1e-6)
 
 
 def test_classifier_defaults_to_the_weights_size_and_freezes_them() -> None:
