@@ -12,6 +12,7 @@ import keras
 import keras_hub
 import numpy as np
 import pytest
+import tensorflow as tf
 
 from pipelines.cli.main import run_command
 from pipelines.features.engines.catalog import ENGINES
@@ -20,6 +21,7 @@ from pipelines.serving.run import Run
 from pipelines.training.train import train
 from tests.support.kerashub_presets import SIZE, write_preset
 from zoo.errors import InputError, RecipeError
+from zoo.export import fresh_process
 
 pytestmark = pytest.mark.train
 
@@ -119,22 +121,17 @@ def test_model_loads_in_a_fresh_process(run: Run, tmp_path: Path) -> None:
 
 @of_tokens
 def test_savedmodel_needs_neither_kerashub_nor_the_preset(
-    run: Run, tiny_folder: Path, tmp_path: Path
+    run: Run, tiny_folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    version = run.export(tmp_path / "saved")  # compares it with the run, in a fresh process
+    absent = (*fresh_process._PACKAGES, "keras_hub")
+    monkeypatch.setattr(fresh_process, "_PACKAGES", absent)
+    # Compares it with the run, in a fresh process in which these packages are absent.
+    version = run.export(tmp_path / "saved")
+    assert not [path for path in version.rglob("*") if path.suffix in (".h5", ".keras")]
     files = sorted(tiny_folder.rglob("*.jpg"))[:6]
-    code = (
-        "import sys; sys.modules['keras_hub'] = sys.modules['zoo'] = None;"
-        "import tensorflow as tf, numpy as np;"
-        "serve = tf.saved_model.load(sys.argv[1]).signatures['serving_bytes'];"
-        "contents = tf.constant([open(file, 'rb').read() for file in sys.argv[2:]]);"
-        "np.save('probabilities.npy', serve(image_bytes=contents)['probabilities'])"
-    )
-    subprocess.run(
-        [sys.executable, "-I", "-c", code, str(version), *map(str, files)], cwd=tmp_path, check=True
-    )
-    received = np.load(tmp_path / "probabilities.npy")
-    for row, prediction in zip(received, run.predict(files), strict=True):
+    serve = tf.saved_model.load(str(version)).signatures["serving_bytes"]
+    served = serve(image_bytes=tf.constant([file.read_bytes() for file in files]))
+    for row, prediction in zip(served["probabilities"].numpy(), run.predict(files), strict=True):
         assert row.max() == pytest.approx(prediction.probability, abs=1e-5)
 
 
@@ -179,6 +176,7 @@ def test_command_line_trains_predicts_and_refuses_pretraining(
     monkeypatch.chdir(tmp_path)
     write_preset(tmp_path / "vit", "ViTBackbone", converter=CONVERTER)
     options = ["--backbone", "kerashub:vit", "--set", "train.epochs=1"]
+    options += ["--set=augment.policy=none", "--set=penalty.name=none"]
     assert run_command(["train", str(tiny_folder), "--out", "run", *options]) == 0
     monkeypatch.chdir(tmp_path.parent)
     image = str(next(tiny_folder.rglob("*.jpg")))
@@ -189,14 +187,12 @@ def test_command_line_trains_predicts_and_refuses_pretraining(
     assert "expected backbone.name = one of them" in capsys.readouterr().err
 
 
+@pytest.mark.parametrize("preset", NAMES[:1], indirect=True)
 def test_run_without_kerashub_says_what_to_install(
-    tiny_folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    run: Run, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     from pipelines.storage.model_file import load_model
 
-    preset = write_preset(tmp_path / "preset", "VGGBackbone", converter=CONVERTER)
-    recipe = Recipe.from_settings({**RECIPE, "backbone": {"name": f"kerashub:{preset}"}})
-    run = train(tiny_folder, recipe, out=tmp_path / "run")
     tasks = run.tasks
     monkeypatch.setitem(sys.modules, "keras_hub", None)
     with pytest.raises(InputError, match="needs KerasHub, which is not installed"):

@@ -61,25 +61,28 @@ def test_step_trains_the_layers_below() -> None:
 
 
 @pytest.mark.train
-@pytest.mark.parametrize("layer", [RandomizedLeakyReLU(0.1, 0.2, seed=7), StraightThroughStep()])
-def test_layer_survives_saving_and_loads_after_its_import(
-    layer: keras.layers.Layer, tmp_path: Path, root: Path
-) -> None:
-    inputs = keras.Input((3,))
-    model = keras.Model(inputs, layer(inputs))
-    model.save(tmp_path / "model.keras")
-    again = keras.models.load_model(tmp_path / "model.keras")
-    assert again.layers[-1].get_config() == layer.get_config()
+def test_layers_survive_saving_and_load_after_their_import(tmp_path: Path, root: Path) -> None:
+    layers = [RandomizedLeakyReLU(0.1, 0.2, seed=7), StraightThroughStep()]
+    files = []
+    for layer in layers:
+        inputs = keras.Input((3,))
+        model = keras.Model(inputs, layer(inputs))
+        files.append(f"{layer.name}.keras")
+        model.save(tmp_path / files[-1])
+        again = keras.models.load_model(tmp_path / files[-1])
+        assert again.layers[-1].get_config() == layer.get_config()
     code = (
         "import sys, keras\n"
-        "try:\n"
-        "    keras.models.load_model('model.keras')\n"
-        "except TypeError as error:\n"
-        "    assert 'Could not locate class' in str(error), error\n"
-        "else:\n"
-        "    sys.exit('loaded without the layer')\n"
+        "for file in sys.argv[1:]:\n"
+        "    try:\n"
+        "        keras.models.load_model(file)\n"
+        "    except TypeError as error:\n"
+        "        assert 'Could not locate class' in str(error), error\n"
+        "    else:\n"
+        "        sys.exit(f'{file} loaded without the layer')\n"
         f"sys.path.insert(0, {str(root)!r})\n"
         "import zoo.layers\n"
-        "keras.models.load_model('model.keras')\n"
+        "for file in sys.argv[1:]:\n"
+        "    keras.models.load_model(file)\n"
     )
-    subprocess.run([sys.executable, "-I", "-c", code], cwd=tmp_path, check=True)
+    subprocess.run([sys.executable, "-I", "-c", code, *files], cwd=tmp_path, check=True)

@@ -95,7 +95,8 @@ def test_file_is_a_backbone_to_start_from(
     pretrained: Path, tiny_folder: Path, tmp_path: Path
 ) -> None:
     settings = {**SETTINGS, "backbone": {"name": str(pretrained)}, "train": {"epochs": 1}}
-    recipe = Recipe.from_settings(settings)
+    nothing_to_measure = {"augment": {"policy": "none"}, "penalty": {"name": "none"}}
+    recipe = Recipe.from_settings(settings, nothing_to_measure)
     assert recipe.resolve().backbone.frozen is True
     run = train(tiny_folder, recipe, out=tmp_path / "run")
     kept = run.load_model().get_layer("micro_resnet_s").get_weights()

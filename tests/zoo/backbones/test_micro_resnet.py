@@ -2,10 +2,6 @@
 
 from __future__ import annotations
 
-import subprocess
-import sys
-from pathlib import Path
-
 import keras
 import numpy as np
 import pytest
@@ -64,29 +60,3 @@ def test_features_keep_their_scale_at_initialization() -> None:
     normalized = NORMALIZATIONS["cifar10"].apply(keras.ops.convert_to_tensor(pixels))
     features = np.asarray(BACKBONES["micro_resnet_m"].build(32)(normalized, training=False))
     assert 0.1 < features.std() < 100
-
-
-@pytest.mark.train
-def test_saved_model_loads_without_this_project(tmp_path: Path) -> None:
-    model = BACKBONES["micro_resnet_s"].build(32)
-    path = tmp_path / "model.keras"
-    model.save(path)
-    pixels = np.full((1, 32, 32, 3), 0.5, "float32")
-    np.save(tmp_path / "expected.npy", np.asarray(model(pixels, training=False)))
-    code = (
-        "import sys, keras, numpy as np; "
-        "model = keras.saving.load_model('model.keras'); "
-        "pixels = np.full((1, 32, 32, 3), 0.5, 'float32'); "
-        "features = np.asarray(model(pixels, training=False)); "
-        "print(np.array_equal(features, np.load('expected.npy')), 'zoo' in sys.modules)"
-    )
-    # With -P and another folder, this project is not on the path.
-    done = subprocess.run(
-        [sys.executable, "-P", "-c", code],
-        cwd=tmp_path,
-        env={"PATH": "", "TF_CPP_MIN_LOG_LEVEL": "2"},
-        capture_output=True,
-        text=True,
-        check=False,
-    )
-    assert done.stdout.strip() == "True False", done.stderr

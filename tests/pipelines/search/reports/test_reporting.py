@@ -33,7 +33,8 @@ def test_what_is_drawn_beside_the_retraining_is_left_alone(
     out.mkdir()
     killed.write_bytes(b"half of one")
     monkeypatch.setattr(sys.modules["pipelines.search.tune"], "reporting", drawing)
-    recipe = Recipe.from_settings(TINY, {"features": {"engine": "keras", "views": 1}})
+    plain = {"augment": {"policy": "none"}, "features": {"engine": "keras"}}
+    recipe = Recipe.from_settings(TINY, plain, {"head": {"hidden": []}})
     space = {"optimizer.learning_rate": [0.01]}
     run = tune(tiny_folder, recipe, out=out, trials=1, epochs=1, space=space)
     assert run.metrics["val"]
