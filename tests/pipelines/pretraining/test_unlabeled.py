@@ -110,9 +110,12 @@ def test_others_start_from_the_file(
 ) -> None:
     card = read_card(pretrained)
     layer = {
-        "backbone": {"name": str(pretrained)},
+        "backbone": {"name": str(pretrained), "levels": 1},
         "input": {"size": card.preprocessing.size, "batch_size": 8},
         "train": {"epochs": 1},
+        "augment": {"policy": "none"},
+        "penalty": {"name": "none"},
+        "features": {"engine": "keras"},
     }
     run = train(tiny_folder, Recipe.from_settings(layer), out=tmp_path / "run")
     kept = run.load_model().get_layer(card.backbone).get_weights()
