@@ -107,6 +107,12 @@ def check(
     return check
 
 
+@pytest.fixture(scope="module")
+def served(exported: Path) -> Any:
+    """The exported model, loaded; it has `signatures`."""
+    return tf.saved_model.load(str(exported))
+
+
 def test_export_has_the_layout_tensorflow_serving_reads(exported: Path) -> None:
     assert exported.name == "1"
     assert (exported / "saved_model.pb").is_file()
@@ -121,8 +127,8 @@ def test_each_weight_is_saved_once(exported: Path, classifier: Any) -> None:
     assert size <= saved < 1.05 * size
 
 
-def test_signatures_are_those_of_the_contract(exported: Path) -> None:
-    signatures = tf.saved_model.load(str(exported)).signatures
+def test_signatures_are_those_of_the_contract(served: Any) -> None:
+    signatures = served.signatures
     inputs = {
         name: {k: (v.dtype, v.shape.as_list()) for k, v in s.structured_input_signature[1].items()}
         for name, s in signatures.items()
@@ -147,13 +153,12 @@ def test_signatures_are_those_of_the_contract(exported: Path) -> None:
 
 
 def test_both_signatures_predict_as_the_classifier(
-    exported: Path, images: list[Path], predictions: np.ndarray
+    served: Any, images: list[Path], predictions: np.ndarray
 ) -> None:
-    model = tf.saved_model.load(str(exported))
     for file, expected in zip(images[:8], predictions, strict=False):
-        by_bytes = model.signatures["serving_bytes"](image_bytes=tf.constant([file.read_bytes()]))
+        by_bytes = served.signatures["serving_bytes"](image_bytes=tf.constant([file.read_bytes()]))
         pixels = TRANSFORM.decode_pixels(file.read_bytes())
-        by_pixels = model.signatures["serving_default"](images=pixels[tf.newaxis])
+        by_pixels = served.signatures["serving_default"](images=pixels[tf.newaxis])
         for outputs in (by_bytes, by_pixels):
             np.testing.assert_allclose(outputs["probabilities"][0], expected, atol=1e-5)
             order = np.argsort(-expected)[:5]
@@ -285,9 +290,9 @@ def test_each_fault_of_a_savedmodel_is_found(
 
 
 def test_broken_images_spoil_no_other(
-    exported: Path, images: list[Path], predictions: np.ndarray
+    served: Any, images: list[Path], predictions: np.ndarray
 ) -> None:
-    signature = tf.saved_model.load(str(exported)).signatures["serving_bytes"]
+    signature = served.signatures["serving_bytes"]
     good = [file.read_bytes() for file in images[:3]]
     batch = [b"", good[0], good[1][:80], good[2], b"Dear diary", good[0]]
     valid = np.array([False, True, False, True, False, True])
@@ -303,8 +308,8 @@ def test_broken_images_spoil_no_other(
     assert not outputs["valid"].numpy().any()
 
 
-def test_matrix_is_served_as_pillow_shows_it(exported: Path, classifier: Any) -> None:
-    signatures = tf.saved_model.load(str(exported)).signatures
+def test_matrix_is_served_as_pillow_shows_it(served: Any, classifier: Any) -> None:
+    signatures = served.signatures
     matrix = build_matrix()
     for name, file in matrix.items():
         image = signatures["decode"](image_bytes=tf.constant(file))["image"]
@@ -318,8 +323,8 @@ def test_matrix_is_served_as_pillow_shows_it(exported: Path, classifier: Any) ->
     np.testing.assert_allclose(outputs["probabilities"], expected, atol=1e-5)
 
 
-def test_empty_batch_has_empty_predictions(exported: Path) -> None:
-    signatures = tf.saved_model.load(str(exported)).signatures
+def test_empty_batch_has_empty_predictions(served: Any) -> None:
+    signatures = served.signatures
     by_bytes = signatures["serving_bytes"](image_bytes=tf.constant([], tf.string))
     by_pixels = signatures["serving_default"](images=tf.zeros((0, 40, 50, 3), tf.uint8))
     for outputs in (by_bytes, by_pixels):
