@@ -27,9 +27,10 @@ RATE = "optimizer.learning_rate"
 
 @pytest.fixture
 def trainer(tiny_folder: Path, tmp_path: Path) -> Iterator[TrialTrainer]:
-    """A trainer whose trials all train alone."""
-    fine_tuned = {"train": {"epochs": 1}, "fine_tune": {"blocks": 1, "epochs": 1}}
-    recipe = Recipe.from_settings(TINY, fine_tuned)
+    """A trainer whose trials all train alone, for two epochs."""
+    alone = {"optimizer": {"name": "adafactor"}, "train": {"epochs": 2}, "head": {"hidden": []}}
+    plain = {"augment": {"policy": "none"}, "features": {"engine": "keras"}}
+    recipe = Recipe.from_settings(TINY, alone, plain)
     source = open_source(str(tiny_folder), recipe.data, seed=0)
     devices = prepare_devices(recipe.device, on_images=False)
     trainer = TrialTrainer(recipe, [RATE], source, devices, folds=0, scratch=tmp_path)
@@ -60,8 +61,8 @@ def test_trials_in_other_processes_have_the_same_results_and_train_nothing_here(
 
 
 def test_trial_on_images_has_its_own_precision(trainer: TrialTrainer) -> None:
-    mixed = trainer.recipe.override({"device.precision": "mixed_bfloat16"})
-    trainer.recipe = mixed
+    on_images = {"optimizer.name": "adam", "fine_tune.blocks": 1, "fine_tune.epochs": 1}
+    trainer.recipe = trainer.recipe.override({"device.precision": "mixed_bfloat16", **on_images})
     scores = _train(trainer, 0.01)["0.01"]
     assert not scores.failure
     assert keras.config.dtype_policy().name == trainer.devices.precision == "float32"
