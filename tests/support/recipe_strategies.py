@@ -162,8 +162,8 @@ _sections: dict[str, Any] = dict(
     schedule=st.one_of(_schedule(), _schedule(name=st.just("multi_step"), milestones=_milestones)),
     penalty=st.sampled_from(list(PENALTIES)).flatmap(_penalty),
     train=st.one_of(
-        _section(**_of_train, with_validation=st.booleans()),
-        _section(**_of_train, folds=st.sampled_from([0, 2, 3])),
+        _section(folds=st.sampled_from([0, 2, 3]), **_of_train),
+        _section(with_validation=st.booleans(), **_of_train),
     ),
     stopping=_section(monitor=st.sampled_from(["val_accuracy", "val_loss"]), **_stopping),
     fine_tune=_section(

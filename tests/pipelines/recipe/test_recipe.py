@@ -37,7 +37,7 @@ def _resolved(layer: Any) -> ResolvedRecipe:
 def test_every_setting_is_drawn() -> None:
     drawn: set[str] = set()
 
-    @hypothesis.settings(max_examples=300, derandomize=True, phases=[hypothesis.Phase.generate])
+    @hypothesis.settings(max_examples=600, derandomize=True, phases=[hypothesis.Phase.generate])
     @given(recipes)
     def collect(layer: dict[str, Any]) -> None:
         drawn.update(_paths(layer))
