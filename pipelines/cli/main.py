@@ -67,7 +67,7 @@ def run_command(arguments: list[str]) -> int:
         with usable_cache() if arguments and arguments[0] in _JOBS else contextlib.nullcontext():
             status = app(arguments or ["--help"], standalone_mode=False)
     except typer.TyperException as error:
-        message = " ".join(error.format_message().split())
+        message = " ".join(error.format_message().split()).removesuffix(".")
         return _fail(f"{message}; see `zoo --help`", 2)
     except (typer.Abort, KeyboardInterrupt):
         return _fail(describe_interruption(arguments), exit_status())
