@@ -32,8 +32,8 @@ STARTS: Mapping[str, Mapping[str, Any]] = {
         "stopping.every": 4,
     },
 }
-EPOCHS = {5: 24, 20: 12, 40: 8}
-"""From scratch, by the number of images of each class: 50 to 100 steps."""
+EPOCHS = {5: 24, 20: 10, 40: 6}
+"""From scratch, by the number of images of each class: 50 to 80 steps."""
 
 TARGETS = {"signs": "photographs of hand signs", "digits": "scans of digits"}
 
