@@ -158,7 +158,11 @@ def main(
         for name, table in draw_images(out, seed, hymenoptera, signs, cifar10):
             found = measure(table, seed, out / f"{name}-{seed}")
             rows.append({"set": name, "seed": seed, "methods": found})
-            print(name, seed, {key: np.mean(value["hits"]) for key, value in found.items()})
+            print(
+                name,
+                seed,
+                {key: round(float(np.mean(value["hits"])), 4) for key, value in found.items()},
+            )
             write_json(out / "answers.json", {"rows": rows})
             write_text(out / "answers.md", table_of(rows))
     print(table_of(rows))
