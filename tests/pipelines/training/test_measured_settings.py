@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import io
 import logging
-import os
 import re
 import shutil
 import tomllib
@@ -198,9 +197,7 @@ def test_given_setting_is_not_to_be_measured(settings: dict[str, Any], measured:
     assert Recipe.from_settings(OPEN).resolve().to_measure == open_
 
 
-@pytest.mark.parametrize(
-    "given", GIVEN if os.environ.get("ZOO_ALL_ROWS") else ["number", "no views", "no penalty"]
-)
+@pytest.mark.parametrize("given", GIVEN)
 def test_given_setting_is_not_measured(
     given: str, arrows: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -232,6 +229,19 @@ def test_several_tasks_take_the_usual_settings() -> None:
     assert not recipe.to_measure
     assert str(recipe.augment).startswith("photo:")
     assert (recipe.optimizer.name, recipe.penalty.name) == ("nesterov", "none")
+
+
+def test_training_of_several_tasks_measures_nothing(tmp_path: Path) -> None:
+    data = tmp_path / "tasks.csv"
+    write_images(tmp_path / "images", 6)
+    files = sorted((tmp_path / "images").rglob("*.jpg"))
+    rows = [f"{file},{file.parent.name},{index % 7}" for index, file in enumerate(files)]
+    data.write_text("path,label,size\n" + "\n".join(rows) + "\n", encoding="utf-8")
+    tasks = {"label": {"kind": "single_label"}, "size": {"kind": "regression"}}
+    run = _train(data, tmp_path / "run", {"tasks": tasks, "train": {"epochs": 2}})
+    assert str(run.recipe.augment).startswith("photo:")
+    assert (run.recipe.optimizer.name, run.recipe.penalty.name) == ("nesterov", "none")
+    assert not run.recipe.to_measure
 
 
 def test_validation_images_measure_where_there_are_many(

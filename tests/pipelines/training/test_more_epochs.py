@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import csv
-import os
 import shutil
 from pathlib import Path
 from typing import Any
@@ -35,7 +34,7 @@ def longer(tiny_run: Run, tmp_path_factory: pytest.TempPathFactory) -> Run:
 
 
 @pytest.mark.train
-@pytest.mark.parametrize("finished", [True, False][: 2 if os.environ.get("ZOO_ALL_ROWS") else 1])
+@pytest.mark.parametrize("finished", [True, False])
 def test_longer_run_is_that_of_the_beginning(
     finished: bool, tiny_run: Run, longer: Run, tmp_path: Path
 ) -> None:

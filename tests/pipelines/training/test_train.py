@@ -77,13 +77,27 @@ def test_history_has_a_row_an_epoch(tiny_run: Run) -> None:
     assert all(np.isfinite(float(row[name])) for row in rows for name in figures)
 
 
+def test_recipe_of_a_run_repeats_it_exactly(tiny_run: Run, tmp_path: Path) -> None:
+    again = train(None, Recipe.from_toml(tiny_run.recipe_file), out=tmp_path / "again")
+    assert _same(again, tiny_run)
+    assert again.metrics["val"] == tiny_run.metrics["val"]
+
+
+def test_another_seed_gives_other_weights(tiny_run: Run, tiny_folder: Path, tmp_path: Path) -> None:
+    other = train(tiny_folder, _recipe(seed=1, train={"epochs": 1}), out=tmp_path / "other")
+    assert not _same(other, tiny_run)
+
+
 def test_model_holds_the_best_weights_by_validation(tiny_run: Run) -> None:
     best = _best_loss(tiny_run)
     assert tiny_run.metrics["val"]["loss"] == pytest.approx(best, rel=1e-4)
 
 
-def test_balanced_class_weights_are_their_formula(tiny_folder: Path, tmp_path: Path) -> None:
-    uneven = shutil.copytree(tiny_folder, tmp_path / "uneven")
+def test_balanced_class_weights_are_their_formula_and_reach_the_loss(
+    tiny_folder: Path, tmp_path: Path
+) -> None:
+    uneven = tmp_path / "uneven"
+    shutil.copytree(tiny_folder, uneven)
     for file in sorted((uneven / "red").iterdir())[4:]:
         file.unlink()
     source = open_source(str(uneven))
@@ -91,6 +105,11 @@ def test_balanced_class_weights_are_their_formula(tiny_folder: Path, tmp_path: P
     assert counts.tolist() == [10, 10, 3]
     weights = compute_balanced_weights(source.train, source.tasks[0])
     np.testing.assert_allclose(weights, 23 / (3 * counts), rtol=1e-6)
+    runs = [
+        train(uneven, _recipe(train={"epochs": 1, "class_weights": kind}), out=tmp_path / kind)
+        for kind in ("none", "balanced")
+    ]
+    assert not _same(*runs)
 
 
 def test_evaluate_repeats_the_figures_of_the_run_and_draws_a_picture(
@@ -110,6 +129,26 @@ def test_evaluate_refuses_other_classes(tiny_run: Run, tiny_folder: Path, tmp_pa
     (other / "red").rename(other / "violet")
     with pytest.raises(DataError, match=r"classes that the model does not know: violet"):
         evaluate(tiny_run, other)
+
+
+def test_useless_fine_tuning_is_undone(tiny_run: Run, tiny_folder: Path, tmp_path: Path) -> None:
+    # So large a step ruins the network; what is kept is the head's best.
+    recipe = _recipe(fine_tune={"blocks": 2, "epochs": 1, "learning_rate": 9.0})
+    run = train(tiny_folder, recipe, out=tmp_path / "ruined")
+    assert _same(run, tiny_run)
+
+
+def test_averaged_weights_are_validated_and_kept(tiny_folder: Path, tmp_path: Path) -> None:
+    recipe = _recipe(
+        optimizer={"learning_rate": 0.05, "ema": 0.9, "weight_decay": 0.01},
+        schedule={"name": "cosine"},
+    )
+    run = train(tiny_folder, recipe, out=tmp_path / "averaged")
+    best = _best_loss(run)
+    assert run.metrics["val"]["loss"] == pytest.approx(best, rel=1e-4)
+    rates = [float(row["learning_rate"]) for row in _history(run)]
+    assert rates[0] > rates[-1]
+    assert rates[-1] == pytest.approx(0, abs=1e-6)
 
 
 def test_loss_that_is_no_number_is_an_error_and_leaves_no_model(

@@ -83,8 +83,11 @@ def test_wrong_file_raises_one_line_and_changes_no_weight(
 
 
 @pytest.mark.train
-def test_features_separate_ants_from_bees(weight_file: Path, shared: Path, tmp_path: Path) -> None:
-    """Measured 0.915; wrong padding or normalization costs more."""
+@pytest.mark.parametrize(("fit", "least"), [("stretch", 0.87), ("crop", 0.89)])
+def test_features_separate_ants_from_bees(
+    fit: str, least: float, weight_file: Path, shared: Path, tmp_path: Path
+) -> None:
+    """Measured 0.895 stretched, 0.915 cropped; wrong padding or normalization costs more."""
     import tensorflow as tf
     from sklearn.linear_model import LogisticRegression
 
@@ -97,7 +100,7 @@ def test_features_separate_ants_from_bees(weight_file: Path, shared: Path, tmp_p
     images = keras.Input((size, size, 3))
     features = backbone(NORMALIZATIONS["caffe"].apply(images))
     network = keras.Model(images, keras.layers.GlobalAveragePooling2D()(features))
-    preprocessing = Preprocessing.model_validate({"size": size, "fit": "crop"})
+    preprocessing = Preprocessing.model_validate({"size": size, "fit": fit})
 
     def extract(split: str) -> tuple[np.ndarray, np.ndarray]:
         paths = [
@@ -112,4 +115,4 @@ def test_features_separate_ants_from_bees(weight_file: Path, shared: Path, tmp_p
         return np.concatenate(found), np.array([label for _, label in paths])
 
     classifier = LogisticRegression(max_iter=3000).fit(*extract("train"))
-    assert classifier.score(*extract("val")) >= 0.89
+    assert classifier.score(*extract("val")) >= least

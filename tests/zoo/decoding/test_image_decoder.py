@@ -59,7 +59,7 @@ def test_plain_files_are_the_decoders_own_bits() -> None:
 
 def test_bytes_are_decoded_as_in_the_graph() -> None:
     decoders = [DECODER, ImageDecoder((10, 200, 77), depth=10)]
-    decoders += [ImageDecoder(needed=n, longer=longer) for n, longer in ((1, 0), (4, 1), (7, 0))]
+    decoders += [ImageDecoder(needed=n, longer=longer) for n in (1, 4, 7) for longer in (0, 1)]
     for decoder in decoders:
         for name, content in FILES.items():
             for ours, of_graph in zip(

@@ -121,7 +121,7 @@ def test_other_formats_keep_their_size() -> None:
 def test_views_of_a_part_need_more_pixels() -> None:
     preprocessing = Preprocessing(size=32)
     encoded = _encode(256, 256)
-    for smallest_view, side in ((1.0, 32), (0.99, 64), (0.5, 64), (0.1, 256)):
+    for smallest_view, side in ((1.0, 32), (0.99, 64), (0.5, 64), (0.3, 128), (0.1, 256)):
         assert preprocessing.build_decoder(smallest_view)(encoded).shape == (side, side, 3)
     full = preprocessing.model_copy(update={"decode": "full"}).build_decoder(0.5)
     assert full == ImageDecoder()

@@ -24,7 +24,7 @@ def _images(count: int = 3) -> np.ndarray:
 
 
 def _views(name: str) -> list[tuple[bool, bool, bool]]:
-    """Returns which views a row has, from its summary in words: transposed, up, left."""
+    """Returns which views a row has, each as transposed, up, left."""
     most = {"none": (0, 0, 0), "mirror": (0, 0, 1), "flips": (0, 1, 1), "square": (1, 1, 1)}[name]
     return [(bool(t), bool(u), bool(v)) for t, u, v in product(*(range(m + 1) for m in most))]
 
