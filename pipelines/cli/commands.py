@@ -6,15 +6,15 @@ A command imports what it needs when it runs, so that `--help` and `list` answer
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import Annotated, Any
 
 import typer
 
 from pipelines.cli.choose_command import choose
+from pipelines.cli.data_commands import audit, augment
 from pipelines.cli.model_commands import average, evaluate, export, predict, report
 from pipelines.cli.options import (
     Backbone,
-    Data,
     Json,
     OptionalData,
     Out,
@@ -22,10 +22,8 @@ from pipelines.cli.options import (
     Resume,
     Set,
 )
+from pipelines.cli.recipe_options import build_recipe, find_started
 from pipelines.cli.study_command import study
-
-if TYPE_CHECKING:
-    from pipelines.recipe.recipe import Recipe
 
 app = typer.Typer(
     name="zoo",
@@ -79,60 +77,9 @@ def list_table(
         print_table(table, as_json=as_json)
 
 
-@app.command()
-def audit(
-    data: Data,
-    backbone: Annotated[
-        str | None,
-        typer.Option(
-            "--backbone",
-            metavar="NAME",
-            help="Look at the images with this backbone, as `zoo train` takes it, too: label "
-            "errors, near-duplicates, leaks, outliers.",
-        ),
-    ] = None,
-    recipe: RecipeFile = None,
-    set_: Set = None,
-    as_json: Json = False,
-) -> None:
-    """Report problems of a data set; exit with 1 if it has any."""
-    from pipelines.cli.printing import print_json, show
-    from pipelines.inspection.audit import audit as audit_data
-
-    settings = _build_recipe(data, recipe, backbone=backbone, assignments=set_)
-    found = audit_data(
-        data,
-        settings.data,
-        settings.unbound_tasks,
-        backbone=backbone,
-        recipe=settings if backbone else None,
-    )
-    if as_json:
-        print_json(found.to_json())
-    else:
-        for line in found.lines():
-            show(line)
-    if not found.clean:
-        raise typer.Exit(1)
-
-
+app.command()(audit)
 app.command()(choose)
-
-
-@app.command()
-def augment(
-    data: Data,
-    preview: Annotated[
-        Path, typer.Option("--preview", metavar="FILE.png", help="The picture to write.")
-    ],
-    recipe: RecipeFile = None,
-    set_: Set = None,
-) -> None:
-    """Draw a data set's images as training augments them."""
-    from pipelines.cli.printing import show
-    from pipelines.training.preview import preview as draw_preview
-
-    show(draw_preview(data, _build_recipe(data, recipe, assignments=set_), picture=preview))
+app.command()(augment)
 
 
 @app.command()
@@ -146,6 +93,23 @@ def train(
     ] = None,
     set_: Set = None,
     resume: Resume = False,
+    teacher: Annotated[
+        Path | None,
+        typer.Option(
+            "--teacher",
+            metavar="RUN",
+            help="Learn the probabilities of this finished run, too: a smaller network from a "
+            "larger one.",
+        ),
+    ] = None,
+    unlabeled: Annotated[
+        str | None,
+        typer.Option(
+            "--unlabeled",
+            metavar="DATA",
+            help="Images to learn from the teacher alone, in any folders.",
+        ),
+    ] = None,
     find_lr: Annotated[
         bool,
         typer.Option("--find-lr", help="Find a learning rate only: print it, draw it in RUN."),
@@ -154,9 +118,9 @@ def train(
     """Train a classifier on a data set."""
     from pipelines.cli.printing import print_run
 
-    settings = _build_recipe(
-        data, recipe or _started(out, resume), backbone=backbone, head=head, assignments=set_
-    )
+    settings = build_recipe(
+        data, recipe or find_started(out, resume), backbone=backbone, head=head, assignments=set_
+    ).with_teacher(teacher, unlabeled)
     if find_lr:
         from pipelines.training.find_learning_rate import find_learning_rate
 
@@ -238,8 +202,8 @@ def tune(
     from pipelines.search.tune import tune as tune_run
     from pipelines.search.work import work
 
-    base = _build_recipe(
-        data, recipe or _started(out / "search", resume), backbone=backbone, assignments=set_
+    base = build_recipe(
+        data, recipe or find_started(out / "search", resume), backbone=backbone, assignments=set_
     )
     settings: dict[str, Any] = {
         "trials": trials,
@@ -283,9 +247,9 @@ def pretrain(
     from pipelines.pretraining.pretrain import pretrain as pretrain_backbone
     from pipelines.recipe.pretraining import METHODS
 
-    settings = _build_recipe(
+    settings = build_recipe(
         data,
-        recipe or _started(out, resume),
+        recipe or find_started(out, resume),
         preset=METHODS[method or "supervised"].preset,
         backbone=backbone,
         assignments=set_,
@@ -296,31 +260,3 @@ def pretrain(
 
 for command in (evaluate, report, predict, average, export, study):
     app.command()(command)
-
-
-def _started(folder: Path, resume: bool) -> Path | None:
-    """Returns the recipe file of the job to resume: the user need not give it again."""
-    file = folder / "recipe.toml"
-    return file if resume and file.is_file() else None
-
-
-def _build_recipe(
-    data: str | None,
-    file: Path | None,
-    *,
-    preset: str | None = None,
-    backbone: str | None = None,
-    head: str | None = None,
-    assignments: list[str] | None = None,
-) -> Recipe:
-    from pipelines.recipe.overrides import parse_overrides
-    from pipelines.recipe.recipe import Recipe
-
-    return Recipe.for_data(
-        data,
-        file=file,
-        preset=preset,
-        backbone=backbone,
-        head=head,
-        settings=parse_overrides(assignments or []),
-    )

@@ -17,7 +17,7 @@ from pipelines.runtime.stderr import suppress_stderr
 from pipelines.sources.examining.kept_images import KeptImages
 from pipelines.sources.opening.describe import describe
 from pipelines.sources.opening.evaluation_set import EvaluationSet, open_evaluation_set
-from pipelines.sources.opening.sample import sample_images
+from pipelines.sources.opening.unlabeled import open_unlabeled
 from pipelines.sources.source import Examples
 from pipelines.storage.pretrained_network import PretrainedNetwork, open_run_or_network
 from pipelines.storage.run_folder import RunFolder
@@ -125,7 +125,7 @@ def evaluate(
         answers[name] = answered.decided(rules)
     foreign_scores = None
     if foreign:
-        sample = sample_images(str(foreign), MAX_FOREIGN)
+        sample = open_unlabeled(str(foreign), at_most=MAX_FOREIGN).splits["all"]
         logger.info(f"{foreign}: {len(sample)} images of none of the classes")
         foreign_scores = compute_answers(network, scorer, recipe, sample, tasks).unknown_scores
     if picture:
@@ -163,7 +163,7 @@ def _choose(
     chosen = {split: found.splits[split]} if split else found.splits
     if run is not None:
         rest = {name: part for name, part in chosen.items() if name != "val" or not run.held_out}
-        _log_trained_on(rest, frozenset(run.digests("train")))
+        _log_trained_on(rest, run.trained_on)
     return chosen
 
 

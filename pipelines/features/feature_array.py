@@ -55,6 +55,16 @@ class FeatureArray:
         part._channels, part.num_features = channels, channels.stop - channels.start
         return part
 
+    def first(self, count: int) -> FeatureArray:
+        """Returns the features of the first images alone.
+
+        Args:
+            count: How many.
+        """
+        part = copy.copy(self)
+        part.num_images = min(count, self.num_images)
+        return part
+
     def width(self, pooling: str) -> int:
         """Returns the number of inputs of a head with this pooling."""
         return self.num_features * (2 if pooling == "concatenated" else 1)

@@ -160,6 +160,7 @@ def open_data(
     val_fraction: float = 0.2,
     test_fraction: float = 0.0,
     exclude: Sequence[str] = (),
+    relabel: str | Path = "",
     seed: int = 0,
 ) -> ImageData:
     """Reads a data set, decodes every image once, checks it and divides it.
@@ -177,6 +178,7 @@ def open_data(
         test_fraction: Share of each class for the test split if there is none, 0 to
             below 1.
         exclude: Images to leave out: names, folders or glob patterns.
+        relabel: A table that corrects labels; see `pipelines.sources.config.DataConfig`.
         seed: Of the division, the order and the augmentation.
 
     Raises:
@@ -192,6 +194,7 @@ def open_data(
             "val_fraction": val_fraction,
             "test_fraction": test_fraction,
             "exclude": tuple(exclude),
+            "relabel": str(relabel),
         }
     )
     with suppress_stderr():

@@ -1,6 +1,7 @@
 """Label and weight tensors of each task, as graph functions of an image's index.
 
-A class is one-hot, labels are 0 or 1 each, a number is standardized.
+A class is one-hot, labels are 0 or 1 each, a number is standardized. Beside the class of an image
+with a teacher stands what that says.
 """
 
 from __future__ import annotations
@@ -26,7 +27,9 @@ def build_label_lookup(examples: Examples, tasks: Sequence[Task]) -> Lookup:
 
     Returns:
         Maps int64 [] or [B] to float32 [..., K] by task: K is the number of classes, or
-        1 for a number, standardized to (y − mean) / std.
+        1 for a number, standardized to (y − mean) / std. Of examples with soft targets K is
+        twice the number of classes: the shares of the label and of the teacher, as
+        `tuning.optimization.distillation` has them.
     """
     import tensorflow as tf
 
@@ -37,12 +40,19 @@ def build_label_lookup(examples: Examples, tasks: Sequence[Task]) -> Lookup:
             standardized = (targets.astype(np.float64) - task.mean) / task.std
             targets = standardized[:, np.newaxis].astype(np.float32)
         tables[task.name] = tf.constant(targets)
+    soft = examples.soft_targets
+    if soft is not None:
+        probabilities, shares = tf.constant(soft.probabilities), tf.constant(soft.shares)
 
     def look_up(index: Any) -> dict[str, Any]:
         labels = {name: tf.gather(table, index) for name, table in tables.items()}
         for task in tasks:
             if task.kind == "single_label":
                 labels[task.name] = tf.one_hot(labels[task.name], task.num_outputs)
+                if soft is not None:
+                    share = tf.gather(shares, index)[..., tf.newaxis]
+                    parts = labels[task.name] * (1 - share), tf.gather(probabilities, index) * share
+                    labels[task.name] = tf.concat(parts, axis=-1)
         return labels
 
     return look_up

@@ -13,6 +13,7 @@ import numpy as np
 import numpy.typing as npt
 
 from pipelines.inspection.feature_findings import FeatureFindings
+from pipelines.inspection.suspects_table import check_suspects_file, write_suspects
 from pipelines.recipe.settings import RecipeSettings
 from pipelines.runtime.isolation import isolated
 from pipelines.runtime.stderr import suppress_stderr
@@ -158,6 +159,7 @@ def audit(
     *,
     backbone: str | None = None,
     recipe: RecipeSettings | None = None,
+    suspects: str | Path | None = None,
 ) -> Audit:
     """Finds problems in a data set; changes nothing.
 
@@ -174,20 +176,28 @@ def audit(
         backbone: The backbone to look with, as `train` takes it, with weights; None looks at
             files alone. Folders without classes can be audited with one.
         recipe: How its features are computed; None takes the preset that suits the data.
+        suspects: A new .csv file for the labels that the backbone doubts, to be edited and fed
+            back as `data.relabel`; None writes none.
 
     Raises:
         DataError: The data set has no images or cannot be listed.
+        InputError: `suspects` exists or cannot be written, or there is no backbone.
         UnknownNameError: No such backbone.
         RecipeError: The backbone has random weights, or the recipe does not suit it.
         WeightsError: The weights of the backbone are absent.
     """
     data, config = str(data), config or DataConfig()
+    if suspects is not None:
+        check_suspects_file(Path(suspects), backbone)
     if backbone is None:
         return _audit(data, config, tasks, None)
     from pipelines.inspection.feature_audit import FeatureAudit
 
     with isolated():
-        return _audit(data, config, tasks, FeatureAudit(data, backbone, recipe))
+        found = _audit(data, config, tasks, FeatureAudit(data, backbone, recipe))
+    if suspects is not None and found.features:
+        write_suspects(Path(suspects), found.features.label_errors)
+    return found
 
 
 def _audit(

@@ -159,7 +159,8 @@ class FeatureFindings:
             names = [error.image for error in errors]
             lines.append(
                 f"{len(errors)} label{'s' * (len(errors) != 1)} may be wrong, the likeliest first; "
-                f"look at them, and correct them or {_propose_exclusion(names)}"
+                "look at them, and correct them (--suspects FILE.csv writes a table for "
+                f"data.relabel) or {_propose_exclusion(names)}"
             )
         lines += _list_findings("near-duplicates", near, max_lines)
         lines += _list_findings(

@@ -62,6 +62,13 @@ def pretrain(
             received=", ".join(recipe.tasks),
             mend="leave them out; `zoo train` learns several tasks",
         )
+    if recipe.teacher.run and not row.labeled:
+        raise RecipeError(
+            f"pretraining by {row.name} learns from images alone",
+            expected="no teacher.run",
+            received=recipe.teacher.run,
+            mend="leave it out, or --method supervised",
+        )
     backbone, own = recipe.resolve().backbone, recipe.input.normalization == "own"
     if resolve(backbone.name)[0].name not in BACKBONES:
         raise RecipeError(

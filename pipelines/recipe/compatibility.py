@@ -338,4 +338,6 @@ def _convex_problem(settings: RecipeSettings) -> tuple[str, str] | None:
         return "train.loss", repr(settings.train.loss)
     if settings.penalty.has_l1:
         return "penalty.name", repr(settings.penalty.name)
+    if settings.teacher.run and settings.teacher.temperature not in ("auto", 1):
+        return "teacher.temperature", str(settings.teacher.temperature)
     return None

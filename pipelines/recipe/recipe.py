@@ -10,6 +10,7 @@ from pipelines.recipe.overrides import nested, other_backbone, read_settings
 from pipelines.recipe.presets import HEADS, PRESETS
 from pipelines.recipe.resolved import ResolvedRecipe, resolve_recipe
 from pipelines.recipe.settings import RecipeSettings
+from pipelines.recipe.teacher import TeacherConfig
 from pipelines.sources.listing.catalog import lasting_name, preset_of
 from zoo.errors import InputError
 from zoo.table import unknown_name
@@ -141,6 +142,22 @@ class Recipe(RecipeSettings):
             settings, *(nested(path, value) for path, value in values.items())
         )
 
+    def with_teacher(
+        self, run: str | Path | None = None, unlabeled: str | Path | None = None
+    ) -> Recipe:
+        """Returns the recipe of a student.
+
+        Args:
+            run: A finished run to learn from; None keeps the recipe's.
+            unlabeled: Images to learn from it alone, as DATA; None keeps the recipe's.
+
+        Raises:
+            RecipeError: There are such images and no teacher.
+        """
+        given = {"run": run, "unlabeled": unlabeled}
+        values = {key: str(value) for key, value in given.items() if value is not None}
+        return self.from_settings(self.to_settings(), {"teacher": values})
+
     def for_source(self, data: str | Path | None) -> Recipe:
         """Returns the recipe for a data set, under a name that holds in any working folder.
 
@@ -157,8 +174,23 @@ class Recipe(RecipeSettings):
                 expected="data, or a recipe with data.source",
                 mend="train('photos/', out='runs/photos')",
             )
-        section = self.data.model_copy(update={"source": lasting_name(str(source))})
-        return self.model_copy(update={"data": section})
+        table = self.data.relabel
+        section = self.data.model_copy(
+            update={
+                "source": lasting_name(str(source)),
+                "relabel": str(Path(table).resolve()) if table else "",
+            }
+        )
+        return self.model_copy(update={"data": section, "teacher": self._lasting_teacher()})
+
+    def _lasting_teacher(self) -> TeacherConfig:
+        run, unlabeled = self.teacher.run, self.teacher.unlabeled
+        return self.teacher.model_copy(
+            update={
+                "run": str(Path(run).resolve()) if run else "",
+                "unlabeled": lasting_name(unlabeled) if unlabeled else "",
+            }
+        )
 
     def resolve(self) -> ResolvedRecipe:
         """Decides every open choice: what jobs take.

@@ -26,6 +26,7 @@ from pipelines.recipe.compatibility import (
 from pipelines.recipe.sections import BackboneConfig, TrainConfig
 from pipelines.recipe.settings import RecipeSettings
 from pipelines.recipe.task_sections import TaskConfig, TaskName, check_combination
+from pipelines.recipe.teacher import DEFAULT_TEMPERATURE, ResolvedTeacher, check_teacher
 from pipelines.sources.config import DataConfig
 from tuning.linear_heads.logistic_regression import MAX_ITERATIONS
 from tuning.optimization.optimizer_config import OptimizerConfig
@@ -103,6 +104,7 @@ class ResolvedRecipe(RecipeSettings):
     optimizer: ResolvedOptimizer
     penalty: ResolvedPenalty
     train: ResolvedTrain
+    teacher: ResolvedTeacher = ResolvedTeacher()
     to_measure: frozenset[str] = Field(default=frozenset(), exclude=True)
 
     def to_settings(self) -> dict[str, Any]:
@@ -244,6 +246,7 @@ def resolve_recipe(settings: RecipeSettings) -> ResolvedRecipe:
     check_training(settings.optimizer, settings.schedule, settings.penalty, settings.stopping)
     check_validation_schedule(settings)
     check_unknown(settings)
+    check_teacher(settings.teacher, settings.train, settings.tasks)
     if settings.tasks:
         check_combination(settings.tasks, settings.train, monitor=settings.stopping.monitor)
     use = settings.features.use
@@ -259,11 +262,13 @@ def resolve_recipe(settings: RecipeSettings) -> ResolvedRecipe:
     folds = settings.train.folds
     if folds == "auto" and not _can_have_folds(settings, convex=optimizer.name == "lbfgs"):
         folds = 0
+    temperature = settings.teacher.temperature
+    if temperature == "auto":
+        temperature = 1.0 if optimizer.name == "lbfgs" else DEFAULT_TEMPERATURE
     epochs = MAX_ITERATIONS if optimizer.name == "lbfgs" else DEFAULT_EPOCHS
     # Of one task on features, heads are quick to compare.
-    measurable = (
-        use and not settings.tasks and (optimizer.name == "lbfgs" or optimizer.row.elementwise)
-    )
+    stackable = optimizer.row.elementwise and not settings.teacher.run
+    measurable = use and not settings.tasks and (optimizer.name == "lbfgs" or stackable)
     to_measure = set()
     if measurable and settings.augment.policy == "auto" and settings.features.views:
         to_measure.add("augment.policy")
@@ -296,6 +301,7 @@ def resolve_recipe(settings: RecipeSettings) -> ResolvedRecipe:
                 ResolvedTrain, settings.train, epochs=settings.train.epochs or epochs, folds=folds
             ),
             "tasks": tasks,
+            "teacher": _narrow(ResolvedTeacher, settings.teacher, temperature=temperature),
             "to_measure": frozenset(to_measure),
         }
     )
@@ -306,7 +312,7 @@ def _can_have_folds(settings: RecipeSettings, *, convex: bool) -> bool:
     usual, data = DataConfig(), settings.data
     divided = data.val_fraction != usual.val_fraction or data.train_per_class > 0
     other = divided or settings.fine_tune.blocks > 0 or settings.train.with_validation
-    return convex and not other
+    return convex and not other and not settings.teacher.unlabeled
 
 
 def _narrow(section: type[C], config: Config, **decided: object) -> C:

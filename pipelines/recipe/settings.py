@@ -24,6 +24,7 @@ from pipelines.recipe.sections import (
     UnknownConfig,
 )
 from pipelines.recipe.task_sections import TaskConfig, TaskName, build_unbound_tasks
+from pipelines.recipe.teacher import TeacherConfig
 from pipelines.runtime.devices import DeviceConfig
 from tuning.early_stopping import StoppingConfig
 from tuning.optimization.optimizer_config import OptimizerConfig
@@ -53,6 +54,7 @@ class RecipeSettings(Config):
         train: Epochs, loss and class balance of the first phase.
         tasks: What is learned, by name, where that is more than one class an image; see
             `pipelines.recipe.task_sections`.
+        teacher: A finished run whose answers are learned beside the labels.
         stopping: Early stopping.
         fine_tune: The optional second phase, with the backbone's top blocks.
         calibration: Whether probabilities are calibrated on the validation images.
@@ -74,6 +76,7 @@ class RecipeSettings(Config):
     penalty: PenaltyConfig = PenaltyConfig()
     train: TrainConfig = TrainConfig()
     tasks: Mapping[TaskName, TaskConfig] = {}
+    teacher: TeacherConfig = TeacherConfig()
     stopping: StoppingConfig = StoppingConfig()
     fine_tune: FineTuneConfig = FineTuneConfig()
     calibration: CalibrationConfig = CalibrationConfig()

@@ -79,6 +79,13 @@ class SearchJob:
         before, base = SearchPlan.load(begun) if begun else (SearchPlan(), None)
         base = Recipe.of(recipe or base or Recipe.for_data(data)).for_source(data)
         base = base.override({"train.folds": 0})  # of one training; a search has its own
+        if base.teacher.run:
+            raise RecipeError(
+                "a search learns from labels alone",
+                expected="a recipe without teacher.run",
+                received=base.teacher.run,
+                mend="zoo tune without it, then zoo train --recipe RUN/recipe.toml --teacher RUN",
+            )
         if epochs:
             base = base.override({"train.epochs": epochs})
         if isinstance(space, str | Path):

@@ -15,7 +15,7 @@ from pipelines.evaluation.predictions import compute_answers
 from pipelines.runtime.isolation import isolated, start_keras
 from pipelines.runtime.output_paths import check_destination
 from pipelines.sources.opening.recorded import find_recorded
-from pipelines.sources.opening.sample import sample_images
+from pipelines.sources.opening.unlabeled import open_unlabeled
 from pipelines.sources.source import Examples
 from pipelines.storage.pretrained_network import open_run_or_network
 from pipelines.storage.run_folder import RunFolder
@@ -83,7 +83,8 @@ def export(
         examples = _open_validation_images(opened, data, to)
         described = f"{len(examples)} validation images"
     else:
-        examples = sample_images(str(data or SAMPLE_DATA), MAX_SAMPLE)
+        sample = open_unlabeled(str(data or SAMPLE_DATA), at_most=MAX_SAMPLE)
+        examples = sample.splits["all"]
         described = f"{len(examples)} images of {data or SAMPLE_DATA}"
     network = opened.model
     scorer = opened.unknown_scorer if isinstance(opened, RunFolder) else None

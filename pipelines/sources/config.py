@@ -61,6 +61,10 @@ class DataConfig(Config):
         exclude: Images to leave out: names as in the messages, folders (`train/ants`),
             classes and labels (`ants`), or glob patterns of these (`*.gif`; `*` matches
             `/` too). Case is ignored. A class without any image left is dropped.
+        relabel: A .csv or .tsv file that corrects labels, with the columns `path`, an image's name
+            as in the messages, and `label`: its class, or nothing to leave it out. The data
+            set itself stays as it is. `zoo audit --backbone NAME --suspects FILE.csv` writes such
+            a file to edit. Recorded with its absolute path.
         max_undecodable: Share of the files, 0 to 1, that may fail to decode; they are
             left out with a warning. If more fail, the job stops, because such a data
             set is rarely what its owner believes it to be.
@@ -87,6 +91,7 @@ class DataConfig(Config):
     train_per_class: Annotated[int, Field(ge=0)] = 0
     group: str = ""
     exclude: tuple[str, ...] = ()
+    relabel: str = ""
     max_undecodable: Annotated[float, Field(ge=0, le=1)] = 0.05
     damaged: Literal["skip", "keep"] = "skip"
     max_pixels: Annotated[int, Field(ge=1)] = MAX_PIXELS

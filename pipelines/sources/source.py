@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     import numpy.typing as npt
 
     from pipelines.sources.examining.kept_images import KeptImages
+    from tuning.optimization.distillation import SoftTargets
 
 
 Item = TypeVar("Item")
@@ -59,6 +60,7 @@ class Examples:
             that tasks need are read.
         targets: Targets of each task by name; empty before `task_columns.bind_tasks`.
             int64 [N] classes, float32 [N, L] labels, each 0 or 1, or float32 [N] numbers.
+        soft_targets: What a teacher says of each image; None without a teacher.
     """
 
     names: Sequence[str]
@@ -73,6 +75,7 @@ class Examples:
     groups: npt.NDArray[np.int64] | None = None
     columns: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
     targets: Mapping[str, npt.NDArray[Any]] = field(default_factory=dict)
+    soft_targets: SoftTargets | None = None
 
     def __post_init__(self) -> None:
         columns: dict[str, object] = {
@@ -126,6 +129,7 @@ class Examples:
             groups=None if self.groups is None else self.groups[chosen],
             columns={name: _pick(texts, chosen) for name, texts in self.columns.items()},
             targets={name: values[chosen] for name, values in self.targets.items()},
+            soft_targets=self.soft_targets and self.soft_targets.take(chosen),
         )
 
     def target(self, task: Task) -> npt.NDArray[Any]:
@@ -164,7 +168,13 @@ def join_examples(parts: Sequence[Examples]) -> Examples:
         groups=np.concatenate(groups) if len(groups) == len(parts) else None,
         columns={k: sum((part.columns[k] for part in parts), ()) for k in parts[0].columns},
         targets={k: np.concatenate([p.targets[k] for p in parts]) for k in parts[0].targets},
+        soft_targets=_join_soft_targets([part.soft_targets for part in parts]),
     )
+
+
+def _join_soft_targets(parts: Sequence[SoftTargets | None]) -> SoftTargets | None:
+    given = [part for part in parts if part is not None]
+    return type(given[0]).join(given) if len(given) == len(parts) else None
 
 
 @dataclass(frozen=True)
@@ -199,6 +209,8 @@ class Source:
         outliers: Images that are used and look unlike the rest.
         remarks: What the owner should know of the labels, splits and copies, a line each.
         own_val: Whether the data set came with these validation images.
+        teacher: SHA-256 digest of the model that the training images' soft targets are from;
+            empty without a teacher.
     """
 
     name: str
@@ -212,6 +224,7 @@ class Source:
     outliers: tuple[Finding, ...] = ()
     remarks: tuple[str, ...] = ()
     own_val: bool = False
+    teacher: str = ""
 
     @property
     def splits(self) -> dict[str, Examples]:
@@ -221,8 +234,10 @@ class Source:
 
     @property
     def digest(self) -> str:
-        """SHA-256 digest of the images, labels, splits and tasks."""
+        """SHA-256 digest of the images, labels, splits and tasks, and of the teacher's model."""
         digest = hashlib.sha256(repr(self.class_names).encode())
+        if self.teacher:
+            digest.update(f"{self.teacher}\n".encode())
         # Class names and labels already cover the task of a plain classifier.
         named = [task for task in self.tasks if not task.bare]
         for task in named:

@@ -235,6 +235,11 @@ class RunFolder(RunFiles):
         """
         return tuple(read_record(self.digests_file, dict[str, list[str]]).get(split, ()))
 
+    @property
+    def trained_on(self) -> frozenset[str]:
+        """Digests of the images that the weights were fitted to, those without labels too."""
+        return frozenset((*self.digests("train"), *self.digests("unlabeled")))
+
     @cached_property
     def model(self) -> Any:
         """The trained `keras.Model`, loaded once.
@@ -335,7 +340,8 @@ class RunFolder(RunFiles):
         if checkpoint and checkpoint.data_digest != source.digest:
             raise RunError(
                 f"the images of {source.name} are not those {self.path} was started with",
-                expected="the same files, labels and splits",
+                expected="the same files, labels and splits"
+                + (", unlabeled images and teacher" if source.teacher else ""),
                 mend="choose another --out to train on the new ones",
             )
         return checkpoint

@@ -54,7 +54,7 @@ class ConvexFit:
         weights = division.class_weights
         self._weights = None if weights is None else weights[labels]
         self._train = standardize(division.rows).reshape(-1, num_features)
-        self._targets = one_hot(labels, num_classes, label_smoothing)
+        self._targets = division.targets(num_classes, label_smoothing)
         self._val: tuple[Floats, Floats] | None = None
         if len(division.held_labels):
             rows = standardize(division.held_rows)
@@ -158,6 +158,7 @@ def read_division(
         source.val.labels if validate else source.val.labels[:0],
         class_weights_of(recipe, source).get(task.name),
         standardize=recipe.train.standardize,
+        soft_targets=source.train.soft_targets,
     )
 
 

@@ -83,8 +83,9 @@ class FeatureFeed:
         source: The images.
         order: Which image each position of the training stream shows.
         extractor: Computes features and keeps them.
-        whole: A feed of which this one has a part of the channels; None for all of them.
-        channels: That part.
+        whole: A feed that computes the features of this one: of more images or channels; None
+            computes them here.
+        channels: Which of its channels; None for all.
     """
 
     def __init__(
@@ -95,7 +96,7 @@ class FeatureFeed:
         extractor: Extractor,
         *,
         whole: FeatureFeed | None = None,
-        channels: slice = slice(None),
+        channels: slice | None = None,
     ) -> None:
         self.recipe, self.source, self.order = recipe, source, order
         self.extractor = extractor
@@ -113,6 +114,16 @@ class FeatureFeed:
             recipe, self.source, self.order, self.extractor, whole=self, channels=channels
         )
 
+    def of(self, source: Source) -> FeatureFeed:
+        """Returns a feed of the first images of each split, which shares these features.
+
+        Args:
+            source: These images, without some at the end of a split.
+        """
+        return FeatureFeed(
+            self.recipe, source, self.order, self.extractor, whole=self, channels=self._channels
+        )
+
     def extract(self, examples: Examples, num_views: int) -> FeatureArray:
         """Returns the features of any images, in the plain view and in augmented ones.
 
@@ -121,7 +132,7 @@ class FeatureFeed:
             num_views: Augmented views per image.
         """
         features = self.extractor.extract(examples, num_views)
-        return features.part(self._channels) if self._whole else features
+        return features.part(self._channels) if self._channels else features
 
     def features(self, split: str) -> FeatureArray:
         """Returns the features of a split: all views of training images, plain ones of others."""
@@ -129,7 +140,8 @@ class FeatureFeed:
 
     def _read(self, split: str, num_views: int) -> FeatureArray:
         if self._whole:
-            return self._whole._read(split, num_views).part(self._channels)
+            features = self._whole._read(split, num_views).first(len(self.source.splits[split]))
+            return features.part(self._channels) if self._channels else features
         if (split, num_views) not in self._features:
             self._features[split, num_views] = self.extract(self.source.splits[split], num_views)
         return self._features[split, num_views]

@@ -18,6 +18,7 @@ from pipelines.runtime.output_paths import check_destination
 from pipelines.runtime.stderr import suppress_stderr
 from pipelines.storage.destination import FIND_LR_PICTURE, FIND_LR_TABLE
 from pipelines.training.prepare import open_images
+from pipelines.training.soft_targets import add_soft_targets
 from pipelines.training.trainer import Trainer
 from tuning.learning_rate_finder import RateCurve, run_range_test
 from zoo.files import replacing, write_text
@@ -61,7 +62,7 @@ def find_learning_rate(
     source = open_images(resolved)
     resolved = measure_input_depth(resolved, source.train)
     logger.info(f"trying learning rates on {devices.description}")
-    trainer = Trainer(resolved, source, devices)
+    trainer = Trainer(resolved, add_soft_targets(resolved, source), devices)
     trainer.prepare()
     part, feed = trainer.compile_phase(trainer.phases[0])
     full_batch = resolved.optimizer.row.full_batch

@@ -102,6 +102,7 @@ class FoldHeads:
             held_rows=whole.rows[0, held],
             held_labels=whole.labels[held],
             class_weights=class_weights_of(self._recipe, source).get(task.name),
+            soft_targets=source.train.soft_targets,
         )
 
 

@@ -105,7 +105,11 @@ def _divide(source: Source, recipe: ResolvedRecipe) -> list[Pair]:
     num_folds = count_folds(labels, len(source.class_names), groups)
     if not num_folds:
         return []
-    return [*stratified_folds(labels, num_folds, recipe.seed, groups)]
+    folds = stratified_folds(labels, num_folds, recipe.seed, groups)
+    soft = source.train.soft_targets
+    if soft is not None:  # what a teacher took for its label scores nothing
+        folds = [(fit, held[soft.labeled[held]]) for fit, held in folds]
+    return [*folds]
 
 
 def _score_linear(
@@ -120,7 +124,8 @@ def _score_linear(
     (config,) = recipe.task_configs.values()
     array = feed.extract(source.train, min(recipe.num_views, MEASURED_VIEWS))
     rows = array.read_views(pooling)
-    labels, weights = source.train.labels, class_weights_of(recipe, source).get(task.name)
+    labels, soft = source.train.labels, source.train.soft_targets
+    weights = class_weights_of(recipe, source).get(task.name)
 
     def divide(fit: npt.NDArray[np.int64], held: npt.NDArray[np.int64] | None) -> Division:
         if held is None:
@@ -128,7 +133,9 @@ def _score_linear(
             division = Division(rows, labels, held_rows, source.val.labels, weights)
         else:
             division = Division(rows[:, fit], labels[fit], rows[0, held], labels[held], weights)
-        return replace(division, standardize=recipe.train.standardize)
+        return replace(
+            division, standardize=recipe.train.standardize, soft_targets=soft and soft.take(fit)
+        )
 
     if array.num_views > 1:
         pairs = pairs[:_FOLDS_WITH_VIEWS]

@@ -9,12 +9,13 @@ import numpy as np
 import numpy.typing as npt
 
 from pipelines.recipe.task_sections import TaskConfig
+from tuning.optimization.distillation import build_distillation_loss, distillation_accuracy
 from tuning.optimization.losses import build_loss
 from zoo.tasks import Task, unwrap
 
 
 def build_compile_arguments(
-    tasks: Sequence[Task], configs: Mapping[str, TaskConfig]
+    tasks: Sequence[Task], configs: Mapping[str, TaskConfig], *, temperature: float = 0.0
 ) -> dict[str, Any]:
     """Returns the losses, loss weights and metrics for `keras.Model.compile`.
 
@@ -25,8 +26,15 @@ def build_compile_arguments(
     Args:
         tasks: What the model predicts.
         configs: The recipe's section for each, as `Recipe.task_configs` has them.
+        temperature: Of the teacher of a plain classifier; 0 without a teacher.
     """
     import keras
+
+    if temperature:
+        (config,) = configs.values()
+        accuracy = keras.metrics.MeanMetricWrapper(distillation_accuracy, name="accuracy")
+        loss = build_distillation_loss(temperature, config.label_smoothing)
+        return {"loss": loss, "metrics": [accuracy]}
 
     losses = {name: _build_loss(task) for name, task in configs.items()}
     metrics: dict[str, list[Any]] = {}

@@ -28,6 +28,7 @@ from pipelines.training.divergence import describe_divergence
 from pipelines.training.fit_decision import fit_decision
 from pipelines.training.fit_unknown import fit_unknown_scorer
 from pipelines.training.prepare import claim_run, open_images
+from pipelines.training.soft_targets import add_soft_targets
 from pipelines.training.trainer import Trainer
 from tuning.optimization.penalties import summarize_kernels
 from zoo.errors import RecipeError
@@ -44,6 +45,8 @@ def train(
     out: str | Path,
     backbone: str | None = None,
     head: str | None = None,
+    teacher: RunFolder | str | Path | None = None,
+    unlabeled: str | Path | None = None,
     resume: bool = False,
 ) -> Run:
     """Trains a classifier and evaluates it on every split.
@@ -60,6 +63,9 @@ def train(
         out: The run folder, new unless `resume`.
         backbone: A backbone instead of the preset's; not together with `recipe`.
         head: A row of HEADS instead of the preset's head; not together with `recipe`.
+        teacher: A finished run whose probabilities are learned beside the labels; see
+            `pipelines.recipe.teacher.TeacherConfig`. None takes the recipe's.
+        unlabeled: Images to learn from the teacher alone; None takes the recipe's.
         resume: Whether an interrupted run is continued. It ends with the weights it would
             have had without the interruption, bit for bit. With a larger `train.epochs`, a
             run that is finished or not goes on, as if it had been started with so many.
@@ -83,6 +89,9 @@ def train(
         )
     if backbone or head:
         recipe = Recipe.for_data(data, backbone=backbone, head=head)
+    if teacher or unlabeled:
+        run = teacher.path if isinstance(teacher, RunFolder) else teacher
+        recipe = Recipe.of(recipe or Recipe.for_data(data)).with_teacher(run, unlabeled)
     if recipe is not None and not METHODS[recipe.pretraining.method].labeled:
         raise RecipeError(
             "this recipe pretrains a backbone without labels",
@@ -132,12 +141,15 @@ def train_on(
         # With folds, each image is held out from one head.
         source = replace(source, train=both, val=both if recipe.num_folds else source.val)
     # Every check of the input comes before the first file is written.
-    trainer = Trainer(recipe, source, devices, folder=folder)
+    taught = add_soft_targets(recipe, source)
+    trainer = Trainer(recipe, taught, devices, folder=folder)
     recipe = trainer.prepare()
     folder.begin(recipe, source.tasks)
     recorded = {name: examples.digests for name, examples in source.splits.items()}
     if recipe.num_folds:  # an image belongs to one split
         del recorded["val"]
+    if unlabeled := taught.train.digests[len(source.train) :]:
+        recorded["unlabeled"] = unlabeled
     folder.save_digests(recorded)
     read_s = time.perf_counter() - started - trainer.extract_s
 
@@ -146,6 +158,8 @@ def train_on(
     if diverged := describe_divergence(trainer.loop.history, source.tasks):
         logger.warning(diverged)
     features = trainer.evaluation_features
+    if features is not None and unlabeled:
+        features = features.of(source)
     logits = trainer.fold_logits
     calibration = calibrate(model, recipe, source, features, logits)
     scorer, unknown = fit_unknown_scorer(model, recipe, source, features)
@@ -171,6 +185,8 @@ def train_on(
         metrics["unknown"] = unknown
     if decision:
         metrics["decision"] = decision
+    if taught.teacher:
+        metrics["teacher"] = {"run": recipe.teacher.run, "sha256": taught.teacher}
     metrics["head"] = summarize_kernels(trainer.kernels, recipe.penalty.l1, recipe.penalty.l2)
     metrics["timing"] = {
         "wall_s": round(time.perf_counter() - started + earlier_s, 3),

@@ -258,6 +258,10 @@ class Trainer:
                     depth_of=self.model.depth_of,
                     block_decay=self.recipe.fine_tune.block_decay if phase.blocks else 1.0,
                 ),
-                **build_compile_arguments(self.model.source.tasks, self.recipe.task_configs),
+                **build_compile_arguments(
+                    self.model.source.tasks,
+                    self.recipe.task_configs,
+                    temperature=self.recipe.teacher.temperature if self.recipe.teacher.run else 0,
+                ),
             )
         return part, feed

@@ -9,7 +9,16 @@ from typing import Any
 import keras
 import numpy as np
 
-from benchmarks import answers, augment, calibration, default, imbalance, transfer, unlabeled
+from benchmarks import (
+    answers,
+    augment,
+    calibration,
+    default,
+    distillation,
+    imbalance,
+    transfer,
+    unlabeled,
+)
 
 
 def test_augment_reports_the_median_of_ratios_within_rounds(tmp_path: Path) -> None:
@@ -52,6 +61,17 @@ def test_transfer_reports_mean_and_range_over_seeds(tmp_path: Path) -> None:
     assert lines[3] == f"| digits | 20 |{f' {figures} |' * 3}  | {figures} |"
     transfer.draw(rows, tmp_path / "transfer.png")
     assert (tmp_path / "transfer.png").stat().st_size > 1000
+
+
+def test_distillation_reports_gains_seed_by_seed() -> None:
+    rows = [
+        {"seed": 0, "teacher": 0.8, "alone": 0.70, "labeled": 0.71, "taught": 0.75},
+        {"seed": 1, "teacher": 0.9, "alone": 0.72, "labeled": 0.70, "taught": 0.76},
+    ]
+    lines = distillation.table_of(rows).splitlines()
+    assert lines[2] == "| teacher | 0.850 (0.800–0.900) |  |"
+    assert lines[4] == "| labeled | 0.705 (0.700–0.710) | -0.5 (-2.0 to +1.0) points |"
+    assert lines[5] == "| taught | 0.755 (0.750–0.760) | +4.5 (+4.0 to +5.0) points |"
 
 
 def test_answers_reports_gains_image_by_image() -> None:

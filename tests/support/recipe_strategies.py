@@ -92,6 +92,7 @@ _sections: dict[str, Any] = dict(
         test_fraction=st.floats(0, 0.4),
         train_per_class=st.integers(0, 100),
         exclude=st.lists(st.text(max_size=8), max_size=2),
+        relabel=st.just(""),
         max_undecodable=st.floats(0, 1),
         damaged=st.sampled_from(["skip", "keep"]),
         max_pixels=st.integers(1, 10**12),
@@ -164,6 +165,12 @@ _sections: dict[str, Any] = dict(
     train=st.one_of(
         _section(folds=st.sampled_from([0, 2, 3]), **_of_train),
         _section(with_validation=st.booleans(), **_of_train),
+    ),
+    teacher=_section(
+        run=st.just(""),
+        weight=st.floats(0.01, 1),
+        temperature=st.one_of(st.just("auto"), st.floats(1, 20)),
+        unlabeled=st.just(""),
     ),
     stopping=_section(monitor=st.sampled_from(["val_accuracy", "val_loss"]), **_stopping),
     fine_tune=_section(

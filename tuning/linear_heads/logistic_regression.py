@@ -51,6 +51,8 @@ class LinearHead:
 
     def log_probabilities(self, rows: Floats) -> Floats:
         """Maps features float32 [N, F] to log-probabilities float32 [N, C]."""
+        if not len(rows):
+            return np.zeros((0, len(self.bias)), np.float32)
         with one_blas_thread():
             parts = map_blocks(lambda block: _log_softmax(self, rows[block]), len(rows))
         return np.concatenate(parts)

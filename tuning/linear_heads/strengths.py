@@ -16,6 +16,7 @@ from tuning.linear_heads.logistic_regression import (
     fit_path,
     one_hot,
 )
+from tuning.optimization.distillation import SoftTargets
 from zoo.blas_threads import one_blas_thread
 from zoo.models.standardization import Standardization
 
@@ -41,6 +42,7 @@ class Division:
         held_labels: int64 [m].
         class_weights: float32 [C], the weight of each class in the loss; None weighs all by 1.
         standardize: Whether features get mean 0 and standard deviation 1 over `rows`.
+        soft_targets: What a teacher says of the n images; None without a teacher.
     """
 
     rows: Floats
@@ -49,6 +51,19 @@ class Division:
     held_labels: Labels
     class_weights: Floats | None = None
     standardize: bool = True
+    soft_targets: SoftTargets | None = None
+
+    def targets(self, num_classes: int, label_smoothing: float = 0.0) -> Floats:
+        """Returns what a head is fitted to in each view, float32 [V · n, C].
+
+        Args:
+            num_classes: C.
+            label_smoothing: Of the labels.
+        """
+        targets = one_hot(self.labels, num_classes, label_smoothing)
+        if self.soft_targets is not None:
+            targets = self.soft_targets.mix(targets)
+        return np.tile(targets, (len(self.rows), 1))
 
     def fit(
         self, strengths: Sequence[float], num_classes: int, label_smoothing: float = 0.0
@@ -73,7 +88,7 @@ class Division:
         labels = np.tile(self.labels, num_views)
         weights = None if self.class_weights is None else self.class_weights[labels]
         held_rows = statistics.apply(self.held_rows)
-        targets = one_hot(labels, num_classes, label_smoothing)
+        targets = self.targets(num_classes, label_smoothing)
         for head in fit_path(rows, targets, strengths, sample_weights=weights):
             yield head.log_probabilities(held_rows)
 

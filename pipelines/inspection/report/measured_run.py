@@ -80,7 +80,7 @@ class MeasuredRun:
         """Returns which images are byte for byte among the run's training images, bool [N]."""
         if self.examples is None:
             return np.zeros(0, bool)
-        trained = frozenset(self.run.digests("train"))
+        trained = self.run.trained_on
         return np.array([digest in trained for digest in self.examples.digests], bool)
 
 

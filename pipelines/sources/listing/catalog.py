@@ -34,8 +34,8 @@ class SourceKind:
         read_columns: Lists the images with the named columns, for recipes with tasks;
             None if the images have a class and nothing else. Takes DATA, the columns and
             the section `data`.
-        read_unlabeled: Lists the images without labels, if `read` finds none; None if
-            the data set always has labels.
+        read_unlabeled: Lists the images whose labels nobody needs, and which may have none;
+            takes what `read` takes. None if the data set always has labels.
         preset: The recipe preset that suits its images.
         embedded: Whether it ships with this project.
     """
@@ -45,7 +45,7 @@ class SourceKind:
     matches: Callable[[str], bool]
     read: Callable[[str, DataConfig], Listing]
     read_columns: Callable[[str, Sequence[str], DataConfig], Listing] | None = None
-    read_unlabeled: Callable[[str], Listing] | None = None
+    read_unlabeled: Callable[[str, DataConfig], Listing] | None = None
     preset: str = "photo"
     embedded: bool = False
 
@@ -59,17 +59,18 @@ class SourceKind:
             tasks: The tasks to learn or to evaluate.
             config: Which folders are classes, how a table names columns and files, and which
                 images belong together.
-            labeled: Whether images need a label; otherwise a folder may be unsorted.
+            labeled: Whether images need a label; otherwise a folder may be unsorted, and a table
+                may have paths alone.
 
         Raises:
             DataError: The data set cannot be read.
         """
         if self.read_columns and not tasks[0].bare:
             listing = self.read_columns(data, [task.column for task in tasks], config)
+        elif self.read_unlabeled and not labeled:
+            listing = self.read_unlabeled(data, config)
         else:
             listing = self.read(data, config)
-            if not labeled and not listing.splits and self.read_unlabeled:
-                listing = self.read_unlabeled(data)
         return group_by_names(listing, config.group) if config.group else listing
 
 
@@ -116,6 +117,7 @@ SOURCES: Table[SourceKind] = Table(
             ),
             read=lambda data, config: read_csv(data, config=config),
             read_columns=read_csv,
+            read_unlabeled=lambda data, config: read_csv(data, (), config),
         ),
         SourceKind(
             name="folder",

@@ -88,21 +88,25 @@ def read_folder(data: str, config: DataConfig | None = None) -> Listing:
     return Listing(class_names, listed, tuple(empty), tuple(ignored), tuple(hints))
 
 
-def read_unlabeled_folder(data: str) -> Listing:
-    """Lists the unlabeled images in a folder and all folders below it.
+def read_unlabeled_folder(data: str, config: DataConfig) -> Listing:
+    """Lists the images in a folder whose labels nobody needs.
 
     Args:
         data: Path of the folder.
+        config: As `read_folder` takes it.
 
     Returns:
-        All files with an extension of IMAGE_EXTENSIONS, as one class in the split
-        `all`; no split if there are none.
+        What `read_folder` finds. If that is nothing, all files below with an extension of
+        IMAGE_EXTENSIONS, as one class in the split `all`; no split if there are none.
 
     Raises:
         DataError: The folder or one below it cannot be read.
     """
     import numpy as np
 
+    sorted_images = read_folder(data, config)
+    if sorted_images.splits:
+        return sorted_images
     paths = ByteStrings.of(map(os.fsencode, filter(_is_image, files_below(data))))
     if not len(paths):
         return Listing((), {})

@@ -20,6 +20,7 @@ from pipelines.sources.checking.validation import (
 from pipelines.sources.config import DataConfig
 from pipelines.sources.examining.kept_images import KeptImages
 from pipelines.sources.exclusion import exclude_images
+from pipelines.sources.listing.relabeling import relabel_images
 from pipelines.sources.scanning.scan import keep_decodable, scan_images
 from pipelines.sources.scanning.scan_table import ScanTable
 from pipelines.sources.source import Finding, Listing
@@ -121,6 +122,8 @@ def scan_dataset(
 
     columns = [task.column for task in tasks if task.kind != "regression" and not task.bare]
     listing = exclude_images(listing, config.exclude, columns)
+    if labeled and tasks[0].bare:
+        listing = relabel_images(data, listing, config.relabel, strict=trainable)
     check_not_empty(data, listing, labeled=labeled)
     listing = bind_tasks(data, listing, tasks)
     if trainable:

@@ -363,6 +363,8 @@ ELSEWHERE = {
     "a SavedModel, as --verify checks its signature": "says what is expected",
     "by `zoo export`": "says what is expected",
     "a SavedModel that `zoo export` wrote": "says what is expected",
+    "--set train.loss=cross_entropy": "test_soft_targets.py: a teacher's probabilities",
+    "leave --teacher out": "says what not to do",
     "--out": "the name of the option",
     "--to": "the name of the option",
 }

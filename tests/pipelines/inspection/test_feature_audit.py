@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import csv
 import json
 from pathlib import Path
 from typing import Any
@@ -128,6 +129,40 @@ def test_proposed_exclusion_removes_the_leaks(
     _, out, err = _audit(capsys, *command, *options, "--json")
     assert "computing features" not in err
     assert json.loads(out)["leaks"] == []
+
+
+@pytest.mark.train
+def test_doubted_labels_are_edited_in_a_table_and_fed_back(
+    planted: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    file = tmp_path / "suspects.csv"
+    command = (str(planted), "--backbone", BACKBONE)
+    status, out, err = _audit(capsys, *command, "--json", "--suspects", str(file))
+    assert status == 1, err
+    errors = json.loads(out)["label_errors"]
+    with file.open(newline="") as table:
+        rows = list(csv.DictReader(table))
+    assert [(row["path"], row["label"], row["suggested"], row["likely"]) for row in rows] == [
+        (e["image"], e["label"], e["suggested"], "yes" if e["likely"] else "") for e in errors
+    ]
+    assert rows[0]["path"] == "train/warm/liar.png"
+
+    written = file.read_bytes()
+    status, _, err = _audit(capsys, *command, "--suspects", str(file))
+    assert status == 2
+    assert "may have been edited" in err
+    assert file.read_bytes() == written, "not overwritten"
+    assert _audit(capsys, str(planted), "--suspects", str(tmp_path / "other.csv"))[0] == 2
+
+    plain, unchanged = (tz.open_data(planted, relabel=table).train for table in ("", file))
+    assert [*unchanged.examples.labels] == [*plain.examples.labels]
+    rows[0]["label"] = rows[0]["suggested"]
+    with file.open("w", newline="") as table:
+        writer = csv.DictWriter(table, rows[0].keys())
+        writer.writeheader()
+        writer.writerows(rows)
+    _, out, _ = _audit(capsys, *command, "--json", "--set", f"data.relabel={file}")
+    assert "train/warm/liar.png" not in {e["image"] for e in json.loads(out)["label_errors"]}
 
 
 @pytest.mark.train

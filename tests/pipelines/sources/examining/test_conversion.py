@@ -26,7 +26,7 @@ from pipelines.sources.examining.examination import examine_image
 from pipelines.sources.opening.dataset import open_source
 from pipelines.sources.opening.describe import describe
 from pipelines.sources.opening.evaluation_set import open_evaluation_set
-from pipelines.sources.opening.sample import sample_images
+from pipelines.sources.opening.unlabeled import open_unlabeled
 from pipelines.sources.scanning.scan import keep_decodable, scan_images
 from pipelines.sources.source import Examples, Listing, join_examples
 from pipelines.training.train import train
@@ -111,7 +111,7 @@ def test_audit_evaluation_and_samples_read_conversions(mixed: Path, cache: Path)
     assert "damaged bees/cut.jpg: its last bytes are missing" in found.lines()
     tasks = classification(("ants", "bees"))
     opened = open_evaluation_set(str(mixed), DataConfig(), tasks)
-    assert read_all(opened.splits["all"]) == read_all(sample_images(str(mixed), 99))
+    assert read_all(opened.splits["all"]) == read_all(open_unlabeled(str(mixed)).splits["all"])
     assert [f.name for f in opened.damaged] == ["bees/cut.jpg"]
 
 

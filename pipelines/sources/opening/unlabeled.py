@@ -1,0 +1,60 @@
+"""Open images whatever their labels, all of them or a sample."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+from pipelines.sources.config import DataConfig
+from pipelines.sources.examining.kept_images import KeptImages
+from pipelines.sources.listing.catalog import kind_of
+from pipelines.sources.opening.evaluation_set import EvaluationSet
+from pipelines.sources.opening.scanned_dataset import scan_dataset
+from pipelines.sources.source import join_examples
+from zoo.errors import UndecodableError
+from zoo.tasks import CLASSIFICATION
+
+
+def open_unlabeled(
+    data: str, *, at_most: int | None = None, kept: KeptImages | None = None
+) -> EvaluationSet:
+    """Reads images and decodes each once; their labels mean nothing.
+
+    Args:
+        data: DATA as the command line takes it; a folder may be unsorted.
+        at_most: How many images to take, evenly spaced over the data set, at least 1; None takes
+            all. Those that do not decode are left out.
+        kept: Takes the decoded images of files that were read, as long as there is room.
+
+    Returns:
+        The images in the one split `all`.
+
+    Raises:
+        DataError: There are no images, or none of those taken decodes.
+        UnknownNameError: TFDS has no such data set.
+    """
+    import numpy as np
+
+    tasks, config = (CLASSIFICATION,), DataConfig()
+    listing = kind_of(data).list_images(data, tasks, config, labeled=False)
+    if listing.splits:
+        examples = join_examples(list(listing.splits.values()))
+        if at_most is not None and at_most < len(examples):
+            examples = examples.take(np.linspace(0, len(examples) - 1, at_most).astype(np.int64))
+        listing = replace(listing, splits={"all": examples})
+    scanned = scan_dataset(data, listing, tasks, config, labeled=False, trainable=False, kept=kept)
+    if not scanned.decoded:
+        first = scanned.undecodable[0]
+        raise UndecodableError(
+            f"None of {len(scanned.scans)} files in {data!r} can be decoded",
+            received=f"{first.name} ({first.reason})",
+            mend="check the path",
+        )
+    return EvaluationSet(
+        name=data,
+        class_names=scanned.decodable.class_names,
+        tasks=tasks,
+        splits=scanned.decodable.splits,
+        skipped=scanned.skipped,
+        damaged=scanned.damaged,
+        outliers=scanned.outliers,
+    )
