@@ -12,6 +12,27 @@ from pipelines.inspection.report.thresholds import ThresholdCounts
 
 
 @dataclass(frozen=True)
+class Spotlight:
+    """What speaks for a class in an image: a mask that darkens the rest of it.
+
+    Args:
+        subject: `answer` for the class that the model names, or `truth`.
+        address: The mask as a data address.
+        left: Where it lies in the square frame in which the image is centered, in percent.
+        top: Likewise.
+        width: Likewise.
+        height: Likewise.
+    """
+
+    subject: str
+    address: str
+    left: float
+    top: float
+    width: float
+    height: float
+
+
+@dataclass(frozen=True)
 class ImageCard:
     """One image with its prediction.
 
@@ -22,6 +43,7 @@ class ImageCard:
         predicted: The class that the model names.
         probability: That it gives to this class, 0 to 1.
         true_probability: That it gives to the true class.
+        spotlights: What speaks for the two classes; empty where that is not shown.
     """
 
     address: str
@@ -30,6 +52,7 @@ class ImageCard:
     predicted: str
     probability: float
     true_probability: float
+    spotlights: Sequence[Spotlight] = ()
 
 
 @dataclass(frozen=True)
@@ -86,6 +109,8 @@ class TaskReport:
         matrix: The confusion matrix, by true class, where it has few classes.
         pairs: The most frequent confusions, where it has many.
         top_losses: Images with the largest losses.
+        doubted: Images whose labels are likely to be wrong, the likeliest first.
+        num_doubted: How many there are, shown or not.
         reliability: Bins of confidence; empty without images.
         reliability_chart: Their diagram.
         thresholds: What is kept at each threshold; None without images.
@@ -104,11 +129,18 @@ class TaskReport:
     matrix: Sequence[Sequence[ConfusionCell]] = ()
     pairs: Sequence[ConfusionCell] = ()
     top_losses: Sequence[ImageCard] = ()
+    doubted: Sequence[ImageCard] = ()
+    num_doubted: int = 0
     reliability: Sequence[ReliabilityBin] = ()
     reliability_chart: Chart | None = None
     thresholds: ThresholdCounts | None = None
     coverage_chart: Chart | None = None
     missing: Sequence[str] = ()
+
+    @property
+    def has_spotlights(self) -> bool:
+        """Whether the largest losses show what speaks for their classes."""
+        return any(image.spotlights for image in self.top_losses)
 
     @property
     def cells(self) -> list[ConfusionCell]:
@@ -118,7 +150,8 @@ class TaskReport:
     @property
     def images(self) -> frozenset[str]:
         """The names of the images that are shown."""
-        shown = [*self.top_losses, *(image for cell in self.cells for image in cell.images)]
+        in_cells = (image for cell in self.cells for image in cell.images)
+        shown = [*self.top_losses, *self.doubted, *in_cells]
         return frozenset(image.name for image in shown)
 
 

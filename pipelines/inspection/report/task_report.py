@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -14,6 +14,7 @@ from pipelines.evaluation.calibration import compute_reliability
 from pipelines.inspection.report.diagrams import draw_coverage, draw_reliability
 from pipelines.inspection.report.measured_run import MeasuredRun
 from pipelines.inspection.report.report_data import ClassRow, ConfusionCell, ImageCard, TaskReport
+from pipelines.inspection.report.spotlights import compute_spotlights
 from pipelines.inspection.report.thresholds import count_by_threshold
 from pipelines.inspection.report.thumbnails import Thumbnails
 from pipelines.inspection.report.verdict import (
@@ -25,6 +26,7 @@ from pipelines.inspection.report.verdict import (
     judge_sets,
 )
 from pipelines.sources.source import Examples
+from tuning.confident_learning import find_doubted_labels
 from zoo.decoding.image_decoder import ImageDecoder
 from zoo.printable import printable
 from zoo.tasks import Task
@@ -40,6 +42,9 @@ TOP_LOSSES, PER_CELL = 24, 60
 
 LARGE, SMALL = 240, 128
 """The longer side of a thumbnail among the top losses, and in a cell, in pixels."""
+
+_SMALLEST = np.float32(1e-30)
+"""Probability that a logarithm is taken of, at least."""
 
 _ONLY_CLASSES = "Confusion matrix, largest losses and thresholds are shown of tasks with classes."
 
@@ -153,7 +158,12 @@ def _report_classes(
             "reliability_chart": draw_reliability(bins),
             "thresholds": counts,
             "coverage_chart": draw_coverage(counts),
-            "top_losses": _show_top_losses(predicted, thumbnails),
+            "top_losses": _show_top_losses(measured, task, predicted, thumbnails),
+        }
+        doubted = _find_doubted(predicted) if not measured.trained_on else []
+        parts |= {
+            "doubted": _show_doubted(predicted, doubted, thumbnails),
+            "num_doubted": len(doubted),
         }
         shown = _shown_cells(metrics["confusion_matrix"], names)
         images = _show_cells(predicted, shown, thumbnails)
@@ -197,9 +207,37 @@ def _shown_cells(
     return errors[:MAX_PAIRS]
 
 
-def _show_top_losses(predicted: _Predicted, thumbnails: Thumbnails) -> list[ImageCard]:
+def _show_top_losses(
+    measured: MeasuredRun, task: Task, predicted: _Predicted, thumbnails: Thumbnails
+) -> list[ImageCard]:
     chosen = predicted.by_loss[:TOP_LOSSES].tolist()
     addresses = thumbnails.embed(predicted.examples, chosen, predicted.decoder, LARGE)
+    spotlights = compute_spotlights(
+        measured.run.model,
+        task,
+        predicted.examples,
+        measured.run.recipe.input.preprocessing,
+        list(addresses),
+        {"answer": predicted.predicted, "truth": predicted.labels},
+    )
+    return [
+        replace(predicted.card(index, address), spotlights=spotlights.get(index, ()))
+        for index, address in addresses.items()
+    ]
+
+
+def _find_doubted(predicted: _Predicted) -> list[int]:
+    """Returns the images whose labels are likely to be wrong, the likeliest first."""
+    probabilities = np.maximum(predicted.probabilities, _SMALLEST)
+    found = find_doubted_labels(predicted.labels, np.log(probabilities))
+    return found.images[: found.num_errors].tolist()
+
+
+def _show_doubted(
+    predicted: _Predicted, doubted: Sequence[int], thumbnails: Thumbnails
+) -> list[ImageCard]:
+    chosen = doubted[:TOP_LOSSES]
+    addresses = thumbnails.embed(predicted.examples, chosen, predicted.decoder, SMALL)
     return [predicted.card(index, address) for index, address in addresses.items()]
 
 

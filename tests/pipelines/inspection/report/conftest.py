@@ -9,6 +9,7 @@ from pathlib import Path
 
 import pytest
 
+from pipelines.inspection.report.measured_run import MeasuredRun, measure_run
 from pipelines.serving.run import Run
 from tests.support.tiny import write_images
 
@@ -20,6 +21,12 @@ HOSTILE = {
 """A hostile name for each class of `tiny_run`."""
 
 HOSTILE_FILE = "<img src=x onerror=alert(4)>.jpg"
+
+
+@pytest.fixture(scope="module")
+def measured(tiny_run: Run) -> MeasuredRun:
+    """`tiny_run` on its validation images."""
+    return measure_run(tiny_run, None)
 
 
 @pytest.fixture(scope="session")

@@ -35,7 +35,8 @@ def test_report_in_chromium(hostile: tuple[Run, Path], tmp_path: Path) -> None:
             assert name in shown
         assert len(browser.find_elements(By.TAG_NAME, "script")) == 2  # its own, and the counts
         assert not browser.find_elements(By.CSS_SELECTOR, "[onerror], [onmouseover], [src='x']")
-        sources = browser.execute_script("return [...document.images].map((i) => [i.src, i.alt])")
+        pictures = "return [...document.querySelectorAll('img:not(.spotlight)')]"
+        sources = browser.execute_script(f"{pictures}.map((i) => [i.src, i.alt])")
         assert all(source.startswith("data:image/webp;base64,") for source, _ in sources)
         assert any(HOSTILE_FILE in alt for _, alt in sources)
 
@@ -63,6 +64,7 @@ def test_report_in_chromium(hostile: tuple[Run, Path], tmp_path: Path) -> None:
         assert first.get_attribute("aria-expanded") == "false"
 
         _check_slider(browser)
+        _check_spotlights(browser)
 
         colors = {}
         for scheme in ("light", "dark"):
@@ -82,6 +84,26 @@ def test_report_in_chromium(hostile: tuple[Run, Path], tmp_path: Path) -> None:
         assert file.as_uri() in asked
         assert {address.partition(":")[0] for address in asked} <= {"file", "data"}
         assert [address for address in asked if address.startswith("file:")] == [file.as_uri()]
+
+
+def _check_spotlights(browser: Any) -> None:
+    """Chooses what to show on the images with the largest losses; one mask an image is seen."""
+    from selenium.webdriver.common.by import By
+
+    cards = browser.find_elements(By.CSS_SELECTOR, ".losses .card")
+    for subject in ("answer", "truth", "none"):
+        browser.find_element(By.CSS_SELECTOR, f".spotlights input[value='{subject}']").click()
+        for card in cards:
+            masks = card.find_elements(By.CSS_SELECTOR, "img.spotlight")
+            seen = [mask for mask in masks if mask.is_displayed()]
+            wanted = [mask for mask in masks if subject in mask.get_attribute("class").split()]
+            assert seen == wanted
+            assert len(seen) == (subject != "none")
+            frame = card.find_element(By.CSS_SELECTOR, ".frame").rect
+            for mask in (mask.rect for mask in seen):
+                assert mask["x"] >= frame["x"] - 1
+                assert mask["x"] + mask["width"] <= frame["x"] + frame["width"] + 1
+                assert min(mask["width"], mask["height"]) > 0.3 * frame["width"]
 
 
 def _check_slider(browser: Any) -> None:

@@ -35,14 +35,10 @@ from tests.support.search_results import draw_search
 from tests.support.tiny import write_images
 from zoo.errors import DataError, InputError, RunError
 from zoo.files import sha256_of
+from zoo.models.classifier import build_classifier
 from zoo.tasks import Task
 
 pytestmark = pytest.mark.train
-
-
-@pytest.fixture(scope="module")
-def measured(tiny_run: Run) -> MeasuredRun:
-    return measure_run(tiny_run, None)
 
 
 @pytest.fixture(scope="module")
@@ -187,6 +183,33 @@ def test_cells_and_losses_are_those_of_the_predictions(measured: MeasuredRun) ->
     assert f1 == sorted(f1)
 
 
+@pytest.mark.parametrize("split", ["val", "train"])
+def test_labels_that_the_model_surely_contradicts_are_shown(
+    split: str, measured: MeasuredRun
+) -> None:
+    (task,) = measured.tasks
+    assert measured.examples is not None
+    labels = measured.examples.labels
+    # Sure of the others, and as sure that the first is of another class; it doubts the last.
+    probabilities = np.full((len(labels), 3), 0.02, np.float32)
+    given = labels.copy()
+    given[0] = (labels[0] + 1) % 3
+    probabilities[np.arange(len(labels)), given] = 0.96
+    probabilities[-1] = 0.36, 0.32, 0.32
+    metrics: Any = compute_classification_metrics(labels, probabilities, task.class_names)
+    changed = replace(
+        measured, split=split, metrics=metrics, predictions={task.name: probabilities}
+    )
+    found = build_task_report(changed, task, "task0", Thumbnails(10**7, 1000))
+    if split == "train":  # which the model was fitted to
+        assert not found.doubted
+    else:
+        (card,) = found.doubted
+        assert (card.name, card.true) == (measured.examples.names[0], task.class_names[labels[0]])
+        assert card.predicted == task.class_names[given[0]]
+        assert found.num_doubted == 1
+
+
 def test_many_classes_have_a_list_of_confusions(measured: MeasuredRun) -> None:
     rng = np.random.default_rng(0)
     (task,) = measured.tasks
@@ -198,8 +221,11 @@ def test_many_classes_have_a_list_of_confusions(measured: MeasuredRun) -> None:
     probabilities = rng.dirichlet(np.ones(30), count).astype(np.float32)
     metrics: Any = compute_classification_metrics(labels, probabilities, names)
     examples = replace(measured.examples, labels=labels, targets={task.name: labels})
+    run = Run(measured.run.path)
+    run.__dict__["model"] = build_classifier("micro_resnet_s", 30, size=32)
     changed = replace(
         measured,
+        run=run,
         tasks=(many,),
         metrics=metrics,
         examples=examples,
