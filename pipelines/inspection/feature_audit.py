@@ -20,6 +20,7 @@ from pipelines.inspection.feature_findings import (
     Leak,
 )
 from pipelines.inspection.label_errors import NUM_FOLDS, judge_labels
+from pipelines.inspection.learning_curve import compute_learning_curve
 from pipelines.inspection.near_duplicates import group_near_duplicates
 from pipelines.inspection.perceptual_hash import (
     MIN_SIDE,
@@ -119,10 +120,14 @@ class FeatureAudit:
         members = _list_groups(groups)
         outliers, notes = _find_outliers(images, short, odd_files)
         errors: tuple[LabelError, ...] = ()
+        curve = None
         if labeled and listing.tasks[0].bare:
             related = _join_related(images.examples, groups)
             errors, unjudged = _find_label_errors(images, rows, related, self.recipe.seed)
             notes += unjudged
+            curve = compute_learning_curve(
+                rows, images.examples.labels, related, len(images.class_names), self.recipe.seed
+            )
         else:
             why = "the recipe has tasks" if labeled else "the images have no labels"
             notes.append(f"label errors are not looked for: {why}")
@@ -133,6 +138,7 @@ class FeatureAudit:
             leaks=_find_leaks(images, standardized, members),
             outliers=outliers,
             notes=tuple(notes),
+            learning_curve=curve,
         )
 
     def _extract(self, images: _Images) -> Floats:

@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from typing import Any
 
+from pipelines.inspection.learning_curve import LearningCurve
 from pipelines.sources.exclusion import quote_exclude
 
 _MAX_EXCLUDED = 20
@@ -96,6 +97,7 @@ class FeatureFindings:
         leaks: The most alike first.
         outliers: The farthest first; with them what is odd by its file.
         notes: What could not be examined, a line each.
+        learning_curve: What more labels would buy; None where that cannot be measured.
     """
 
     backbone: str
@@ -104,6 +106,7 @@ class FeatureFindings:
     leaks: tuple[Leak, ...] = ()
     outliers: tuple[FeatureOutlier, ...] = ()
     notes: tuple[str, ...] = ()
+    learning_curve: LearningCurve | None = None
 
     @property
     def likely_errors(self) -> tuple[LabelError, ...]:
@@ -168,6 +171,8 @@ class FeatureFindings:
             [f"{outlier.image}: {outlier.reason}" for outlier in self.outliers],
             max_lines,
         )
+        if self.learning_curve is not None:
+            lines.append(self.learning_curve.describe())
         return [*lines, *self.notes]
 
 

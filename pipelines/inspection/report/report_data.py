@@ -8,6 +8,7 @@ from typing import Any
 
 from pipelines.evaluation.calibration import ReliabilityBin
 from pipelines.inspection.report.charts import Chart
+from pipelines.inspection.report.parallel import ParallelChart
 from pipelines.inspection.report.thresholds import ThresholdCounts
 
 
@@ -188,6 +189,7 @@ class TrialTable:
         rows: Id, score, spread and the values of the settings, best first.
         left_out: How many trials are not in the table.
         charts: The score against each setting.
+        parallel: Every trial as a line through its settings; None for one setting.
     """
 
     title: str
@@ -197,6 +199,7 @@ class TrialTable:
     rows: Sequence[Sequence[str]]
     left_out: int
     charts: Sequence[Chart]
+    parallel: ParallelChart | None = None
 
 
 @dataclass(frozen=True)

@@ -18,7 +18,8 @@ from zoo.preprocessing import Preprocessing
 from zoo.tasks import Task
 
 _DARKEST = 200
-"""Opacity of black where nothing speaks for the class, 0 to 255."""
+"""Opacity of black where nothing speaks for the class, 0 to 255; that of the style sheet, which
+darkens what the network does not see."""
 
 _BATCH_SIZE = 32
 

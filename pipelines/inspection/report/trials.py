@@ -16,6 +16,7 @@ from pipelines.inspection.report.charts import (
     horizontal,
     vertical,
 )
+from pipelines.inspection.report.parallel import draw_parallel
 from pipelines.inspection.report.report_data import TrialTable
 from pipelines.storage.search_results import (
     Scale,
@@ -67,6 +68,7 @@ def describe_trials(search: Mapping[str, Any]) -> TrialTable | None:
         rows,
         len(best_first) - len(rows),
         charts if results.finished else [],
+        draw_parallel(results, best),
     )
 
 

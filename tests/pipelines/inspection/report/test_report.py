@@ -287,10 +287,27 @@ def test_trials_are_ranked_and_drawn(folds: bool, measured: MeasuredRun) -> None
     for chart in table.charts:
         assert all(0 <= dot.x <= chart.width and 0 <= dot.y <= chart.height for dot in chart.dots)
         assert sum(dot.strong for dot in chart.dots) <= 1
+    parallel = table.parallel
+    assert parallel is not None
+    assert [axis.title for axis in parallel.axes[1:]] == table.settings
+    assert len(parallel.lines) == len(scores)
+    assert [line.style for line in parallel.lines].count("taken") == 1
+    assert parallel.lines[-1].style == "taken"
+    assert search["best"]["id"] in parallel.lines[-1].title
+    for line in parallel.lines:
+        points = [part[1:].split(",") for part in line.path.split()]
+        assert line.path.startswith("M")
+        assert float(points[0][0]) == parallel.axes[0].x
+        assert all(float(x) in {axis.x for axis in parallel.axes} for x, _ in points)
+        assert all(parallel.top <= float(y) <= parallel.bottom for _, y in points)
+    # The highest end is the best score's.
+    ends = {line.title: float(line.path.split()[0].split(",")[1]) for line in parallel.lines}
+    assert min(ends, key=ends.__getitem__).startswith(f"trial {search['best']['id']}:")
     page = render_page(
         "run.html.j2",
         RunReport("run", "photos", (), (), (), table, describe_provenance(measured)),
     )
+    assert page.count("<path") == len(parallel.lines)
     assert page.count("<circle") == sum(len(chart.dots) for chart in table.charts)
     assert describe_trials({}) is None
 
