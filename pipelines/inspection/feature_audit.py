@@ -137,6 +137,7 @@ class FeatureAudit:
             duplicates=tuple(_describe_group(images, group, copies) for group in members),
             leaks=_find_leaks(images, standardized, members),
             outliers=outliers,
+            groups=_name_groups(images.examples),
             notes=tuple(notes),
             learning_curve=curve,
         )
@@ -221,6 +222,19 @@ def _list_groups(groups: Indices) -> list[Indices]:
     starts = np.flatnonzero(np.diff(groups[order])) + 1
     members = [group for group in np.split(order, starts) if len(group) > 1]
     return sorted(members, key=lambda group: int(group[0]))
+
+
+def _name_groups(examples: Examples) -> tuple[tuple[str, ...], ...]:
+    """Returns the names of the images of each group that the owner names."""
+    if examples.groups is None:
+        return ()
+    members = _list_groups(np.where(examples.groups < 0, -1, examples.groups))
+    names = examples.names
+    return tuple(
+        tuple(names[index] for index in group.tolist())
+        for group in members
+        if examples.groups[group[0]] >= 0
+    )
 
 
 def _describe_group(images: _Images, group: Indices, copies: Indices | None) -> Duplicates:

@@ -96,6 +96,7 @@ class FeatureFindings:
         duplicates: In the order of the data set; copies included.
         leaks: The most alike first.
         outliers: The farthest first; with them what is odd by its file.
+        groups: Images that belong together by their owner's word, two or more, by name.
         notes: What could not be examined, a line each.
         learning_curve: What more labels would buy; None where that cannot be measured.
     """
@@ -105,6 +106,7 @@ class FeatureFindings:
     duplicates: tuple[Duplicates, ...] = ()
     leaks: tuple[Leak, ...] = ()
     outliers: tuple[FeatureOutlier, ...] = ()
+    groups: tuple[tuple[str, ...], ...] = ()
     notes: tuple[str, ...] = ()
     learning_curve: LearningCurve | None = None
 

@@ -94,6 +94,12 @@ def test_audit_by_a_backbone_finds_what_was_planted(
     assert farthest["distance"] > 0
     assert found["leaking"] == [["train/warm/5.png", "val/warm/leak.png"]]
     assert found["backbone"] == BACKBONE
+    assert found["groups"] == []
+    curve = found["learning_curve"]
+    assert curve["labels"] == sorted(curve["labels"])
+    assert curve["next_labels"] == 2 * curve["labels"][-1]
+    low, high = curve["next_interval"]
+    assert 0 <= low <= curve["next_accuracy"] <= high <= 1
 
     status, out, err = _audit(capsys, *command)
     assert status == 1
@@ -111,6 +117,8 @@ def test_audit_by_a_backbone_finds_what_was_planted(
         )
     ]
     assert positions == sorted(positions)
+    bought = f"with {curve['next_labels']} it would be for about {curve['next_accuracy']:.3f}"
+    assert any(bought in line for line in lines)
     # Equal byte for byte: the audit of files has it.
     assert "in several splits: train/warm/5.png = val/warm/leak.png" in lines
     assert not [line for line in lines if line.startswith("near-duplicates: train/warm/5.png")]
@@ -129,6 +137,17 @@ def test_proposed_exclusion_removes_the_leaks(
     _, out, err = _audit(capsys, *command, *options, "--json")
     assert "computing features" not in err
     assert json.loads(out)["leaks"] == []
+
+
+@pytest.mark.train
+def test_images_that_their_owner_groups_are_listed(
+    planted: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    command = (str(planted), "--backbone", BACKBONE, "--json")
+    _, out, _ = _audit(capsys, *command, "--set", r"data.group=/(1[23])\.png")
+    assert sorted(map(sorted, json.loads(out)["groups"])) == [
+        [f"train/{label}/{number}.png" for label in TINTS] for number in (12, 13)
+    ]
 
 
 @pytest.mark.train
