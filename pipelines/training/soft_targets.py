@@ -60,8 +60,12 @@ def add_soft_targets(recipe: ResolvedRecipe, source: Source) -> Source:
     if settings.unlabeled:
         parts.append(_open_unlabeled(settings.unlabeled, recipe, source))
     asked = join_examples(parts)
-    logger.info(f"teacher {teacher.path}: {len(asked)} images")
     probabilities = _ask(teacher, asked)[:, order]
+    given = probabilities[: len(source.train)].argmax(axis=1)
+    logger.info(
+        f"teacher {teacher.path}: answers to {len(asked)} images, as the label says for "
+        f"{float((given == source.train.labels).mean()):.3f} of those with one"
+    )
     labeled = np.arange(len(asked)) < len(source.train)
     labels = np.where(labeled, asked.labels, probabilities.argmax(axis=1))
     soft = SoftTargets(soften(probabilities, settings.temperature), labeled, settings.weight)

@@ -85,7 +85,7 @@ def soften(probabilities: Floats, temperature: float) -> Floats:
         float32 [N, C], rows that sum to 1.
 
     Example:
-        >>> soften(np.float32([[0.8, 0.2]]), 2).round(3).tolist()
+        >>> soften(np.float32([[0.8, 0.2]]), 2).astype(float).round(3).tolist()
         [[0.667, 0.333]]
     """
     powers = np.maximum(probabilities.astype(np.float64), _SMALLEST) ** (1 / temperature)
