@@ -238,6 +238,7 @@ NO_REMEDIES = {
     "data.group is no regular expression": "the message of a wrong setting",
     "data.exclude leaves out {} of {} images": "says what a setting did",
     "{} of data.exclude matches nothing": "says what a setting did not do",
+    "data.relabel": "says what a setting did, or why it did not",
     "data.exclude={}": "the value that messages put after --set",
     "data.folder": "the setting that table_paths puts after --set",
     "data.suffix": "the setting that table_paths puts after --set",
