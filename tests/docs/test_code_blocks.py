@@ -21,10 +21,12 @@ PAGES = sorted(
 SLOW = {
     "README.md",
     "docs/guides/augmentation.md",
+    "docs/guides/choose.md",
     "docs/guides/data.md",
     "docs/guides/devices.md",
     "docs/guides/export.md",
     "docs/guides/fine_tuning.md",
+    "docs/guides/imbalance.md",
     "docs/guides/kerashub.md",
     "docs/guides/own_loop.md",
     "docs/guides/predict.md",

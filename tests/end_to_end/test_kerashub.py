@@ -150,6 +150,7 @@ def test_other_engines_compute_the_same_features(
     )
 
 
+@pytest.mark.slow
 def test_fine_tuning_unfreezes_the_whole_network(tiny_folder: Path, tmp_path: Path) -> None:
     preset = write_preset(tmp_path / "preset", "ViTBackbone", converter=CONVERTER)
     settings = {

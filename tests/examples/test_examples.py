@@ -49,11 +49,12 @@ EXPORTS = [name for name in PRINTED if "export" in name]
 @pytest.mark.parametrize(
     "names",
     [
-        pytest.param([name for name in PRINTED if name not in EXPORTS], marks=pytest.mark.train),
-        pytest.param(EXPORTS, marks=pytest.mark.slow),
+        [name for name in PRINTED if name not in EXPORTS],
+        EXPORTS,
     ],
     ids=["the others", "with an export"],
 )
+@pytest.mark.slow
 def test_examples_run(names: list[str], tmp_path: Path) -> None:
     # One process runs one after the other: to start TensorFlow takes longer than an example.
     done = subprocess.run(

@@ -135,7 +135,11 @@ def test_a_finished_student_needs_no_teacher(
     assert again.evaluate(data)["val"] == student.evaluate(data)["val"]
 
 
-@pytest.mark.parametrize("images", [True, False], ids=["images", "features"])
+@pytest.mark.parametrize(
+    "images",
+    [pytest.param(True, marks=pytest.mark.slow), False],
+    ids=["images", "features"],
+)
 def test_longer_student_is_the_one_that_was_never_ended(
     images: bool, data: Path, pool: Path, teacher: tz.Run, tmp_path: Path
 ) -> None:

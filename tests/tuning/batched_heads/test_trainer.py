@@ -381,6 +381,7 @@ def test_outcome_is_independent_of_the_other_heads(monkeypatch: pytest.MonkeyPat
                 np.testing.assert_allclose(a, b, rtol=1e-4, atol=2e-5)
 
 
+@pytest.mark.slow
 def test_heads_of_several_divisions_train_as_on_each_alone() -> None:
     """Folds have other rows, and not always as many of them; the numbers are the same."""
     divisions = [

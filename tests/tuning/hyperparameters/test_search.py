@@ -123,6 +123,7 @@ def test_bayesian_search_trains_no_setting_twice(tmp_path: Path) -> None:
     assert len(trials) == len(settings) == 18
 
 
+@pytest.mark.slow
 def test_bayesian_search_approaches_the_best_value(tmp_path: Path) -> None:
     completed = run_search("bayesian", 36, tmp_path / "journal.json")
     far = [abs(trial.values["x"] - 0.7) for trial, _ in completed]

@@ -83,7 +83,9 @@ def test_wrong_file_raises_one_line_and_changes_no_weight(
 
 
 @pytest.mark.train
-@pytest.mark.parametrize(("fit", "least"), [("stretch", 0.87), ("crop", 0.89)])
+@pytest.mark.parametrize(
+    ("fit", "least"), [pytest.param("stretch", 0.87, marks=pytest.mark.slow), ("crop", 0.89)]
+)
 def test_features_separate_ants_from_bees(
     fit: str, least: float, weight_file: Path, shared: Path, tmp_path: Path
 ) -> None:
