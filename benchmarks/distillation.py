@@ -81,11 +81,6 @@ def recipe_of(
     )
 
 
-def load_or_train(arm: str, recipe: Recipe, out: Path, **options: Any) -> Run:
-    """Returns a finished run, or trains it."""
-    return train(None, recipe, out=out, resume=out.exists(), **options)
-
-
 def measure(cifar10: Path, out: Path, seed: int, steps: int, *, strict: bool) -> dict[str, float]:
     """Returns the test accuracy of every arm."""
     file = out / f"{seed}.json"
@@ -108,7 +103,8 @@ def measure(cifar10: Path, out: Path, seed: int, steps: int, *, strict: bool) ->
         if arm == "taught":
             options["unlabeled"] = pool
         recipe = recipe_of(arm, data, seed, steps, num_images, strict=strict)
-        runs[arm] = load_or_train(arm, recipe, folder / arm, **options)
+        out_of_arm = folder / arm
+        runs[arm] = train(None, recipe, out=out_of_arm, resume=out_of_arm.exists(), **options)
     found = {arm: run.metrics["test"]["accuracy"] for arm, run in runs.items()}
     write_json(file, found)
     shutil.rmtree(folder)

@@ -228,12 +228,10 @@ def _name_groups(examples: Examples) -> tuple[tuple[str, ...], ...]:
     """Returns the names of the images of each group that the owner names."""
     if examples.groups is None:
         return ()
-    members = _list_groups(np.where(examples.groups < 0, -1, examples.groups))
-    names = examples.names
     return tuple(
-        tuple(names[index] for index in group.tolist())
-        for group in members
-        if examples.groups[group[0]] >= 0
+        tuple(examples.names[index] for index in group.tolist())
+        for group in _list_groups(examples.groups)
+        if examples.groups[group[0]] >= 0  # the others stand alone
     )
 
 

@@ -7,12 +7,10 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
+from pipelines.inspection.label_errors import NUM_FOLDS
 from pipelines.inspection.probe import Indices, probe_features
-from tuning.folds import stratified_folds, stratified_subset
+from tuning.folds import count_folds, stratified_folds, stratified_subset
 from tuning.learning_curve import extrapolate
-from zoo.errors import DataError
-
-NUM_FOLDS = 5
 
 FRACTIONS = (0.125, 0.25, 0.5, 1.0)
 """Of the images that a fold fits to."""
@@ -74,16 +72,12 @@ def compute_learning_curve(
         The curve; None where a class has fewer than NUM_FOLDS different images, or there are too
         few for three points.
     """
-    different = np.unique(np.stack([labels, groups], axis=1), axis=0)[:, 0]
-    if np.bincount(different, minlength=num_classes).min() < NUM_FOLDS:
-        return None
     chosen = stratified_subset(labels, _MAX_IMAGES, seed)
     rows, labels, groups = rows[chosen], labels[chosen], groups[chosen]
-    grouped = groups if len(np.unique(groups)) < len(groups) else None
-    try:
-        folds = stratified_folds(labels, NUM_FOLDS, seed, grouped)
-    except DataError:  # the groups of a class lie in too few folds
+    if count_folds(labels, num_classes, groups) < NUM_FOLDS:
         return None
+    grouped = groups if len(np.unique(groups)) < len(groups) else None
+    folds = stratified_folds(labels, NUM_FOLDS, seed, grouped)
     sizes, errors = [], []
     for fraction in FRACTIONS:
         size = round(fraction * float(np.mean([len(fit) for fit, _ in folds])))
@@ -91,7 +85,13 @@ def compute_learning_curve(
             continue
         draws = _DRAWS if fraction < 1 else 1
         sizes.append(size)
-        wrong = [_count_errors(rows, labels, folds, fraction, seed + n) for n in range(draws)]
+        wrong = []
+        for draw in range(draws):
+            smaller = [
+                (fit[stratified_subset(labels[fit], round(fraction * len(fit)), seed + draw)], held)
+                for fit, held in folds
+            ]
+            wrong.append(~probe_features(rows, labels, smaller, num_classes).hits)
         errors.append(np.mean(wrong, axis=0))
     if len(sizes) < _MIN_SIZES:
         return None
@@ -103,18 +103,3 @@ def compute_learning_curve(
         round(1 - found.error, 4),
         (round(1 - found.high, 4), round(1 - found.low, 4)),
     )
-
-
-def _count_errors(
-    rows: npt.NDArray[np.float32],
-    labels: Indices,
-    folds: list[tuple[Indices, Indices]],
-    fraction: float,
-    seed: int,
-) -> npt.NDArray[np.bool_]:
-    """Returns which images are classified wrongly after a fraction of the labels, bool [N]."""
-    smaller = [
-        (fit[stratified_subset(labels[fit], round(fraction * len(fit)), seed)], held)
-        for fit, held in folds
-    ]
-    return ~probe_features(rows, labels, smaller, int(labels.max()) + 1).hits

@@ -64,11 +64,10 @@ def check_teacher(teacher: TeacherConfig, train: TrainConfig, tasks: Iterable[st
     Raises:
         RecipeError: There are several tasks, or the loss or the folds have no place for them.
     """
-    named = ", ".join(tasks)
-    problem = None
     if not teacher.run:
         return
-    if named:
+    problem = None
+    if named := ", ".join(tasks):
         problem = "tasks", named, "leave --teacher out"
     elif train.loss != "cross_entropy":
         problem = "train.loss", repr(train.loss), "--set train.loss=cross_entropy"

@@ -84,7 +84,7 @@ class SearchJob:
                 "a search learns from labels alone",
                 expected="a recipe without teacher.run",
                 received=base.teacher.run,
-                mend="zoo tune without it, then zoo train --recipe RUN/recipe.toml --teacher RUN",
+                mend="zoo tune without it, then zoo train --recipe RUN/recipe.toml --teacher …",
             )
         if epochs:
             base = base.override({"train.epochs": epochs})

@@ -131,8 +131,7 @@ class FeatureFeed:
             examples: The images.
             num_views: Augmented views per image.
         """
-        features = self.extractor.extract(examples, num_views)
-        return features.part(self._channels) if self._channels else features
+        return self._cut(self.extractor.extract(examples, num_views))
 
     def features(self, split: str) -> FeatureArray:
         """Returns the features of a split: all views of training images, plain ones of others."""
@@ -140,11 +139,14 @@ class FeatureFeed:
 
     def _read(self, split: str, num_views: int) -> FeatureArray:
         if self._whole:
-            features = self._whole._read(split, num_views).first(len(self.source.splits[split]))
-            return features.part(self._channels) if self._channels else features
+            features = self._whole._read(split, num_views)
+            return self._cut(features.first(len(self.source.splits[split])))
         if (split, num_views) not in self._features:
             self._features[split, num_views] = self.extract(self.source.splits[split], num_views)
         return self._features[split, num_views]
+
+    def _cut(self, features: FeatureArray) -> FeatureArray:
+        return features.part(self._channels) if self._channels else features
 
     def train(self, first_epoch: int) -> TrainStream:
         """Returns the training stream from an epoch on."""

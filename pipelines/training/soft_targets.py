@@ -109,8 +109,9 @@ def _warn_of_trained(teacher: RunFolder, source: Source) -> None:
     """Warns of images to judge the student by that the teacher was trained on."""
     trained = teacher.trained_on
     for split, examples in source.splits.items():
-        count = sum(digest in trained for digest in examples.digests) if split != "train" else 0
-        if count and examples.digests != source.train.digests:
+        if examples.digests == source.train.digests:
+            continue  # with folds, of validation too: each image is judged by another head
+        if count := sum(digest in trained for digest in examples.digests):
             logger.warning(
                 f"the teacher was trained on {count} of {len(examples)} {split} images: what the "
                 "student scores on them is a little too good"

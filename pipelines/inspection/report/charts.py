@@ -12,6 +12,8 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from zoo.printable import printable
+
 LEFT, RIGHT, TOP, BOTTOM = 46, 18, 26, 34
 """Margins around the plot, in pixels."""
 
@@ -190,15 +192,38 @@ def horizontal(low: float, high: float, width: int = 440, *, log: bool = False) 
     return Axis(low, high if high > low else low + 1, LEFT, width - RIGHT, log)
 
 
-def vertical(low: float, high: float, height: int = 280) -> Axis:
+def vertical(
+    low: float,
+    high: float,
+    height: int = 280,
+    *,
+    log: bool = False,
+    top: int = TOP,
+    bottom: int = BOTTOM,
+) -> Axis:
     """Returns the vertical axis of a chart.
 
     Args:
         low: The value below.
         high: The value above.
         height: Of the chart, in pixels.
+        log: Whether it is logarithmic.
+        top: The margin above.
+        bottom: The margin below.
     """
-    return Axis(low, high if high > low else low + 1, height - BOTTOM, TOP)
+    return Axis(low, high if high > low else low + 1, height - bottom, top, log)
+
+
+def choice_ticks(choices: Sequence[str], axis: Axis, count: int) -> list[Tick]:
+    """Returns the names of choices, which lie at 0, 1, 2 and so on.
+
+    Args:
+        choices: In their order.
+        axis: Turns their numbers into pixels.
+        count: How many to name, at most.
+    """
+    ticks = [Tick(axis(i), printable(choice)[:14]) for i, choice in enumerate(choices)]
+    return ticks[:: max(1, math.ceil(len(ticks) / count))]
 
 
 def thin_out(count: int, limit: int = 400) -> list[int]:

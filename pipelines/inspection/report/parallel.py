@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import partial
 
-from pipelines.inspection.report.charts import Axis, Tick
+from pipelines.inspection.report.charts import Axis, Tick, choice_ticks, vertical
 from pipelines.storage.search_results import (
     Scale,
     SearchResults,
@@ -92,8 +93,11 @@ def draw_parallel(results: SearchResults, taken: str) -> ParallelChart | None:
     if len(results.scales) < 2 or len(best_first) < 2:
         return None
     places = {scale.path: _MARGIN + _STEP * n for n, scale in enumerate(results.scales, start=1)}
-    axes = {scale.path: _axis_of(scale) for scale in results.scales}
-    score_axis = Axis(*_widened(*results.score_range()), _HEIGHT - _BOTTOM, _TOP)
+    axes = {
+        scale.path: _axis(scale.low, scale.high, log=scale.kind == "log")
+        for scale in results.scales
+    }
+    score_axis = _axis(*results.score_range())
     offsets = jitter(len(best_first)).tolist()
     num_best = max(1, round(_BEST_SHARE * len(best_first)))
 
@@ -132,17 +136,10 @@ def draw_parallel(results: SearchResults, taken: str) -> ParallelChart | None:
     )
 
 
-def _widened(low: float, high: float) -> tuple[float, float]:
-    return low, high if high > low else low + 1
-
-
-def _axis_of(scale: Scale) -> Axis:
-    low, high = _widened(scale.low, scale.high)
-    return Axis(low, high, _HEIGHT - _BOTTOM, _TOP, scale.kind == "log")
+_axis = partial(vertical, height=_HEIGHT, top=_TOP, bottom=_BOTTOM)
 
 
 def _ticks_of(scale: Scale, axis: Axis) -> list[Tick]:
-    if scale.kind != "choice":
-        return axis.ticks(6)
-    ticks = [Tick(axis(i), printable(choice)[:14]) for i, choice in enumerate(scale.choices)]
-    return ticks[:: -(-len(ticks) // _MAX_CHOICES)]
+    if scale.kind == "choice":
+        return choice_ticks(scale.choices, axis, _MAX_CHOICES)
+    return axis.ticks(6)

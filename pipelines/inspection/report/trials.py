@@ -12,7 +12,7 @@ from pipelines.inspection.report.charts import (
     Axis,
     Chart,
     Dot,
-    Tick,
+    choice_ticks,
     horizontal,
     vertical,
 )
@@ -78,9 +78,7 @@ def _draw_setting(results: SearchResults, scale: Scale, best: str) -> Chart:
     trials = [trial for trial in results.finished if scale.path in trial.values]
     if scale.kind == "choice":
         x: Axis = horizontal(scale.low, scale.high, _WIDTH)
-        ticks = [Tick(x(i), printable(choice)[:14]) for i, choice in enumerate(scale.choices)]
-        step = max(1, math.ceil(len(ticks) / 5))
-        ticks = ticks[::step]
+        ticks = choice_ticks(scale.choices, x, 5)
         offsets = [0.5 * offset for offset in jitter(len(trials)).tolist()]
     else:
         x = horizontal(scale.low, scale.high, _WIDTH, log=scale.kind == "log")

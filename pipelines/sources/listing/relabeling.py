@@ -43,8 +43,8 @@ def relabel_images(data: str, listing: Listing, table: str, *, strict: bool = Tr
             raise
         return replace(listing, ignored=(*listing.ignored, Finding("data.relabel", str(error))))
     numbers = {name: number for number, name in enumerate(listing.class_names)}
-    known = {to_nfc(name) for examples in listing.splits.values() for name in examples.names}
     if strict:
+        known = {to_nfc(name) for examples in listing.splits.values() for name in examples.names}
         for name, (line, label) in wanted.items():
             if name not in known:
                 raise _unknown(table, line, "image", name, f"a name in {data}", [*known])
@@ -66,7 +66,10 @@ def relabel_images(data: str, listing: Listing, table: str, *, strict: bool = Tr
         num_changed += int((labels != examples.labels).sum())
         num_left_out += int((~stays).sum())
         splits[split] = replace(examples, labels=labels).take(stays.nonzero()[0])
-    hint = f"data.relabel changes {num_changed} labels and leaves out {num_left_out} images"
+    num_images = sum(map(len, listing.splits.values()))
+    hint = (
+        f"data.relabel changes {num_changed} of {num_images} labels and leaves {num_left_out} out"
+    )
     found = {split: examples for split, examples in splits.items() if len(examples)}
     return replace(listing, splits=found, hints=(*listing.hints, hint))
 

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 from pipelines.sources.config import DataConfig
 from pipelines.sources.examining.kept_images import KeptImages
 from pipelines.sources.listing.catalog import kind_of
-from pipelines.sources.opening.scanned_dataset import scan_dataset
+from pipelines.sources.opening.scanned_dataset import ScannedDataset, scan_dataset
 from pipelines.sources.source import Examples, Finding, Listing, join_examples
 from pipelines.sources.split_names import split_of
 from pipelines.sources.splitting.split import assign_by_digest, split_listing
@@ -48,6 +48,35 @@ class EvaluationSet:
     skipped: tuple[Finding, ...] = ()
     damaged: tuple[Finding, ...] = ()
     outliers: tuple[Finding, ...] = ()
+
+    @classmethod
+    def of(cls, data: str, scanned: ScannedDataset, *, mend: str) -> EvaluationSet:
+        """Returns the images of a data set that decode.
+
+        Args:
+            data: DATA as the user wrote it.
+            scanned: All of its images.
+            mend: What the user can do where none decodes.
+
+        Raises:
+            UndecodableError: None decodes.
+        """
+        if not scanned.decoded:
+            first = scanned.undecodable[0]
+            raise UndecodableError(
+                f"None of the {len(scanned.scans)} files in {data!r} can be decoded",
+                received=f"{first.name} ({first.reason})",
+                mend=mend,
+            )
+        return cls(
+            name=data,
+            class_names=scanned.decodable.class_names,
+            tasks=scanned.decodable.tasks,
+            splits=scanned.decodable.splits,
+            skipped=scanned.skipped,
+            damaged=scanned.damaged,
+            outliers=scanned.outliers,
+        )
 
     def split(self, config: DataConfig, *, seed: int) -> EvaluationSet:
         """Returns the same images, split as `open_source` splits them for training.
@@ -126,22 +155,7 @@ def open_evaluation_set(
         listing = _match_names(listing, names)
         tasks = classification(listing.class_names)
     scanned = scan_dataset(data, listing, tasks, config, trainable=False, kept=kept)
-    if not scanned.decoded:
-        first = scanned.undecodable[0]
-        raise UndecodableError(
-            f"None of the {len(scanned.scans)} files in {data!r} can be decoded",
-            received=f"{first.name} ({first.reason})",
-            mend="check the path; `zoo audit` lists all",
-        )
-    return EvaluationSet(
-        name=data,
-        class_names=scanned.decodable.class_names,
-        tasks=scanned.decodable.tasks,
-        splits=scanned.decodable.splits,
-        skipped=scanned.skipped,
-        damaged=scanned.damaged,
-        outliers=scanned.outliers,
-    )
+    return EvaluationSet.of(data, scanned, mend="check the path; `zoo audit` lists all")
 
 
 def _match_names(listing: Listing, names: ClassNames) -> Listing:

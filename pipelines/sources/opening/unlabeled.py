@@ -10,7 +10,6 @@ from pipelines.sources.listing.catalog import kind_of
 from pipelines.sources.opening.evaluation_set import EvaluationSet
 from pipelines.sources.opening.scanned_dataset import scan_dataset
 from pipelines.sources.source import join_examples
-from zoo.errors import UndecodableError
 from zoo.tasks import CLASSIFICATION
 
 
@@ -42,19 +41,4 @@ def open_unlabeled(
             examples = examples.take(np.linspace(0, len(examples) - 1, at_most).astype(np.int64))
         listing = replace(listing, splits={"all": examples})
     scanned = scan_dataset(data, listing, tasks, config, labeled=False, trainable=False, kept=kept)
-    if not scanned.decoded:
-        first = scanned.undecodable[0]
-        raise UndecodableError(
-            f"None of {len(scanned.scans)} files in {data!r} can be decoded",
-            received=f"{first.name} ({first.reason})",
-            mend="check the path",
-        )
-    return EvaluationSet(
-        name=data,
-        class_names=scanned.decodable.class_names,
-        tasks=tasks,
-        splits=scanned.decodable.splits,
-        skipped=scanned.skipped,
-        damaged=scanned.damaged,
-        outliers=scanned.outliers,
-    )
+    return EvaluationSet.of(data, scanned, mend="check the path")

@@ -84,7 +84,7 @@ def test_network_is_proven_on_images_that_are_there(tmp_path: Path) -> None:
     (tmp_path / "broken" / "1.jpg").write_bytes(b"no image")
     for data, message in [
         ("empty", "There is no image in"),
-        ("broken", r"None of 1 files .* can be decoded; received 1\.jpg"),
+        ("broken", r"None of the 1 files .* can be decoded; received 1\.jpg"),
         ("gone", "There is no data set"),
     ]:
         with pytest.raises(DataError, match=message):

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import io
-import logging
 import re
 import shutil
 import tomllib
@@ -25,6 +23,7 @@ from pipelines.serving.run import Run
 from pipelines.sources.config import DataConfig
 from pipelines.sources.opening.dataset import open_source
 from pipelines.training.train import train
+from tests.support.said import hear
 from tests.support.tiny import write_images
 from zoo.models.classifier import build_classifier
 from zoo.models.trainable import build_pooling_model
@@ -63,13 +62,8 @@ def digits(tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest.fixture(scope="module")
 def digits_training(digits: Path, tmp_path_factory: pytest.TempPathFactory) -> tuple[Run, str]:
     """A run whose levels were measured, read-only by convention; and what was said."""
-    said = io.StringIO()
-    handler, log = logging.StreamHandler(said), logging.getLogger("pipelines")
-    log.addHandler(handler)
-    try:
+    with hear() as said:
         run = train(digits, _recipe(), out=tmp_path_factory.mktemp("levels") / "run")
-    finally:
-        log.removeHandler(handler)
     return run, said.getvalue()
 
 

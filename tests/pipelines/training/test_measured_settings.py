@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import io
-import logging
 import re
 import shutil
 import tomllib
@@ -18,6 +16,7 @@ from pipelines.cli.main import run_command
 from pipelines.recipe.recipe import Recipe
 from pipelines.serving.run import Run
 from pipelines.training.train import train
+from tests.support.said import hear
 from tests.support.tiny import write_images
 
 pytestmark = pytest.mark.train
@@ -87,13 +86,8 @@ def _check_same(one: Run, other: Run) -> None:
 @pytest.fixture(scope="module")
 def arrows_training(arrows: Path, tmp_path_factory: pytest.TempPathFactory) -> tuple[Run, str]:
     """A run of the default recipe, read-only by convention; and what was said."""
-    said = io.StringIO()
-    handler, log = logging.StreamHandler(said), logging.getLogger("pipelines")
-    log.addHandler(handler)
-    try:
+    with hear() as said:
         run = _train(arrows, tmp_path_factory.mktemp("runs") / "arrows")
-    finally:
-        log.removeHandler(handler)
     return run, said.getvalue()
 
 

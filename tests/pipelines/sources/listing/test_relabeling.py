@@ -52,7 +52,7 @@ def test_labels_that_a_table_names_change_and_no_file_does(data: Path, tmp_path:
     (task,) = corrected.tasks
     for part in corrected.splits.values():
         np.testing.assert_array_equal(part.targets[task.name], part.labels)
-    assert "data.relabel changes 1 labels and leaves out 1 images" in corrected.remarks
+    assert "data.relabel changes 1 of 18 labels and leaves 1 out" in corrected.remarks
     assert corrected.digest != plain.digest
     assert {file: sha256_of(file) for file in data.rglob("*.jpg")} == before
 
