@@ -314,17 +314,32 @@ def replaced_download(
 # Python, 3.11 to 3.13.
 
 
-def avoid_short_matches(member: Any) -> None:
+class _NoiseCompressor:
+    """Deflate for noise-like bytes; what is compressed at once has codes of its own."""
+
+    def __init__(self) -> None:
+        self._deflate = zlib.compressobj(9, zlib.DEFLATED, -15, 9, zlib.Z_FILTERED)
+
+    def compress(self, data: Any) -> bytes:
+        return self._deflate.compress(data) + self._deflate.flush(zlib.Z_BLOCK)
+
+    def flush(self) -> bytes:
+        return self._deflate.flush()
+
+
+def compress_noise(member: Any) -> None:
     """Has deflate write noise-like bytes as literals, in a member of a zip file.
 
     By default it replaces three equal bytes by a reference to earlier ones, which takes
     more room than the literals if these compress well by themselves. The sign and
-    exponent bytes of weights then take 3 % more. Any unzipper reads the result.
+    exponent bytes of weights then take 3 % more. Each `write` ends a block, so that bytes
+    of one distribution, written at once, have the code that suits them. Any unzipper reads
+    the result.
 
     Args:
         member: A member of a deflated `zipfile.ZipFile`, just opened for writing.
     """
-    member._compressor = zlib.compressobj(9, zlib.DEFLATED, -15, 9, zlib.Z_FILTERED)
+    member._compressor = _NoiseCompressor()
 
 
 # threadpoolctl.

@@ -25,7 +25,7 @@ from pipelines.runtime.threads import map_in_order
 from pipelines.sources.columns import sortable
 from pipelines.sources.scanning.changes import find_changed
 from pipelines.sources.source import Examples
-from zoo.errors import DataError
+from zoo.errors import DataError, WeightsError
 from zoo.files import cache_folder
 from zoo.preprocessing import Preprocessing
 from zoo.progress import track
@@ -87,6 +87,7 @@ class Extractor:
             DataError: An image file changed after it was scanned.
             EngineError: The engine cannot run the network, or disagrees with Keras.
             RecipeError: The engine is not installed.
+            WeightsError: A feature is infinite or not a number.
         """
         started = time.perf_counter()
         views = range(num_views + 1)
@@ -179,7 +180,7 @@ class Extractor:
     def _write(
         self, examples: Examples, views: tuple[int, ...], rows: npt.NDArray[np.float32]
     ) -> None:
-        """Writes a shard of each view, after checking that the files are still the scanned ones.
+        """Writes a shard of each view, after checking it and that the files are the scanned ones.
 
         Args:
             examples: The n images of the shard.
@@ -193,6 +194,14 @@ class Extractor:
                 mend="start again",
             )
         by_view = rows.reshape(len(examples), len(views), *rows.shape[1:])
+        if not np.isfinite(rows).all():
+            index, *at = np.argwhere(~np.isfinite(by_view))[0]
+            raise WeightsError(
+                f"the backbone's features of {examples.names[index]} are not finite",
+                expected="numbers",
+                received=str(by_view[index, *at]),
+                mend="choose other weights, backbone.name",
+            )
         for column, view in enumerate(views):
             self._folders[view].write(examples.binary_digests, by_view[:, column])
 

@@ -157,7 +157,7 @@ def test_fine_tuning_unfreezes_the_whole_network(tiny_folder: Path, tmp_path: Pa
         **RECIPE,
         "backbone": {"name": f"kerashub:{preset}"},
         "train": {"epochs": 1},
-        "fine_tune": {"blocks": 1, "epochs": 1, "learning_rate": 0.01},
+        "fine_tune": {"blocks": 1, "epochs": 1, "learning_rate": 0.001},
     }
     run = train(tiny_folder, Recipe.from_settings(settings), out=tmp_path / "run")
     received = [np.asarray(weight) for weight in network_of(run.model).weights]

@@ -116,7 +116,7 @@ SETTINGS: dict[str, dict[str, Any]] = {
 
 
 def build_network(name: str) -> Any:
-    """Builds a small network of KerasHub, with random weights that differ from a fresh one's."""
+    """Builds a small network of KerasHub, with the same random weights each time."""
     import keras
     import keras_hub
     import numpy as np
@@ -130,11 +130,13 @@ def build_network(name: str) -> Any:
         )
         settings["text_encoder"] = getattr(models, f"{kind}TextEncoder")(**_TEXTS)
     network = getattr(models, name)(**settings)
-    # Biases and moving averages too, which a fresh network has at 0 and 1.
+    # Vectors too, biases and moving averages among them, which a fresh network has at 0 and 1.
     rng = np.random.default_rng(0)
     for weight in network.weights:
+        shape = weight.shape
         if keras.backend.is_float_dtype(weight.dtype):
-            weight.assign(weight + rng.uniform(0, 0.1, weight.shape))
+            values = rng.normal(0, np.prod(shape[:-1]) ** -0.5, shape) if len(shape) > 1 else weight
+            weight.assign(values + rng.uniform(0, 0.1, shape))
     return network
 
 

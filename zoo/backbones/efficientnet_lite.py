@@ -202,7 +202,7 @@ ROWS: tuple[Backbone, ...] = (
         224,
         3_413_024,
         "first choice for photographs on a CPU, with shipped ImageNet weights",
-        "4bd24286d744fb6101e17cf82f766270b1f54b72b4d87a5c9be1a8c4c3ab0c5d",
+        "758cc8493f96ff01c41caab03d8418e46d63d59d00db6caf41f4cfd0bef9d07e",
         0.751,
     ),
     _row(
@@ -212,7 +212,7 @@ ROWS: tuple[Backbone, ...] = (
         240,
         4_189_344,
         "a little more accurate and slower than lite0, with shipped ImageNet weights",
-        "fadba86a1548449fb35783aaf93d0ab9e8760bf38aba5ef69fbf2f611dc8dec5",
+        "76f77e9cc158a3cec5415fe6710b45bdd8b4fd15fbcd9621fb47b67f2a5e2c2f",
         0.767,
     ),
     _row(
@@ -222,7 +222,7 @@ ROWS: tuple[Backbone, ...] = (
         260,
         4_869_168,
         "most accurate on photographs with shipped ImageNet weights",
-        "b6037e7a2f2ebf308c6dd75858487ef4ec58be3f63deb53faf7ec39868e781bd",
+        "2981f3a94bf8d9cb3ea73b2e0664add274368d773fd07a5b0dee8a3d8ad24652",
         0.776,
     ),
     _row(3, 1.2, 1.4, 280, 6_992_768, "between lite2 and lite4; no pretrained weights"),

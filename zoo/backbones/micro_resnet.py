@@ -178,7 +178,7 @@ ROWS: tuple[Backbone, ...] = (
         (
             _cifar10(
                 "micro_resnet_s",
-                "12e01e86a46384d31716c8a26e70c36fafd06c8f6e0e6f9b32ae293735b4617d",
+                "c8f649cc9efe33696f1c86d473523eb22729d92512000a01a52ba00f5bbbe7c6",
                 0.8629,
             ),
         ),
@@ -191,7 +191,7 @@ ROWS: tuple[Backbone, ...] = (
         (
             _cifar10(
                 "micro_resnet_m",
-                "e6b2b7c8632a38d6c81222b57043e249a46952429762e0fb1daccd796eaacce0",
+                "5aedb3444ad3d8abd2dbab49bc5d7c2eceac11feadc34a597844f89f4d934b2c",
                 0.8984,
             ),
         ),
@@ -204,7 +204,7 @@ ROWS: tuple[Backbone, ...] = (
         (
             _cifar10(
                 "micro_resnet_l",
-                "bd8f997c78d889eeda36d0b13082d9e7dbcbd09b78c92ef9546b472bc343d465",
+                "f338ca06072900e5f5600496c5ca10f2f51152e59995b986f66cb8831f141e9c",
                 0.9044,
             ),
         ),

@@ -6,10 +6,10 @@ float16, with an eleven-bit significand, which halves the file. Errors of small 
 as those of depthwise convolutions, would weigh more than their bytes: they keep a
 significand of 16 bits. Vectors, such as those of batch normalization, stay float32.
 
-A kernel [...] is stored as its bytes, uint8 [2, ...] or [3, ...], the lowest first: sign
-and exponent compress better apart from the noise of the low bytes, and without references
-to short earlier runs. Of float32, the lowest byte is left out. A kernel stored as float16
-is read as well.
+A weight [...] is stored as its bytes, uint8 [2, ...], [3, ...] or [4, ...], the lowest
+first: sign and exponent compress better apart from the noise of the low bytes, and without
+references to short earlier runs. Of a small kernel, the lowest byte is left out. A weight
+stored as float16 or float32 is read as well.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ from zoo.config import Config
 from zoo.errors import WeightsError
 from zoo.files import replacing
 from zoo.preprocessing import Preprocessing
-from zoo.private_api import avoid_short_matches
+from zoo.private_api import compress_noise
 from zoo.reading import parse_json, read_arrays
 
 # A kernel of more values is stored as float16. In EfficientNet-Lite the smaller ones have
@@ -93,22 +93,21 @@ def round_weight(value: Any) -> Any:
 
 
 def _to_bytes(value: Any) -> Any:
-    """Returns the bytes that store a weight rounded by `round_weight`; vectors as they are."""
-    if value.ndim < 2:
-        return value
-    dtype = "<f2" if value.size > _LARGE_KERNEL else "<f4"
+    """Returns the bytes that store a weight rounded by `round_weight`, uint8 [2 to 4, ...]."""
+    is_kernel = value.ndim >= 2
+    dtype = "<f2" if is_kernel and value.size > _LARGE_KERNEL else "<f4"
     values = np.ascontiguousarray(value, dtype)
     planes = np.moveaxis(values.view(np.uint8).reshape(*value.shape, -1), -1, 0)
-    return planes[-3:]
+    return planes[-3:] if is_kernel else planes
 
 
 def _from_bytes(stored: Any) -> Any:
-    """Returns the weight that an archive stores, float16 or float32."""
+    """Returns the weight that bytes of `_to_bytes` store, float16 or float32."""
     if stored.dtype != np.uint8:
         return stored
     if len(stored) == 2:
         return np.ascontiguousarray(np.moveaxis(stored, 0, -1)).view("<f2")[..., 0]
-    planes = np.concatenate([np.zeros_like(stored[:1]), stored])
+    planes = np.concatenate([np.zeros_like(stored[: 4 - len(stored)]), stored])
     return np.ascontiguousarray(np.moveaxis(planes, 0, -1)).view("<f4")[..., 0]
 
 
@@ -142,9 +141,19 @@ def write_archive(card: Card, arrays: dict[str, Any], path: Path) -> None:
         for name, array in {"card": text, **stored}.items():
             # What NumPy's `savez_compressed` does, but for the strategy of the compression.
             with archive.open(f"{name}.npy", "w", force_zip64=True) as member:
-                if array is not text:
-                    avoid_short_matches(member)
-                np.lib.format.write_array(member, array, allow_pickle=False)
+                if array is text:
+                    np.lib.format.write_array(member, array, allow_pickle=False)
+                else:
+                    _write_planes(member, array)
+
+
+def _write_planes(member: Any, planes: Any) -> None:
+    """Writes an array to a member of a zip file, each of its first axis compressed by itself."""
+    compress_noise(member)
+    header = np.lib.format.header_data_from_array_1_0(np.ascontiguousarray(planes))
+    np.lib.format.write_array_header_1_0(member, header)
+    for plane in planes:
+        member.write(plane.tobytes())
 
 
 def read_card(path: Path) -> Card:

@@ -27,7 +27,7 @@ from pipelines.input_pipeline.decoded_images import build_pair_reader
 from pipelines.sources.opening.dataset import open_source
 from pipelines.sources.source import Examples
 from tests.support.tiny import write_images
-from zoo.errors import DataError
+from zoo.errors import DataError, WeightsError
 from zoo.heads.head import HeadConfig
 from zoo.models.blocks import backbone_of
 from zoo.models.classifier import build_classifier
@@ -304,6 +304,19 @@ def test_image_that_changed_since_its_scan_is_refused(
     with pytest.raises(DataError, match=r"changed while the job ran; expected .* scanned"):
         _extracted(network, examples)
     assert not list(Path(os.environ["ZOO_CACHE"]).rglob("features/*/*.features"))
+
+
+@pytest.mark.parametrize("value", [np.nan, np.inf])
+def test_features_that_are_not_finite_are_refused_and_not_kept(
+    images: Examples, own_cache: Path, value: float
+) -> None:
+    model = build_classifier("micro_resnet_s.cifar10", 3, size=32, head=HeadConfig(), frozen=True)
+    bias = backbone_of(model, "micro_resnet_s").get_layer("stage3_res2_bn").beta
+    bias.assign(np.full(bias.shape, value))
+    expected = rf"backbone's features of .*\.jpg are not finite; expected .* {value}; choose "
+    with pytest.raises(WeightsError, match=expected):
+        _extracted(build_feature_network(model), images)
+    assert not list(own_cache.rglob("features/*/*.features"))
 
 
 @pytest.mark.usefixtures("extracted")
