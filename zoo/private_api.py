@@ -10,6 +10,7 @@ from __future__ import annotations
 import contextlib
 import zlib
 from collections.abc import Callable, Iterator, Sequence
+from types import SimpleNamespace
 from typing import Any
 
 READ_IN = {
@@ -49,15 +50,20 @@ def nested_layers(model: Any) -> list[Any]:
     return list(model._flatten_layers())
 
 
-def inputs_of(operation: Any) -> list[Any]:
-    """Returns the Keras tensors that go into an operation, at each of its calls."""
-    return [tensor for node in operation._inbound_nodes for tensor in node.input_tensors]
+def inputs_in(model: Any) -> dict[int, list[Any]]:
+    """Returns the Keras tensors that go into each layer and operation, by its identity.
+
+    Args:
+        model: Functional. What goes into its layers in other models is left out.
+    """
+    inputs: dict[int, list[Any]] = {}
+    for node in (node for nodes in model._nodes_by_depth.values() for node in nodes):
+        inputs.setdefault(id(node.operation), []).extend(node.input_tensors)
+    return inputs
 
 
 def calls_in(model: Any) -> list[Any]:
     """Returns the layers and operations of a Keras model, one for each of their calls.
-
-    A layer that is called twice in the model's graph is there twice.
 
     Args:
         model: Functional or sequential.
@@ -314,32 +320,20 @@ def replaced_download(
 # Python, 3.11 to 3.13.
 
 
-class _NoiseCompressor:
-    """Deflate for noise-like bytes; what is compressed at once has codes of its own."""
-
-    def __init__(self) -> None:
-        self._deflate = zlib.compressobj(9, zlib.DEFLATED, -15, 9, zlib.Z_FILTERED)
-
-    def compress(self, data: Any) -> bytes:
-        return self._deflate.compress(data) + self._deflate.flush(zlib.Z_BLOCK)
-
-    def flush(self) -> bytes:
-        return self._deflate.flush()
-
-
 def compress_noise(member: Any) -> None:
     """Has deflate write noise-like bytes as literals, in a member of a zip file.
 
-    By default it replaces three equal bytes by a reference to earlier ones, which takes
-    more room than the literals if these compress well by themselves. The sign and
-    exponent bytes of weights then take 3 % more. Each `write` ends a block, so that bytes
-    of one distribution, written at once, have the code that suits them. Any unzipper reads
-    the result.
+    By default it replaces three equal bytes by a reference to earlier ones; the sign and exponent
+    bytes of weights then take 3 % more. Each `write` ends a block and has a code of its own.
 
     Args:
         member: A member of a deflated `zipfile.ZipFile`, just opened for writing.
     """
-    member._compressor = _NoiseCompressor()
+    deflate = zlib.compressobj(9, zlib.DEFLATED, -15, 9, zlib.Z_FILTERED)
+    member._compressor = SimpleNamespace(
+        compress=lambda data: deflate.compress(data) + deflate.flush(zlib.Z_BLOCK),
+        flush=deflate.flush,
+    )
 
 
 # threadpoolctl.

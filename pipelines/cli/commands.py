@@ -169,6 +169,13 @@ def tune(
             "--space", metavar="FILE.toml", help="The search space; by default a head's settings."
         ),
     ] = None,
+    fine_tune: Annotated[
+        bool | None,
+        typer.Option(
+            "--fine-tune",
+            help="Search how many of the backbone's top blocks to fine-tune, too, and how.",
+        ),
+    ] = None,
     recipe: RecipeFile = None,
     backbone: Backbone = None,
     set_: Set = None,
@@ -211,6 +218,7 @@ def tune(
         "tuner": tuner,
         "folds": folds,
         "space": space,
+        "fine_tune": fine_tune,
         "retrain_on_val": retrain_on_val,
     }
     if (me := role()) and not me.is_chief:

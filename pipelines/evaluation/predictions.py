@@ -64,8 +64,7 @@ def compute_answers(
     """
     if scorer is None:
         return Answers(compute_predictions(model, recipe, examples, tasks))
-    images = build_image_dataset(examples, recipe.input.preprocessing, recipe.input.batch_size)
-    outputs, scores = build_scored_model(model, scorer).predict(images, verbose=0)
+    outputs, scores = predict_images(build_scored_model(model, scorer), recipe, examples)
     return Answers(wrap(tasks, outputs), scores)
 
 
@@ -83,5 +82,28 @@ def compute_predictions(
     Returns:
         float32 [N, K] by task.
     """
-    images = build_image_dataset(examples, recipe.input.preprocessing, recipe.input.batch_size)
-    return wrap(tasks, model.predict(images, verbose=0))
+    return wrap(tasks, predict_images(model, recipe, examples))
+
+
+def predict_images(model: Any, recipe: ResolvedRecipe, examples: Examples) -> Any:
+    """Computes a model's outputs for images, in batches of one size.
+
+    The last image fills up the last batch: Keras traces a model anew for each size of a batch,
+    and TensorFlow warns of it.
+
+    Args:
+        model: A `keras.Model` from float32 [B, S, S, 3] in 0 to 255.
+        recipe: Its preprocessing and batch size are used.
+        examples: N images, at least one.
+
+    Returns:
+        NumPy arrays [N, …], in the structure of the model's outputs.
+    """
+    import keras
+
+    count, config = len(examples), recipe.input
+    batch_size = min(count, config.batch_size)
+    padded = np.minimum(np.arange(-(-count // batch_size) * batch_size), count - 1)
+    images = build_image_dataset(examples.take(padded), config.preprocessing, batch_size)
+    outputs = model.predict(images, verbose=0)
+    return keras.tree.map_structure(lambda rows: rows[:count], outputs)

@@ -63,14 +63,14 @@ def build_feature_stream(
     Args:
         features: Features of the training split.
         examples: The training split.
-        pooling: The head's pooling, a row of `zoo.heads.head.POOLINGS`.
+        pooling: As `FeatureArray.read` takes it.
         order: Order of the images and size of a batch.
         tasks: The tasks whose labels the stream yields.
         class_weights: float32 [C] by task name; weight 1 for the tasks left out.
         first_epoch: Epoch at which the stream starts.
 
     Returns:
-        An endless stream of (float32 [B, F], labels, sample weights).
+        An endless stream of ([B, F], labels, sample weights).
     """
     labels_of = build_label_lookup(examples, tasks)
     weights_of = build_weight_lookup(examples, tasks, class_weights or {})
@@ -99,12 +99,12 @@ def build_feature_dataset(
     Args:
         features: Features of any split.
         examples: The same split.
-        pooling: The head's pooling, a row of `zoo.heads.head.POOLINGS`.
+        pooling: As `FeatureArray.read` takes it.
         batch_size: Images per batch; the last batch may be smaller.
         tasks: The tasks whose labels the dataset yields.
 
     Returns:
-        A finite `tf.data.Dataset` of (float32 [B, F], labels).
+        A finite `tf.data.Dataset` of ([B, F], labels).
     """
     import tensorflow as tf
 
@@ -119,11 +119,11 @@ def build_feature_dataset(
 
 
 def _read(features: FeatureArray, pooling: str, indices: Any, views: Any) -> Any:
-    """Reads features in a graph, float32 [B, F]; F is the width of the head's input."""
+    """Reads features in a graph, [B, F] in their dtype; F is the width of the head's input."""
     import tensorflow as tf
 
     def read(images: Any, views: Any) -> Any:
         return features.read(pooling, images, views)
 
-    rows = tf.numpy_function(read, [indices, views], tf.float32, stateful=False)
+    rows = tf.numpy_function(read, [indices, views], features.dtype, stateful=False)
     return tf.ensure_shape(rows, (indices.shape[0], features.width(pooling)))

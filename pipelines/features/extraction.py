@@ -15,9 +15,10 @@ from pipelines.features.config import FeatureConfig
 from pipelines.features.engines.catalog import ENGINES
 from pipelines.features.engines.choice import choose_engine
 from pipelines.features.engines.engine import Engine, pad_batch
-from pipelines.features.engines.network import STORED_POOLINGS, FeatureNetwork
+from pipelines.features.engines.network import FeatureNetwork
 from pipelines.features.engines.opening import open_engine
 from pipelines.features.feature_array import FeatureArray
+from pipelines.features.shard_file import RowFormat
 from pipelines.features.store import FeatureFolder, FeatureStore
 from pipelines.input_pipeline.color_axes import fit_color_axes
 from pipelines.input_pipeline.datasets import build_views_dataset
@@ -37,7 +38,10 @@ _FORMAT = 4
 is laid out otherwise."""
 
 _SHARD_IMAGES = 512
-"""Images per shard: an interruption loses at most one shard of each view."""
+"""Images per shard, at most: an interruption loses at most one shard of each view."""
+
+_SHARD_BYTES = 128 * 2**20
+"""Bytes of the shards that are computed at the same time, about."""
 
 
 class Extractor:
@@ -69,6 +73,7 @@ class Extractor:
         self.seed, self.config = seed, config
         self.store = FeatureStore(cache_folder() / "features", config.cache_gib * 2**30)
         self.network_folder = cache_folder() / "networks"
+        self.row = RowFormat((len(network.poolings), network.num_features), network.dtype)
         self.engine_name = "" if config.engine_is_open else config.engine
         self.extract_s = 0.0
         self.num_computed = 0
@@ -105,7 +110,7 @@ class Extractor:
             )
         for view in views:
             if view not in self._folders:
-                self._folders[view] = self.store.open(self._key(view), self.network.num_features)
+                self._folders[view] = self.store.open(self._key(view), self.row)
         missing = self._missing(examples, views)
         if missing:
             count = sum(len(missing_views) * len(images) for missing_views, images in missing)
@@ -116,7 +121,8 @@ class Extractor:
             if self.store.evict(self._folders.values()):
                 limit = f"{self.config.cache_gib:g} GiB"
                 logger.info(f"removed old features to keep the store within {limit}")
-        features = FeatureArray([self._folders[view] for view in views], examples.binary_digests)
+        folders = [self._folders[view] for view in views]
+        features = FeatureArray(folders, examples.binary_digests, self.network.poolings)
         self.extract_s += time.perf_counter() - started
         return features
 
@@ -129,6 +135,8 @@ class Extractor:
             "platform": ENGINES[self.engine_name].platform(),
             "preprocessing": self.preprocessing.model_dump(mode="json"),
         }
+        if self.row.dtype != "float32":
+            key["dtype"] = self.row.dtype
         if view:
             augment = self.augment.model_dump(mode="json")
             key |= {"augment": augment, "seed": self.seed, "view": view}
@@ -155,21 +163,22 @@ class Extractor:
         ]
 
     def _compute(self, examples: Examples, views: tuple[int, ...]) -> None:
-        """Computes views of images; writes a shard per view for every `_SHARD_IMAGES` images."""
+        """Computes views of images; writes a shard per view for every so many images."""
         engine = self.open_engine()
         dataset = self._dataset(examples, views, engine.batch_size)
-        shape = (len(STORED_POOLINGS), self.network.num_features)
-        # float32 [views of the shard's images, 2, F], in the order of the dataset.
-        buffer = np.empty((_SHARD_IMAGES * len(views), *shape), np.float32)
+        most = _SHARD_BYTES // (len(views) * self.row.num_bytes)
+        most = min(max(most, 1), _SHARD_IMAGES, len(examples))
+        # [views of the shard's images, P, F], in the order of the dataset.
+        buffer = np.empty((most * len(views), *self.row.shape), self.row.dtype)
         num_written = num_buffered = 0
         with track("features", len(examples) * len(views), unit="views") as progress:
             for rows in _run(engine, dataset.as_numpy_iterator()):
                 num_done = len(rows)
                 while len(rows):
-                    shard_images = min(_SHARD_IMAGES, len(examples) - num_written)
+                    shard_images = min(most, len(examples) - num_written)
                     shard_rows = shard_images * len(views)
                     taken = min(len(rows), shard_rows - num_buffered)
-                    buffer[num_buffered : num_buffered + taken] = rows[:taken]
+                    buffer[num_buffered : num_buffered + taken] = self.row.array(rows[:taken])
                     rows, num_buffered = rows[taken:], num_buffered + taken
                     if num_buffered == shard_rows:
                         shard = examples.take(range(num_written, num_written + shard_images))
@@ -177,15 +186,13 @@ class Extractor:
                         num_written, num_buffered = num_written + shard_images, 0
                 progress.advance(num_done)
 
-    def _write(
-        self, examples: Examples, views: tuple[int, ...], rows: npt.NDArray[np.float32]
-    ) -> None:
+    def _write(self, examples: Examples, views: tuple[int, ...], rows: npt.NDArray[Any]) -> None:
         """Writes a shard of each view, after checking it and that the files are the scanned ones.
 
         Args:
             examples: The n images of the shard.
             views: V views.
-            rows: float32 [n × V, 2, F], all views of the first image first.
+            rows: [n × V, P, F], all views of the first image first.
         """
         if (index := find_changed(examples)) is not None:
             raise DataError(
@@ -200,10 +207,11 @@ class Extractor:
                 f"the backbone's features of {examples.names[index]} are not finite",
                 expected="numbers",
                 received=str(by_view[index, *at]),
-                mend="choose other weights, backbone.name",
+                mend="choose other weights, backbone.name"
+                + (", or fine_tune.maps=float32" if self.row.dtype == "float16" else ""),
             )
         for column, view in enumerate(views):
-            self._folders[view].write(examples.binary_digests, by_view[:, column])
+            self._folders[view].write(examples.binary_digests, self.row.array(by_view[:, column]))
 
     def _dataset(self, examples: Examples, views: Sequence[int], batch_size: int) -> Any:
         # Keys made of the file's digest, so that an image has the same views in any split.

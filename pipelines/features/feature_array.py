@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import copy
 from collections.abc import Sequence
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -23,23 +24,30 @@ class FeatureArray:
     Args:
         folders: V folders, one per view and the plain view first; each has all images.
         digests: SHA-256 of the N images, uint8 [N, 32].
+        poolings: What is stored of each image, P names.
     """
 
-    def __init__(self, folders: Sequence[FeatureFolder], digests: npt.NDArray[np.uint8]) -> None:
+    def __init__(
+        self,
+        folders: Sequence[FeatureFolder],
+        digests: npt.NDArray[np.uint8],
+        poolings: tuple[str, ...] = STORED_POOLINGS,
+    ) -> None:
         self.num_images, self.num_views = len(digests), len(folders)
-        self.num_features = self._stored_features = folders[0].num_features
+        self._poolings, self._row = poolings, folders[0].row
+        self.dtype, self.num_features = self._row.dtype, self._row.shape[1]
         self._channels = slice(None)
         # int64 [V, N, 2]: index into self._shards, row of that shard.
         self._locations = np.stack([folder.locate(digests) for folder in folders])
         self._shards = [shard for folder in folders for shard in folder.shards]
         first_shard = np.cumsum([0, *(len(folder.shards) for folder in folders)])
         self._locations[..., 0] += first_shard[:-1, np.newaxis]
-        self._in_memory: npt.NDArray[np.float32] | None = None
-        if self._locations[..., 0].size * 2 * self.num_features * 4 <= _IN_MEMORY_BYTES:
+        self._in_memory: npt.NDArray[Any] | None = None
+        if self._locations[..., 0].size * self._row.num_bytes <= _IN_MEMORY_BYTES:
             views, images = np.indices(self._locations.shape[:2])
             rows = self._gather(images.ravel(), views.ravel())
-            # float32 [V, N, 2, F]
-            self._in_memory = rows.reshape(self.num_views, self.num_images, 2, -1)
+            # [V, N, P, F]
+            self._in_memory = rows.reshape(self.num_views, self.num_images, *self._row.shape)
             self._shards = []
 
     def __len__(self) -> int:
@@ -74,21 +82,21 @@ class FeatureArray:
         pooling: str,
         images: npt.NDArray[np.int64] | None = None,
         views: npt.NDArray[np.int64] | int = 0,
-    ) -> npt.NDArray[np.float32]:
+    ) -> npt.NDArray[Any]:
         """Reads features as the inputs of a head.
 
         Args:
-            pooling: The head's pooling, a row of `zoo.heads.head.POOLINGS`.
+            pooling: The head's pooling, a row of `zoo.heads.head.POOLINGS`; or of what is stored.
             images: int64 [B], in 0 to N - 1; None reads all images in order.
             views: int64 [B], the view of each image, in 0 to V - 1; an int for all.
 
         Returns:
-            float32 [B, F], or [B, 2F] where both poolings are concatenated.
+            [B, F], or [B, 2F] where both poolings are concatenated; float32 but for maps.
         """
         images = np.arange(self.num_images) if images is None else images
         views = np.broadcast_to(views, images.shape)
-        poolings = STORED_POOLINGS if pooling == "concatenated" else (pooling,)
-        parts = [self._take(images, views, STORED_POOLINGS.index(name)) for name in poolings]
+        poolings = self._poolings if pooling == "concatenated" else (pooling,)
+        parts = [self._take(images, views, self._poolings.index(name)) for name in poolings]
         return parts[0] if len(parts) == 1 else np.concatenate(parts, axis=1)
 
     def read_views(self, pooling: str, max_augmented: int | None = None) -> npt.NDArray[np.float32]:
@@ -107,8 +115,8 @@ class FeatureArray:
 
     def _take(
         self, images: npt.NDArray[np.int64], views: npt.NDArray[np.int64], pooling: int
-    ) -> npt.NDArray[np.float32]:
-        """Reads the features of one pooling, by its place in STORED_POOLINGS, float32 [B, F]."""
+    ) -> npt.NDArray[Any]:
+        """Reads the features of one pooling, by its place, [B, F]."""
         if self._in_memory is not None:
             return self._in_memory[:, :, pooling, self._channels][views, images]
         return self._gather(images, views, pooling, self._channels)
@@ -118,8 +126,8 @@ class FeatureArray:
         images: npt.NDArray[np.int64],
         views: npt.NDArray[np.int64],
         *part: int | slice,
-    ) -> npt.NDArray[np.float32]:
-        """Reads features from the shards: of float32 [B, 2, F], or the part at an index of [2, F].
+    ) -> npt.NDArray[Any]:
+        """Reads features from the shards: [B, P, F], or the part at an index of [P, F].
 
         Args:
             images: int64 [B].
@@ -127,8 +135,8 @@ class FeatureArray:
             *part: What to take of each image's features; nothing takes all.
         """
         shards, rows = self._locations[views, images].T
-        shape = np.empty((len(STORED_POOLINGS), self._stored_features))[part].shape
-        result = np.empty((len(images), *shape), np.float32)
+        shape = np.empty(self._row.shape)[part].shape
+        result = np.empty((len(images), *shape), self._row.dtype)
         for shard in np.unique(shards):
             in_shard = shards == shard
             result[in_shard] = self._shards[shard].features[(rows[in_shard], *part)]

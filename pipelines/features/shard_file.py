@@ -1,19 +1,21 @@
 """Shard file: the features of some images in one view, with a checksum over all of its bytes.
 
-    digests    uint8 [n, 32]       SHA-256 of the images
-    features   float32 [n, 2, F]   little-endian, in the order of STORED_POOLINGS
-    checksum   uint32 []           CRC-32 of all before it, little-endian
+    digests    uint8 [n, 32]    SHA-256 of the images
+    features   [n, P, F]        little-endian, P poolings in their order
+    checksum   uint32 []        CRC-32 of all before it, little-endian
 
-There is no header to be damaged: n follows from the file's size, F from the network.
+There is no header to be damaged: n follows from the file's size, the rest from the network.
 """
 
 from __future__ import annotations
 
+import math
 import os
 import zlib
 from collections.abc import Iterator
+from dataclasses import dataclass
 from pathlib import Path
-from typing import BinaryIO
+from typing import Any, BinaryIO
 
 import numpy as np
 import numpy.typing as npt
@@ -24,46 +26,75 @@ _DIGEST_BYTES, _CHECKSUM_BYTES = 32, 4
 _BLOCK_BYTES = 2**20
 
 
+@dataclass(frozen=True)
+class RowFormat:
+    """What is stored of each image.
+
+    Args:
+        shape: P poolings and F features of each.
+        dtype: `float32`, or `float16`.
+    """
+
+    shape: tuple[int, int]
+    dtype: str = "float32"
+
+    @property
+    def num_bytes(self) -> int:
+        """Bytes of one image's features."""
+        return math.prod(self.shape) * np.dtype(self.dtype).itemsize
+
+    def array(self, rows: npt.NDArray[Any]) -> npt.NDArray[Any]:
+        """Returns rows [n, P, F] as they are stored, contiguous and little-endian.
+
+        Args:
+            rows: Numbers; those too large for the dtype become infinite.
+        """
+        with np.errstate(over="ignore"):
+            return np.ascontiguousarray(rows, np.dtype(self.dtype).newbyteorder("<"))
+
+
 class Shard:
     """Features of n images, read from a file when they are first needed.
 
     Args:
         digests: SHA-256 of the images, uint8 [n, 32].
-        features: float32 [n, 2, F]; None reads them from `file`.
+        row: What is stored of each.
+        features: [n, P, F]; None reads them from `file`.
         file: The shard file.
     """
 
     def __init__(
         self,
         digests: npt.NDArray[np.uint8],
-        features: npt.NDArray[np.float32] | None = None,
+        row: RowFormat,
+        features: npt.NDArray[Any] | None = None,
         file: Path | None = None,
     ) -> None:
-        self.digests, self.file = digests, file
+        self.digests, self.row, self.file = digests, row, file
         self._features = features
 
     @classmethod
-    def open(cls, file: Path, num_features: int) -> Shard:
+    def open(cls, file: Path, row: RowFormat) -> Shard:
         """Opens a shard file and reads its digests, which are not verified yet.
 
         Args:
             file: The file.
-            num_features: F.
+            row: What is stored of each image.
 
         Raises:
             OSError: It cannot be read.
             ValueError: It has another size than any number of images needs.
         """
         size = file.stat().st_size - _CHECKSUM_BYTES
-        num_images, rest = divmod(size, _DIGEST_BYTES + 8 * num_features)
+        num_images, rest = divmod(size, _DIGEST_BYTES + row.num_bytes)
         if num_images < 1 or rest:
             raise ValueError(f"{size + _CHECKSUM_BYTES:,} bytes")
         digests = np.fromfile(file, np.uint8, num_images * _DIGEST_BYTES)
-        return cls(digests.reshape(num_images, _DIGEST_BYTES), file=file)
+        return cls(digests.reshape(num_images, _DIGEST_BYTES), row, file=file)
 
     @property
-    def features(self) -> npt.NDArray[np.float32]:
-        """float32 [n, 2, F], memory-mapped where they have a file.
+    def features(self) -> npt.NDArray[Any]:
+        """[n, P, F], memory-mapped where they have a file.
 
         Raises:
             ValueError: `load` has not been called.
@@ -92,24 +123,22 @@ class Shard:
         start = self.digests.size
         if not np.array_equal(content[:start], self.digests.reshape(-1)):
             raise ValueError("other images")
-        features = content[start:-_CHECKSUM_BYTES].view("<f4")
-        self._features = features.reshape(len(self.digests), 2, -1)
+        features = content[start:-_CHECKSUM_BYTES].view(np.dtype(self.row.dtype).newbyteorder("<"))
+        self._features = features.reshape(len(self.digests), *self.row.shape)
 
 
-def write_shard(
-    file: Path, digests: npt.NDArray[np.uint8], features: npt.NDArray[np.float32]
-) -> None:
+def write_shard(file: Path, digests: npt.NDArray[np.uint8], features: npt.NDArray[Any]) -> None:
     """Writes a shard file atomically.
 
     Args:
         file: The file.
         digests: SHA-256 of n images, uint8 [n, 32].
-        features: float32 [n, 2, F].
+        features: [n, P, F], of `RowFormat.array`.
 
     Raises:
         OSError: It cannot be written.
     """
-    parts = [np.ascontiguousarray(digests).tobytes(), np.asarray(features, "<f4").tobytes()]
+    parts = [np.ascontiguousarray(digests).tobytes(), features.tobytes()]
     checksum = 0
     for part in parts:
         checksum = zlib.crc32(part, checksum)

@@ -25,7 +25,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from pipelines.features.shard_file import Shard, write_shard
+from pipelines.features.shard_file import RowFormat, Shard, write_shard
 from pipelines.sources.columns import KeyIndex
 from zoo.files import write_json
 from zoo.printable import printable
@@ -44,16 +44,15 @@ class FeatureFolder:
 
     Args:
         path: The folder of the shards.
-        num_features: F, channels of each pooling.
+        row: What is stored of each image.
     """
 
-    def __init__(self, path: Path, num_features: int) -> None:
-        self.path = path
-        self.num_features = num_features
+    def __init__(self, path: Path, row: RowFormat) -> None:
+        self.path, self.row = path, row
         self.shards: list[Shard] = []
         for file in sorted(path.glob(f"[!.]*{_SUFFIX}")):
             try:
-                self.shards.append(Shard.open(file, num_features))
+                self.shards.append(Shard.open(file, row))
             except (OSError, ValueError) as error:
                 _discard(file, error)
                 continue
@@ -82,24 +81,24 @@ class FeatureFolder:
             # Another shard may have the same images.
             self.shards = [s for i, s in enumerate(self.shards) if i not in damaged]
 
-    def write(self, digests: npt.NDArray[np.uint8], features: npt.NDArray[np.float32]) -> None:
+    def write(self, digests: npt.NDArray[np.uint8], features: npt.NDArray[Any]) -> None:
         """Writes a shard; keeps it in memory where the disk does not take it.
 
         Args:
             digests: SHA-256 of n images, uint8 [n, 32].
-            features: float32 [n, 2, F], in the order of STORED_POOLINGS.
+            features: [n, P, F], of `RowFormat.array`.
         """
         name = hashlib.sha256(digests.tobytes().hex().encode()).hexdigest()[:32]
         file = self.path / f"{name}{_SUFFIX}"
         try:
             write_shard(file, digests, features)
-            shard = Shard.open(file, self.num_features)
+            shard = Shard.open(file, self.row)
             shard.load()
         except (OSError, ValueError) as error:
             logger.warning(
                 f"{printable(str(error))}; its features are kept in memory, for this job alone"
             )
-            shard = Shard(np.array(digests), np.array(features, np.float32))
+            shard = Shard(np.array(digests), self.row, np.array(features))
         self.shards.append(shard)
 
     def _locate(self, digests: npt.NDArray[np.uint8]) -> npt.NDArray[np.int64]:
@@ -146,19 +145,19 @@ class FeatureStore:
         self.path = path
         self.limit_bytes = limit_bytes
 
-    def open(self, key: Mapping[str, Any], num_features: int) -> FeatureFolder:
+    def open(self, key: Mapping[str, Any], row: RowFormat) -> FeatureFolder:
         """Opens the features of a key, and creates their folder if there is none.
 
         Args:
             key: JSON values: everything the features depend on except the images.
-            num_features: F, channels of each pooling.
+            row: What is stored of each image.
         """
         text = json.dumps(key, sort_keys=True)
         path = self.path / hashlib.sha256(text.encode()).hexdigest()[:32]
         if not (path / _KEY_FILE).exists():
             with contextlib.suppress(OSError):  # the first shard says that the disk is full
                 write_json(path / _KEY_FILE, key)
-        return FeatureFolder(path, num_features)
+        return FeatureFolder(path, row)
 
     def evict(self, protected: Iterable[FeatureFolder]) -> int:
         """Removes the least recently used shards until the rest fits the limit.

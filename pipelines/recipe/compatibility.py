@@ -159,26 +159,6 @@ def check_single_image_batches(settings: RecipeSettings) -> None:
         )
 
 
-def check_fine_tuning(settings: RecipeSettings, *, frozen: bool) -> None:
-    """Checks that there is a frozen backbone to unfreeze.
-
-    Args:
-        settings: The recipe.
-        frozen: Whether the backbone is frozen in the first phase.
-
-    Raises:
-        RecipeError: It trains from the start.
-    """
-    if settings.fine_tune.blocks and not frozen:
-        raise RecipeError(
-            "fine_tune.blocks unfreezes a frozen backbone, and this one trains from the start",
-            expected="backbone.frozen = true, or fine_tune.blocks = 0",
-            received=f"backbone.name = {settings.backbone.name!r}, "
-            f"fine_tune.blocks = {settings.fine_tune.blocks}",
-            mend="choose a pretrained backbone (`zoo list weights`), or --set fine_tune.blocks=0",
-        )
-
-
 def check_normalization(settings: RecipeSettings, *, frozen: bool, own: str) -> None:
     """Checks that pixels reach a frozen backbone as it was trained on them.
 

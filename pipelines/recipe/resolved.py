@@ -13,7 +13,6 @@ from pipelines.features.config import FeatureConfig
 from pipelines.recipe.compatibility import (
     check_convex,
     check_features,
-    check_fine_tuning,
     check_folds,
     check_input_size,
     check_normalization,
@@ -23,6 +22,7 @@ from pipelines.recipe.compatibility import (
     check_validation_schedule,
     leaves_fitting_open,
 )
+from pipelines.recipe.fine_tuning import check_fine_tuning
 from pipelines.recipe.sections import BackboneConfig, TrainConfig
 from pipelines.recipe.settings import RecipeSettings
 from pipelines.recipe.task_sections import TaskConfig, TaskName, check_combination
@@ -195,6 +195,16 @@ class ResolvedRecipe(RecipeSettings):
         """
         return self.model_copy(update={"train": self.train.model_copy(update={"folds": count})})
 
+    def with_maps(self, kept_as: Literal["float16", "float32", "none"]) -> ResolvedRecipe:
+        """Returns the recipe with the decision whether fine-tuning trains on maps.
+
+        Args:
+            kept_as: Of `fine_tune.maps`.
+        """
+        return self.model_copy(
+            update={"fine_tune": self.fine_tune.model_copy(update={"maps": kept_as})}
+        )
+
     def with_choices_of(self, run: ResolvedRecipe) -> ResolvedRecipe:
         """Returns the recipe with what a run chose for it once it had images and features.
 
@@ -208,6 +218,8 @@ class ResolvedRecipe(RecipeSettings):
             recipe = recipe.with_folds(run.num_folds)
         if recipe.features.engine_is_open:
             recipe = recipe.with_engine(run.features.engine)
+        if recipe.fine_tune.maps == "auto" and run.fine_tune.maps != "auto":
+            recipe = recipe.with_maps(run.fine_tune.maps)
         if "augment.policy" in recipe.to_measure:
             recipe = recipe.with_measured(policy=run.augment.policy)
         if "backbone.levels" in recipe.to_measure:
@@ -241,7 +253,6 @@ def resolve_recipe(settings: RecipeSettings) -> ResolvedRecipe:
     size = settings.input.size or native
     check_input_size(settings, size=size, native=native, smallest=row.min_size)
     check_single_image_batches(settings)
-    check_fine_tuning(settings, frozen=frozen)
     check_normalization(settings, frozen=bool(frozen and weights), own=row.normalization)
     check_training(settings.optimizer, settings.schedule, settings.penalty, settings.stopping)
     check_validation_schedule(settings)
@@ -253,6 +264,7 @@ def resolve_recipe(settings: RecipeSettings) -> ResolvedRecipe:
     if use == "auto":
         use = frozen and not settings.augment.blends
     check_features(settings.augment, use=use, frozen=frozen)
+    check_fine_tuning(settings, frozen=frozen, use=use)
     optimizer = settings.optimizer.completed()
     if settings.optimizer.name is None and use and leaves_fitting_open(settings):
         optimizer = OptimizerConfig(name="lbfgs").completed()

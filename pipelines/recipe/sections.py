@@ -154,6 +154,11 @@ class FineTuneConfig(Config):
             least; Howard and Ruder, 2018, https://arxiv.org/abs/1801.06146, divide by 2.6.
         gradual: Epochs between unfreezing one block and the next, from the top; each block
             begins a phase. 0 unfreezes all blocks at once.
+        maps: Whether the maps that enter the unfrozen blocks are computed once, in the plain view
+            and in `features.views` augmented ones, and the blocks train on these: kept as
+            `float16` or `float32`. `none` sends every image through the whole network in every
+            epoch, augmented anew. `auto` takes float16 where there are fewer views than epochs
+            and the disk space of `features.cache_gib` suffices.
     """
 
     blocks: Annotated[int, Field(ge=0)] = 0
@@ -161,6 +166,7 @@ class FineTuneConfig(Config):
     learning_rate: Annotated[float, Field(gt=0, le=10)] = 0.0005
     block_decay: Annotated[float, Field(gt=0, le=1)] = 1.0
     gradual: Annotated[int, Field(ge=0)] = 0
+    maps: Literal["auto", "float16", "float32", "none"] = "auto"
 
     @model_validator(mode="after")
     def _has_epochs_for_every_block(self) -> FineTuneConfig:

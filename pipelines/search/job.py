@@ -90,6 +90,13 @@ class SearchJob:
             base = base.override({"train.epochs": epochs})
         if isinstance(space, str | Path):
             space = read_settings(Path(space))
+        if space is not None and settings.get("fine_tune"):
+            raise InputError(
+                "a search space of your own says itself what is fine-tuned",
+                expected="--space or --fine-tune",
+                received="both",
+                mend='put "fine_tune.blocks" = [0, 1, 2] into the space',
+            )
         plan = _changed(before, space=space, **settings)
         added_trials = plan.count_added(before) if begun else 0
         if plan.space is not None:  # checked before anything is read

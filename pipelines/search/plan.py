@@ -52,6 +52,7 @@ class SearchPlan(Config):
         retrain_on_val: Whether the best recipe trains on the validation images too; None until
             the folds are known.
         space: The search space, as a space file holds it; None until `complete_plan` decides.
+        fine_tune: Whether the space that is decided then has fine-tuning in it.
     """
 
     trials: Annotated[int, Field(ge=1)] = 100
@@ -59,6 +60,7 @@ class SearchPlan(Config):
     folds: Annotated[int, Field(ge=0)] | None = None
     retrain_on_val: bool | None = None
     space: Mapping[str, Any] | None = None
+    fine_tune: bool = False
 
     @field_validator("tuner")
     @classmethod

@@ -51,6 +51,7 @@ def tune(
     tuner: str | None = None,
     folds: int | None = None,
     space: SpaceFile | None = None,
+    fine_tune: bool | None = None,
     retrain_on_val: bool | None = None,
     workers: int = 0,
     resume: bool = False,
@@ -73,6 +74,7 @@ def tune(
         space: The search space: a TOML file or its content, see
             `tuning.hyperparameters.space`; None takes the settings of a head that matter,
             and for up to 5,000 images which levels of the backbone it reads.
+        fine_tune: Whether the default space also has the number of blocks to fine-tune.
         retrain_on_val: Whether the best recipe trains on the validation images too, as the
             folds have; None does so where there are folds.
         workers: Processes of this machine that train the trials, without effect on the
@@ -102,6 +104,7 @@ def tune(
         "folds": folds,
         "retrain_on_val": retrain_on_val,
         "space": space,
+        "fine_tune": fine_tune,
     }
     with claim_search(Path(out), resume=resume) as folder:
         begun = folder.path if is_begun(folder.path) else None

@@ -86,6 +86,7 @@ class FeatureFeed:
         whole: A feed that computes the features of this one: of more images or channels; None
             computes them here.
         channels: Which of its channels; None for all.
+        pooling: What is read of each image; None reads what the recipe's head does.
     """
 
     def __init__(
@@ -97,10 +98,11 @@ class FeatureFeed:
         *,
         whole: FeatureFeed | None = None,
         channels: slice | None = None,
+        pooling: str | None = None,
     ) -> None:
         self.recipe, self.source, self.order = recipe, source, order
         self.extractor = extractor
-        self._whole, self._channels = whole, channels
+        self._whole, self._channels, self._pooling = whole, channels, pooling
         self._features: dict[tuple[str, int], FeatureArray] = {}
 
     def part(self, recipe: ResolvedRecipe, channels: slice) -> FeatureFeed:
@@ -154,7 +156,7 @@ class FeatureFeed:
         return build_feature_stream(
             self.features("train"),
             self.source.train,
-            recipe.head.pooling,
+            self._pooling or recipe.head.pooling,
             self.order,
             tasks=self.source.tasks,
             class_weights=class_weights_of(recipe, self.source),
@@ -177,7 +179,7 @@ class FeatureFeed:
         return build_feature_dataset(
             self.features(split),
             self.source.splits[split],
-            recipe.head.pooling,
+            self._pooling or recipe.head.pooling,
             batch_size or recipe.input.batch_size,
             self.source.tasks,
         )

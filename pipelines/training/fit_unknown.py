@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from pipelines.input_pipeline.datasets import build_image_dataset
+from pipelines.evaluation.predictions import predict_images
 from pipelines.recipe.resolved import ResolvedRecipe
 from pipelines.sources.source import Source, join_examples
 from pipelines.sources.splitting.groups import group_related
@@ -128,8 +128,7 @@ def _read_pooled(
     if features is not None:
         return features.features(split).read(recipe.head.pooling, indices)
     examples = source.splits[split].take(indices)
-    images = build_image_dataset(examples, recipe.input.preprocessing, recipe.input.batch_size)
-    rows: Floats = build_pooling_model(model).predict(images, verbose=0)
+    rows: Floats = predict_images(build_pooling_model(model), recipe, examples)
     return rows
 
 

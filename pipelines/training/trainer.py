@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from pipelines.input_pipeline.datasets import build_image_dataset
+from pipelines.evaluation.predictions import predict_images
 from pipelines.recipe.compatibility import check_devices, check_steps
 from pipelines.recipe.resolved import ResolvedRecipe
 from pipelines.runtime.devices import Devices
@@ -30,6 +30,7 @@ from pipelines.training.losses_and_metrics import (
     compute_image_metrics,
     format_metrics,
 )
+from pipelines.training.map_feeds import MapFeeds
 from pipelines.training.measured_settings import measure_settings
 from pipelines.training.model import build_model, compile_model
 from pipelines.training.phases import Phase, build_phases
@@ -95,11 +96,15 @@ class Trainer:
         if recipe.features.use:
             self.levels = LevelFeeds(recipe, source, order, self.model.classifier)
             self.features = self.levels.read(recipe)
+        self.maps: MapFeeds | None = None
+        if recipe.features.use and recipe.fine_tune.blocks:
+            self.maps = MapFeeds(recipe, source, order, self.model, self.phases)
 
     @property
     def extract_s(self) -> float:
-        """Seconds spent on computing features, or on finding them."""
-        return self.features.extractor.extract_s if self.features else 0.0
+        """Seconds spent on computing features and maps, or on finding them."""
+        features = self.features.extractor.extract_s if self.features else 0.0
+        return features + (self.maps.extract_s if self.maps else 0.0)
 
     @property
     def evaluation_features(self) -> FeatureFeed | None:
@@ -125,7 +130,7 @@ class Trainer:
                 self.model.fit_standardization(self._read_some_features)
             return self.recipe
         if checkpoint and checkpoint.phase:
-            return self.recipe
+            return self._with_maps_decided()
         if self.devices.can_stack_heads or self.recipe.is_convex:
             self.recipe = measure_settings(self.recipe, self.levels.read, self.levels.most)
         else:
@@ -141,14 +146,19 @@ class Trainer:
         train, pooling = self.features.features("train"), self.recipe.head.pooling
         self._statistics = self.model.fit_standardization(lambda: train.read(pooling))
         self.recipe = self.recipe.with_engine(self.features.extractor.engine_name)
+        return self._with_maps_decided()
+
+    def _with_maps_decided(self) -> ResolvedRecipe:
+        """Returns the recipe, in which it is decided whether fine-tuning trains on maps."""
+        if self.maps is not None:
+            self.maps.recipe = self.recipe
+            self.recipe = self.maps.recipe = self.recipe.with_maps(self.maps.decide())
         return self.recipe
 
     def _read_some_features(self) -> Any:
         """Returns features of at most 2,000 training images, where training needs none."""
         examples = take_evenly(self.model.source.train)
-        config = self.recipe.input
-        images = build_image_dataset(examples, config.preprocessing, config.batch_size)
-        return build_pooling_model(self.model.classifier).predict(images, verbose=0)
+        return predict_images(build_pooling_model(self.model.classifier), self.recipe, examples)
 
     def fit(self) -> Any:
         """Trains the remaining phases.
@@ -241,7 +251,9 @@ class Trainer:
         with self.devices.scope():
             if phase.blocks:
                 self.model.unfreeze(phase.blocks)
-            if self.features is None or phase.blocks:
+            if phase.blocks and self.maps and self.recipe.fine_tune.maps != "none":
+                part, feed = self.maps.open(phase)
+            elif self.features is None or phase.blocks:
                 part, feed = self.model.logits, self.images
             else:
                 part, feed = self.model.head(), self.features

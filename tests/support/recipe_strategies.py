@@ -179,6 +179,7 @@ _sections: dict[str, Any] = dict(
         learning_rate=st.floats(1e-6, 0.1),
         block_decay=st.floats(0.1, 1),
         gradual=st.integers(0, 3),
+        maps=st.sampled_from(["auto", "float16", "float32", "none"]),
     ),
     calibration=_section(method=st.sampled_from(["auto", "none", "temperature", "vector"])),
     unknown=_section(method=st.sampled_from(["auto", "none"]), share=st.floats(0.001, 0.5)),

@@ -72,6 +72,24 @@ def build_default_space(cuts: Sequence[int] = ()) -> Mapping[str, Any]:
     return space
 
 
+def add_fine_tuning(space: Mapping[str, Any], max_blocks: int) -> Mapping[str, Any]:
+    """Returns a space in which trials also fine-tune blocks of the backbone, or do not.
+
+    Args:
+        space: A space without these settings.
+        max_blocks: Blocks, at most. Besides their number, it has their learning rate, and by
+            how much it falls from block to block.
+    """
+    counts = list(range(1, max_blocks + 1))
+    tuned = {"when": {"fine_tune.blocks": counts}}
+    return {
+        **space,
+        "fine_tune.blocks": [0, *counts],
+        "fine_tune.learning_rate": {"min": 1e-5, "max": 3e-3, "log": True, **tuned},
+        "fine_tune.block_decay": {"min": 0.3, "max": 1.0, **tuned},
+    }
+
+
 def _is_unconditional(domains: Any) -> bool:
     if isinstance(domains, list):
         return not any(isinstance(domain, Mapping) for domain in domains)

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from zoo.errors import RecipeError
-from zoo.private_api import inputs_of, producer_of
+from zoo.private_api import inputs_in, producer_of
 from zoo.weights.row import Weights
 
 
@@ -171,8 +171,22 @@ def find_cuts(backbone: Backbone, model: Any) -> dict[int, Any]:
     if not backbone.block_pattern:
         return {}
     blocks = blocks_of(backbone, model)
-    outputs = {n: _output_below(blocks, model, n) for n in range(1, len(blocks))}
-    return {n: _as_map(output) for n, output in outputs.items() if output is not None}
+    below = {n: _tensors_below(blocks, model, n) for n in range(1, len(blocks))}
+    return {n: _as_map(tensors[0]) for n, tensors in below.items() if len(tensors) == 1}
+
+
+def tensors_below(backbone: Backbone, model: Any, num_blocks: int) -> list[Any]:
+    """Returns what a backbone's top blocks read, and what it returns from below them.
+
+    Args:
+        backbone: The row that `model` was built from.
+        model: A model that `backbone.build` returned, with outputs at one level or several.
+        num_blocks: The number of blocks, at least 1.
+
+    Returns:
+        Keras tensors, [B, …] each; everything above depends on the input by these alone.
+    """
+    return _tensors_below(blocks_of(backbone, model), model, num_blocks)
 
 
 def _as_map(output: Any) -> Any:
@@ -184,21 +198,23 @@ def _as_map(output: Any) -> Any:
     return layers.Reshape(shape, name=f"{producer_of(output).name}_map")(output)
 
 
-def _output_below(blocks: list[list[Any]], model: Any, num_blocks: int) -> Any:
-    """Returns the only tensor that crosses into the top `num_blocks` blocks, else None."""
+def _tensors_below(blocks: list[list[Any]], model: Any, num_blocks: int) -> list[Any]:
+    """Returns the tensors from below that go into the top blocks, or out of the model."""
     above = {id(layer) for block in blocks[-num_blocks:] for layer in block}
     layers = {id(layer) for layer in model.layers}
+    inputs_of = inputs_in(model)
     crossing: dict[int, Any] = {}
     # In graph order. A sum may be an operation without a layer, and so belong to no block:
     # it is above the cut if one of its inputs is.
     for operation in model.operations:
-        inputs = inputs_of(operation)
+        inputs = inputs_of.get(id(operation), [])
         below = [t for t in inputs if id(producer_of(t)) not in above]
         if id(operation) not in layers and len(below) < len(inputs):
             above.add(id(operation))
         if id(operation) in above:
             crossing.update((id(tensor), tensor) for tensor in below)
-    return next(iter(crossing.values())) if len(crossing) == 1 else None
+    returned = [output for output in model.outputs if id(producer_of(output)) not in above]
+    return list((crossing | {id(output): output for output in returned}).values())
 
 
 def _has_weights(layers: list[Any]) -> bool:

@@ -27,7 +27,7 @@ from zoo.backbones import (
     vgg,
     xception,
 )
-from zoo.backbones.base import Backbone, cut_backbone, find_cuts
+from zoo.backbones.base import Backbone, blocks_of, cut_backbone, find_cuts
 from zoo.backbones.kerashub.resolve import PREFIX, resolve_preset
 from zoo.errors import RecipeError, UnknownNameError, WeightsError
 from zoo.image_format import channels_last
@@ -186,6 +186,20 @@ def build_backbone(
             mend="remove it, and the next run downloads it again",
         ) from error
     return cut_backbone(backbone, model, truncate_blocks, levels)
+
+
+def count_blocks(name: str, size: int) -> int:
+    """Returns the number of blocks that can be unfrozen in a backbone.
+
+    Args:
+        name: An architecture or `architecture.tag`.
+        size: Height and width of the images, in pixels.
+
+    Raises:
+        UnknownNameError: No such backbone.
+    """
+    row, _ = resolve(name)
+    return len(blocks_of(row, row.build(size)))
 
 
 def possible_cuts(name: str, size: int) -> list[int]:

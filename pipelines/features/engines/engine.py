@@ -34,7 +34,7 @@ class Engine(Protocol):
         """Number of threads that call it at once for the highest throughput."""
 
     def __call__(self, images: npt.NDArray[np.uint8]) -> npt.NDArray[np.float32]:
-        """Maps uint8 [batch_size, S, S, 3] images to float32 [batch_size, 2, F] features."""
+        """Maps uint8 [batch_size, S, S, 3] images to float32 [batch_size, P, F] features."""
 
 
 @dataclass(frozen=True)

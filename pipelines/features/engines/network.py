@@ -28,6 +28,9 @@ logger = logging.getLogger(__name__)
 STORED_POOLINGS = ("avg", "max")
 """Poolings of the feature map that are stored, in this order: its mean and its maximum."""
 
+MAPS = "maps"
+"""In the place of poolings: whole feature maps, all their values side by side."""
+
 # The newest that ONNX Runtime, OpenVINO and tf2onnx all support.
 _OPSET = 18
 
@@ -40,22 +43,26 @@ class FeatureNetwork:
     """The network that computes features.
 
     Args:
-        model: A `keras.Model` from uint8 [B, S, S, 3] to float32 [B, 2, F]: mean and
-            maximum of every channel of the backbone's output.
+        model: A `keras.Model` from uint8 [B, S, S, 3] to float32 [B, P, F]: mean and
+            maximum of every channel of the backbone's output, or its maps as they are.
         size: S, in pixels.
         digest: Hexadecimal SHA-256 of all that the features depend on: weights, layers,
             size and precision.
         precision: The Keras dtype policy of its computation.
+        poolings: The names of the P poolings.
+        dtype: What its features are stored as.
     """
 
     model: Any
     size: int
     digest: str
     precision: str
+    poolings: tuple[str, ...] = STORED_POOLINGS
+    dtype: str = "float32"
 
     @property
     def num_features(self) -> int:
-        """F, channels of the backbone's output."""
+        """F, channels of the backbone's output, or numbers of its maps."""
         return int(self.model.output_shape[-1])
 
     def onnx_file(self, folder: Path) -> Path:
@@ -134,17 +141,40 @@ def build_pooled_network(trunk: Any) -> FeatureNetwork:
     return FeatureNetwork(model, size, _digest_of(trunk, size, precision), precision)
 
 
+def build_map_network(images: Any, maps: list[Any], dtype: str) -> FeatureNetwork:
+    """Builds the network of feature maps as they are, whose values are put side by side.
+
+    Args:
+        images: A Keras tensor float32 [B, S, S, 3] in 0 to 255.
+        maps: Keras tensors [B, …] that depend on it alone.
+        dtype: What they are stored as, `float16` or `float32`.
+    """
+    import keras
+
+    size = int(images.shape[1])
+    trunk = keras.Model(images, maps, name="trunk")
+    pixels = keras.Input((size, size, 3), dtype="uint8", name="images")
+    found = keras.tree.flatten(trunk(keras.ops.cast(pixels, "float32"), training=False))
+    rows = [keras.layers.Reshape((1, -1))(keras.ops.cast(one, "float32")) for one in found]
+    model = keras.Model(pixels, _join(rows), name="maps")
+    precision = keras.mixed_precision.global_policy().name
+    digest = _digest_of(trunk, size, precision, (MAPS,))
+    return FeatureNetwork(model, size, digest, precision, (MAPS,), dtype)
+
+
 def _join(rows: list[Any]) -> Any:
     import keras
 
     return rows[0] if len(rows) == 1 else keras.ops.concatenate(rows, axis=-1)
 
 
-def _digest_of(trunk: Any, size: int, precision: str) -> str:
+def _digest_of(
+    trunk: Any, size: int, precision: str, poolings: tuple[str, ...] = STORED_POOLINGS
+) -> str:
     import keras
 
-    digest = hashlib.sha256(f"{size} {precision} {STORED_POOLINGS}".encode())
-    if len(trunk.outputs) > 1:
+    digest = hashlib.sha256(f"{size} {precision} {poolings}".encode())
+    if len(trunk.outputs) > 1 or poolings == (MAPS,):
         digest.update(repr([tuple(output.shape) for output in trunk.outputs]).encode())
     for operation in trunk.operations:
         # A nested backbone is identified by its name and weights: the names of its layers

@@ -9,10 +9,12 @@ import numpy as np
 import pytest
 
 from pipelines.features.feature_array import FeatureArray
+from pipelines.features.shard_file import RowFormat
 from pipelines.features.store import FeatureFolder, FeatureStore
 from pipelines.sources.columns import Digests
 
 KEY = {"network": "abc", "view": 0}
+ROW = RowFormat((2, 5))
 
 
 def _digests(*names: str) -> np.ndarray:
@@ -30,10 +32,10 @@ def _rows(count: int, seed: int = 0) -> np.ndarray:
 def test_written_features_are_read_back(tmp_path: Path) -> None:
     store = FeatureStore(tmp_path, 1e9)
     images, rows = _digests(*"abcdef"), _rows(6)
-    folder = store.open(KEY, 5)
+    folder = store.open(KEY, ROW)
     folder.write(images[:4], rows[:4])
     folder.write(images[4:], rows[4:])
-    again = store.open(KEY, 5)
+    again = store.open(KEY, ROW)
     assert _has(again, *"abcdef")
     assert not _has(again, "g")
     order = np.array([5, 0, 3, 3])
@@ -54,7 +56,7 @@ def test_array_reads_the_same_from_disk_and_from_memory(
     images = _digests(*"abcdef")
     folders = []
     for view in range(3):
-        folder = store.open({"view": view}, 5)
+        folder = store.open({"view": view}, ROW)
         for start in (0, 2, 4):
             folder.write(images[start : start + 2], _rows(2, seed=10 * view + start))
         folders.append(folder)
@@ -72,15 +74,15 @@ def test_array_reads_the_same_from_disk_and_from_memory(
 
 def test_each_key_has_a_folder_of_its_own(tmp_path: Path) -> None:
     store = FeatureStore(tmp_path, 1e9)
-    store.open(KEY, 5).write(_digests("a"), _rows(1))
-    assert not _has(store.open({**KEY, "view": 1}, 5), "a")
-    assert _has(store.open(dict(reversed(KEY.items())), 5), "a")
+    store.open(KEY, ROW).write(_digests("a"), _rows(1))
+    assert not _has(store.open({**KEY, "view": 1}, ROW), "a")
+    assert _has(store.open(dict(reversed(KEY.items())), ROW), "a")
 
 
 @pytest.mark.parametrize("damage", ["cut", "garbage", "empty", "array", "one byte more"])
 def test_damaged_shard_is_removed(tmp_path: Path, damage: str) -> None:
     store = FeatureStore(tmp_path, 1e9)
-    folder = store.open(KEY, 5)
+    folder = store.open(KEY, ROW)
     folder.write(_digests("a", "b"), _rows(2))
     folder.write(_digests("c"), _rows(1))
     shard = max(folder.path.glob("*.features"), key=lambda file: file.stat().st_size)
@@ -91,7 +93,7 @@ def test_damaged_shard_is_removed(tmp_path: Path, damage: str) -> None:
     else:
         changed = {"cut": content[:-7], "garbage": b"x" * 99, "empty": b""}
         shard.write_bytes(changed.get(damage, content + b"x"))
-    again = store.open(KEY, 5)
+    again = store.open(KEY, ROW)
     assert not _has(again, "a")
     assert _has(again, "c")
     assert not shard.exists()
@@ -102,7 +104,7 @@ def test_every_flipped_bit_of_a_shard_is_found(
 ) -> None:
     store = FeatureStore(tmp_path, 1e9)
     images, rows = _digests(*"abcd"), _rows(4)
-    folder = store.open(KEY, 5)
+    folder = store.open(KEY, ROW)
     folder.write(images, rows)
     (file,) = folder.path.glob("*.features")
     content = file.read_bytes()
@@ -112,7 +114,7 @@ def test_every_flipped_bit_of_a_shard_is_found(
         changed = bytearray(content)
         changed[bit // 8] ^= 1 << bit % 8
         file.write_bytes(changed)
-        again = store.open(KEY, 5)
+        again = store.open(KEY, ROW)
         # Of an image whose digest is the damaged one, the shard is not asked at all.
         found = again.locate(images)[:, 0] >= 0
         assert not found.any()
@@ -130,7 +132,7 @@ def test_every_flipped_bit_of_a_shard_is_found(
 def test_other_rows_in_a_shard_are_found(tmp_path: Path, change: str) -> None:
     store = FeatureStore(tmp_path, 1e9)
     images, rows = _digests(*"abcd"), _rows(4)
-    folder = store.open(KEY, 5)
+    folder = store.open(KEY, ROW)
     folder.write(images, rows)
     (file,) = folder.path.glob("*.features")
     content = bytearray(file.read_bytes())
@@ -142,15 +144,15 @@ def test_other_rows_in_a_shard_are_found(tmp_path: Path, change: str) -> None:
     }[change]
     content[4 * 32 : -4] = other.astype("<f4").tobytes()
     file.write_bytes(content)
-    assert not _has(store.open(KEY, 5), "a")
+    assert not _has(store.open(KEY, ROW), "a")
 
 
 def test_shards_that_are_not_asked_for_are_not_read(tmp_path: Path) -> None:
     store = FeatureStore(tmp_path, 1e9)
-    folder = store.open(KEY, 5)
+    folder = store.open(KEY, ROW)
     folder.write(_digests("a"), _rows(1))
     folder.write(_digests("b"), _rows(1))
-    again = store.open(KEY, 5)
+    again = store.open(KEY, ROW)
     found = again.locate(_digests("a", "c"))[:, 0]
     assert found[1] == -1
     again.shards[found[0]].features  # noqa: B018  does not raise
@@ -160,9 +162,9 @@ def test_shards_that_are_not_asked_for_are_not_read(tmp_path: Path) -> None:
 
 def test_shards_of_earlier_formats_are_evicted(tmp_path: Path) -> None:
     store = FeatureStore(tmp_path, 1e9)
-    folder = store.open(KEY, 5)
+    folder = store.open(KEY, ROW)
     np.save(folder.path / "old.npy", _rows(4))
-    assert not store.open(KEY, 5).shards
+    assert not store.open(KEY, ROW).shards
     store.limit_bytes = 0
     assert store.evict([]) > 160
     assert not folder.path.exists()
@@ -170,10 +172,10 @@ def test_shards_of_earlier_formats_are_evicted(tmp_path: Path) -> None:
 
 def test_partial_shard_of_a_killed_job_is_ignored_and_removed_later(tmp_path: Path) -> None:
     store = FeatureStore(tmp_path, 1e9)
-    folder = store.open(KEY, 5).path
+    folder = store.open(KEY, ROW).path
     partial = folder / ".name.0123abcd.features"
     partial.write_bytes(b"half of one")
-    assert not store.open(KEY, 5).shards
+    assert not store.open(KEY, ROW).shards
     store.evict([])
     assert partial.exists(), "another job may still be writing it"
     os.utime(partial, (1, 1))
@@ -185,13 +187,13 @@ def test_eviction_removes_the_least_recently_used_and_spares_protected_folders(
     tmp_path: Path,
 ) -> None:
     store = FeatureStore(tmp_path, 1e9)
-    folders = [store.open({"view": view}, 5) for view in range(4)]
+    folders = [store.open({"view": view}, ROW) for view in range(4)]
     for view, folder in enumerate(folders):
         folder.write(_digests("a"), _rows(1))
         (file,) = folder.path.glob("*.features")
         os.utime(file, (100 - view, 100 - view))  # the last one is the oldest
     size = file.stat().st_size
-    store.open({"view": 2}, 5)  # marks it as used
+    store.open({"view": 2}, ROW)  # marks it as used
     store.limit_bytes = 2 * size
     assert store.evict([folders[3]]) == 2 * size
     remaining = [bool(list(folder.path.glob("*.features"))) for folder in folders]

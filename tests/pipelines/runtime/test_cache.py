@@ -10,6 +10,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from pipelines.features.shard_file import RowFormat
 from pipelines.features.store import FeatureStore
 from pipelines.recipe.recipe import Recipe
 from pipelines.runtime.cache import usable_cache
@@ -78,7 +79,7 @@ def test_features_stay_in_memory_where_the_disk_is_full(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     (tmp_path / "features").write_text("in the way")
-    folder = FeatureStore(tmp_path / "features", 1e9).open({}, num_features=3)
+    folder = FeatureStore(tmp_path / "features", 1e9).open({}, RowFormat((2, 3)))
     rng = np.random.default_rng(0)
     digests = rng.integers(0, 256, (4, 32)).astype(np.uint8)
     features = rng.normal(size=(4, 2, 3)).astype(np.float32)

@@ -373,6 +373,29 @@ def test_levels_and_cuts_are_searched_together_and_validation_images_kept(
     assert kernel.shape[0] == channels + both.model.get_layer("pool").output.shape[-1]
 
 
+@pytest.mark.slow
+def test_fine_tuning_is_searched_and_trials_share_their_maps(
+    tiny_folder: Path, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    recipe = linear_recipe(fine_tune={"epochs": 2, "maps": "float32"}, backbone={"levels": 1})
+    settings: dict[str, Any] = {"trials": 12, "epochs": 2, "fine_tune": True}
+    with caplog.at_level("INFO", "pipelines"):
+        run = tune(tiny_folder, recipe, out=tmp_path / "run", **settings)
+    read = [trial["hyperparameters"] for trial in run.search["trials"]]
+    counts = [values["fine_tune.blocks"] for values in read]
+    assert set(counts) == {0, 1, 2, 3}
+    for values in read:
+        rates = {"fine_tune.learning_rate", "fine_tune.block_decay"}
+        assert (rates <= values.keys()) == bool(values["fine_tune.blocks"])
+    said = [record.getMessage() for record in caplog.records]
+    on_maps = [line for line in said if line.startswith("fine-tuning the top")]
+    assert len(on_maps) >= sum(count > 0 for count in counts)
+    # The features of the head and the maps of three cuts: once for each of two splits.
+    assert len([line for line in said if line.startswith("computing features")]) <= 2 * (1 + 3)
+    best = run.search["best"]
+    assert run.metrics["val"]["loss"] == pytest.approx(best["loss"], rel=1e-3, abs=1e-4)
+
+
 @pytest.mark.parametrize(
     ("settings", "error", "message"),
     [
@@ -391,6 +414,7 @@ def test_levels_and_cuts_are_searched_together_and_validation_images_kept(
         ({"folds": 40}, InputError, "fewer images than there are folds"),
         ({"tuner": "bayes"}, InputError, "Did you mean 'bayesian'"),
         ({"space": "absent.toml"}, RecipeError, "absent.toml cannot be read"),
+        ({"space": SPACE, "fine_tune": True}, InputError, "expected --space or --fine-tune"),
     ],
 )
 def test_wrong_input_is_refused_before_anything_is_written(

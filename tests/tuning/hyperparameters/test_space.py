@@ -9,7 +9,11 @@ from typing import Any
 
 import pytest
 
-from tuning.hyperparameters.default_space import HEAD_SPACE, build_default_space
+from tuning.hyperparameters.default_space import (
+    HEAD_SPACE,
+    add_fine_tuning,
+    build_default_space,
+)
 from tuning.hyperparameters.space import SearchSpace
 from zoo.errors import RecipeError, UnknownNameError
 
@@ -183,3 +187,14 @@ def test_choices_are_those_of_all_domains_and_largest_of_their_integers() -> Non
     assert space.choices("optimizer.learning_rate") == space.choices("stopping.patience") == ()
     assert space.largest("backbone.truncate_blocks") == 5
     assert space.largest("stopping.patience") == 0
+
+
+@pytest.mark.parametrize("base", [HEAD_SPACE, build_default_space()], ids=["steps", "default"])
+def test_rates_of_fine_tuning_are_drawn_where_there_is_any(base: Mapping[str, Any]) -> None:
+    settings = add_fine_tuning(base, 2)
+    space = SearchSpace.from_settings(settings, list(settings), accept)
+    drawn = [draw(space, seed) for seed in range(60)]
+    assert {values["fine_tune.blocks"] for values in drawn} == {0, 1, 2}
+    for values in drawn:
+        for name in ("learning_rate", "block_decay"):
+            assert (f"fine_tune.{name}" in values) == bool(values["fine_tune.blocks"])
