@@ -119,8 +119,10 @@ def save_tensorflow_seed() -> Callable[[], None]:
     seed, rng = context.context()._seed, getattr(context.context(), "_rng", None)
 
     def restore() -> None:
-        context.context()._set_global_seed(seed)
-        context.context()._rng = rng
+        # Setting a seed drops the kernels of every function, which then take seconds to come back.
+        if getattr(context.context(), "_rng", None) is not rng:
+            context.context()._set_global_seed(seed)
+            context.context()._rng = rng
 
     return restore
 

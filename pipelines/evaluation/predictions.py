@@ -32,6 +32,19 @@ class Answers:
     unknown_scores: npt.NDArray[np.float32] | None = None
     sets: dict[str, npt.NDArray[np.bool_]] = field(default_factory=dict)
 
+    def row(self, index: int) -> Answers:
+        """Returns what the model says about one of the images, as N = 1.
+
+        Args:
+            index: Which one, 0 to N - 1.
+        """
+        one = slice(index, index + 1)
+        return Answers(
+            {name: array[one] for name, array in self.predictions.items()},
+            None if self.unknown_scores is None else self.unknown_scores[one],
+            {name: array[one] for name, array in self.sets.items()},
+        )
+
     def decided(self, rules: Mapping[str, DecisionRule]) -> Answers:
         """Returns the answers with the sets that follow from their probabilities.
 

@@ -8,6 +8,7 @@ from pathlib import Path
 import numpy as np
 import numpy.typing as npt
 
+from pipelines.evaluation.predictions import Answers
 from pipelines.runtime.isolation import isolated, start_keras
 from pipelines.serving.inputs import Image, Input, list_inputs
 from pipelines.serving.prediction import Prediction, TaskPrediction
@@ -94,20 +95,35 @@ def _predict_batch(predictor: Predictor, inputs: Sequence[Input], top: int) -> l
         if index in errors:
             predictions.append(Prediction(image.name, bare=bare, error=errors[index]))
             continue
-        of_tasks = {
-            task.name: _predict_task(
-                task,
-                answers.predictions[task.name][row],
-                answers.sets[task.name][row] if task.name in answers.sets else None,
-                top,
-            )
-            for task in predictor.tasks
-        }
-        scores = answers.unknown_scores
-        score = None if scores is None else float(scores[row])
-        predictions.append(Prediction(image.name, of_tasks, bare=bare, unknown_score=score))
+        predictions.append(describe_answer(image.name, predictor.tasks, answers, row, top))
         row += 1
     return predictions
+
+
+def describe_answer(
+    name: str, tasks: Sequence[Task], answers: Answers, row: int, top: int
+) -> Prediction:
+    """Returns the prediction of one image from the answers for several.
+
+    Args:
+        name: The image's.
+        tasks: What the model predicts.
+        answers: For N images.
+        row: Which of them, 0 to N - 1.
+        top: Number of classes or labels to name, at most.
+    """
+    of_tasks = {
+        task.name: _predict_task(
+            task,
+            answers.predictions[task.name][row],
+            answers.sets[task.name][row] if task.name in answers.sets else None,
+            top,
+        )
+        for task in tasks
+    }
+    scores = answers.unknown_scores
+    score = None if scores is None else float(scores[row])
+    return Prediction(name, of_tasks, bare=tasks[0].bare, unknown_score=score)
 
 
 def _predict_task(

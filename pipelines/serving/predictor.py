@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 from types import MappingProxyType
-from typing import Any
+from typing import Any, NamedTuple
 from weakref import WeakKeyDictionary
 
 import numpy as np
@@ -33,16 +33,40 @@ from zoo.tasks import Task, wrap
 
 @dataclass(frozen=True)
 class Predictor:
-    """A model that predicts encoded images.
+    """A model that predicts encoded images, in two steps: many threads may prepare, one computes.
 
     Args:
         tasks: What it predicts.
-        predict: Maps the names and the bytes of N files to N problems, empty where a file is
-            predicted, and to the answers for the M files that are, in their order.
+        prepare: Maps the name and the bytes of a file to what `compute` takes, and to why there
+            is none; empty if there is.
+        compute: Maps N prepared images, one or more, to N problems, empty where an image is
+            predicted, and to the answers for the M images that are, in their order.
     """
 
     tasks: tuple[Task, ...]
-    predict: Callable[[Sequence[str], Sequence[bytes]], tuple[list[str], Answers]]
+    prepare: Callable[[str, bytes], tuple[Any, str]]
+    compute: Callable[[Sequence[Any]], tuple[list[str], Answers]]
+
+    def predict(self, names: Sequence[str], contents: Sequence[bytes]) -> tuple[list[str], Answers]:
+        """Predicts files.
+
+        Args:
+            names: Of N files.
+            contents: Their bytes.
+
+        Returns:
+            N problems, empty where a file is predicted, and the answers for the M files that
+            are, in their order.
+        """
+        prepared = [self.prepare(*file) for file in zip(names, contents, strict=True)]
+        problems = [problem for _, problem in prepared]
+        places = [place for place, problem in enumerate(problems) if not problem]
+        if not places:
+            return problems, Answers()
+        found, answers = self.compute([prepared[place][0] for place in places])
+        for place, problem in zip(places, found, strict=True):
+            problems[place] = problem
+        return problems, answers
 
 
 def open_predictor(
@@ -64,7 +88,7 @@ def open_predictor(
         UnknownNameError: The name is nearly that of a pretrained network.
         WeightsError: The pretrained network has no top, or its file is absent or damaged.
     """
-    if isinstance(model, Path) and (folder := _find_savedmodel(model)):
+    if isinstance(model, Path) and (folder := find_savedmodel(model)):
         if verify:
             check_signature(folder, verify)
         elif not trust:
@@ -91,8 +115,15 @@ def open_predictor(
     )
 
 
-def _find_savedmodel(path: Path) -> Path | None:
-    """Returns the folder itself, or that of the highest version in it; None if there is none."""
+def find_savedmodel(path: Path) -> Path | None:
+    """Returns the folder of a SavedModel: `path` itself, or the highest version in it.
+
+    Args:
+        path: The folder of saved_model.pb, or one with such a folder a version.
+
+    Returns:
+        None if there is none.
+    """
     if os.path.isfile(path / "saved_model.pb"):
         return path
     try:
@@ -146,28 +177,25 @@ def _open_keras(
     import tensorflow as tf
 
     network = model if scorer is None else build_scored_model(model, scorer)
-    compute = _compile(network, preprocessing.size)
+    call = _compile(network, preprocessing.size)
 
-    def predict(names: Sequence[str], contents: Sequence[bytes]) -> tuple[list[str], Answers]:
-        images, problems = [], []
-        for name, content in zip(names, contents, strict=True):
-            readable, problem = prepare_image(name, content, max_pixels)
-            if not problem:
-                try:
-                    images.append(preprocessing(tf.constant(readable)))
-                except tf.errors.OpError:
-                    readable, problem = prepare_image(name, content, max_pixels, thorough=True)
-                    if not problem:
-                        images.append(preprocessing(tf.constant(readable)))
-            problems.append(problem)
-        if not images:
-            return problems, Answers()
-        outputs, scores = compute(np.stack(images).astype(np.float32)), None
+    def prepare(name: str, content: bytes) -> tuple[Any, str]:
+        readable, problem = prepare_image(name, content, max_pixels)
+        if problem:
+            return None, problem
+        try:
+            return preprocessing(tf.constant(readable)), ""
+        except tf.errors.OpError:
+            readable, problem = prepare_image(name, content, max_pixels, thorough=True)
+            return (None, problem) if problem else (preprocessing(tf.constant(readable)), "")
+
+    def compute(images: Sequence[Any]) -> tuple[list[str], Answers]:
+        outputs, scores = call(np.stack(images).astype(np.float32)), None
         if scorer is not None:
             outputs, scores = outputs
-        return problems, Answers(wrap(tasks, outputs), scores).decided(rules)
+        return [""] * len(images), Answers(wrap(tasks, outputs), scores).decided(rules)
 
-    return Predictor(tasks, predict)
+    return Predictor(tasks, prepare, compute)
 
 
 def _compile(network: Any, size: int) -> Callable[[npt.NDArray[np.float32]], Any]:
@@ -227,33 +255,36 @@ def _open_savedmodel(folder: Path) -> Predictor:
         }
         return Answers({name: array[valid] for name, array in rows.items()}, scores, sets), valid
 
-    def prepare(name: str, content: bytes, *, thorough: bool) -> tuple[bytes, str]:
-        if problem := why_not_served(content, name):
-            return b"", problem
-        return prepare_image(name, content, thorough=thorough)
+    def prepare(name: str, content: bytes) -> tuple[_File, str]:
+        problem = why_not_served(content, name)
+        readable, problem = (b"", problem) if problem else prepare_image(name, content)
+        return _File(name, readable), problem
 
-    def attempt(
-        names: Sequence[str], contents: Sequence[bytes], *, thorough: bool
-    ) -> tuple[list[str], Answers]:
-        pairs = zip(names, contents, strict=True)
-        prepared = [prepare(name, content, thorough=thorough) for name, content in pairs]
-        problems = [problem for _, problem in prepared]
-        places = [i for i, problem in enumerate(problems) if not problem]
-        if not places:
-            return problems, Answers()
-        answers, valid = call([prepared[i][0] for i in places])
-        for place in np.array(places)[~valid].tolist():
-            problems[place] = _explain(names[place], contents[place])
-        return problems, answers if valid.any() else Answers()
-
-    def predict(names: Sequence[str], contents: Sequence[bytes]) -> tuple[list[str], Answers]:
+    def compute(files: Sequence[_File]) -> tuple[list[str], Answers]:
+        problems = [""] * len(files)
         try:
-            return attempt(names, contents, thorough=False)
+            answers, valid = call([file.content for file in files])
         except tf.errors.OpError:
             # The graph decodes the files and does not say which one fails.
-            return attempt(names, contents, thorough=True)
+            examined = [prepare_image(*file, thorough=True) for file in files]
+            problems = [problem for _, problem in examined]
+            readable = [content for content, problem in examined if not problem]
+            if not readable:
+                return problems, Answers()
+            answers, valid = call(readable)
+        places = [place for place, problem in enumerate(problems) if not problem]
+        for place in np.array(places)[~valid].tolist():
+            problems[place] = _explain(*files[place])
+        return problems, answers if valid.any() else Answers()
 
-    return Predictor(tasks, predict)
+    return Predictor(tasks, prepare, compute)
+
+
+class _File(NamedTuple):
+    """A file that the decoder in an exported graph reads."""
+
+    name: str
+    content: bytes
 
 
 def _explain(name: str, content: bytes) -> str:

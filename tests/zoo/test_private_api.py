@@ -147,7 +147,7 @@ def _private_uses(source: str) -> set[str]:
     tree = ast.parse(source)
     defined, used, imported = set(), set(), set()
     for node in ast.walk(tree):
-        if isinstance(node, ast.FunctionDef | ast.ClassDef):
+        if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef | ast.ClassDef):
             defined.add(node.name)
         elif isinstance(node, ast.Name) and isinstance(node.ctx, ast.Store):
             defined.add(node.id)
