@@ -35,6 +35,7 @@ if TYPE_CHECKING:
     from pipelines.serving.export import export
     from pipelines.serving.predict import predict
     from pipelines.serving.run import Run
+    from pipelines.serving.serve import serve
     from pipelines.sources.listing.catalog import SOURCES as sources
     from pipelines.studies.catalog import STUDIES as studies
     from pipelines.studies.run import study
@@ -100,6 +101,7 @@ __all__ = [
     "preview",
     "report",
     "schedules",
+    "serve",
     "sources",
     "studies",
     "study",
@@ -122,6 +124,7 @@ _VERBS = {
     "pretrain": "pipelines.pretraining.pretrain",
     "preview": "pipelines.training.preview",
     "report": "pipelines.inspection.report.report",
+    "serve": "pipelines.serving.serve",
     "study": "pipelines.studies.run",
     "train": "pipelines.training.train",
     "tune": "pipelines.search.tune",

@@ -23,6 +23,7 @@ from pipelines.cli.options import (
     Set,
 )
 from pipelines.cli.recipe_options import build_recipe, find_started
+from pipelines.cli.serve_command import serve
 from pipelines.cli.study_command import study
 
 app = typer.Typer(
@@ -266,5 +267,5 @@ def pretrain(
     show(run.pretrained_file)
 
 
-for command in (evaluate, report, predict, average, export, study):
+for command in (evaluate, report, predict, average, export, serve, study):
     app.command()(command)

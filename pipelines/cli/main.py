@@ -31,7 +31,7 @@ GC_THRESHOLDS = (50_000, 10, 10)
 """Thresholds of garbage collection, larger than Python's own: importing TensorFlow and Keras
 makes half a million objects that stay, and every collection would visit them."""
 
-_JOBS = ("audit", "evaluate", "predict")
+_JOBS = ("audit", "evaluate", "predict", "serve")
 """Commands that use the cache outside of `pipelines.runtime.isolation.isolated`."""
 
 

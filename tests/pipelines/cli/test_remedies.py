@@ -365,6 +365,9 @@ ELSEWHERE = {
     "a SavedModel that `zoo export` wrote": "says what is expected",
     "--set train.loss=cross_entropy": "test_soft_targets.py: a teacher's probabilities",
     "leave --teacher out": "says what not to do",
+    "add --port 0 to take a free one": "test_serve.py: a free one is found",
+    "or add --token": "test_serve.py: with a token, other machines are served",
+    "ZOO_SERVE_TOKEN": "the name of the variable",
     "--out": "the name of the option",
     "--to": "the name of the option",
 }
