@@ -3,22 +3,19 @@
 from __future__ import annotations
 
 import atexit
-import contextlib
 import functools
-import gc
 import hashlib
 import json
 import logging
 import shutil
 import tempfile
-import threading
-from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from pipelines.runtime.stderr import suppress_stderr
 from zoo.errors import EngineError
+from zoo.export.onnx_graph import build_onnx_model
 from zoo.files import replacing
 from zoo.models.trainable import feature_maps
 from zoo.printable import printable
@@ -30,9 +27,6 @@ STORED_POOLINGS = ("avg", "max")
 
 MAPS = "maps"
 """In the place of poolings: whole feature maps, all their values side by side."""
-
-# The newest that ONNX Runtime, OpenVINO and tf2onnx all support.
-_OPSET = 18
 
 # Weights from which on a conversion takes gigabytes.
 _LARGE = 16_000_000
@@ -209,76 +203,11 @@ def _temporary_folder() -> Path:
 
 def _convert(network: FeatureNetwork) -> bytes:
     """Returns the network as an ONNX model."""
-    import onnx
     import tensorflow as tf
-    import tf2onnx
 
     shape = (None, network.size, network.size, 3)
-    signature = [tf.TensorSpec(shape, tf.uint8, name="images")]
-    function = tf.function(
-        functools.partial(network.model, training=False), input_signature=signature
-    )
+    images = tf.TensorSpec(shape, tf.uint8, name="images")
     large = network.model.count_params() >= _LARGE
-    with _collecting_garbage() if large else contextlib.nullcontext():
-        model, _ = tf2onnx.convert.from_function(function, signature, opset=_OPSET)
-    # Keras keeps the mean of a Normalization layer as a tensor, not a variable, and tf2onnx
-    # makes a graph input of it. Turn these inputs into initializers.
-    captures = function.get_concrete_function().graph.captures
-    values = {inner.name: value for value, inner in captures if value.dtype != tf.resource}
-    inputs = list(model.graph.input)
-    del model.graph.input[:]
-    for tensor in inputs:
-        if tensor.name in values:
-            constant = onnx.numpy_helper.from_array(values[tensor.name].numpy(), tensor.name)
-            model.graph.initializer.append(constant)
-        else:
-            model.graph.input.append(tensor)
-    _replace_erfc(model.graph)
-    content: bytes = model.SerializeToString()
+    function = functools.partial(network.model, training=False)
+    content: bytes = build_onnx_model(function, images, large=large).SerializeToString()
     return content
-
-
-@contextlib.contextmanager
-def _collecting_garbage() -> Iterator[None]:
-    """Collects garbage five times a second until the context ends.
-
-    tf2onnx copies the graph with all weights for each of its passes, and the copies refer to
-    themselves: Python frees them by collecting, which it delays the longer, the more objects
-    there are. A ViT-B of 340 MB took over 23 GB, and takes 7 GB so.
-    """
-    ended = threading.Event()
-
-    def collect() -> None:
-        while not ended.wait(0.2):
-            gc.collect()
-
-    # What exists before need not be visited.
-    gc.collect()
-    gc.freeze()
-    collector = threading.Thread(target=collect, daemon=True)
-    collector.start()
-    try:
-        yield
-    finally:
-        ended.set()
-        collector.join()
-        gc.unfreeze()
-
-
-def _replace_erfc(graph: Any) -> None:
-    """Computes GELU's erfc(x) as 1 - erf(x): ONNX has no Erfc, and tf2onnx leaves it as it is."""
-    import numpy as np
-    import onnx
-
-    one, nodes = "one_of_erfc", []
-    for node in graph.node:
-        if node.op_type != "Erfc":
-            nodes.append(node)
-            continue
-        erf = f"{node.output[0]}/erf"
-        nodes.append(onnx.helper.make_node("Erf", node.input, [erf]))
-        nodes.append(onnx.helper.make_node("Sub", [one, erf], node.output))
-    if len(nodes) > len(graph.node):
-        graph.initializer.append(onnx.numpy_helper.from_array(np.ones(1, np.float32), one))
-        del graph.node[:]
-        graph.node.extend(nodes)

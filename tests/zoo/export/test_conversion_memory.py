@@ -7,7 +7,7 @@ import threading
 import time
 import weakref
 
-from pipelines.features.engines.network import _collecting_garbage
+from zoo.export.onnx_graph import _collecting_garbage
 
 
 class Copy:
