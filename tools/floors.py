@@ -58,6 +58,14 @@ SIGNING = [
     ["export", "onnxruntime", "--to", "signed", "--sign", "sign.pem"],
     ["predict", "signed", "preview.png", "--verify", "sign.pub"],
 ]
+FORMATS = [
+    command
+    for name in ("onnx", "openvino", "litert")
+    for command in (
+        ["export", "onnxruntime", "--to", f"models/{name}", "--format", name],
+        ["predict", f"models/{name}", "preview.png"],
+    )
+]
 """The same for the extras."""
 
 MAKE_KEYS = """
@@ -82,9 +90,9 @@ def main() -> None:
         zoo = install(folder / "cpu", "cpu")
         for command in COMMANDS:
             run([str(zoo), *command], cwd=folder)
-        zoo = install(folder / "extras", "cpu,onnx,openvino,heif,sign")
+        zoo = install(folder / "extras", "cpu,onnx,openvino,litert,heif,sign")
         run([str(zoo.with_name("python")), "-c", MAKE_KEYS], cwd=folder)
-        for command in (*ENGINES, *SIGNING):
+        for command in (*ENGINES, *SIGNING, *FORMATS):
             run([str(zoo), *command], cwd=folder)
     print("floors: every command ran")
 

@@ -57,6 +57,7 @@ if TYPE_CHECKING:
     from zoo.backbones.catalog import build_backbone
     from zoo.backbones.kerashub.families import FAMILIES as kerashub
     from zoo.errors import ZooError
+    from zoo.export.formats import FORMATS as formats
     from zoo.heads.activations import ACTIVATIONS as activations
     from zoo.heads.head import POOLINGS as poolings
     from zoo.heads.initializers import INITIALIZERS as initializers
@@ -85,6 +86,7 @@ __all__ = [
     "evaluate",
     "export",
     "find_learning_rate",
+    "formats",
     "heads",
     "initializers",
     "kerashub",

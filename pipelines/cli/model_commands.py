@@ -16,7 +16,8 @@ def evaluate(
     model: Annotated[
         str,
         typer.Argument(
-            metavar="MODEL", help="A run, or a pretrained network with a top, by name or file."
+            metavar="MODEL",
+            help="A run, an ONNX, OpenVINO or LiteRT export, or a pretrained network with a top.",
         ),
     ],
     data: Data,
@@ -95,7 +96,7 @@ def report(
 
 def predict(
     model: Annotated[
-        str, typer.Argument(metavar="MODEL", help="A run, a SavedModel, or a network by name.")
+        str, typer.Argument(metavar="MODEL", help="A run, an exported model, or a network by name.")
     ],
     images: Annotated[
         list[str],
@@ -173,9 +174,15 @@ def export(
             help="Sign it with this private key, for `zoo predict --verify` of others.",
         ),
     ] = None,
+    format_: Annotated[
+        str, typer.Option("--format", metavar="NAME", help="A row of `zoo list formats`.")
+    ] = "savedmodel",
+    quantize: Annotated[
+        str, typer.Option("--quantize", metavar="NAME", help="Smaller weights: none or float16.")
+    ] = "none",
 ) -> None:
-    """Write a model as a SavedModel, and prove it in a fresh process."""
+    """Write a model for TensorFlow or another runtime, and prove it in a fresh process."""
     from pipelines.cli.printing import show
     from pipelines.serving.export import export as export_model
 
-    show(export_model(model, to, data=data, sign=sign))
+    show(export_model(model, to, data=data, sign=sign, format=format_, quantize=quantize))

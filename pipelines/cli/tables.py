@@ -116,6 +116,16 @@ TABLES: Mapping[str, TableEntry] = {
         "ENGINES",
         {"installed": _yes_or_no("installed"), "extra": "extra"},
     ),
+    "formats": TableEntry(
+        "zoo.export.formats",
+        "FORMATS",
+        {
+            "quantizations": lambda row: ", ".join(row.quantizations),
+            "any_size": _yes_or_no("any_size"),
+            "installed": _yes_or_no("installed"),
+            "extra": "extra",
+        },
+    ),
     "augmentations": TableEntry(
         "pipelines.augment.operations",
         "AUGMENTATIONS",

@@ -3,15 +3,16 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 from pipelines.evaluation.data_settings import adapt_to_data
 from pipelines.evaluation.metrics import compute_answer_metrics
 from pipelines.evaluation.pictures import check_picture, draw_predictions
-from pipelines.evaluation.predictions import Answers, compute_answers
+from pipelines.evaluation.predictions import Answers, compute_answers, compute_exported_answers
 from pipelines.recipe.resolved import ResolvedRecipe
 from pipelines.runtime.stderr import suppress_stderr
 from pipelines.sources.examining.kept_images import KeptImages
@@ -19,10 +20,16 @@ from pipelines.sources.opening.describe import describe
 from pipelines.sources.opening.evaluation_set import EvaluationSet, open_evaluation_set
 from pipelines.sources.opening.unlabeled import open_unlabeled
 from pipelines.sources.source import Examples
+from pipelines.storage.exported_network import (
+    ExportedNetwork,
+    find_exported_network,
+    open_exported_network,
+)
 from pipelines.storage.pretrained_network import PretrainedNetwork, open_run_or_network
 from pipelines.storage.run_folder import RunFolder
 from pipelines.storage.split_metrics import SplitMetrics
 from zoo.errors import DataError, RunError
+from zoo.models.unknown import UNKNOWN_SCORE
 
 logger = logging.getLogger(__name__)
 
@@ -61,8 +68,8 @@ def evaluate(
     on.
 
     Args:
-        model: A finished run, or a pretrained classifier, by name
-            (`micro_resnet_m.cifar10`) or as a file that `zoo pretrain` wrote.
+        model: A finished run; a pretrained classifier, by name (`micro_resnet_m.cifar10`) or as
+            a file that `zoo pretrain` wrote; or an exported model, of ONNX, OpenVINO or LiteRT.
         data: DATA as the command line takes it.
         split: `train`, `val` or `test`; `all` joins every image to one split; None
             evaluates each split of the data set.
@@ -77,7 +84,7 @@ def evaluate(
         The metrics by split; see `pipelines.evaluation.metrics.compute_metrics`.
 
     Raises:
-        RunError: `model` is neither, or damaged.
+        RunError: `model` is none of these, or damaged.
         UnknownNameError: `model` is nearly the name of a pretrained network.
         WeightsError: The pretrained network has no top, or its file is absent or damaged.
         DataError: The data set has no images, has classes that the model does not know, or
@@ -92,10 +99,11 @@ def evaluate(
         )
     if picture:
         check_picture(Path(picture))
-    opened = open_run_or_network(model)
+    opened = _open(model)
     run = opened if isinstance(opened, RunFolder) else None
     scorer = run.unknown_scorer if run else None
-    if foreign and scorer is None:
+    has_scores = isinstance(opened, ExportedNetwork) and UNKNOWN_SCORE in opened.outputs
+    if foreign and scorer is None and not has_scores:
         raise RunError(
             f"{model.path if isinstance(model, RunFolder) else model} has no unknown scores",
             expected="a run with unknown.npz",
@@ -104,8 +112,7 @@ def evaluate(
     names = opened.names if isinstance(opened, PretrainedNetwork) else None
     recipe = opened.recipe
     config, tasks = adapt_to_data(recipe, opened.tasks, settings or {})
-    with suppress_stderr():
-        network = opened.model
+    answer = _answering(opened)
     kept = KeptImages(recipe.input.preprocessing.decoder, recipe.input.cache_mib)
     evaluation_set = open_evaluation_set(str(data), config, tasks, names, kept=kept)
     tasks = evaluation_set.tasks
@@ -118,16 +125,16 @@ def evaluate(
         held_out = run.held_out if run and name == "val" else None
         answered = answers.get("train")
         if not (held_out and answered and examples.digests == splits["train"].digests):
-            answered = compute_answers(network, scorer, recipe, examples, tasks)
+            answered = answer(examples)
         if held_out and held_out.covers(examples.digests):
             found = {tasks[0].name: held_out.of(examples.digests)}
             answered = replace(answered, predictions=found)
-        answers[name] = answered.decided(rules)
+        answers[name] = answered.decided(rules) if rules else answered
     foreign_scores = None
     if foreign:
         sample = open_unlabeled(str(foreign), at_most=MAX_FOREIGN).splits["all"]
         logger.info(f"{foreign}: {len(sample)} images of none of the classes")
-        foreign_scores = compute_answers(network, scorer, recipe, sample, tasks).unknown_scores
+        foreign_scores = answer(sample).unknown_scores
     if picture:
         drawn = next(name for name in ("test", "val", "all", "train") if name in splits)
         decoder = recipe.input.preprocessing.decoder
@@ -136,6 +143,26 @@ def evaluate(
         name: compute_answer_metrics(splits[name], answered, tasks, foreign_scores)
         for name, answered in answers.items()
     }
+
+
+def _open(model: RunFolder | str | Path) -> RunFolder | PretrainedNetwork | ExportedNetwork:
+    """Opens what is evaluated."""
+    if not isinstance(model, RunFolder) and (folder := find_exported_network(Path(model))):
+        return open_exported_network(folder)
+    return open_run_or_network(model)
+
+
+def _answering(
+    opened: RunFolder | PretrainedNetwork | ExportedNetwork,
+) -> Callable[[Examples], Answers]:
+    """Returns what computes a model's answers to the images of a split."""
+    if isinstance(opened, ExportedNetwork):
+        return partial(compute_exported_answers, opened)
+    with suppress_stderr():
+        network = opened.model
+    scorer = opened.unknown_scorer if isinstance(opened, RunFolder) else None
+    recipe, tasks = opened.recipe, opened.tasks
+    return lambda examples: compute_answers(network, scorer, recipe, examples, tasks)
 
 
 def _choose(

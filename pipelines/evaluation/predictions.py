@@ -12,8 +12,9 @@ import numpy.typing as npt
 from pipelines.input_pipeline.datasets import build_image_dataset
 from pipelines.recipe.resolved import ResolvedRecipe
 from pipelines.sources.source import Examples
-from zoo.models.decision import DecisionRule
-from zoo.models.unknown import UnknownScorer, build_scored_model
+from pipelines.storage.exported_network import ExportedNetwork
+from zoo.models.decision import DecisionRule, set_output
+from zoo.models.unknown import UNKNOWN_SCORE, UnknownScorer, build_scored_model
 from zoo.tasks import Task, wrap
 
 
@@ -57,6 +58,37 @@ class Answers:
             if name in self.predictions
         }
         return replace(self, sets=found)
+
+
+def read_outputs(tasks: Sequence[Task], outputs: Mapping[str, npt.NDArray[Any]]) -> Answers:
+    """Returns the answers that are in the outputs of an exported model.
+
+    Args:
+        tasks: What it predicts.
+        outputs: By name, each [N, …].
+    """
+    names = {task.name: set_output(task) for task in tasks}
+    return Answers(
+        {task.name: outputs[task.output].reshape(-1, task.num_outputs) for task in tasks},
+        outputs.get(UNKNOWN_SCORE),
+        {name: outputs[output] for name, output in names.items() if output in outputs},
+    )
+
+
+def compute_exported_answers(exported: ExportedNetwork, examples: Examples) -> Answers:
+    """Computes an exported network's answers for a split.
+
+    Args:
+        exported: The network.
+        examples: The split.
+    """
+    settings = exported.recipe.input
+    images = build_image_dataset(examples, settings.preprocessing, settings.batch_size)
+    found = [
+        exported.network(np.asarray(batch).astype(np.uint8)) for batch in images.as_numpy_iterator()
+    ]
+    outputs = {name: np.concatenate([row[name] for row in found]) for name in found[0]}
+    return read_outputs(exported.tasks, outputs)
 
 
 def compute_answers(

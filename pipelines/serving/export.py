@@ -1,4 +1,4 @@
-"""Export a run or a pretrained network as a SavedModel, checked on images.
+"""Export a run or a pretrained network in a row of FORMATS, checked on images.
 
 Those of a run are its own validation images; those of a pretrained network are any others.
 """
@@ -9,20 +9,27 @@ import contextlib
 import logging
 import shlex
 from collections.abc import Iterator
+from functools import partial
 from pathlib import Path
 
 from pipelines.evaluation.predictions import compute_answers
+from pipelines.recipe.resolved import ResolvedRecipe
 from pipelines.runtime.isolation import isolated, start_keras
 from pipelines.runtime.output_paths import check_destination
+from pipelines.serving.model_card import format_model_card
 from pipelines.sources.opening.recorded import find_recorded
 from pipelines.sources.opening.unlabeled import open_unlabeled
 from pipelines.sources.source import Examples
-from pipelines.storage.pretrained_network import open_run_or_network
+from pipelines.storage.pretrained_network import PretrainedNetwork, open_run_or_network
 from pipelines.storage.run_folder import RunFolder
 from zoo.errors import DataError, InputError, RunError
-from zoo.export.savedmodel import export_savedmodel, next_version
-from zoo.export.signature import open_signer
+from zoo.export.formats import FORMATS, Format
+from zoo.export.portable import Exported, export_portable
+from zoo.export.portable_proof import TOLERANCES
+from zoo.export.savedmodel import export_savedmodel
+from zoo.export.signature import Signer, open_signer
 from zoo.export.signatures import TOLERANCE
+from zoo.export.versions import next_version
 from zoo.files import scratch_folder
 
 logger = logging.getLogger(__name__)
@@ -44,6 +51,8 @@ def export(
     *,
     data: str | Path | None = None,
     sign: str | Path | None = None,
+    format: str = "savedmodel",
+    quantize: str = "none",
 ) -> Path:
     """Writes a model as `to`/VERSION and checks it on images.
 
@@ -60,21 +69,25 @@ def export(
             photographs.
         sign: A private key to sign the export with, a PEM file of the curve P-256, P-384 or
             P-521; see `zoo.export.signature`.
+        format: A row of FORMATS.
+        quantize: One of the format's quantizations: `none` or `float16`.
 
     Returns:
         The version's folder.
 
     Raises:
         RunError: `model` is neither, or `to` has no name or is a file.
-        UnknownNameError: `model` is nearly the name of a pretrained network.
+        UnknownNameError: `model` is nearly the name of a pretrained network; or there is no
+            such format.
         WeightsError: The pretrained network has no top, or its file is absent or damaged.
         InputError: `to` cannot be written; or `sign` is no such key, or the extra `sign` is not
-            installed.
+            installed; or the format has no such quantization, or its extra is not installed.
         DataError: The images cannot be read, or have changed since the run.
         ExportError: The exported model predicts otherwise than the original; then nothing
             is left behind.
     """
     to = Path(to)
+    row = _choose_format(format, quantize)
     _check_to(to)
     signer = open_signer(Path(sign)) if sign else None
     start_keras()
@@ -86,31 +99,74 @@ def export(
         sample = open_unlabeled(str(data or SAMPLE_DATA), at_most=MAX_SAMPLE)
         examples = sample.splits["all"]
         described = f"{len(examples)} images of {data or SAMPLE_DATA}"
-    network = opened.model
-    scorer = opened.unknown_scorer if isinstance(opened, RunFolder) else None
-    rules = opened.decision_rules if isinstance(opened, RunFolder) else {}
-    answers = compute_answers(network, scorer, opened.recipe, examples, opened.tasks)
+    run = opened if isinstance(opened, RunFolder) else None
+    exported = Exported(
+        opened.model,
+        opened.recipe.input.preprocessing,
+        opened.tasks,
+        run.unknown_scorer if run else None,
+        run.decision_rules if run else {},
+    )
     logger.info(f"writing {to} and checking it on {described}")
     with _as_files(examples) as images:
-        version = export_savedmodel(
-            network,
-            opened.recipe.input.preprocessing,
-            opened.tasks,
-            to,
-            images=images,
-            predictions=answers.predictions,
-            scorer=scorer,
-            unknown_scores=answers.unknown_scores,
-            rules=rules,
-            sign=signer,
-        )
+        if row.convert is None:
+            version = _export_savedmodel(exported, opened.recipe, examples, to, images, signer)
+            tolerance = TOLERANCE
+        else:
+            card = partial(format_model_card, opened, row, quantize, described)
+            version = export_portable(
+                exported, row, to, images=images, quantize=quantize, card=card, sign=signer
+            )
+            tolerance = TOLERANCES[quantize]
     logger.info(
-        f"a fresh process predicts all {len(examples)} within {TOLERANCE:g} of "
-        + ("the run" if isinstance(opened, RunFolder) else opened.name)
+        f"a fresh process predicts all {len(examples)} within {tolerance:g} of "
+        + (opened.name if isinstance(opened, PretrainedNetwork) else "the run")
     )
     if sign:
         logger.info(f"signed with {sign}")
     return version
+
+
+def _choose_format(name: str, quantize: str) -> Format:
+    """Returns a row of FORMATS that can be written here.
+
+    Raises:
+        UnknownNameError: There is no such format.
+        InputError: It has no such quantization, or its extra is not installed.
+    """
+    row = FORMATS[name]
+    if quantize not in row.quantizations:
+        raise InputError(
+            f"the format {row.name} has no quantization {quantize!r}",
+            expected=" or ".join(row.quantizations),
+            received=quantize,
+            mend=f"--quantize {row.quantizations[-1]}",
+        )
+    row.check_installed()
+    return row
+
+
+def _export_savedmodel(
+    exported: Exported,
+    recipe: ResolvedRecipe,
+    examples: Examples,
+    to: Path,
+    images: list[Path],
+    signer: Signer | None,
+) -> Path:
+    answers = compute_answers(exported.model, exported.scorer, recipe, examples, exported.tasks)
+    return export_savedmodel(
+        exported.model,
+        exported.preprocessing,
+        exported.tasks,
+        to,
+        images=images,
+        predictions=answers.predictions,
+        scorer=exported.scorer,
+        unknown_scores=answers.unknown_scores,
+        rules=exported.rules,
+        sign=signer,
+    )
 
 
 def _check_to(to: Path) -> None:

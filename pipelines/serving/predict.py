@@ -1,4 +1,4 @@
-"""Predict image files with a trained run, an exported SavedModel or a pretrained network."""
+"""Predict image files with a trained run, an exported model or a pretrained network."""
 
 from __future__ import annotations
 
@@ -34,9 +34,9 @@ def predict(
     predicted all the same.
 
     Args:
-        model: A finished run, a SavedModel that `zoo export` wrote, or a pretrained network
+        model: A finished run, a model that `zoo export` wrote, or a pretrained network
             with a top, by name (`efficientnet_lite0.imagenet`) or as a file that
-            `zoo pretrain` wrote. A run or SavedModel at a path of that name comes first.
+            `zoo pretrain` wrote. A run or an exported model at a path of that name comes first.
         images: One or several: files, folders of them and globs, the bytes of such files,
             pictures of Pillow, or uint8 arrays. See `pipelines.serving.inputs`. Of the formats
             that a data set may have, an exported model reads JPEG, PNG, GIF, BMP and WebP.

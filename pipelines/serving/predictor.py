@@ -14,11 +14,16 @@ from weakref import WeakKeyDictionary
 import numpy as np
 import numpy.typing as npt
 
-from pipelines.evaluation.predictions import Answers
-from pipelines.serving.exported_tasks import MEND, check_outputs, read_exported_tasks
+from pipelines.evaluation.predictions import Answers, read_outputs
 from pipelines.sources.config import MAX_PIXELS
 from pipelines.sources.examining.examination import prepare_image
 from pipelines.sources.examining.formats import why_not_served
+from pipelines.storage.exported_network import (
+    ExportedNetwork,
+    find_exported_network,
+    open_exported_network,
+)
+from pipelines.storage.exported_tasks import MEND, check_outputs, read_exported_tasks
 from pipelines.storage.pretrained_network import open_pretrained_network
 from pipelines.storage.run_folder import RunFolder
 from zoo.errors import InputError, RunError
@@ -72,10 +77,10 @@ class Predictor:
 def open_predictor(
     model: RunFolder | Path, *, trust: bool = False, verify: Path | None = None
 ) -> Predictor:
-    """Opens a finished run, a SavedModel that `zoo export` wrote, or a pretrained network.
+    """Opens a finished run, a model that `zoo export` wrote, or a pretrained network.
 
     Args:
-        model: A run, its folder, a SavedModel's, or one with a SavedModel a version, of
+        model: A run, its folder, an exported model's, or one with such a model a version, of
             which the highest is opened; without such a folder, the name of a pretrained
             classifier, or its .npz file.
         trust: Whether to open a SavedModel that bears no seal of this user.
@@ -88,6 +93,10 @@ def open_predictor(
         UnknownNameError: The name is nearly that of a pretrained network.
         WeightsError: The pretrained network has no top, or its file is absent or damaged.
     """
+    if isinstance(model, Path) and (folder := find_exported_network(model)):
+        if verify:
+            check_signature(folder, verify)
+        return _open_exported(open_exported_network(folder))
     if isinstance(model, Path) and (folder := find_savedmodel(model)):
         if verify:
             check_signature(folder, verify)
@@ -96,8 +105,8 @@ def open_predictor(
         return _open_savedmodel(folder)
     if verify:
         raise InputError(
-            f"{model.path if isinstance(model, RunFolder) else model} is not a SavedModel",
-            expected="a SavedModel, as --verify checks its signature",
+            f"{model.path if isinstance(model, RunFolder) else model} is not an exported model",
+            expected="an exported model, as --verify checks its signature",
             mend="omit --verify: a run and a pretrained network are data, and execute nothing",
         )
     if isinstance(model, RunFolder):
@@ -109,7 +118,7 @@ def open_predictor(
         return _open_keras(network.model, network.recipe.input.preprocessing, network.tasks)
     raise RunError(
         f"{model} is not a model",
-        expected="a run that `zoo train` wrote, a SavedModel that `zoo export` wrote or a "
+        expected="a run that `zoo train` wrote, a model that `zoo export` wrote or a "
         "pretrained network, such as efficientnet_lite0.imagenet",
         received=_describe(model),
     )
@@ -174,10 +183,33 @@ def _open_keras(
     scorer: UnknownScorer | None = None,
     rules: Mapping[str, DecisionRule] = MappingProxyType({}),
 ) -> Predictor:
-    import tensorflow as tf
-
     network = model if scorer is None else build_scored_model(model, scorer)
-    call = _compile(network, preprocessing.size)
+    graph = _compile(network, preprocessing.size)
+
+    def answer(images: npt.NDArray[np.uint8]) -> Answers:
+        outputs, scores = graph(images.astype(np.float32)), None
+        if scorer is not None:
+            outputs, scores = outputs
+        return Answers(wrap(tasks, outputs), scores).decided(rules)
+
+    return _predict_pixels(answer, preprocessing, tasks, max_pixels)
+
+
+def _open_exported(exported: ExportedNetwork) -> Predictor:
+    def answer(images: npt.NDArray[np.uint8]) -> Answers:
+        return read_outputs(exported.tasks, exported.network(images))
+
+    return _predict_pixels(answer, exported.preprocessing, exported.tasks)
+
+
+def _predict_pixels(
+    answer: Callable[[npt.NDArray[np.uint8]], Answers],
+    preprocessing: Preprocessing,
+    tasks: tuple[Task, ...],
+    max_pixels: int = MAX_PIXELS,
+) -> Predictor:
+    """Returns a predictor of files by what predicts their pixels, uint8 [B, S, S, 3]."""
+    import tensorflow as tf
 
     def prepare(name: str, content: bytes) -> tuple[Any, str]:
         readable, problem = prepare_image(name, content, max_pixels)
@@ -190,10 +222,7 @@ def _open_keras(
             return (None, problem) if problem else (preprocessing(tf.constant(readable)), "")
 
     def compute(images: Sequence[Any]) -> tuple[list[str], Answers]:
-        outputs, scores = call(np.stack(images).astype(np.float32)), None
-        if scorer is not None:
-            outputs, scores = outputs
-        return [""] * len(images), Answers(wrap(tasks, outputs), scores).decided(rules)
+        return [""] * len(images), answer(np.stack(images))
 
     return Predictor(tasks, prepare, compute)
 

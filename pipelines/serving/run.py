@@ -51,16 +51,24 @@ class Run(RunFolder):
         return evaluate(self, data, split=split, foreign=foreign)
 
     def export(
-        self, to: str | Path, *, data: str | Path | None = None, sign: str | Path | None = None
+        self,
+        to: str | Path,
+        *,
+        data: str | Path | None = None,
+        sign: str | Path | None = None,
+        format: str = "savedmodel",
+        quantize: str = "none",
     ) -> Path:
-        """Writes a SavedModel and proves it; see `pipelines.serving.export.export`.
+        """Writes the model in a format and proves it; see `pipelines.serving.export.export`.
 
         Args:
             to: The model's folder, for a new version.
             data: The data set with the run's images, if it has moved.
             sign: A private key to sign the export with, a PEM file.
+            format: A row of FORMATS.
+            quantize: One of the format's quantizations.
 
         Returns:
             The version's folder.
         """
-        return export(self, to, data=data, sign=sign)
+        return export(self, to, data=data, sign=sign, format=format, quantize=quantize)

@@ -141,7 +141,8 @@ def _export(base: Path) -> int:
     """Writes a small network as a SavedModel, without the check in a process of its own."""
     import keras
 
-    from zoo.export.savedmodel import next_version, write_savedmodel
+    from zoo.export.savedmodel import write_savedmodel
+    from zoo.export.versions import next_version
     from zoo.files import placing_folder
     from zoo.preprocessing import Preprocessing
     from zoo.tasks import classification

@@ -19,7 +19,7 @@ from typing import Any
 import h5py
 import numpy as np
 
-from pipelines.serving.exported_tasks import check_outputs, read_exported_tasks
+from pipelines.storage.exported_tasks import check_outputs, read_exported_tasks
 from tests.support.fuzzing_loop import Reader, in_file, run
 from tests.support.fuzzing_mutations import (
     mutate_bytes,

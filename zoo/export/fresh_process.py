@@ -9,7 +9,7 @@ import json
 import os
 import subprocess
 import sys
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -21,7 +21,8 @@ from zoo.files import scratch_folder
 
 _GATE = Path(__file__).with_name("gate.py")
 _ROOT = Path(__file__).resolve().parents[2]
-_PACKAGES = ("transfer_zoo", "pipelines", "tuning", "zoo")
+PACKAGES = ("transfer_zoo", "pipelines", "tuning", "zoo")
+"""This project's packages, which the process of a proof does without."""
 
 
 def predict_in_fresh_process(folder: Path, images: Sequence[Path]) -> dict[str, npt.NDArray[Any]]:
@@ -46,19 +47,33 @@ def predict_in_fresh_process(folder: Path, images: Sequence[Path]) -> dict[str, 
             "images": [str(path.resolve()) for path in images],
             "predictions": str(scratch / "predictions.npz"),
             "path": search_path(),
-            "without": _PACKAGES,
+            "without": PACKAGES,
         }
-        file = scratch / "job.json"
-        file.write_text(json.dumps(job), encoding="utf-8")
-        status, said = _run([sys.executable, "-I", str(_GATE), str(file)])
-        if status != 0:
-            lines = said.strip().splitlines() or [f"exit status {status}"]
-            raise ExportError(
-                "the exported model does not load and predict in a fresh process",
-                received=lines[-1],
-            )
+        run_program(
+            _GATE, job, scratch, "the exported model does not load and predict in a fresh process"
+        )
         with np.load(scratch / "predictions.npz") as arrays:
             return {name: arrays[name] for name in arrays.files}
+
+
+def run_program(program: Path, job: Mapping[str, Any], scratch: Path, problem: str) -> None:
+    """Runs a program of this room in a fresh process, which ends with this one.
+
+    Args:
+        program: A file that takes the path of a JSON file with its job.
+        job: JSON values.
+        scratch: A folder for it alone, where the job's file is written.
+        problem: What a failure means, for the message.
+
+    Raises:
+        ExportError: The program failed.
+    """
+    file = scratch / "job.json"
+    file.write_text(json.dumps(job), encoding="utf-8")
+    status, said = _run([sys.executable, "-I", str(program), str(file)])
+    if status != 0:
+        lines = said.strip().splitlines() or [f"exit status {status}"]
+        raise ExportError(problem, received=lines[-1])
 
 
 def search_path() -> list[str]:
@@ -67,12 +82,16 @@ def search_path() -> list[str]:
     PYTHONPATH and the user's site are in it. The project's folder stays where TensorFlow
     lies in it too, as in site-packages; the gate refuses the project's packages anyway.
     """
-    entries = [os.path.abspath(entry) for entry in sys.path]
     return [
         entry
-        for entry in entries
+        for entry in all_paths()
         if os.path.realpath(entry) != str(_ROOT) or Path(entry, "tensorflow").is_dir()
     ]
+
+
+def all_paths() -> list[str]:
+    """Returns where this process looks for modules, its own folder included."""
+    return [os.path.abspath(entry) for entry in sys.path]
 
 
 def _run(command: Sequence[str]) -> tuple[int, str]:

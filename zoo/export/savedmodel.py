@@ -7,8 +7,6 @@ predictions are the run's own.
 
 from __future__ import annotations
 
-import contextlib
-import os
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from types import MappingProxyType
@@ -17,7 +15,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from zoo.errors import ExportError, RunError
+from zoo.errors import ExportError
 from zoo.export.broken_images import broken_value, mask_outputs, preprocess_files
 from zoo.export.fresh_process import predict_in_fresh_process
 from zoo.export.seal import seal
@@ -29,8 +27,9 @@ from zoo.export.signatures import (
     compare_unknown_outputs,
     output_names,
 )
+from zoo.export.versions import next_version, placing_version
 from zoo.export.warm_up import WARM_UP_FILE, WARM_UP_SIGNATURES, write_warm_up
-from zoo.files import placing_folder, write_json
+from zoo.files import write_json
 from zoo.models.decision import DecisionRule, set_output
 from zoo.models.unknown import IS_UNKNOWN, UNKNOWN_SCORE, UnknownScorer, build_scored_model
 from zoo.preprocessing import Preprocessing
@@ -73,54 +72,21 @@ def export_savedmodel(
             failed, or its predictions differ from `predictions`.
     """
     version = next_version(to)
-    new_folders = [folder for folder in (to, *to.parents) if not folder.exists()]
-    try:
-        with placing_folder(version) as folder:
-            write_savedmodel(model, preprocessing, tasks, folder, scorer, rules)
-            check_savedmodel(
-                folder,
-                images,
-                predictions,
-                tasks,
-                unknown_scores,
-                scorer.rounding if scorer else 0.0,
-                rules,
-            )
-            if sign:
-                sign(folder, f"{to.name}/{version.name}")
-            seal(folder)
-    finally:
-        # Removes the new folders after a failure; rmdir refuses those of a finished export.
-        with contextlib.suppress(OSError):
-            for folder in new_folders:
-                folder.rmdir()
-    return version
-
-
-def next_version(to: Path) -> Path:
-    """Returns the folder for the next version: the highest number in `to` plus one.
-
-    Gaps stay: TensorFlow Serving serves the highest version.
-
-    Raises:
-        RunError: `to` or one of its versions is a file.
-    """
-    if not os.path.lexists(to):
-        return to / "1"
-    if not to.is_dir():
-        raise RunError(
-            f"{to} is a file", expected="a folder to write into", mend="choose another --to"
+    with placing_version(version) as folder:
+        write_savedmodel(model, preprocessing, tasks, folder, scorer, rules)
+        check_savedmodel(
+            folder,
+            images,
+            predictions,
+            tasks,
+            unknown_scores,
+            scorer.rounding if scorer else 0.0,
+            rules,
         )
-    # isdigit accepts superscripts, which int() refuses.
-    versions = [path for path in to.iterdir() if path.name.isdecimal()]
-    for path in versions:
-        if not path.is_dir():
-            raise RunError(
-                f"{path} is a file",
-                expected="a folder, as each version of a model is one",
-                mend="move it away, or choose another --to",
-            )
-    return to / str(max((int(path.name) for path in versions), default=0) + 1)
+        if sign:
+            sign(folder, f"{to.name}/{version.name}")
+        seal(folder)
+    return version
 
 
 def write_savedmodel(
@@ -169,7 +135,7 @@ def write_savedmodel(
     import tensorflow as tf
 
     plain = tasks[0].bare
-    labels = _encode_labels(tasks[0].class_names) if plain else b""
+    labels = encode_labels(tasks[0].class_names) if plain else b""
     network = model if scorer is None else build_scored_model(model, scorer)
     pixels = tf.TensorSpec((preprocessing.size, preprocessing.size, 3), tf.uint8)
 
@@ -217,8 +183,11 @@ def write_savedmodel(
         write_json(folder / "assets" / "tasks.json", [task.to_json() for task in tasks])
 
 
-def _encode_labels(class_names: Sequence[str]) -> bytes:
-    """Returns the names one a line, in UTF-8.
+def encode_labels(class_names: Sequence[str]) -> bytes:
+    """Returns the content of labels.txt: the names one a line, in UTF-8.
+
+    Args:
+        class_names: The classes, in the order of the probabilities.
 
     Raises:
         ExportError: A name holds a line break or is not valid Unicode.

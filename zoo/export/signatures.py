@@ -41,13 +41,16 @@ def output_names(task: Task) -> tuple[str, ...]:
     return (task.output, f"{task.prefix}top_labels", f"{task.prefix}top_scores")
 
 
-def build_outputs(task: Task, predictions: Any, rule: DecisionRule | None = None) -> dict[str, Any]:
+def build_outputs(
+    task: Task, predictions: Any, rule: DecisionRule | None = None, *, labels: bool = True
+) -> dict[str, Any]:
     """Builds an exported model's outputs for a task, in the graph.
 
     Args:
         task: What was predicted.
         predictions: float32 [B, K], from the Keras model.
         rule: Which classes or labels are in the answer; None exports none of it.
+        labels: Whether to name the most probable classes; not every format has texts.
 
     Returns:
         By `output_names`: probabilities, float32 [B, C], and for a single-label task the k
@@ -60,7 +63,7 @@ def build_outputs(task: Task, predictions: Any, rule: DecisionRule | None = None
     if task.kind == "regression":
         return {task.output: predictions[:, 0]}
     sets = {} if rule is None else {set_output(task): rule.members(predictions, ops)}
-    if task.kind == "multi_label":
+    if task.kind == "multi_label" or not labels:
         return {task.output: predictions, **sets}
     top_scores, indices = tf.math.top_k(predictions, min(TOP_K, len(task.class_names)))
     top_labels = tf.gather(tf.constant(list(task.class_names)), indices)
@@ -75,6 +78,7 @@ def compare_outputs(
     expected: npt.NDArray[np.float32],
     images: Sequence[Path],
     rule: DecisionRule | None = None,
+    tolerance: float = TOLERANCE,
 ) -> float:
     """Compares a signature's outputs for a task with the run's own predictions.
 
@@ -85,14 +89,15 @@ def compare_outputs(
         expected: The run's own predictions, float32 [N, K].
         images: N files, for the message.
         rule: Which classes or labels are in the answer.
+        tolerance: The largest difference that is accepted.
 
     Returns:
-        The largest difference, at most 1e-5: of two probabilities; of two numbers, divided
+        The largest difference, at most `tolerance`: of two probabilities; of two numbers, divided
         by the task's standard deviation plus the number's size.
 
     Raises:
-        ExportError: A difference is above 1e-5, a label is not that of its score, or a prediction
-            set not that of its probabilities.
+        ExportError: A difference is larger, a label is not that of its score, or a prediction set
+            not that of its probabilities.
     """
     by = f"by {signature}" + ("" if task.bare else f", task {task.name!r}")
     predictions = outputs[task.output].reshape(len(outputs[task.output]), -1)
@@ -108,21 +113,22 @@ def compare_outputs(
         # A number has any unit, and its rounding error grows with its size.
         differences, values = differences / (task.std + np.abs(expected)), "numbers"
     by_image = differences.max(axis=1)
-    if task.kind == "single_label":
+    has_labels = set(output_names(task)[1:]) <= outputs.keys()
+    if task.kind == "single_label" and has_labels:
         _, top_labels, top_scores = (outputs[name] for name in output_names(task))
         expected_scores = -np.sort(-expected, axis=1)[:, : top_scores.shape[1]]
         by_image = np.maximum(by_image, np.abs(top_scores - expected_scores).max(axis=1))
-    if by_image.max() > TOLERANCE:
+    if by_image.max() > tolerance:
         worst = images[int(by_image.argmax())]
         raise ExportError(
             "the exported model predicts otherwise than its run; nothing was exported",
-            expected=f"the same {values} within {TOLERANCE:g}",
+            expected=f"the same {values} within {tolerance:g}",
             received=f"{by_image.max():.2g} apart {by}, most for {worst}",
         )
-    if task.kind == "single_label":
+    if task.kind == "single_label" and has_labels:
         _compare_labels(by, task, predictions, top_labels, images)
     if rule is not None:
-        _compare_sets(by, predictions, outputs[set_output(task)], rule, images)
+        _compare_sets(by, predictions, outputs[set_output(task)], rule, images, tolerance)
     return float(by_image.max())
 
 
@@ -152,9 +158,10 @@ def _compare_sets(
     members: npt.NDArray[np.bool_],
     rule: DecisionRule,
     images: Sequence[Path],
+    tolerance: float,
 ) -> None:
     # By the export's own probabilities: within the tolerance, one may pass the threshold.
-    least, most = (rule.members(probabilities, slack=slack) for slack in (-TOLERANCE, TOLERANCE))
+    least, most = (rule.members(probabilities, slack=slack) for slack in (-tolerance, tolerance))
     has_shape = members.shape == least.shape
     wrong = np.argwhere((least & ~members) | (members & ~most)) if has_shape else np.array([[0]])
     if len(wrong):
@@ -183,6 +190,7 @@ def compare_unknown_outputs(
     expected: npt.NDArray[np.float32],
     images: Sequence[Path],
     rounding: float = 0.0,
+    tolerance: float = SCORE_TOLERANCE,
 ) -> float:
     """Compares a signature's unknown scores with the run's own.
 
@@ -192,9 +200,10 @@ def compare_unknown_outputs(
         expected: The run's own scores, float32 [N].
         images: N files, for the message.
         rounding: What rounding may change in a score; see `zoo.models.unknown`.
+        tolerance: The largest difference beside it that is accepted.
 
     Returns:
-        The largest difference, divided by 1 plus the score: at most 1e-4 and `rounding`.
+        The largest difference, divided by 1 plus the score.
 
     Raises:
         ExportError: A difference is larger, or `is_unknown` is not that of its score.
@@ -207,7 +216,7 @@ def compare_unknown_outputs(
             received=f"{scores.shape}",
         )
     differences = np.abs(scores - expected) / (1 + np.abs(expected))
-    tolerance = SCORE_TOLERANCE + rounding
+    tolerance += rounding
     if differences.max() > tolerance:
         raise ExportError(
             "the exported model scores otherwise than its run; nothing was exported",

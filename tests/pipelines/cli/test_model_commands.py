@@ -120,7 +120,7 @@ def test_what_cannot_be_signed_or_verified_exits_2_with_one_line(
     line = fails(capsys, ["predict", str(exported), image, "--verify", public, "--trust"])
     assert "expected --trust or --verify; received both" in line
     line = fails(capsys, ["predict", str(tiny_run.path), image, "--verify", public])
-    assert "is not a SavedModel" in line
+    assert "is not an exported model" in line
     line = fails(capsys, ["predict", str(exported), image, "--verify", private])
     assert "holds no public key that can be used" in line
     to = tmp_path / "models" / "unsigned"

@@ -21,9 +21,9 @@ from zoo.export.fresh_process import predict_in_fresh_process
 from zoo.export.savedmodel import (
     check_savedmodel,
     export_savedmodel,
-    next_version,
     write_savedmodel,
 )
+from zoo.export.versions import next_version
 from zoo.export.warm_up import WARM_UP_FILE
 from zoo.heads.activations import ACTIVATIONS
 from zoo.heads.head import HeadConfig

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from pipelines.serving.exported_tasks import read_exported_tasks
+from pipelines.storage.exported_tasks import read_exported_tasks
 from zoo.errors import RunError
 
 

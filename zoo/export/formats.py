@@ -1,0 +1,103 @@
+"""Table of the formats that models are exported in."""
+
+from __future__ import annotations
+
+import importlib.util
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+
+from zoo.errors import InputError
+from zoo.export import litert_format, onnx_format, openvino_format
+from zoo.table import Table
+
+Convert = Callable[[Path, Path, str], None]
+"""Converts the SavedModel of `zoo.export.graph` into a folder, at a quantization."""
+
+
+@dataclass(frozen=True)
+class Format:
+    """A row of FORMATS.
+
+    Args:
+        name: The key in FORMATS.
+        summary: Where the format runs.
+        file: The file that holds the network, in a version's folder.
+        extra: The extra of this project that installs what writes and proves it.
+        packages: Import names of the packages it needs.
+        any_size: Whether the network takes images of any height and width.
+        quantizations: What its weights may be.
+        convert: Writes it; None for a SavedModel, which is not converted.
+    """
+
+    name: str
+    summary: str
+    file: str
+    extra: str = ""
+    packages: tuple[str, ...] = ()
+    any_size: bool = True
+    quantizations: tuple[str, ...] = ("none",)
+    convert: Convert | None = None
+
+    @property
+    def installed(self) -> bool:
+        """Whether all its packages are installed."""
+        return all(importlib.util.find_spec(package) for package in self.packages)
+
+    def check_installed(self, packages: tuple[str, ...] = ()) -> None:
+        """Checks that packages are installed.
+
+        Args:
+            packages: Some of its packages; none stands for all.
+
+        Raises:
+            InputError: A package is missing.
+        """
+        missing = [p for p in packages or self.packages if not importlib.util.find_spec(p)]
+        if missing:
+            raise InputError(
+                f"the format {self.name} needs packages that are not installed",
+                expected=" and ".join(packages or self.packages),
+                received=f"no {' and no '.join(missing)}",
+                mend=f"pip install 'transfer-zoo[{self.extra}]'",
+            )
+
+
+FORMATS: Table[Format] = Table(
+    "format",
+    [
+        Format(
+            "savedmodel",
+            "TensorFlow and TensorFlow Serving; takes image files as they are",
+            "saved_model.pb",
+        ),
+        Format(
+            "onnx",
+            "ONNX Runtime, on servers, desktops and in browsers",
+            "model.onnx",
+            extra="onnx",
+            packages=("onnxruntime", "tf2onnx", "onnx"),
+            quantizations=("none", "float16"),
+            convert=onnx_format.convert,
+        ),
+        Format(
+            "openvino",
+            "OpenVINO, on processors and graphics of Intel",
+            "model.xml",
+            extra="openvino",
+            packages=("openvino", "tf2onnx", "onnx"),
+            quantizations=("none", "float16"),
+            convert=openvino_format.convert,
+        ),
+        Format(
+            "litert",
+            "LiteRT, formerly TensorFlow Lite, on telephones and small devices",
+            "model.tflite",
+            extra="litert",
+            packages=("ai_edge_litert",),
+            any_size=False,
+            quantizations=("none", "float16"),
+            convert=litert_format.convert,
+        ),
+    ],
+)
