@@ -63,11 +63,7 @@ def inputs_in(model: Any) -> dict[int, list[Any]]:
 
 
 def calls_in(model: Any) -> list[Any]:
-    """Returns the layers and operations of a Keras model, one for each of their calls.
-
-    Args:
-        model: Functional or sequential.
-    """
+    """Returns the layers and operations of a functional or sequential model, once for each call."""
     graph = getattr(model, "_functional", None) or model  # a Sequential model has one
     return [node.operation for nodes in graph._nodes_by_depth.values() for node in nodes]
 

@@ -12,6 +12,7 @@ from pathlib import Path
 from pipelines.serving.predictor import find_savedmodel
 from pipelines.serving.server.served_model import OpenedModel, ServedModel, open_model
 from pipelines.storage.destination import RECIPE_FILE
+from pipelines.storage.exported_network import find_exported_network
 from pipelines.storage.run_folder import RunFolder
 from zoo.errors import ZooError
 
@@ -47,7 +48,9 @@ class ModelSource:
 
     def find_newest(self) -> Path | None:
         """Returns the folder of the newest export; None where the model is no export."""
-        return None if isinstance(self.model, RunFolder) else find_savedmodel(self.model)
+        if isinstance(self.model, RunFolder):
+            return None
+        return find_exported_network(self.model) or find_savedmodel(self.model)
 
     def open(self, folder: Path | None) -> OpenedModel:
         """Opens a version.
