@@ -7,6 +7,7 @@ asked for. What is read is bounded, and checked against its description.
 from __future__ import annotations
 
 import os
+import stat
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -26,7 +27,7 @@ from zoo.reading import parse_json, read_text
 from zoo.tasks import Task
 
 MAX_NETWORK_BYTES = 4 * 2**30
-"""Bytes of a network's file, at most; what parses it is native code."""
+"""Bytes of a file beside a network, at most; what parses them is native code."""
 
 _MAX_DESCRIPTION_BYTES = 2**20
 
@@ -92,9 +93,7 @@ def open_exported_network(folder: Path) -> ExportedNetwork:
     tasks = read_exported_tasks(description)
     row.check_installed(row.packages[:1])
     try:
-        size = (folder / row.file).stat().st_size
-        if size > MAX_NETWORK_BYTES:
-            raise ValueError(f"{row.file} has {size:,} bytes, above {MAX_NETWORK_BYTES:,}")
+        _check_files(folder)
         with suppress_stderr():  # LiteRT says how it computes
             network = OPEN[row.name](folder)
             outputs = _check_outputs(network, recipe.input.preprocessing.size, tasks)
@@ -122,6 +121,25 @@ def _read_description(file: Path) -> tuple[Format, ResolvedRecipe]:
     except (OSError, ValueError, KeyError, TypeError, ValidationError, InputError) as error:
         reason = " ".join(str(error).split())[:200]
         raise RunError(f"{file} cannot be read: {reason}", mend=MEND) from None
+
+
+def _check_files(folder: Path) -> None:
+    """Checks, before a runtime opens any file, that it could read them to their end.
+
+    Raises:
+        ValueError: One is too large, or no regular file, which might never end.
+        OSError: One cannot be read.
+    """
+    for path in folder.iterdir():
+        status = path.stat()
+        if stat.S_ISDIR(status.st_mode):
+            continue
+        if not stat.S_ISREG(status.st_mode):
+            raise ValueError(f"{path.name} is no regular file")
+        if status.st_size > MAX_NETWORK_BYTES:
+            raise ValueError(
+                f"{path.name} has {status.st_size:,} bytes, above {MAX_NETWORK_BYTES:,}"
+            )
 
 
 def _check_outputs(network: Network, size: int, tasks: tuple[Task, ...]) -> frozenset[str]:

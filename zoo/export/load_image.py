@@ -102,10 +102,11 @@ def resize(
         resampling_weights(count, start, length, size, interpolation)
         for count, (start, length) in zip(pixels.shape, boxes(*frame, fit), strict=False)
     )
-    square = rows @ pixels.astype(np.float32).reshape(len(pixels), -1)
+    square = rows @ pixels.astype(np.float64).reshape(len(pixels), -1)
     square = square.reshape(size, -1, 3).swapaxes(0, 1).reshape(pixels.shape[1], -1)
     square = (columns @ square).reshape(size, size, 3).swapaxes(0, 1)
-    return np.clip(np.rint(square), 0, 255).astype(np.uint8)
+    # Halves are common. Rounded twice, they do not depend on the order of the library's sums.
+    return np.clip(np.rint(np.round(square, 5)), 0, 255).astype(np.uint8)
 
 
 def boxes(height: Any, width: Any, fit: str) -> list[tuple[Any, Any]]:
@@ -126,7 +127,7 @@ def boxes(height: Any, width: Any, fit: str) -> list[tuple[Any, Any]]:
 def resampling_weights(
     count: Any, start: Any, length: Any, size: int, interpolation: str, ops: Any = np
 ) -> Any:
-    """Computes how much each of `count` pixels adds to each of `size`, float32 [size, count].
+    """Computes how much each of `count` pixels adds to each of `size`, [size, count].
 
     They are those of `tf.image.resize(antialias=True)` for `length` pixels from `start` on.
 
@@ -136,18 +137,17 @@ def resampling_weights(
         length: Of how many pixels it is.
         size: Pixels of the result.
         interpolation: As of `load_image`.
-        ops: `numpy` or `keras.ops`.
+        ops: `numpy`, for float64, or `keras.ops`, for float32.
     """
-    half = np.float32(0.5)
+    dtype = "float64" if ops is np else "float32"
     step = length / size
-    centers = (ops.arange(size, dtype="float32") + half) * step + start
-    distances = ops.abs(ops.arange(count, dtype="float32") + half - centers[:, np.newaxis])
+    centers = (ops.arange(size, dtype=dtype) + 0.5) * step + start
+    distances = ops.abs(ops.arange(count, dtype=dtype) + 0.5 - centers[:, np.newaxis])
     weights = kernel(distances / ops.maximum(step, 1.0), interpolation, ops)
     total = ops.sum(weights, axis=1, keepdims=True)
     # Outside of the image it is black.
     is_inside = ((centers >= 0) & (centers <= count))[:, np.newaxis]
-    weights = ops.where(is_inside, weights / ops.where(total == 0, 1.0, total), 0.0)
-    return ops.asarray(weights, dtype="float32") if ops is np else weights
+    return ops.where(is_inside, weights / ops.where(total == 0, 1.0, total), 0.0)
 
 
 def kernel(distances: Any, interpolation: str, ops: Any = np) -> Any:

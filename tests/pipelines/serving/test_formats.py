@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import re
 import shutil
 import subprocess
@@ -167,6 +168,16 @@ def test_network_beyond_a_size_is_not_parsed(
     with (folder / "model.onnx").open("r+b") as file:
         file.truncate(MAX_NETWORK_BYTES + 1)
     with pytest.raises(RunError, match="has 4,294,967,297 bytes, above 4,294,967,296"):
+        predict(folder, tiny_folder)
+
+
+def test_file_that_never_ends_is_not_opened(
+    exported: Callable[[str], Path], tiny_folder: Path, tmp_path: Path
+) -> None:
+    folder = shutil.copytree(exported("onnx") / "1", tmp_path / "model")
+    (folder / "model.onnx").unlink()
+    os.mkfifo(folder / "model.onnx")
+    with pytest.raises(RunError, match=r"model\.onnx is no regular file"):
         predict(folder, tiny_folder)
 
 

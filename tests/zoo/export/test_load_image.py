@@ -95,7 +95,8 @@ def test_resizing_is_that_of_tensorflow_in_numpy_and_in_the_graph(fit: str, kern
         for found in (resize(pixels, frame, 24, fit, kernel), in_graph.numpy()[0]):
             apart = np.abs(found.astype(int) - expected)
             assert apart.max() <= 1
-            assert np.mean(apart > 0) < 0.005
+            # Of 5 rows made 24, many pixels are halves, which TensorFlow rounds as they come.
+            assert np.mean(apart > 0) < 0.02
 
 
 @pytest.mark.parametrize("kernel", KERNELS)
@@ -103,6 +104,17 @@ def test_image_of_the_right_size_stays_as_it_is(kernel: str) -> None:
     pixels = np.asarray(draw(40, 40, seed=1))
     for fit in FITS:
         np.testing.assert_array_equal(resize(pixels, (40.0, 40.0), 40, fit, kernel), pixels)
+
+
+@pytest.mark.parametrize("kernel", KERNELS)
+def test_pixels_do_not_depend_on_the_order_of_sums(kernel: str) -> None:
+    # Turned by 180 degrees, an image is summed from its other end; halves are common at 1 : 2.
+    for height, width, size in ((128, 128, 64), (301, 212, 53), (97, 260, 24)):
+        pixels = np.asarray(draw(height, width, seed=height))
+        frame = float(height), float(width)
+        turned = resize(np.ascontiguousarray(pixels[::-1, ::-1]), frame, size, "crop", kernel)
+        upright = resize(pixels, frame, size, "crop", kernel)
+        np.testing.assert_array_equal(turned[::-1, ::-1], upright)
 
 
 def test_loader_imports_numpy_pillow_and_the_standard_library_alone() -> None:
