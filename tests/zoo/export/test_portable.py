@@ -282,7 +282,9 @@ def test_formats_are_listed_without_numpy() -> None:
 
 @pytest.mark.slow
 @pytest.mark.parametrize("name", PORTABLE)
-@pytest.mark.parametrize("backbone", ["efficientnet_lite0.imagenet", "squeezenet", "mobilenet_v2"])
+@pytest.mark.parametrize(
+    "backbone", ["efficientnet_lite0.imagenet", "squeezenet1_1", "mobilenet_v2"]
+)
 def test_networks_of_other_families_are_proven_in_both_precisions(
     backbone: str, name: str, images: list[Path], tmp_path: Path
 ) -> None:
