@@ -15,7 +15,7 @@ For each: seconds of an epoch (the median of the second to the tenth), seconds o
 from an empty cache of maps, and test accuracy after it. Test images are hymenoptera's val/ and
 30 of each sign; a fifth of the others validates. No choice depends on the test images.
 
-    python benchmarks/fine_tuning.py --hymenoptera PHOTOS --signs FOLDER --out runs/fine_tuning
+    python -m benchmarks.fine_tuning --hymenoptera PHOTOS --signs FOLDER --out runs/fine_tuning
 
 Finished measurements are not repeated. Writes OUT/fine_tuning.json, OUT/fine_tuning.md and
 OUT/fine_tuning.png.

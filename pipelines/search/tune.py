@@ -74,7 +74,7 @@ def tune(
         space: The search space: a TOML file or its content, see
             `tuning.hyperparameters.space`; None takes the settings of a head that matter,
             and for up to 5,000 images which levels of the backbone it reads.
-        fine_tune: Whether the default space also has the number of blocks to fine-tune.
+        fine_tune: Whether a space that is not given has the number of blocks to fine-tune.
         retrain_on_val: Whether the best recipe trains on the validation images too, as the
             folds have; None does so where there are folds.
         workers: Processes of this machine that train the trials, without effect on the

@@ -11,7 +11,7 @@ from tests.conftest import ROOT
 
 LINK = re.compile(r"\]\((?!https?://|#)([^)\s#]+)(#[^)]*)?\)")
 # The reference is generated; a page names a setting between backticks.
-SETTING = re.compile(r"(?<!`)`([a-z_]+\.(?!(?:py|npz)`)[a-z_.NAME]+)(?: = [^`]*)?`(?!`)")
+SETTING = re.compile(r"(?<!`)`([a-z_]+\.(?!(?:py|npz|json)`)[a-z_.NAME]+)(?: = [^`]*)?`(?!`)")
 PATH = re.compile(r"`((?:zoo|tuning|pipelines|tests|docs|examples)/[\w./]+)`")
 
 PAGES = [

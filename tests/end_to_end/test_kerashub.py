@@ -123,8 +123,8 @@ def test_model_loads_in_a_fresh_process(run: Run, tmp_path: Path) -> None:
 def test_savedmodel_needs_neither_kerashub_nor_the_preset(
     run: Run, tiny_folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    absent = (*fresh_process._PACKAGES, "keras_hub")
-    monkeypatch.setattr(fresh_process, "_PACKAGES", absent)
+    absent = (*fresh_process.PACKAGES, "keras_hub")
+    monkeypatch.setattr(fresh_process, "PACKAGES", absent)
     # Compares it with the run, in a fresh process in which these packages are absent.
     version = run.export(tmp_path / "saved")
     assert not [path for path in version.rglob("*") if path.suffix in (".h5", ".keras")]
