@@ -52,6 +52,14 @@ SETTINGS = {
         ["backbone.frozen=false", "fine_tune.blocks=1"],
         "fine_tune.blocks unfreezes",
     ),
+    "maps without features": (
+        ["features.use=false", "fine_tune.blocks=1", "fine_tune.epochs=1", "fine_tune.maps=float16"],
+        "fine_tune.maps needs features of single images",
+    ),
+    "maps below all blocks": (
+        ["fine_tune.blocks=10", "fine_tune.epochs=1", "fine_tune.maps=float32"],
+        "has nothing below its top 10 blocks",
+    ),
     "more blocks than there are": (["fine_tune.blocks=99", "fine_tune.epochs=1"], "blocks"),
     "a schedule without validation": (
         ["train.with_validation=true", "schedule.name=reduce_on_plateau", "stopping.patience=0"],
@@ -331,7 +339,8 @@ def test_help_is_there(capsys: pytest.CaptureFixture[str]) -> None:
 TESTED = {
     "choose one of them, or --set penalty.name=l2", "--set optimizer.ema=0.0",
     "--set schedule.warmup=0.0", "--set stopping.patience={}", "--set input.size={} is its own",
-    "--set head.batch_norm=false", "or --set fine_tune.blocks=0", "--set schedule.name=exponential",
+    "--set head.batch_norm=false", "or --set fine_tune.blocks=0", "--set fine_tune.maps=auto",
+    "--set schedule.name=exponential",
     "--set features.use=auto", "--set features.use=false", "or --set optimizer.name={}",
     "--set input.normalization=own", "--set augment.policy=photo", "accumulation_steps=",
     "set it by --set {}=VALUE", "--set train.oversample=none", "--set stopping.monitor=val_loss",
