@@ -53,7 +53,7 @@ SETTINGS = {
         "fine_tune.blocks unfreezes",
     ),
     "maps without features": (
-        ["features.use=false", "fine_tune.blocks=1", "fine_tune.epochs=1", "fine_tune.maps=float16"],
+        ["features.use=false", "fine_tune.blocks=1", "fine_tune.maps=float16"],
         "fine_tune.maps needs features of single images",
     ),
     "maps below all blocks": (
@@ -149,6 +149,8 @@ TOGETHER = [
         "unknown scores of several tasks",
     ),
     ("oversampling without classes",),
+    ("maps without features",),
+    ("maps below all blocks",),
 ]
 """Settings that one recipe has together: each is refused once those before it are mended."""
 
