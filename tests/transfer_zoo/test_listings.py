@@ -53,7 +53,7 @@ def example(
     else:
         folder = request.getfixturevalue("photographs")
         backbone = "efficientnet_lite0.imagenet"
-        found = Example(folder, backbone, 224, accuracy=0.9, epochs=5, trials=10)
+        found = Example(folder, backbone, 224, accuracy=0.9, epochs=5, trials=4)
     (tmp_path / "photos").symlink_to(found.data)
     images = sorted(path for path in found.data.rglob("*.jpg") if "train" not in path.parts)
     (tmp_path / "new_photos").mkdir()
@@ -87,6 +87,8 @@ def test_first_listing_trains_predicts_exports_and_tunes(example: Example) -> No
     assert best.search["best"]["score"] > example.accuracy
 
 
+@pytest.mark.train
+@pytest.mark.parametrize("example", ["tiny"], indirect=True)
 def test_second_listing_compiles_and_fits_a_keras_model(example: Example) -> None:
     keras.utils.set_random_seed(0)
     data = tz.open_data("photos/", size=example.size, seed=0)
