@@ -338,6 +338,7 @@ def test_shipped_network_is_measured_at_the_input_of_its_card(fresh: Path, tmp_p
     assert 0 <= measured["all"]["accuracy"] <= 1
 
 
+@pytest.mark.slow
 @pytest.mark.train
 def test_classes_are_found_by_readable_names(fresh: Path, tmp_path: Path, capsys: Say) -> None:
     network = "efficientnet_lite0.imagenet"

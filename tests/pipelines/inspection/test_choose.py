@@ -43,6 +43,7 @@ def _without_speed(ranking: dict[str, Any]) -> dict[str, Any]:
     return {**ranking, "ranking": rows}
 
 
+@pytest.mark.slow
 @pytest.mark.train
 def test_same_command_gives_the_same_ranking_offline(
     tiny_folder: Path, tmp_path: Path, own_cache: Path, capsys: pytest.CaptureFixture[str]
@@ -117,6 +118,7 @@ def test_features_are_computed_once_and_test_images_never(
     assert "computing features" not in capsys.readouterr().err
 
 
+@pytest.mark.slow
 @pytest.mark.train
 def test_backbone_that_fails_is_left_out_unless_it_was_named(
     tmp_path: Path,

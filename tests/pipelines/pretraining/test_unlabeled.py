@@ -140,6 +140,7 @@ def test_finished_run_is_left_as_it_is(method: str, pretrained: Path, data: str)
         pretrain(data, _recipe(method), out=pretrained.parent)
 
 
+@pytest.mark.slow
 def test_interrupted_run_ends_with_the_very_same_weights(
     method: str, pretrained: Path, data: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -80,6 +80,7 @@ def test_metrics_are_those_of_the_mean_answers_to_images_held_out(
     assert members[0]["sha256"] == sha256_of(runs["top"].path / "model.keras")
 
 
+@pytest.mark.slow
 @pytest.mark.train
 def test_it_is_a_run_like_any_other(
     mean: tz.Run, data: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]

@@ -200,6 +200,7 @@ def test_evaluation_measures_foreign_images(
     assert "foreign" not in capsys.readouterr().out
 
 
+@pytest.mark.slow
 def test_export_has_the_scores_and_the_sets_of_the_run(
     run: Run, data: Path, foreign: Path, tmp_path: Path
 ) -> None:

@@ -56,12 +56,15 @@ def _history(run: Run) -> list[dict[str, str]]:
     [
         {},
         {"fine_tune": {"gradual": 1, "block_decay": 0.5}, "train": {"class_weights": "balanced"}},
-        {
-            "train": {"oversample": "balanced"},
-            "head": {"pooling": "concatenated"},
-            "backbone": {"levels": 2},
-            "optimizer": {"name": "adam", "ema": 0.5},
-        },
+        pytest.param(
+            {
+                "train": {"oversample": "balanced"},
+                "head": {"pooling": "concatenated"},
+                "backbone": {"levels": 2},
+                "optimizer": {"name": "adam", "ema": 0.5},
+            },
+            marks=pytest.mark.slow,
+        ),
     ],
     ids=["as usual", "block by block", "whatever the head and the steps"],
 )
@@ -74,16 +77,10 @@ def test_maps_give_the_weights_of_images(
         np.testing.assert_allclose(ours, theirs, rtol=1e-3, atol=1e-4)
     rows = [_history(run) for run in runs]
     assert [row["phase"] for row in rows[0]] == ["head", "fine_tune", "fine_tune"]
-    assert rows[0] != _history(
-        _train(
-            tiny_folder,
-            tmp_path / "head",
-            "none",
-            PLAIN,
-            layer,
-            {"fine_tune": {"learning_rate": 1e-8}},
-        )
-    ), "or fine-tuning changes nothing"
+    # Of every epoch, since the best weights may be those before.
+    losses = [[float(row["loss"]) for row in of_run] for of_run in rows]
+    assert len(set(losses[0])) == 3
+    np.testing.assert_allclose(*losses, rtol=1e-3)
 
 
 @pytest.mark.parametrize("dtype", ["float16", "float32"])
@@ -136,7 +133,7 @@ def test_half_precision_changes_little_and_is_what_is_taken(
     assert again.metrics["train"] == runs[1].metrics["train"]
 
 
-@pytest.mark.parametrize("epochs", [1, 2])
+@pytest.mark.parametrize("epochs", [pytest.param(1, marks=pytest.mark.slow), 2])
 def test_killed_run_goes_on_with_the_maps_it_had(
     epochs: int, tiny_folder: Path, tmp_path: Path
 ) -> None:

@@ -135,9 +135,10 @@ def test_a_finished_student_needs_no_teacher(
     assert again.evaluate(data)["val"] == student.evaluate(data)["val"]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "images",
-    [pytest.param(True, marks=pytest.mark.slow), False],
+    [True, False],
     ids=["images", "features"],
 )
 def test_longer_student_is_the_one_that_was_never_ended(

@@ -82,6 +82,7 @@ def test_wrong_file_raises_one_line_and_changes_no_weight(
         np.testing.assert_array_equal(old, new)
 
 
+@pytest.mark.slow
 @pytest.mark.train
 @pytest.mark.parametrize(
     ("fit", "least"), [pytest.param("stretch", 0.87, marks=pytest.mark.slow), ("crop", 0.89)]

@@ -57,6 +57,7 @@ def test_plain_files_are_the_decoders_own_bits() -> None:
     np.testing.assert_array_equal(DECODER(png), tf.io.decode_png(png, channels=3))
 
 
+@pytest.mark.slow
 def test_bytes_are_decoded_as_in_the_graph() -> None:
     decoders = [DECODER, ImageDecoder((10, 200, 77), depth=10)]
     decoders += [ImageDecoder(needed=n, longer=longer) for n in (1, 4, 7) for longer in (0, 1)]

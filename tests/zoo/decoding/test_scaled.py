@@ -118,6 +118,7 @@ def test_other_formats_keep_their_size() -> None:
             np.testing.assert_array_equal(small, full, err_msg=name)
 
 
+@pytest.mark.slow
 def test_views_of_a_part_need_more_pixels() -> None:
     preprocessing = Preprocessing(size=32)
     encoded = _encode(256, 256)

@@ -212,6 +212,7 @@ def test_page_beyond_the_size_that_pillow_warns_about_is_read_silently() -> None
     assert (found.problem, found.colors, found.width) == ("", 1, 9600)
 
 
+@pytest.mark.slow
 @pytest.mark.train
 def test_run_predicts_what_its_export_refuses(fill: Fill, tmp_path: Path, cache: Path) -> None:
     for name, color in (("red", (220, 30, 30)), ("blue", (30, 30, 220))):
