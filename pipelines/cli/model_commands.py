@@ -8,7 +8,7 @@ from typing import Annotated
 
 import typer
 
-from pipelines.cli.options import Data, Json, Out
+from pipelines.cli.options import Data, Json, Out, Trust, Verify
 from zoo.printable import printable
 
 
@@ -105,20 +105,8 @@ def predict(
     top: Annotated[
         int, typer.Option("--top", metavar="K", min=1, help="Classes to show for each image.")
     ] = 5,
-    trust: Annotated[
-        bool,
-        typer.Option(
-            "--trust", help="Run a SavedModel that somebody else exported: it is a program."
-        ),
-    ] = False,
-    verify: Annotated[
-        Path | None,
-        typer.Option(
-            "--verify",
-            metavar="KEY.pub",
-            help="Refuse a SavedModel that the owner of this public key has not signed.",
-        ),
-    ] = None,
+    trust: Trust = False,
+    verify: Verify = None,
     as_json: Json = False,
 ) -> None:
     """Classify images; exit with 1 if a file cannot be decoded."""

@@ -50,3 +50,15 @@ Resume = Annotated[
     bool,
     typer.Option("--resume", help="Resume the job in RUN, or go on with more epochs or trials."),
 ]
+Trust = Annotated[
+    bool,
+    typer.Option("--trust", help="Run a SavedModel that somebody else exported: it is a program."),
+]
+Verify = Annotated[
+    Path | None,
+    typer.Option(
+        "--verify",
+        metavar="KEY.pub",
+        help="Refuse a SavedModel that the owner of this public key has not signed.",
+    ),
+]

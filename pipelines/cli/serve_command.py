@@ -2,15 +2,16 @@
 
 from __future__ import annotations
 
-from pathlib import Path
 from typing import Annotated
 
 import typer
 
+from pipelines.cli.options import Trust, Verify
+
 
 def serve(
     model: Annotated[
-        str, typer.Argument(metavar="MODEL", help="A run, a SavedModel, or a network by name.")
+        str, typer.Argument(metavar="MODEL", help="A run, an exported model, or a network by name.")
     ],
     host: Annotated[
         str,
@@ -34,20 +35,8 @@ def serve(
         str | None,
         typer.Option("--name", metavar="NAME", help="The model's; by default its folder's."),
     ] = None,
-    trust: Annotated[
-        bool,
-        typer.Option(
-            "--trust", help="Run a SavedModel that somebody else exported: it is a program."
-        ),
-    ] = False,
-    verify: Annotated[
-        Path | None,
-        typer.Option(
-            "--verify",
-            metavar="KEY.pub",
-            help="Refuse a SavedModel that the owner of this public key has not signed.",
-        ),
-    ] = None,
+    trust: Trust = False,
+    verify: Verify = None,
     max_batch: Annotated[
         int, typer.Option("--max-batch", metavar="N", help="Images computed at once, at most.")
     ] = 8,

@@ -84,9 +84,7 @@ def compute_exported_answers(exported: ExportedNetwork, examples: Examples) -> A
     """
     settings = exported.recipe.input
     images = build_image_dataset(examples, settings.preprocessing, settings.batch_size)
-    found = [
-        exported.network(np.asarray(batch).astype(np.uint8)) for batch in images.as_numpy_iterator()
-    ]
+    found = [exported.network(batch) for batch in images.as_numpy_iterator()]
     outputs = {name: np.concatenate([row[name] for row in found]) for name in found[0]}
     return read_outputs(exported.tasks, outputs)
 

@@ -42,7 +42,7 @@ def serve(
     there. Answers are those of `predict`.
 
     Args:
-        model: A finished run, a SavedModel that `zoo export` wrote or its folder of versions, or
+        model: A finished run, a model that `zoo export` wrote or its folder of versions, or
             a pretrained network with a top, by name or as a file.
         host: The address to listen on. Any but a loopback address can be reached by other
             machines, and needs a token.
