@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import base64
 import contextlib
+import shutil
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -24,15 +26,56 @@ def address(server: ModelServer) -> str:
     return f"http://127.0.0.1:{server.port}/"
 
 
-def wait_for(browser: Any, selector: str) -> Any:
-    from selenium.webdriver.common.by import By
+def wait_until(browser: Any, expression: str, *arguments: Any) -> Any:
+    """Waits for a JavaScript expression of `arguments` to hold; it is looked at in one step."""
     from selenium.webdriver.support.ui import WebDriverWait
 
-    def visible(driver: Any) -> Any:
-        found = driver.find_elements(By.CSS_SELECTOR, selector)
-        return next((element for element in found if element.is_displayed()), None)
+    script = f"return ((...given) => {expression})(...arguments)"
+    return WebDriverWait(browser, 30).until(
+        lambda driver: driver.execute_script(script, *arguments)
+    )
 
-    return WebDriverWait(browser, 30).until(visible)
+
+def wait_for(browser: Any, selector: str) -> Any:
+    """Waits for an element that is seen, and returns it."""
+    seen = "[...document.querySelectorAll(given[0])].find((element) => element.checkVisibility())"
+    return wait_until(browser, seen, selector)
+
+
+def wait_for_answer(browser: Any, name: str) -> Any:
+    """Waits for the answer to the photograph of a name: that to an earlier one is none."""
+    shown = "document.querySelector('#photo').alt.endsWith(`, ${given[0]}`)"
+    best = "document.querySelector('#answers .best')"
+    return wait_until(browser, f"{shown} && {best}?.checkVisibility() && {best}", name)
+
+
+def choose(browser: Any, file: Path) -> None:
+    from selenium.webdriver.common.by import By
+
+    browser.find_element(By.ID, "choose").send_keys(str(file))
+
+
+def drop(browser: Any, file: Path) -> None:
+    """Drags a file from elsewhere over the page and lets it go, as the browser itself is told."""
+    point = {"x": 300, "y": 300}
+    carried = {"items": [], "files": [str(file)], "dragOperationsMask": 1}
+    for kind in ("dragEnter", "dragOver", "drop"):
+        event = {"type": kind, **point, "data": carried}
+        browser.execute_cdp_cmd("Input.dispatchDragEvent", event)
+
+
+def paste(browser: Any, file: Path) -> None:
+    """Pastes a copied image, as a browser's own event has it: a file in the clipboard's data."""
+    script = """
+        const bytes = Uint8Array.from(atob(arguments[0]), (character) => character.charCodeAt(0));
+        const clipboardData = new DataTransfer();
+        clipboardData.items.add(new File([bytes], arguments[1], { type: "image/png" }));
+        document.dispatchEvent(new ClipboardEvent("paste", { clipboardData }));
+    """
+    browser.execute_script(script, base64.b64encode(file.read_bytes()).decode(), file.name)
+
+
+WAYS = {"chosen": choose, "dropped": drop, "pasted": paste}
 
 
 @contextlib.contextmanager
@@ -49,7 +92,7 @@ def nothing_elsewhere(browser: Any, server: ModelServer) -> Iterator[None]:
 
 
 def test_photograph_is_classified_and_explained(
-    browser: Any, server: ModelServer, tiny_run: Run, images: list[Path]
+    browser: Any, server: ModelServer, tiny_run: Run, images: list[Path], tmp_path: Path
 ) -> None:
     from selenium.webdriver.common.by import By
     from selenium.webdriver.common.keys import Keys
@@ -59,10 +102,11 @@ def test_photograph_is_classified_and_explained(
         wait_for(browser, "#ask")
         assert browser.find_element(By.ID, "name").text == "tiny"
         assert "3 classes" in browser.find_element(By.ID, "about").text
-        for file in (images[0], images[-1]):
-            browser.find_element(By.ID, "choose").send_keys(str(file))
+        for way, file in zip(WAYS, (images[0], images[-1], images[1]), strict=True):
+            copy = shutil.copy(file, tmp_path / f"{way}{file.suffix}")
+            WAYS[way](browser, Path(copy))
             expected = tiny_run.predict(file)[0]
-            best = wait_for(browser, "#answers .best")
+            best = wait_for_answer(browser, f"{way}{file.suffix}")
             assert best.text.split("\n")[0] == expected.label == file.parent.name
         rows = browser.find_elements(By.CSS_SELECTOR, ".bars li")
         shown = {row.text.split("\n")[0]: row.text.split("\n")[1] for row in rows}
@@ -88,7 +132,8 @@ def test_photograph_is_classified_and_explained(
         assert photo.rect["x"] - 1 <= canvas.rect["x"]
         assert canvas.rect["width"] <= photo.rect["width"] + 1
         button.send_keys(Keys.SPACE)
-        assert not canvas.is_displayed()
+        wait_until(browser, "given[0].hidden", canvas)
+        assert button.get_attribute("aria-pressed") == "false"
 
 
 def test_file_that_is_no_photograph_is_said_in_words(
@@ -100,7 +145,7 @@ def test_file_that_is_no_photograph_is_said_in_words(
     letter.write_text("Dear diary")
     browser.get(address(server))
     wait_for(browser, "#ask")
-    browser.find_element(By.ID, "choose").send_keys(str(letter))
+    choose(browser, letter)
     said = wait_for(browser, "#problem")
     assert said.text.startswith("This photograph cannot be read: not an image")
     assert said.get_attribute("role") == "alert"
@@ -111,8 +156,6 @@ def test_file_that_is_no_photograph_is_said_in_words(
 def test_page_fits_a_telephone_in_light_and_dark(
     browser: Any, server: ModelServer, images: list[Path]
 ) -> None:
-    from selenium.webdriver.common.by import By
-
     colors = {}
     size = {"width": 360, "height": 740, "deviceScaleFactor": 2, "mobile": True}
     browser.execute_cdp_cmd("Emulation.setDeviceMetricsOverride", size)
@@ -121,8 +164,8 @@ def test_page_fits_a_telephone_in_light_and_dark(
         browser.execute_cdp_cmd("Emulation.setEmulatedMedia", {"features": features})
         browser.get(address(server))
         wait_for(browser, "#ask")
-        browser.find_element(By.ID, "choose").send_keys(str(images[0]))
-        wait_for(browser, "#answers .best")
+        choose(browser, images[0])
+        wait_for_answer(browser, images[0].name)
         style = "return getComputedStyle(document.body)"
         colors[scheme] = browser.execute_script(f"{style}.backgroundColor")
         assert browser.execute_script("return document.documentElement.scrollWidth") <= 360
@@ -144,8 +187,8 @@ def test_page_asks_for_the_token_and_keeps_it_to_itself(
     assert not browser.find_element(By.ID, "ask").is_displayed()
     field.send_keys(guarded.token, Keys.ENTER)
     wait_for(browser, "#ask")
-    browser.find_element(By.ID, "choose").send_keys(str(images[0]))
-    assert wait_for(browser, "#answers .best").text.startswith(images[0].parent.name)
+    choose(browser, images[0])
+    assert wait_for_answer(browser, images[0].name).text.startswith(images[0].parent.name)
     # An export has no maps, and no buttons that promise one.
     assert not browser.find_elements(By.CSS_SELECTOR, ".bars button")
     assert guarded.token not in "".join(requested_addresses(browser))
