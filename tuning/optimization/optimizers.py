@@ -157,12 +157,15 @@ OPTIMIZERS: Table[Optimizer] = Table(
             step_size=proximal_steps.adamax,
             paper="https://arxiv.org/abs/1412.6980",
         ),
-        # Its learning rate is relative to the magnitude of the weights.
+        # Its learning rate is relative to the magnitude of the weights. With the paper's 1e-30 the
+        # estimate of a weight whose row and column have no gradient, as between two units that
+        # never fire, is 1e-60: that is 0 in float32, and the step 0/0.
         Optimizer(
             "adafactor",
             "Adam with far less memory: for the largest networks",
             "Adafactor",
             0.01,
+            {"epsilon_1": 1e-16},
             elementwise=False,
             paper="https://arxiv.org/abs/1804.04235",
         ),

@@ -169,6 +169,31 @@ def test_optimizer_steps_equal_its_formula(name: str) -> None:
     np.testing.assert_allclose(variable.numpy() - START, theta - START, rtol=1e-3, atol=1e-6)
 
 
+@pytest.mark.parametrize("scale", [1e-4, 1.0, 1e3])
+@pytest.mark.parametrize("name", IN_KERAS)
+def test_weights_without_a_gradient_stay(name: str, scale: float) -> None:
+    # A unit that never fires, between two of which the gradient is 0 in a row and in a column.
+    mask = np.outer([1, 0, 1], [0, 1]).astype(np.float32)
+    matrix, vector = (
+        keras.Variable(START.astype(np.float32)),
+        keras.Variable(np.ones(3, np.float32)),
+    )
+    unused = keras.Variable(START.astype(np.float32))
+    optimizer = build_optimizer(OptimizerConfig(name=name, learning_rate=RATE))
+    variables = [matrix, vector, unused]
+    for step in range(STEPS):
+        rng = np.random.default_rng(step)
+        gradient = (scale * rng.normal(size=mask.shape) * mask).astype(np.float32)
+        parts = [gradient, gradient[:, 1], np.zeros_like(gradient)]
+        optimizer.apply([keras.ops.convert_to_tensor(part) for part in parts], variables)
+    assert all(np.isfinite(variable.numpy()).all() for variable in variables)
+    if name not in ("ftrl", "muon", "adamw"):  # they move or shrink all weights of a matrix
+        np.testing.assert_array_equal(
+            matrix.numpy()[mask == 0], START.astype(np.float32)[mask == 0]
+        )
+        np.testing.assert_array_equal(unused.numpy(), START.astype(np.float32))
+
+
 @pytest.mark.parametrize("name", IN_KERAS)
 def test_completed_config_has_the_default_learning_rate(name: str) -> None:
     config = OptimizerConfig(name=name).completed()
