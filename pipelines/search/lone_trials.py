@@ -4,20 +4,20 @@ from __future__ import annotations
 
 import logging
 import math
-import shutil
 from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 
 from pipelines.recipe.resolved import ResolvedRecipe
 from pipelines.runtime.devices import DeviceConfig, Devices
+from pipelines.search.kept_checkpoints import KeptCheckpoints
 from pipelines.search.trial_process import TrialProcess
 from pipelines.sources.source import Source
 from pipelines.storage.run_folder import RunFolder
 from pipelines.training.trainer import Trainer
 from tuning.hyperparameters.fold_results import mean_result, result_at_common_epoch
 from tuning.hyperparameters.image_scores import join_folds
-from tuning.hyperparameters.trial import Result
+from tuning.hyperparameters.trial import Result, Trial
 from zoo.errors import InputError, TrainingError
 
 logger = logging.getLogger(__name__)
@@ -37,13 +37,14 @@ class LoneTrials:
         divisions: Images for training and validation, once for each fold.
         config: The section `device` of the recipe.
         devices: What this process trains on.
-        scratch: A folder for checkpoints.
+        scratch: A folder for checkpoints of trials, and nothing else.
     """
 
     def __init__(
         self, divisions: Sequence[Source], config: DeviceConfig, devices: Devices, scratch: Path
     ) -> None:
-        self.divisions, self.devices, self.scratch = divisions, devices, scratch
+        self.divisions, self.devices = divisions, devices
+        self._checkpoints = KeptCheckpoints(scratch)
         self._left = TRIALS_HERE
         self._process = TrialProcess(divisions, config)
 
@@ -51,24 +52,24 @@ class LoneTrials:
         """Ends the other process, if there is one."""
         self._process.close()
 
-    def train(self, name: str, recipe: ResolvedRecipe, stop_after: int) -> Result:
-        """Trains a trial on each division, resuming from its last checkpoint.
+    def train(self, trial: Trial, recipe: ResolvedRecipe) -> Result:
+        """Trains a trial on each division, from its last checkpoint or that of its promotion.
 
         Args:
-            name: The trial's id.
+            trial: Which, and when it is stopped.
             recipe: What to train.
-            stop_after: Epochs after which it is stopped; 0 for all of the recipe's.
 
         Raises:
             WorkerError: The process that trains it is killed again and again.
         """
-        folder = self.scratch / name
+        folder = self._checkpoints.open(trial, recipe)
         self._left -= 1
         if self._left >= 0 or not self.devices.on_cpu:
-            result = train_alone(name, recipe, self.divisions, self.devices, folder, stop_after)
+            run = self.divisions, self.devices, folder, trial.epochs
+            result = train_alone(trial.id, recipe, *run)
         else:
-            result = self._process.train(name, recipe, folder, stop_after)
-        shutil.rmtree(folder, ignore_errors=True)
+            result = self._process.train(trial.id, recipe, folder, trial.epochs)
+        self._checkpoints.close(trial, result)
         return result
 
 

@@ -183,7 +183,7 @@ class TrialTrainer:
         for group in groups.values():
             yield self._train_group(group)
         for id_, (trial, recipe) in alone.items():
-            yield {id_: self._lone.train(id_, recipe, trial.epochs)}
+            yield {id_: self._lone.train(trial, recipe)}
 
     def _train_group(self, group: _Group) -> dict[str, Result]:
         with ExitStack() as held:

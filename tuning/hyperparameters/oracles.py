@@ -94,7 +94,7 @@ TUNERS: Table[Tuner] = Table(
         Tuner(
             "hyperband",
             "stops poor trials early: for trials of many epochs; each promotion counts as a "
-            "trial, and trains from the start",
+            "trial, and goes on where it trains alone",
             64,
             _build_hyperband,
             "https://arxiv.org/abs/1603.06560",
@@ -195,7 +195,7 @@ class BatchedOracle:
         """
         with _quiet_and_fast():
             for pending in self._pending:
-                result = results[self._id_of(pending)]
+                result = results[self._id_of(pending.trial_id)]
                 if result.score is None:
                     pending.status, pending.message = "FAILED", result.failure
                 else:
@@ -208,10 +208,17 @@ class BatchedOracle:
         values = proposed.hyperparameters.values
         epochs = int(values.get("tuner/epochs", 0))
         stop_after = epochs if epochs < self._epochs else 0
-        return Trial(self._id_of(proposed), self.space.decode(values), stop_after)
+        before = values.get("tuner/trial_id")
+        return Trial(
+            self._id_of(proposed.trial_id),
+            self.space.decode(values),
+            stop_after,
+            promoted_from=self._id_of(before) if before is not None else "",
+            trained_epochs=int(values.get("tuner/initial_epoch", 0)),
+        )
 
-    def _id_of(self, trial: Any) -> str:
-        return f"{int(trial.trial_id):0{self._id_width}d}"
+    def _id_of(self, number: str) -> str:
+        return f"{int(number):0{self._id_width}d}"
 
 
 @contextmanager

@@ -28,11 +28,16 @@ class Trial:
         values: From the path of a searched setting to its value. A setting whose condition
             does not hold is absent.
         epochs: Epochs after which it is stopped; 0 for all epochs of the recipe.
+        promoted_from: The id of a trial of the same values that was stopped before it; empty if
+            there was none.
+        trained_epochs: The epochs of that trial.
     """
 
     id: str
     values: Mapping[str, Any]
     epochs: int = 0
+    promoted_from: str = ""
+    trained_epochs: int = 0
 
     def to_json(self) -> dict[str, Any]:
         """Returns it as JSON values."""

@@ -13,7 +13,7 @@ import pytest
 
 from pipelines.recipe.recipe import Recipe
 from pipelines.runtime.devices import prepare_devices
-from pipelines.search import lone_trials, trial_process
+from pipelines.search import kept_checkpoints, lone_trials, trial_process
 from pipelines.search.trial_trainer import TrialTrainer
 from pipelines.sources.opening.dataset import open_source
 from tests.support.tiny import TINY
@@ -66,6 +66,62 @@ def test_trial_on_images_has_its_own_precision(trainer: TrialTrainer) -> None:
     scores = _train(trainer, 0.01)["0.01"]
     assert not scores.failure
     assert keras.config.dtype_policy().name == trainer.devices.precision == "float32"
+
+
+PROMOTED: dict[str, tuple[dict[str, object], int]] = {
+    # Settings, and the epochs that the promotion of a trial of two has yet to train.
+    "head": ({}, 2),
+    "fitted head, then a block": (
+        {"fine_tune.blocks": 1, "fine_tune.epochs": 4, "optimizer.name": "lbfgs"},
+        2,
+    ),
+    # The head would have trained for longer before the block.
+    "trained head, then a block": ({"fine_tune.blocks": 1, "fine_tune.epochs": 4}, 8),
+    # The second epoch, the last of the first trial, would not have been validated.
+    "validated now and then": ({"stopping.every": 4}, 4),
+}
+
+
+@pytest.mark.parametrize(("settings", "left"), PROMOTED.values(), ids=PROMOTED)
+def test_promoted_trial_goes_on_and_ends_as_one_from_the_start(
+    settings: dict[str, object], left: int, trainer: TrialTrainer, caplog: pytest.LogCaptureFixture
+) -> None:
+    convex = settings.get("optimizer.name") == "lbfgs"
+    usual = {} if convex else {"train.epochs": 4, "optimizer.learning_rate": 0.01}
+    trainer.recipe = trainer.recipe.override({"stopping.patience": 0, **usual, **settings})
+
+    def train(trial: Trial) -> tuple[Result, int]:
+        caplog.clear()
+        with caplog.at_level(logging.INFO, "pipelines"):
+            (results,) = trainer([trial])
+        said = [record.getMessage() for record in caplog.records]
+        return results[trial.id], sum(line.startswith("epoch ") for line in said)
+
+    values = {"fine_tune.learning_rate": 0.001}
+    whole, num_epochs = train(Trial("0", values))
+    stopped, _ = train(Trial("1", values, epochs=2))
+    promoted, num_left = train(Trial("2", values, promoted_from="1", trained_epochs=2))
+    assert stopped != whole
+    assert promoted == whole
+    assert (num_left, left <= num_epochs) == (left, True)
+    assert not list(trainer.scratch.iterdir())
+    # What is not there to go on from is trained from the start.
+    assert train(Trial("3", values, promoted_from="1", trained_epochs=2)) == (whole, num_epochs)
+
+
+def test_kept_checkpoints_have_a_limit(
+    trainer: TrialTrainer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def stop(*ids: str) -> list[str]:
+        for id_ in ids:
+            list(trainer([Trial(id_, {RATE: 0.01}, epochs=1)]))
+        return sorted(path.name for path in trainer.scratch.iterdir())
+
+    assert stop("8", "9", "10") == ["10", "8", "9"]
+    files = [path for path in (trainer.scratch / "10").rglob("*") if path.is_file()]
+    size = sum(path.stat().st_size for path in files)
+    monkeypatch.setattr(kept_checkpoints, "MOST_KEPT_BYTES", 2.5 * size)
+    assert stop("11") == ["10", "11"]
 
 
 def test_trial_whose_process_is_killed_goes_on_in_another(

@@ -145,6 +145,14 @@ def test_hyperband_promotes_the_better_third_to_three_times_the_epochs(tmp_path:
     for epochs, count in ((3, 3), (0, 1)):
         promoted = [t.values for t in trials if t.epochs == epochs and t.values in first_values]
         assert promoted == values_of(first[:count])
+    # Each promotion names the trial that it continues.
+    by_id = {trial.id: trial for trial in trials}
+    continued = [trial for trial in trials if trial.promoted_from]
+    assert {trial.epochs for trial in continued} == {3, 0}
+    for trial in continued:
+        before = by_id[trial.promoted_from]
+        assert (before.values, before.epochs) == (trial.values, trial.trained_epochs)
+    assert all(not trial.promoted_from for trial in trials[:9])
 
 
 def values_of(trials: list[Trial]) -> list[Any]:
