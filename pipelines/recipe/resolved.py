@@ -40,7 +40,10 @@ C = TypeVar("C", bound=Config)
 DEFAULT_EPOCHS = 30
 """Epochs of gradient steps where the recipe gives no number."""
 
-_MEASURED = {"augment": "policy", "backbone": "levels", "penalty": "l2"}
+DEFAULT_VIEWS = 4
+"""Augmented views where the recipe gives no number, and none is measured."""
+
+_MEASURED = {"augment": "policy", "backbone": "levels", "features": "views", "penalty": "l2"}
 
 
 class ResolvedBackbone(BackboneConfig):
@@ -51,9 +54,13 @@ class ResolvedBackbone(BackboneConfig):
 
 
 class ResolvedFeatures(FeatureConfig):
-    """The section `features`, `use` decided; an open `engine` stays so until features exist."""
+    """The section `features`, `use` decided, and `views` decided or to be measured.
+
+    An open `engine` stays so until features exist.
+    """
 
     use: bool
+    views: Annotated[int, Field(ge=0)]
 
 
 class ResolvedAugment(AugmentConfig):
@@ -94,8 +101,8 @@ class ResolvedRecipe(RecipeSettings):
 
     Args:
         to_measure: Paths of settings that are measured once features exist, of
-            `augment.policy`, `backbone.levels` and `penalty.l2`; until then they have their
-            usual values.
+            `augment.policy`, `backbone.levels`, `features.views` and `penalty.l2`; until then
+            they have their usual values.
     """
 
     augment: ResolvedAugment
@@ -156,6 +163,7 @@ class ResolvedRecipe(RecipeSettings):
         *,
         policy: Sequence[AnyOperation] | None = None,
         levels: int | None = None,
+        views: int | None = None,
         l2: float | None = None,
     ) -> ResolvedRecipe:
         """Returns the recipe with measured values of settings that it left open.
@@ -163,6 +171,7 @@ class ResolvedRecipe(RecipeSettings):
         Args:
             policy: Of `augment.policy`; None leaves it.
             levels: Of `backbone.levels`; None leaves it.
+            views: Of `features.views`; None leaves it.
             l2: Of `penalty.l2`; None leaves it.
         """
         changed: dict[str, Any] = {}
@@ -170,6 +179,8 @@ class ResolvedRecipe(RecipeSettings):
             changed["augment"] = self.augment.with_policy(policy)
         if levels is not None:
             changed["backbone"] = self.backbone.model_copy(update={"levels": levels})
+        if views is not None:
+            changed["features"] = self.features.model_copy(update={"views": views})
         if l2 is not None:
             changed["penalty"] = self.penalty.with_measured_l2(l2)
         measured = {f"{section}.{_MEASURED[section]}" for section in changed}
@@ -224,6 +235,8 @@ class ResolvedRecipe(RecipeSettings):
             recipe = recipe.with_measured(policy=run.augment.policy)
         if "backbone.levels" in recipe.to_measure:
             recipe = recipe.with_measured(levels=run.backbone.levels)
+        if "features.views" in recipe.to_measure:
+            recipe = recipe.with_measured(views=run.features.views)
         if "penalty.l2" in recipe.to_measure:
             recipe = recipe.with_measured(l2=run.penalty.l2)
         return recipe
@@ -284,6 +297,11 @@ def resolve_recipe(settings: RecipeSettings) -> ResolvedRecipe:
     to_measure = set()
     if measurable and settings.augment.policy == "auto" and settings.features.views:
         to_measure.add("augment.policy")
+    views = settings.features.views
+    if views == "auto":
+        views = DEFAULT_VIEWS
+        if measurable and (settings.augment.policy == "auto" or settings.augment.operations):
+            to_measure.add("features.views")
     levels = settings.backbone.levels
     if levels == "auto":
         levels = 1
@@ -305,7 +323,7 @@ def resolve_recipe(settings: RecipeSettings) -> ResolvedRecipe:
                 ResolvedAugment, settings.augment, policy=settings.augment.operations
             ),
             "backbone": _narrow(ResolvedBackbone, settings.backbone, frozen=frozen, levels=levels),
-            "features": _narrow(ResolvedFeatures, settings.features, use=use),
+            "features": _narrow(ResolvedFeatures, settings.features, use=use, views=views),
             "input": settings.input.model_copy(update={"size": size}),
             "optimizer": _narrow(ResolvedOptimizer, optimizer),
             "penalty": _narrow(ResolvedPenalty, penalty),

@@ -113,6 +113,8 @@ class TrialTrainer:
         """
         recipe = self.recipe.override(trial.values, reset=self.searched)
         resolved = recipe.resolve()
+        if "features.views" in resolved.to_measure:  # of a policy that is searched
+            recipe = recipe.override({"features.views": resolved.features.views})
         if resolved.is_convex:
             return recipe.override({"train.epochs": MAX_ITERATIONS})
         if "penalty.l2" in resolved.to_measure:
@@ -128,8 +130,8 @@ class TrialTrainer:
     def prepare(self) -> None:
         """Computes the features that most trials will need, if they need any.
 
-        Whether they are augmented, and of how many levels they are, is measured once, on the
-        recipe that trials change.
+        Whether and in how many views they are augmented, and of how many levels they are, is
+        measured once, on the recipe that trials change.
         """
         recipe = self.recipe.resolve()
         if not self._trains_on_features(recipe):
@@ -138,7 +140,9 @@ class TrialTrainer:
             recipe = recipe.with_measured(levels=recipe.backbone.levels)
         if "augment.policy" in self.searched:
             recipe = recipe.with_measured(policy=recipe.augment.policy)
-        if recipe.to_measure & {"augment.policy", "backbone.levels"}:
+        if "features.views" in self.searched or "augment.policy" in self.searched:
+            recipe = recipe.with_measured(views=recipe.features.views)
+        if recipe.to_measure - {"penalty.l2"}:
             most = 1
             if "backbone.levels" in recipe.to_measure:
                 most = self.features.most_levels(recipe)

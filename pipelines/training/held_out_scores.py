@@ -82,18 +82,28 @@ class HeldOutScores:
             return (recipe.penalty.l2,)
         return STRENGTHS if recipe.is_convex else _TRAINED_STRENGTHS
 
-    def score(self, recipe: ResolvedRecipe, feed: FeatureFeed, strengths: Sequence[float]) -> Score:
+    def score(
+        self,
+        recipe: ResolvedRecipe,
+        feed: FeatureFeed,
+        strengths: Sequence[float],
+        num_views: int | None = None,
+    ) -> Score:
         """Scores the heads of a recipe at each strength.
 
         Args:
             recipe: Its augmented views are computed here, if it has any.
             feed: The features.
             strengths: Of L2, in falling order.
+            num_views: Augmented views of each image; None takes those of the recipe, two of
+                them at most.
 
         Raises:
             TrainingError: No head could be trained.
         """
-        return self._score(recipe, feed, self.source, self._pairs, strengths)
+        if num_views is None:
+            num_views = min(recipe.num_views, MEASURED_VIEWS)
+        return self._score(recipe, feed, self.source, self._pairs, strengths, num_views)
 
 
 def _divide(source: Source, recipe: ResolvedRecipe) -> list[Pair]:
@@ -118,11 +128,12 @@ def _score_linear(
     source: Source,
     pairs: Sequence[Pair],
     strengths: Sequence[float],
+    num_views: int,
 ) -> Score:
     """Scores linear heads, fitted to convergence at every strength."""
     pooling, (task,) = recipe.head.pooling, source.tasks
     (config,) = recipe.task_configs.values()
-    array = feed.extract(source.train, min(recipe.num_views, MEASURED_VIEWS))
+    array = feed.extract(source.train, num_views)
     rows = array.read_views(pooling)
     labels, soft = source.train.labels, source.train.soft_targets
     weights = class_weights_of(recipe, source).get(task.name)
@@ -154,6 +165,7 @@ def _score_trained(
     source: Source,
     pairs: Sequence[Pair],
     strengths: Sequence[float],
+    num_views: int,
 ) -> Score:
     """Scores heads trained by gradient steps, all strengths side by side, on the first pair."""
     fit, held = pairs[0]
@@ -161,16 +173,18 @@ def _score_trained(
     if held is not None:
         part = replace(part, val=source.train.take(held))
     specs = [build_head_spec(recipe.with_measured(l2=l2), part) for l2 in strengths]
-    outcomes = HeadTrainer().train(specs, _read_batches(recipe, feed, part))
+    outcomes = HeadTrainer().train(specs, _read_batches(recipe, feed, part, num_views))
     losses = np.array([np.inf if o.failure else o.loss for o in outcomes], np.float32)
     best = int(np.argmin(losses))
     tried = dict(zip(strengths, losses.tolist(), strict=True))
     return Score(strengths[best], losses[best : best + 1], tried)
 
 
-def _read_batches(recipe: ResolvedRecipe, feed: FeatureFeed, source: Source) -> FeatureBatches:
+def _read_batches(
+    recipe: ResolvedRecipe, feed: FeatureFeed, source: Source, num_views: int
+) -> FeatureBatches:
     return FeatureBatches(
-        feed.extract(source.train, min(recipe.num_views, MEASURED_VIEWS)),
+        feed.extract(source.train, num_views),
         source.train,
         feed.extract(source.val, 0),
         source.val,

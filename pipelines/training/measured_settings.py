@@ -1,4 +1,7 @@
-"""Settings that are measured on features before training: levels, augmentation, L2 strength."""
+"""Settings that are measured on features before training.
+
+These are levels, augmentation with its number of views, and the strength of L2.
+"""
 
 from __future__ import annotations
 
@@ -7,11 +10,14 @@ from collections.abc import Callable
 
 from pipelines.recipe.resolved import ResolvedRecipe
 from pipelines.training.feeds import FeatureFeed
-from pipelines.training.held_out_scores import HeldOutScores, Score
+from pipelines.training.held_out_scores import MEASURED_VIEWS, HeldOutScores, Score
 from tuning.linear_heads.comparison import is_better
 from tuning.linear_heads.strengths import neighbors
 
 logger = logging.getLogger(__name__)
+
+MOST_VIEWS = 8
+"""Augmented views that `features.views = "auto"` takes, at most."""
 
 Read = Callable[[ResolvedRecipe], FeatureFeed]
 """Maps a recipe to its features."""
@@ -45,6 +51,8 @@ def measure_settings(recipe: ResolvedRecipe, read: Read, most_levels: int = 1) -
         recipe, found = _choose_levels(recipe, found, scores, read, most_levels)
     if "augment.policy" in recipe.to_measure:
         recipe, found = _choose_policy(recipe, found, scores, read)
+    if "features.views" in recipe.to_measure:
+        recipe, found = _choose_views(recipe, found, scores, read)
     if "penalty.l2" in recipe.to_measure:
         tried = ", ".join(f"{loss:.4f} at {l2:.2g}" for l2, loss in found.tried.items())
         logger.info(f"penalty.l2: log loss {tried}; {found.l2:.2g} is used")
@@ -70,6 +78,36 @@ def _choose_levels(
         f"{most}; {most if taken else 1} is used"
     )
     return (more, lower) if taken else (recipe.with_measured(levels=1), top)
+
+
+def _choose_views(
+    recipe: ResolvedRecipe, found: Score, scores: HeldOutScores, read: Read
+) -> tuple[ResolvedRecipe, Score]:
+    """Chooses the number of augmented views, doubled as long as that pays.
+
+    Args:
+        recipe: With its policy decided.
+        found: Its score with MEASURED_VIEWS of them.
+        scores: The images to score on.
+        read: See `measure_settings`.
+    """
+    if not recipe.augment.policy:
+        return recipe.with_measured(views=recipe.features.views), found
+    strengths = neighbors(found.l2, scores.strengths(recipe))
+    tried: dict[int, Score] = {}
+    views = 1
+    while views <= MOST_VIEWS:
+        # The strengths around the best one, as the others had; more views may take a weaker one.
+        is_known = views == MEASURED_VIEWS
+        more = found if is_known else scores.score(recipe, read(recipe), strengths, views)
+        tried[views] = more
+        if views > 1 and not is_better(more.losses, tried[views // 2].losses):
+            break
+        views *= 2
+    taken = views // 2
+    told = ", ".join(f"{score.losses.mean():.4f} with {n}" for n, score in tried.items())
+    logger.info(f"features.views: log loss {told}; {taken} {'is' if taken == 1 else 'are'} used")
+    return recipe.with_measured(views=taken), tried[taken]
 
 
 def _choose_policy(

@@ -135,7 +135,7 @@ _sections: dict[str, Any] = dict(
     ),
     features=_section(
         use=st.sampled_from(["auto", "auto", True, False]),
-        views=st.integers(0, 8),
+        views=st.one_of(st.just("auto"), st.integers(0, 8)),
         engine=_row(ENGINE_CHOICES, ENGINES),
         cache_gib=st.floats(0.001, 100),
     ),

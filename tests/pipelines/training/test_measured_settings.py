@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import re
 import shutil
 import tomllib
@@ -189,6 +190,51 @@ def test_given_setting_is_not_to_be_measured(settings: dict[str, Any], measured:
     assert recipe.to_measure - {"backbone.levels"} == measured
     open_ = {"augment.policy", "penalty.l2", "backbone.levels"}
     assert Recipe.from_settings(OPEN).resolve().to_measure == open_
+
+
+VIEWS_OPEN: dict[str, tuple[dict[str, Any], bool]] = {
+    "default": ({}, True),
+    "own policy": ({"augment": {"policy": "flip_lr(0.5)"}}, True),
+    "no policy": ({"augment": {"policy": "none"}}, False),
+    "images in every epoch": ({"features": {"use": False}, "penalty": {"name": "none"}}, False),
+    "a number": ({"features": {"views": 3}}, False),
+}
+
+
+@pytest.mark.parametrize(("settings", "measured"), VIEWS_OPEN.values(), ids=VIEWS_OPEN)
+def test_views_are_measured_where_features_are_augmented(
+    settings: dict[str, Any], measured: bool
+) -> None:
+    layers = {"backbone": {"name": "micro_resnet_s.cifar10"}}, settings
+    recipe = Recipe.from_settings(*layers).resolve()
+    assert ("features.views" in recipe.to_measure) == measured
+    assert recipe.features.views == settings.get("features", {}).get("views", 4)
+
+
+@pytest.mark.parametrize("hidden", [[], [8]], ids=["linear", "hidden layer"])
+def test_views_are_doubled_as_long_as_that_pays(
+    hidden: list[int], tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    data = _write_slopes(tmp_path / "data", 6)
+    settings = {
+        "augment": {"candidate": "textures"},
+        "features": {"views": "auto"},
+        "head": {"hidden": hidden, "dropout": 0.0},
+    }
+    run = _train(data, tmp_path / "run", settings)
+    said = capsys.readouterr().err
+    assert run.recipe.augment.policy
+    found = re.search(r"features\.views: log loss (.*); (\d) (?:is|are) used", said)
+    assert found
+    tried = {int(n): float(loss) for loss, n in (e.split(" with ") for e in found[1].split(", "))}
+    taken = int(found[2])
+    assert run.recipe.features.views == taken
+    assert list(tried) == [1, 2, 4, 8][: len(tried)]
+    # Each step that was taken gains more than the least gain; the one that was not is the last.
+    steps = list(tried)
+    gains = {after: tried[before] - tried[after] for before, after in itertools.pairwise(steps)}
+    assert all(gain > 0.01 for views, gain in gains.items() if views <= taken)
+    assert steps[-1] in (taken, 2 * taken)
 
 
 @pytest.mark.parametrize("given", GIVEN)
