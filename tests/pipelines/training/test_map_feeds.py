@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import csv
+import json
 import shutil
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -15,11 +17,13 @@ from pipelines.features.engines.network import MAPS, build_map_network
 from pipelines.input_pipeline.datasets import build_views_dataset
 from pipelines.recipe.extractor import build_extractor
 from pipelines.recipe.recipe import Recipe
+from pipelines.search.tune import tune
 from pipelines.serving.run import Run
 from pipelines.sources.opening.dataset import open_source
 from pipelines.training.train import train
 from tests.support.checkpoints import copying_checkpoints
 from tests.support.tiny import TINY
+from tests.support.two_devices import run_on_two_devices
 from zoo.errors import RecipeError, WeightsError
 from zoo.models.classifier import build_classifier
 from zoo.models.cut import CutBackbone
@@ -73,14 +77,62 @@ def test_maps_give_the_weights_of_images(
 ) -> None:
     """Without augmentation, every epoch shows the same images both ways."""
     runs = [_train(tiny_folder, tmp_path / m, m, PLAIN, layer) for m in ("float32", "none")]
+    assert [row["phase"] for row in _history(runs[0])] == ["head", "fine_tune", "fine_tune"]
+    _check_same_training(runs, 3)
+
+
+def _check_same_training(runs: Sequence[Run], epochs: int) -> None:
+    """Compares weights, and the losses of every epoch: the best weights may be those before."""
     for ours, theirs in zip(*map(_weights, runs), strict=True):
         np.testing.assert_allclose(ours, theirs, rtol=1e-3, atol=1e-4)
-    rows = [_history(run) for run in runs]
-    assert [row["phase"] for row in rows[0]] == ["head", "fine_tune", "fine_tune"]
-    # Of every epoch, since the best weights may be those before.
-    losses = [[float(row["loss"]) for row in of_run] for of_run in rows]
-    assert len(set(losses[0])) == 3
+    losses = [[float(row["loss"]) for row in _history(run)] for run in runs]
+    assert len(set(losses[0])) == epochs
     np.testing.assert_allclose(*losses, rtol=1e-3)
+
+
+@pytest.mark.slow
+def test_maps_serve_several_tasks(tiny_folder: Path, tmp_path: Path) -> None:
+    files = sorted(tiny_folder.rglob("*.jpg"))
+    table = tmp_path / "table.csv"
+    rows = [f"{file},{file.parent.name},{number % 7}" for number, file in enumerate(files)]
+    table.write_text("\n".join(("path,color,size", *rows)), encoding="utf-8")
+    tasks = {"color": {"kind": "single_label"}, "size": {"kind": "regression", "weight": 0.1}}
+    runs = [_train(table, tmp_path / m, m, PLAIN, {"tasks": tasks}) for m in ("float32", "none")]
+    _check_same_training(runs, 3)
+
+
+@pytest.mark.slow
+def test_maps_serve_two_devices(tiny_folder: Path, tmp_path: Path) -> None:
+    settings = {**TINY, **SMALL, **PLAIN}
+    chosen = [f"{s}.{k}={json.dumps(v)}" for s, of in settings.items() for k, v in of.items()]
+    runs = []
+    for maps in ("float32", "none"):
+        arguments = ["train", str(tiny_folder), "--out", str(tmp_path / maps)]
+        arguments += [f"--set={setting}" for setting in (*chosen, f"fine_tune.maps={maps}")]
+        said = run_on_two_devices(arguments)
+        assert "2 × CPU" in said
+        assert ("maps of" in said) == (maps == "float32")
+        runs.append(Run.open(tmp_path / maps))
+    _check_same_training(runs, 3)
+
+
+@pytest.mark.slow
+def test_folds_of_a_search_share_maps_and_score_as_images_do(
+    tiny_folder: Path, tmp_path: Path
+) -> None:
+    scores = []
+    for maps in ("float32", "none"):
+        layers = SMALL, PLAIN, {"fine_tune": {"maps": maps}}
+        run = tune(
+            tiny_folder,
+            Recipe.from_settings(TINY, *layers),
+            out=tmp_path / maps,
+            trials=2,
+            folds=2,
+            space={"fine_tune.learning_rate": [0.02, 0.002]},
+        )
+        scores.append([(t["score"], t["loss"]) for t in run.search["trials"]])
+    np.testing.assert_allclose(*scores, rtol=1e-3)
 
 
 @pytest.mark.parametrize("dtype", ["float16", "float32"])
