@@ -14,8 +14,10 @@ from hypothesis import HealthCheck, settings
 
 from pipelines.cli.main import GC_THRESHOLDS
 from pipelines.runtime.log import log_to_stderr
+from tests.support.lean_import import NOT_NEEDED
 from tests.support.progress import ProgressRecorder
 from tests.support.tiny import TINY, write_images
+from zoo.export import fresh_process
 from zoo.progress import render_with
 
 # No deadline, since the machine may be busy; the same examples in every run.
@@ -81,6 +83,15 @@ def _own_cache(tmp_path_factory: pytest.TempPathFactory) -> None:
     """Keeps tests out of the user's cache and key; the tests of a session share them."""
     os.environ["ZOO_CACHE"] = str(tmp_path_factory.mktemp("cache"))
     os.environ["ZOO_KEY"] = str(tmp_path_factory.mktemp("key") / "seal.key")
+
+
+@pytest.fixture(scope="session", autouse=True)
+def _lean_proofs() -> Iterator[None]:
+    """Has the process of a proof do without what a SavedModel does not need."""
+    absent = (*fresh_process.PACKAGES, *NOT_NEEDED)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(fresh_process, "PACKAGES", absent)
+        yield
 
 
 @pytest.fixture(scope="session")
