@@ -17,10 +17,13 @@ from pipelines.features.engines.network import MAPS, build_map_network
 from pipelines.input_pipeline.datasets import build_views_dataset
 from pipelines.recipe.extractor import build_extractor
 from pipelines.recipe.recipe import Recipe
+from pipelines.runtime.devices import prepare_devices
 from pipelines.search.tune import tune
 from pipelines.serving.run import Run
 from pipelines.sources.opening.dataset import open_source
+from pipelines.storage.run_folder import RunFolder
 from pipelines.training.train import train
+from pipelines.training.trainer import Trainer
 from tests.support.checkpoints import copying_checkpoints
 from tests.support.tiny import TINY
 from tests.support.two_devices import run_on_two_devices
@@ -58,7 +61,7 @@ def _history(run: Run) -> list[dict[str, str]]:
 @pytest.mark.parametrize(
     "layer",
     [
-        {},
+        pytest.param({}, marks=pytest.mark.slow),
         {"fine_tune": {"gradual": 1, "block_decay": 0.5}, "train": {"class_weights": "balanced"}},
         pytest.param(
             {
@@ -215,9 +218,12 @@ def test_images_are_taken_where_maps_do_not_pay_or_fit(
     tmp_path: Path,
     capsys: pytest.CaptureFixture[str],
 ) -> None:
-    run = _train(tiny_folder, tmp_path / "run", "auto", layer)
+    recipe = Recipe.from_settings(TINY, SMALL, layer).resolve()
+    source = open_source(str(tiny_folder), recipe.data, seed=recipe.seed)
+    devices = prepare_devices(recipe.device, on_images=recipe.trains_on_images)
+    prepared = Trainer(recipe, source, devices, folder=RunFolder(tmp_path / "run")).prepare()
     assert f"fine-tuning takes images in every epoch: {reason}" in capsys.readouterr().err
-    assert run.recipe.fine_tune.maps == "none"
+    assert prepared.fine_tune.maps == "none"
 
 
 @pytest.mark.parametrize(
