@@ -7,6 +7,7 @@ import signal
 import socket
 import sys
 import threading
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -23,16 +24,12 @@ from zoo.errors import InputError
 pytestmark = pytest.mark.train
 
 
-def test_port_that_is_taken_is_said_and_a_free_one_is_found(
-    tiny_run: Run, capsys: pytest.CaptureFixture[str]
-) -> None:
+def test_port_that_is_taken_is_said(tiny_run: Run, capsys: pytest.CaptureFixture[str]) -> None:
     with socket.create_server(("127.0.0.1", 0)) as taken:
         port = taken.getsockname()[1]
         said = fails(capsys, ["serve", str(tiny_run.path), "--port", str(port)])
     assert f"cannot listen on 127.0.0.1, port {port}" in said
     assert "--port 0" in said
-    with serving(tiny_run.path) as server:  # --port 0
-        assert server.ask("GET", "/healthz").status == 200
 
 
 def test_address_that_others_reach_needs_a_token(
@@ -44,10 +41,6 @@ def test_address_that_others_reach_needs_a_token(
     assert "set ZOO_SERVE_TOKEN to one" in said
     for token in ("short", "blank in a line\n of it", "ü" * 16):
         assert "the token can be guessed" in fails(capsys, [*command, "--token", token])
-    with serving(tiny_run.path, "--host", "0.0.0.0", token="0123456789abcdef") as server:
-        assert server.ask("GET", "/model", Host="a.name.of.this.machine").status == 200
-        server.token = ""
-        assert server.ask("GET", "/model").status == 401
 
 
 @pytest.mark.parametrize("host", ["no.such.host.invalid", "192.0.2.1", "a" * 70])
@@ -105,14 +98,22 @@ def test_python_has_the_verb() -> None:
         tz.serve("anything", limits=Limits(max_batch=0))
 
 
-@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
-def test_request_in_flight_is_answered_before_the_end(
-    number: signal.Signals, tiny_run: Run, tiny_folder: Path
+@pytest.mark.parametrize(
+    ("host", "token", "number"),
+    [("127.0.0.1", "", signal.SIGINT), ("0.0.0.0", "0123456789abcdef", signal.SIGTERM)],
+)
+def test_server_as_proposed_serves_and_answers_what_is_in_flight_before_its_end(
+    host: str, token: str, number: signal.Signals, tiny_run: Run, tiny_folder: Path
 ) -> None:
     content = next(tiny_folder.rglob("*.jpg")).read_bytes()
     replies: list[Reply] = []
-    # An image waits a second for others, in which the signal comes.
-    with serving(tiny_run.path, "--max-delay-ms", 1000) as server:
+    # On port 0; an image waits a second for others, in which the signal comes.
+    options = ["--host", host, "--max-delay-ms", 1000]
+    with serving(tiny_run.path, *options, token=token) as server:
+        assert server.ask("GET", "/healthz").status == 200
+        if token:
+            assert server.ask("GET", "/model", Host="a.name.of.this.machine").status == 200
+            assert replace(server, token="").ask("GET", "/model").status == 401
         client = threading.Thread(
             target=lambda: replies.append(server.ask("POST", "/predict", content))
         )
