@@ -348,7 +348,7 @@ def test_stop_after_keeps_the_schedule_of_all_epochs() -> None:
 def test_diverged_head_fails_and_changes_no_other() -> None:
     wild = OptimizerConfig(name="sgd", learning_rate=10.0)
     linear = BASE.head.model_copy(
-        update={"hidden": (64,) * 6, "batch_norm": False, "activation": "relu"}
+        update={"hidden": (64,) * 4, "batch_norm": False, "activation": "relu"}
     )
     specs = [
         replace(BASE, head=linear, optimizer=replace_rate(wild, rate), epochs=12)
@@ -440,14 +440,14 @@ def test_least_recently_used_stack_is_dropped_with_its_graphs(
     monkeypatch.setattr("tuning.batched_heads.trainer._MAX_STACKS", 1)
     trainer = HeadTrainer()
     graphs = []
-    for units in (2, 3, 4):
+    for units in (2, 3):
         # Not with silu: TensorFlow keeps the gradient of its own, and so the graph.
         head = BASE.head.model_copy(update={"hidden": (units,), "activation": "step"})
         trainer.train([replace(BASE, head=head, epochs=1)], ROWS)
         gc.collect()
         graphs.append(sum(isinstance(held, tf.Graph) for held in gc.get_objects()))
     assert len(trainer._stacks) == 1
-    assert graphs[0] == graphs[1] == graphs[2] > 0
+    assert graphs[0] == graphs[1] > 0
 
 
 def test_optimizer_that_is_not_elementwise_raises() -> None:

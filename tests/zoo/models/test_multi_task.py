@@ -11,6 +11,7 @@ import keras
 import numpy as np
 import pytest
 
+from tests.support.lean_import import WITHOUT_THEM
 from zoo.heads.head import HeadConfig
 from zoo.models.blocks import backbone_of, unfreeze_top
 from zoo.models.classifier import build_classifier
@@ -113,7 +114,7 @@ def test_saved_models_load_without_this_project(tmp_path: Path) -> None:
     for name, model in models.items():
         model.save(tmp_path / f"{name}.keras")
     np.save(tmp_path / "images.npy", IMAGES)
-    code = (
+    code = WITHOUT_THEM + (
         "import keras, numpy as np, sys\n"
         "images = np.load('images.npy')\n"
         "for name in sys.argv[1:]:\n"
@@ -146,7 +147,7 @@ def test_number_is_learned_on_raw_features_at_a_usual_rate(optimizer: str) -> No
         "sgd": keras.optimizers.SGD(0.01, momentum=0.9, nesterov=True),
         "adam": keras.optimizers.Adam(0.001),
     }[optimizer]
-    head.compile(built, "mse")
+    head.compile(built, "mse", steps_per_execution=8)  # an epoch
     history = head.fit(features, target, batch_size=32, epochs=40, verbose=0).history["loss"]
     assert max(history) < 4, "guessing the mean costs 1"
     assert history[-1] < 0.2
