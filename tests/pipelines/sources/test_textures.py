@@ -21,11 +21,6 @@ def images() -> npt.NDArray[np.uint8]:
     return np.stack([draw(index, seed=1).image for index in range(2000)])
 
 
-@pytest.fixture(scope="module")
-def source() -> Source:
-    return open_source("textures")
-
-
 def test_draw_gives_the_golden_images() -> None:
     # These digits may change only together with Textures.VERSION: prepared copies of
     # the old images lie in people's caches under the old number.
@@ -73,25 +68,25 @@ def test_raw_pixels_do_not_separate_the_classes(images: npt.NDArray[np.uint8]) -
 
 
 @pytest.mark.train
-def test_source_has_the_official_splits_each_balanced(source: Source) -> None:
-    assert {name: len(part) for name, part in source.splits.items()} == {
+def test_source_has_the_official_splits_each_balanced(textures: Source) -> None:
+    assert {name: len(part) for name, part in textures.splits.items()} == {
         "train": 1600,
         "val": 200,
         "test": 200,
     }
-    for part in source.splits.values():
+    for part in textures.splits.values():
         assert set(np.bincount(part.labels).tolist()) == {len(part) // 10}
-    assert source.class_names == tuple(TEXTURES)
-    assert not source.skipped
-    assert not source.outliers
+    assert textures.class_names == tuple(TEXTURES)
+    assert not textures.skipped
+    assert not textures.outliers
 
 
 @pytest.mark.train
-def test_source_has_the_images_that_draw_returns(source: Source) -> None:
+def test_source_has_the_images_that_draw_returns(textures: Source) -> None:
     import tensorflow as tf
 
     for split, start in (("train", 0), ("val", 1600), ("test", 1800)):
-        part = source.splits[split]
+        part = textures.splits[split]
         assert part.names[12] == f"textures/{split}/00012"
         decoded = tf.io.decode_png(part.read(12)).numpy()
         np.testing.assert_array_equal(decoded, draw(start + 12, seed=1).image)
@@ -99,9 +94,9 @@ def test_source_has_the_images_that_draw_returns(source: Source) -> None:
 
 
 @pytest.mark.train
-def test_source_is_also_a_tfds_data_set(source: Source) -> None:
+def test_source_is_also_a_tfds_data_set(textures: Source) -> None:
     tfds = open_source("tfds:textures")
-    assert source.train.encoded == tfds.train.encoded
+    assert textures.train.encoded == tfds.train.encoded
 
 
 @pytest.mark.train

@@ -82,9 +82,9 @@ def test_preview_without_augmentation_writes_a_picture(tiny_folder: Path, tmp_pa
     _check_picture(preview(tiny_folder, recipe, picture=tmp_path / "new" / "preview.png"))
 
 
-# A policy of one's own, with operations on whole batches; and larger ones by name.
+# A policy of one's own, with operations on whole batches; and one by name.
 @pytest.mark.parametrize(
-    "policy", [POLICY, "medical", "strong"][: 3 if os.environ.get("ZOO_ALL_ROWS") else 2]
+    "policy", [POLICY, "photo", "medical", "strong"][: 4 if os.environ.get("ZOO_ALL_ROWS") else 2]
 )
 def test_command_writes_the_picture_and_logs_the_policy(
     policy: str, tiny_folder: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]

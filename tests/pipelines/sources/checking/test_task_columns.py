@@ -92,7 +92,7 @@ def test_classes_of_a_folder_are_a_column_called_label(tmp_path: Path) -> None:
 
 
 @pytest.mark.train
-def test_textures_have_columns_for_what_was_drawn() -> None:
+def test_textures_have_columns_for_what_was_drawn(textures: Source) -> None:
     tasks = [
         Task("texture", "single_label"),
         Task("tint", "single_label", "tint"),
@@ -100,9 +100,8 @@ def test_textures_have_columns_for_what_was_drawn() -> None:
         Task("angle", "regression", "angle"),
     ]
     source = open_source("textures", tasks=tasks)
-    plain = open_source("textures")
-    assert source.train.encoded == plain.train.encoded
-    np.testing.assert_array_equal(source.val.targets["texture"], plain.val.labels)
+    assert source.train.encoded == textures.train.encoded
+    np.testing.assert_array_equal(source.val.targets["texture"], textures.val.labels)
     assert source.tasks[1].class_names == ("blue", "green", "red")
     assert source.tasks[2].class_names == ("disc", "stick")
     angles = source.train.targets["angle"]
