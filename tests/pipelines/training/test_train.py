@@ -83,11 +83,6 @@ def test_recipe_of_a_run_repeats_it_exactly(tiny_run: Run, tmp_path: Path) -> No
     assert again.metrics["val"] == tiny_run.metrics["val"]
 
 
-def test_another_seed_gives_other_weights(tiny_run: Run, tiny_folder: Path, tmp_path: Path) -> None:
-    other = train(tiny_folder, _recipe(seed=1, train={"epochs": 1}), out=tmp_path / "other")
-    assert not _same(other, tiny_run)
-
-
 def test_model_holds_the_best_weights_by_validation(tiny_run: Run) -> None:
     best = _best_loss(tiny_run)
     assert tiny_run.metrics["val"]["loss"] == pytest.approx(best, rel=1e-4)
@@ -136,19 +131,6 @@ def test_useless_fine_tuning_is_undone(tiny_run: Run, tiny_folder: Path, tmp_pat
     recipe = _recipe(fine_tune={"blocks": 2, "epochs": 1, "learning_rate": 9.0})
     run = train(tiny_folder, recipe, out=tmp_path / "ruined")
     assert _same(run, tiny_run)
-
-
-def test_averaged_weights_are_validated_and_kept(tiny_folder: Path, tmp_path: Path) -> None:
-    recipe = _recipe(
-        optimizer={"learning_rate": 0.05, "ema": 0.9, "weight_decay": 0.01},
-        schedule={"name": "cosine"},
-    )
-    run = train(tiny_folder, recipe, out=tmp_path / "averaged")
-    best = _best_loss(run)
-    assert run.metrics["val"]["loss"] == pytest.approx(best, rel=1e-4)
-    rates = [float(row["learning_rate"]) for row in _history(run)]
-    assert rates[0] > rates[-1]
-    assert rates[-1] == pytest.approx(0, abs=1e-6)
 
 
 def test_loss_that_is_no_number_is_an_error_and_leaves_no_model(
@@ -350,6 +332,7 @@ def test_resume_refuses_other_images_and_needs_no_setting_told_again(
     assert _same(again, tiny_run)
 
 
+@pytest.mark.slow
 def test_mirrored_on_two_devices_learns_and_saves_a_plain_model(
     tiny_folder: Path, tmp_path: Path
 ) -> None:
