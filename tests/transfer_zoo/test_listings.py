@@ -49,7 +49,7 @@ def example(
     monkeypatch.chdir(tmp_path)
     if request.param == "tiny":
         folder = request.getfixturevalue("tiny_folder")
-        found = Example(folder, "micro_resnet_s.cifar10", 32, accuracy=0.6, epochs=40, trials=2)
+        found = Example(folder, "micro_resnet_s.cifar10", 32, accuracy=0.6, epochs=20, trials=2)
     else:
         folder = request.getfixturevalue("photographs")
         backbone = "efficientnet_lite0.imagenet"
@@ -62,6 +62,7 @@ def example(
     return found
 
 
+@pytest.mark.slow
 def test_first_listing_trains_predicts_exports_and_tunes(example: Example) -> None:
     run = tz.train("photos/", backbone=example.backbone, out="runs/photos")
     assert run.metrics["val"]["accuracy"] > example.accuracy

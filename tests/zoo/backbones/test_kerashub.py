@@ -20,6 +20,7 @@ import numpy as np
 import pytest
 
 from tests.support.kerashub_presets import SETTINGS, SIZE, build_network, edit_json, write_preset
+from tests.support.lean_import import WITHOUT_THEM
 from zoo.backbones.base import blocks_of
 from zoo.backbones.catalog import build_backbone, resolve
 from zoo.backbones.kerashub.families import FAMILIES
@@ -71,8 +72,8 @@ def test_every_family_has_a_small_network() -> None:
 @pytest.mark.train
 @pytest.mark.parametrize("name", FAMILIES)
 def test_features_are_those_of_the_network(name: str, tmp_path: Path) -> None:
-    folder = write_preset(tmp_path / "preset", name, converter=CONVERTER)
-    network = keras_hub.models.Backbone.from_preset(str(folder))
+    network = build_network(name)
+    folder = write_preset(tmp_path / "preset", name, converter=CONVERTER, network=network)
     backbone, weights = resolve(f"kerashub:{folder}")
     assert weights
     model = build_backbone(f"kerashub:{folder}")
@@ -109,8 +110,8 @@ def test_saved_backbone_loads_with_kerashub_alone(vit: Path, tmp_path: Path) -> 
     model = build_backbone(f"kerashub:{vit}")
     model.save(tmp_path / "model.keras")
     np.save(tmp_path / "pixels.npy", PIXELS)
-    code = (
-        "import sys; sys.modules['zoo'] = None; import keras, keras_hub, numpy as np;"
+    code = WITHOUT_THEM + (
+        "sys.modules['zoo'] = None; import keras, keras_hub, numpy as np;"
         "model = keras.models.load_model('model.keras');"
         "np.save('maps.npy', model(np.load('pixels.npy'), training=False))"
     )
@@ -349,7 +350,9 @@ def test_handle_is_downloaded_by_kagglehub(vit: Path, monkeypatch: pytest.Monkey
 
 
 @pytest.mark.train
-@pytest.mark.parametrize("blocked", ["keras_hub", "tokenizers"])
+@pytest.mark.parametrize(
+    "blocked", ["keras_hub", pytest.param("tokenizers", marks=pytest.mark.slow)]
+)
 def test_absent_package_is_one_line_with_the_command(vit: Path, blocked: str) -> None:
     code = (
         f"import sys; sys.modules[{blocked!r}] = None; from pipelines.cli.main import main; main()"

@@ -36,7 +36,7 @@ from zoo.tasks import Task, classification
 pytestmark = pytest.mark.train
 
 PORTABLE = [name for name, row in FORMATS.items() if row.convert]
-QUICK = ("onnx", "litert")
+QUICK = ("onnx",)
 PAIRS = [
     pytest.param(name, kind, marks=[] if name in QUICK and kind == "none" else pytest.mark.slow)
     for name in PORTABLE

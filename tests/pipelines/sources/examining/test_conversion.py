@@ -249,6 +249,7 @@ for folder in sys.argv[1:]:
 """
 
 
+@pytest.mark.slow
 @pytest.mark.train
 def test_memory_of_a_scan_is_bounded(tmp_path: Path, cache: Path) -> None:
     side = 4096
