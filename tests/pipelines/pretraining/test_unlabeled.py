@@ -33,7 +33,7 @@ SETTINGS: dict[str, dict[str, Any]] = {
     "autoencoder": {
         "backbone": {"name": "micro_resnet_s"},
         "input": {"batch_size": 8},
-        "train": {"epochs": 8},
+        "train": {"epochs": 6},
         "augment": {"policy": "flip_lr"},
     },
     "rbm": {

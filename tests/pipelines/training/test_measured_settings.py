@@ -271,19 +271,6 @@ def test_several_tasks_take_the_usual_settings() -> None:
     assert (recipe.optimizer.name, recipe.penalty.name) == ("nesterov", "none")
 
 
-def test_training_of_several_tasks_measures_nothing(tmp_path: Path) -> None:
-    data = tmp_path / "tasks.csv"
-    write_images(tmp_path / "images", 6)
-    files = sorted((tmp_path / "images").rglob("*.jpg"))
-    rows = [f"{file},{file.parent.name},{index % 7}" for index, file in enumerate(files)]
-    data.write_text("path,label,size\n" + "\n".join(rows) + "\n", encoding="utf-8")
-    tasks = {"label": {"kind": "single_label"}, "size": {"kind": "regression"}}
-    run = _train(data, tmp_path / "run", {"tasks": tasks, "train": {"epochs": 2}})
-    assert str(run.recipe.augment).startswith("photo:")
-    assert (run.recipe.optimizer.name, run.recipe.penalty.name) == ("nesterov", "none")
-    assert not run.recipe.to_measure
-
-
 def test_validation_images_measure_where_there_are_many(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
