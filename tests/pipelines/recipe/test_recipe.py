@@ -25,6 +25,9 @@ from tuning.optimization.schedules import build_schedule
 from zoo.errors import RecipeError, TrainingError, UnknownNameError
 from zoo.heads.head import build_head
 
+ALL_ROWS = bool(os.environ.get("ZOO_ALL_ROWS"))
+some_examples = hypothesis.settings(max_examples=100 if ALL_ROWS else 50)
+
 
 def _resolved(layer: Any) -> ResolvedRecipe:
     """The recipe of generated settings; those that exclude each other are rejected."""
@@ -54,6 +57,7 @@ def _paths(settings: dict[str, Any], prefix: str = "") -> Iterator[str]:
             yield prefix + name
 
 
+@some_examples
 @given(recipes)
 def test_recipe_survives_toml(tmp_path_factory: pytest.TempPathFactory, layer: Any) -> None:
     recipe = _resolved(layer)
@@ -70,6 +74,7 @@ def test_recipe_survives_toml(tmp_path_factory: pytest.TempPathFactory, layer: A
 
 
 @pytest.mark.train
+@some_examples
 @given(recipes)
 def test_recipe_that_is_accepted_can_be_trained_by(layer: Any) -> None:
     recipe = _resolved(layer)
@@ -90,9 +95,7 @@ def test_recipe_that_is_accepted_can_be_trained_by(layer: Any) -> None:
 
 
 @pytest.mark.slow
-@hypothesis.settings(
-    max_examples=15 if os.environ.get("ZOO_ALL_ROWS") else 8, phases=[hypothesis.Phase.generate]
-)
+@hypothesis.settings(max_examples=15 if ALL_ROWS else 8, phases=[hypothesis.Phase.generate])
 @given(recipes)
 def test_recipe_that_is_accepted_trains(
     tmp_path_factory: pytest.TempPathFactory, layer: Any
