@@ -31,6 +31,25 @@ def audit(
             "--set data.relabel=FILE.csv.",
         ),
     ] = None,
+    unlabeled: Annotated[
+        str | None,
+        typer.Option(
+            "--unlabeled",
+            metavar="DATA",
+            help="Images without labels, to choose from which to label next.",
+        ),
+    ] = None,
+    next_labels: Annotated[
+        Path | None,
+        typer.Option(
+            "--next-labels",
+            metavar="FILE.csv",
+            help="Write those whose labels would teach most; filled in, the table is DATA.",
+        ),
+    ] = None,
+    count: Annotated[
+        int, typer.Option("--count", metavar="N", min=1, help="How many to label next.")
+    ] = 100,
     recipe: RecipeFile = None,
     set_: Set = None,
     as_json: Json = False,
@@ -47,6 +66,9 @@ def audit(
         backbone=backbone,
         recipe=settings if backbone else None,
         suspects=suspects,
+        unlabeled=unlabeled,
+        next_labels=next_labels,
+        count=count,
     )
     if as_json:
         print_json(found.to_json())

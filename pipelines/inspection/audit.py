@@ -13,7 +13,8 @@ import numpy as np
 import numpy.typing as npt
 
 from pipelines.inspection.feature_findings import FeatureFindings
-from pipelines.inspection.suspects_table import check_suspects_file, write_suspects
+from pipelines.inspection.next_images import NextImage, check_both, write_next_images
+from pipelines.inspection.suspects_table import check_tables, write_suspects
 from pipelines.recipe.settings import RecipeSettings
 from pipelines.runtime.isolation import isolated
 from pipelines.runtime.stderr import suppress_stderr
@@ -22,13 +23,14 @@ from pipelines.sources.checking.remarks import (
     find_divided_groups,
     find_label_remarks,
 )
-from pipelines.sources.columns import sortable
 from pipelines.sources.config import DataConfig
 from pipelines.sources.examining.formats import IMAGE_EXTENSIONS
 from pipelines.sources.listing.catalog import kind_of
 from pipelines.sources.opening.scanned_dataset import ScannedDataset, scan_dataset
 from pipelines.sources.scanning.scan_table import ScanTable
 from pipelines.sources.source import Finding, Listing, join_examples
+from pipelines.sources.splitting.copies import group_copies
+from pipelines.sources.splitting.groups import list_groups
 from pipelines.sources.splitting.split import split_listing
 from zoo.errors import DataError
 from zoo.tasks import CLASSIFICATION, Task
@@ -68,6 +70,7 @@ class Audit:
         remarks: What the owner should know of the folders, of the classes' names, and of groups
             that splits divide.
         features: What the features of a backbone say; None if none was asked.
+        next_labels: Images without a label, the first to be labeled first.
     """
 
     data: str
@@ -88,6 +91,7 @@ class Audit:
     tiny: tuple[Finding, ...]
     remarks: tuple[str, ...] = ()
     features: FeatureFindings | None = None
+    next_labels: tuple[NextImage, ...] = ()
 
     @property
     def clean(self) -> bool:
@@ -160,6 +164,9 @@ def audit(
     backbone: str | None = None,
     recipe: RecipeSettings | None = None,
     suspects: str | Path | None = None,
+    unlabeled: str | Path | None = None,
+    next_labels: str | Path | None = None,
+    count: int = 100,
 ) -> Audit:
     """Finds problems in a data set; changes nothing.
 
@@ -178,23 +185,33 @@ def audit(
         recipe: How its features are computed; None takes the preset that suits the data.
         suspects: A new .csv file for the labels that the backbone doubts, to be edited and fed
             back as `data.relabel`; None writes none.
+        unlabeled: DATA of images without labels, to choose from which to label next.
+        next_labels: A new .csv file for these, its column `label` to be filled in.
+        count: How many of them, at most, at least 1.
 
     Raises:
-        DataError: The data set has no images or cannot be listed.
-        InputError: `suspects` exists or cannot be written, or there is no backbone.
+        DataError: The data set has no images or cannot be listed, or there is nothing to choose
+            from.
+        InputError: A table exists or cannot be written, there is no backbone, or one of
+            `unlabeled` and `next_labels` is given without the other.
         UnknownNameError: No such backbone.
         RecipeError: The backbone has random weights, or the recipe does not suit it.
         WeightsError: The weights of the backbone are absent.
     """
     data, config = str(data), config or DataConfig()
-    if suspects is not None:
-        check_suspects_file(Path(suspects), backbone)
+    check_tables({"--suspects": suspects, "--next-labels": next_labels}, backbone)
+    check_both(unlabeled, next_labels)
     if backbone is None:
         return _audit(data, config, tasks, None)
     from pipelines.inspection.feature_audit import FeatureAudit
 
     with isolated():
-        found = _audit(data, config, tasks, FeatureAudit(data, backbone, recipe))
+        by_features = FeatureAudit(data, backbone, recipe)
+        found = _audit(data, config, tasks, by_features)
+        if unlabeled is not None and next_labels is not None:
+            chosen = by_features.choose_next(str(unlabeled), count)
+            write_next_images(Path(next_labels), chosen)
+            found = replace(found, next_labels=chosen)
     if suspects is not None and found.features:
         write_suspects(Path(suspects), found.features.label_errors)
     return found
@@ -301,13 +318,8 @@ def _find_copies(
         return (), (), ()
     whole = join_examples([replace(e, columns={}, targets={}) for e in listing.splits.values()])
     split_codes = np.repeat(np.arange(len(listing.splits)), list(map(len, listing.splits.values())))
-    keys = sortable(whole.binary_digests)
-    order = np.argsort(keys, kind="stable")
-    starts = np.flatnonzero(np.append(True, keys[order][1:] != keys[order][:-1]))
-    groups = (
-        [g for g in np.split(order, starts[1:]) if len(g) > 1] if len(starts) < len(order) else []
-    )
-    for members in sorted(groups, key=lambda group: int(group[0])):
+    copies = group_copies(whole)
+    for members in [] if copies is None else list_groups(copies):
         names = tuple(whole.names[index] for index in members.tolist())
         num_labels = len(np.unique(whole.labels[members]))
         num_splits = len(np.unique(split_codes[members]))

@@ -2,14 +2,11 @@
 
 from __future__ import annotations
 
-import logging
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
 import numpy as np
-import numpy.typing as npt
 
-from pipelines.input_pipeline.decoded_images import decode_images
 from pipelines.inspection.candidates import name_candidates
 from pipelines.inspection.far_images import MIN_IMAGES, NUM_NEIGHBORS, find_far_images
 from pipelines.inspection.feature_findings import (
@@ -19,16 +16,12 @@ from pipelines.inspection.feature_findings import (
     LabelError,
     Leak,
 )
+from pipelines.inspection.hashed_examples import hash_examples, have_pixels
 from pipelines.inspection.label_errors import NUM_FOLDS, judge_labels
 from pipelines.inspection.learning_curve import compute_learning_curve
 from pipelines.inspection.near_duplicates import group_near_duplicates
-from pipelines.inspection.perceptual_hash import (
-    MIN_SIDE,
-    SOURCE_SIDE,
-    Indices,
-    PerceptualHashes,
-    hash_images,
-)
+from pipelines.inspection.next_images import LabeledRows, NextImage, choose_next_images
+from pipelines.inspection.perceptual_hash import SOURCE_SIDE, Indices
 from pipelines.inspection.variants import NUM_TRUNCATIONS, open_extractor
 from pipelines.recipe.levels import reads_lower_levels
 from pipelines.recipe.measured_depth import measure_input_depth
@@ -38,23 +31,17 @@ from pipelines.recipe.settings import RecipeSettings
 from pipelines.runtime.devices import prepare_devices
 from pipelines.runtime.isolation import start_keras
 from pipelines.sources.examining.kept_images import KeptImages
+from pipelines.sources.opening.unlabeled import find_new_images, open_unlabeled
 from pipelines.sources.source import Examples, Finding, Listing, join_examples
 from pipelines.sources.splitting.copies import group_copies
-from pipelines.sources.splitting.groups import group_related, join_groupings
+from pipelines.sources.splitting.groups import group_related, join_groupings, list_groups
 from tuning.nearest_neighbors import Floats, shorten_rows
-from zoo.decoding.image_decoder import ImageDecoder
+from zoo.errors import DataError
 from zoo.models.standardization import Standardization
 from zoo.weights.fetch import fetch
 
-logger = logging.getLogger(__name__)
-
 _SPLITS = ("all", "train", "val", "test")
 """In the order in which a model sees them."""
-
-_DECODED_PIXELS = 50_000_000
-"""Pixels that are decoded at a time to be hashed, if not those of one image are more."""
-
-_UNLIMITED_MIB = 2**20
 
 
 class FeatureAudit:
@@ -69,6 +56,8 @@ class FeatureAudit:
 
     Attributes:
         kept: Takes the images that the scan decodes, for the features.
+        known: The features of the labeled images that are not for testing, once `run` has read
+            them; None without labels.
 
     Raises:
         UnknownNameError: No such backbone.
@@ -88,6 +77,8 @@ class FeatureAudit:
         prepare_devices(self.recipe.device, on_images=False).make_deterministic(self.recipe.seed)
         own = self.recipe.input
         self.kept = KeptImages(own.preprocessing.decoder, own.cache_mib)
+        self.known: LabeledRows | None = None
+        self._splits: Sequence[Examples] = ()
 
     def run(
         self, listing: Listing, odd_files: Sequence[Finding], *, labeled: bool
@@ -106,6 +97,7 @@ class FeatureAudit:
         if not splits:
             return FeatureFindings(self.backbone)
         images = _Images.of(listing, splits)
+        self._splits = [listing.splits[split] for split in splits]
         rows = self._extract(images)
         standardized = Standardization.fit(rows).apply(rows)
         short = shorten_rows(standardized)
@@ -114,15 +106,16 @@ class FeatureAudit:
         groups = group_near_duplicates(
             short,
             copies,
-            _have_pixels(images.examples),
-            lambda indices: _hash_examples(images.examples.take(indices), decoder),
+            have_pixels(images.examples),
+            lambda indices: hash_examples(images.examples.take(indices), decoder),
         )
-        members = _list_groups(groups)
+        members = list_groups(groups)
         outliers, notes = _find_outliers(images, short, odd_files)
         errors: tuple[LabelError, ...] = ()
         curve = None
         if labeled and listing.tasks[0].bare:
             related = _join_related(images.examples, groups)
+            self.known = _take_known(images, rows, related)
             errors, unjudged = _find_label_errors(images, rows, related, self.recipe.seed)
             notes += unjudged
             curve = compute_learning_curve(
@@ -142,17 +135,46 @@ class FeatureAudit:
             learning_curve=curve,
         )
 
+    def choose_next(self, data: str, count: int) -> tuple[NextImage, ...]:
+        """Chooses images to label of those without a label, once `run` has been called.
+
+        Args:
+            data: The images, as DATA on the command line; copies of others are left out.
+            count: How many to choose, at most.
+
+        Raises:
+            DataError: They cannot be read, all of them have a label, or nothing has one.
+        """
+        if self.known is None:
+            raise DataError(
+                "nothing says which classes there are",
+                expected="a data set with a class for each image",
+                mend="put the first images of each class into a folder of their own",
+            )
+        found = open_unlabeled(data, kept=self.kept).splits["all"]
+        examples = found.take(np.flatnonzero(find_new_images(found, self._splits)))
+        if not len(examples):
+            raise DataError(f"{data} has no image that the data set does not have")
+        names = examples.names if examples.files is None else [*map(str, examples.files)]
+        rows = self._read(examples)
+        return choose_next_images(self.known, names, rows, count, self.recipe.seed)
+
     def _extract(self, images: _Images) -> Floats:
-        """Returns the features of the plain images at the backbone's top, float32 [N, F]."""
         first = images.examples.take(np.flatnonzero(images.codes == 0))
-        self.recipe = recipe = measure_input_depth(self.recipe, first)
+        self.recipe = measure_input_depth(self.recipe, first)
         # As `choose` computes them, so that the store has them for both.
         num_trained = sum(images.splits[code] != "test" for code in images.codes.tolist())
-        extractor, cuts = open_extractor(
-            self.backbone, recipe, NUM_TRUNCATIONS, lower=reads_lower_levels(recipe, num_trained)
+        lower = reads_lower_levels(self.recipe, num_trained)
+        self._extractor, self._cuts = open_extractor(
+            self.backbone, self.recipe, NUM_TRUNCATIONS, lower=lower
         )
-        features = extractor.extract(images.examples, 0)
-        return features.part(slice(cuts[0].start, cuts[0].stop)).read(recipe.head.pooling)
+        return self._read(images.examples)
+
+    def _read(self, examples: Examples) -> Floats:
+        """Returns the features of the plain images at the backbone's top, float32 [N, F]."""
+        features = self._extractor.extract(examples, 0)
+        top = features.part(slice(self._cuts[0].start, self._cuts[0].stop))
+        return top.read(self.recipe.head.pooling)
 
 
 @dataclass(frozen=True)
@@ -182,31 +204,13 @@ class _Images:
         return self.examples.names[index], self.splits[self.codes[index]]
 
 
-def _have_pixels(examples: Examples) -> npt.NDArray[np.bool_]:
-    if examples.shapes is None:
-        return np.zeros(len(examples), bool)
-    return np.asarray(examples.shapes.min(axis=1) >= MIN_SIDE)
-
-
-def _hash_examples(examples: Examples, decoder: ImageDecoder) -> PerceptualHashes:
-    """Hashes images, as many at a time as memory is meant for.
-
-    Raises:
-        DataError: An image changed after it was scanned.
-    """
-    logger.info(f"comparing the pixels of {len(examples)} images that have similar features")
-    shapes = np.zeros((len(examples), 2)) if examples.shapes is None else examples.shapes
-    parts = np.cumsum(shapes.prod(axis=1)) // _DECODED_PIXELS
-    hashes = []
-    for part in np.unique(parts):
-        chosen = np.flatnonzero(parts == part)
-        decoded = decode_images(examples.take(chosen), decoder, _UNLIMITED_MIB)
-        if decoded is not None:
-            hashes.append(hash_images(decoded.pick(range(len(chosen)))))
-    return PerceptualHashes(
-        np.concatenate([part.plain for part in hashes]),
-        np.concatenate([part.mirrored for part in hashes]),
-    )
+def _take_known(images: _Images, rows: Floats, groups: Indices) -> LabeledRows:
+    """Returns the features and labels of what is not for testing."""
+    known = np.flatnonzero([images.splits[code] != "test" for code in images.codes.tolist()])
+    own = groups[known]
+    grouped = own if len(np.unique(own)) < len(own) else None
+    labels = images.examples.labels[known]
+    return LabeledRows(rows[known], labels, grouped, images.class_names)
 
 
 def _join_related(examples: Examples, near_duplicates: Indices) -> Indices:
@@ -216,21 +220,13 @@ def _join_related(examples: Examples, near_duplicates: Indices) -> Indices:
     return near_duplicates if joined is None else joined
 
 
-def _list_groups(groups: Indices) -> list[Indices]:
-    """Returns the members of each group of several, in the order of their first."""
-    order = np.argsort(groups, kind="stable")
-    starts = np.flatnonzero(np.diff(groups[order])) + 1
-    members = [group for group in np.split(order, starts) if len(group) > 1]
-    return sorted(members, key=lambda group: int(group[0]))
-
-
 def _name_groups(examples: Examples) -> tuple[tuple[str, ...], ...]:
     """Returns the names of the images of each group that the owner names."""
     if examples.groups is None:
         return ()
     return tuple(
         tuple(examples.names[index] for index in group.tolist())
-        for group in _list_groups(examples.groups)
+        for group in list_groups(examples.groups)
         if examples.groups[group[0]] >= 0  # the others stand alone
     )
 

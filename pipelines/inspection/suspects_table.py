@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import csv
 import io
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from pipelines.inspection.feature_findings import LabelError
@@ -15,30 +15,34 @@ from zoo.files import write_text
 COLUMNS = ("path", "label", "suggested", "score", "likely")
 
 
-def check_suspects_file(file: Path, backbone: str | None) -> None:
-    """Checks that a table can be written, before an audit looks for what it holds.
+def check_tables(files: Mapping[str, str | Path | None], backbone: str | None) -> None:
+    """Checks that tables can be written, before an audit looks for what they hold.
 
     Args:
-        file: The table.
+        files: By option, the table; None writes none.
         backbone: The backbone of the audit; None looks at files alone.
 
     Raises:
-        InputError: No backbone looks for label errors, or the file cannot be written, or exists:
-            somebody may have edited it.
+        InputError: There is no backbone, which alone judges images, or a file cannot be written,
+            or exists: somebody may have edited it.
     """
-    if backbone is None:
-        raise InputError(
-            "only a backbone doubts labels",
-            expected="--backbone beside --suspects",
-            mend="--backbone efficientnet_lite0.imagenet",
-        )
-    check_destination(file, "--suspects")
-    if file.exists():
-        raise InputError(
-            f"{file} exists, and may have been edited",
-            expected="a new file",
-            mend="choose another --suspects, or remove it",
-        )
+    for option, name in files.items():
+        if name is None:
+            continue
+        file = Path(name)
+        if backbone is None:
+            raise InputError(
+                "only a backbone judges images",
+                expected=f"--backbone beside {option}",
+                mend="--backbone efficientnet_lite0.imagenet",
+            )
+        check_destination(file, option)
+        if file.exists():
+            raise InputError(
+                f"{file} exists, and may have been edited",
+                expected="a new file",
+                mend=f"choose another {option}, or remove it",
+            )
 
 
 def write_suspects(file: Path, errors: Sequence[LabelError]) -> None:

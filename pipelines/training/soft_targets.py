@@ -12,12 +12,10 @@ from pipelines.evaluation.predictions import compute_predictions
 from pipelines.features.engines.network import build_feature_network
 from pipelines.recipe.extractor import build_extractor
 from pipelines.recipe.resolved import ResolvedRecipe
-from pipelines.sources.columns import sortable
 from pipelines.sources.examining.kept_images import KeptImages
 from pipelines.sources.opening.describe import describe
-from pipelines.sources.opening.unlabeled import open_unlabeled
+from pipelines.sources.opening.unlabeled import find_new_images, open_unlabeled
 from pipelines.sources.source import Examples, Source, join_examples
-from pipelines.sources.splitting.copies import find_copies_of
 from pipelines.storage.run_folder import RunFolder
 from tuning.optimization.distillation import SoftTargets, soften
 from zoo.errors import DataError
@@ -131,10 +129,7 @@ def _open_unlabeled(data: str, recipe: ResolvedRecipe, source: Source) -> Exampl
             expected="files on disk, or both from the same kind of data set",
             received=f"{source.name} and {data}",
         )
-    is_new = np.zeros(len(examples), bool)
-    is_new[np.unique(sortable(examples.binary_digests), return_index=True)[1]] = True
-    for known in source.splits.values():
-        is_new &= ~find_copies_of(examples, known)
+    is_new = find_new_images(examples, source.splits.values())
     count = int(is_new.sum())
     copies = f", {len(is_new) - count} copies left out" if count < len(is_new) else ""
     logger.info(f"{data}: {count} unlabeled images{copies}")

@@ -167,7 +167,8 @@ JOBS: dict[str, FaultJob] = {
     "train": FaultJob(
         _command(
             "train",
-            settings={**SMALL, "fine_tune": {"blocks": 1, "epochs": 1, "learning_rate": 0.01}},
+            # On maps, since there are no more views than epochs.
+            settings={**SMALL, "fine_tune": {"blocks": 1, "epochs": 2, "learning_rate": 0.01}},
         )
     ),
     "tune": FaultJob(

@@ -30,6 +30,20 @@ def group_related(examples: Examples) -> npt.NDArray[np.int64] | None:
     return join_groupings([own, *([] if copies is None else [copies])])
 
 
+def list_groups(groups: npt.NDArray[np.int64]) -> list[npt.NDArray[np.int64]]:
+    """Returns the members of each group of several, in the order of their first.
+
+    Args:
+        groups: int64 [N], the number of each item's group.
+    """
+    import numpy as np
+
+    order = np.argsort(groups, kind="stable")
+    starts = np.flatnonzero(np.diff(groups[order])) + 1
+    members = [group for group in np.split(order, starts) if len(group) > 1]
+    return sorted(members, key=lambda group: int(group[0]))
+
+
 def join_groupings(groupings: list[npt.NDArray[np.int64]]) -> npt.NDArray[np.int64] | None:
     """Numbers N items so that those that share a number in any grouping share one.
 
