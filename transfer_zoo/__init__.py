@@ -33,6 +33,7 @@ if TYPE_CHECKING:
     from pipelines.recipe.recipe import Recipe
     from pipelines.search.tune import tune
     from pipelines.serving.export import export
+    from pipelines.serving.export_all import export_all
     from pipelines.serving.predict import predict
     from pipelines.serving.run import Run
     from pipelines.serving.serve import serve
@@ -85,6 +86,7 @@ __all__ = [
     "engines",
     "evaluate",
     "export",
+    "export_all",
     "find_learning_rate",
     "formats",
     "heads",
@@ -121,6 +123,7 @@ _VERBS = {
     "choose": "pipelines.inspection.choose",
     "evaluate": "pipelines.evaluation.evaluate",
     "export": "pipelines.serving.export",
+    "export_all": "pipelines.serving.export_all",
     "find_learning_rate": "pipelines.training.find_learning_rate",
     "predict": "pipelines.serving.predict",
     "pretrain": "pipelines.pretraining.pretrain",

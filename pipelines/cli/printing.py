@@ -151,6 +151,29 @@ def _with_interval(metrics: Mapping[str, Any], name: str) -> str:
     return f"{metrics[name]:.4f} (95 % interval {low:.4f} to {high:.4f})"
 
 
+def print_exports(rows: Sequence[Mapping[str, Any]]) -> None:
+    """Prints exports in several formats, and why some failed.
+
+    Args:
+        rows: As `pipelines.serving.export_all.export_all` returned them.
+    """
+    names = next((list(row["metrics"]) for row in rows if row["metrics"]), [])
+    cells = []
+    for row in rows:
+        values = [row["metrics"].get(name) for name in names]
+        cells.append(
+            [
+                row["format"],
+                row["quantize"],
+                "–" if row["error"] else f"{row['bytes'] / 1e6:.2f}",
+                "–" if row["error"] else f"{row['images_per_s']:.1f}",
+                *("–" if value is None else f"{value:.4f}" for value in values),
+                row["error"] or row["version"],
+            ]
+        )
+    print_grid(["format", "quantize", "MB", "images/s", *names, "version"], cells)
+
+
 def print_search(search: Mapping[str, Any], count: int = 10) -> None:
     """Prints the best trials of a search, best first.
 

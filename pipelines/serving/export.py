@@ -7,41 +7,27 @@ from __future__ import annotations
 
 import contextlib
 import logging
-import shlex
-from collections.abc import Iterator
 from functools import partial
 from pathlib import Path
 
 from pipelines.evaluation.predictions import compute_answers
-from pipelines.recipe.resolved import ResolvedRecipe
 from pipelines.runtime.isolation import isolated, start_keras
 from pipelines.runtime.output_paths import check_destination
-from pipelines.serving.model_card import format_model_card
-from pipelines.sources.opening.recorded import find_recorded
-from pipelines.sources.opening.unlabeled import open_unlabeled
-from pipelines.sources.source import Examples
-from pipelines.storage.pretrained_network import PretrainedNetwork, open_run_or_network
+from pipelines.serving.calibration_images import check_measurable, open_labeled
+from pipelines.serving.export_source import ExportSource, as_files, open_export_source
+from pipelines.serving.model_card import describe_integers, format_model_card
 from pipelines.storage.run_folder import RunFolder
-from zoo.errors import DataError, InputError, RunError
+from zoo.errors import InputError, RunError
+from zoo.export.calibration import MAX_DROP, Calibration
 from zoo.export.formats import FORMATS, Format
-from zoo.export.portable import Exported, export_portable
+from zoo.export.portable import export_portable
 from zoo.export.portable_proof import TOLERANCES
 from zoo.export.savedmodel import export_savedmodel
 from zoo.export.signature import Signer, open_signer
 from zoo.export.signatures import TOLERANCE
 from zoo.export.versions import next_version
-from zoo.files import scratch_folder
 
 logger = logging.getLogger(__name__)
-
-SAMPLE_DATA = "signs"
-"""The images that the export of a pretrained network is checked on, unless others are given."""
-
-MAX_SAMPLE = 200
-"""How many of them, at most."""
-
-MAX_TRAINED = 500
-"""Training images that the mean of fold heads is checked on, at most: it validated on them."""
 
 
 @isolated()
@@ -53,6 +39,7 @@ def export(
     sign: str | Path | None = None,
     format: str = "savedmodel",
     quantize: str = "none",
+    max_drop: float = MAX_DROP,
 ) -> Path:
     """Writes a model as `to`/VERSION and checks it on images.
 
@@ -70,7 +57,10 @@ def export(
         sign: A private key to sign the export with, a PEM file of the curve P-256, P-384 or
             P-521; see `zoo.export.signature`.
         format: A row of FORMATS.
-        quantize: One of the format's quantizations: `none` or `float16`.
+        quantize: One of the format's quantizations: `none`, `float16` or `int8`. The latter is for
+            runs, is calibrated on their training images, and keeps layers in single precision
+            where it would lose more accuracy than it may; see `zoo.export.integers`.
+        max_drop: Points of accuracy that `int8` may lose on the images, at least 0.
 
     Returns:
         The version's folder.
@@ -83,51 +73,101 @@ def export(
         InputError: `to` cannot be written; or `sign` is no such key, or the extra `sign` is not
             installed; or the format has no such quantization, or its extra is not installed.
         DataError: The images cannot be read, or have changed since the run.
-        ExportError: The exported model predicts otherwise than the original; then nothing
-            is left behind.
+        ExportError: The exported model predicts otherwise than the original, or loses more
+            accuracy than `max_drop`; then nothing is left behind.
     """
     to = Path(to)
-    row = _choose_format(format, quantize)
-    _check_to(to)
+    row = choose_format(format, quantize)
+    check_max_drop(max_drop)
+    check_to(to)
     signer = open_signer(Path(sign)) if sign else None
     start_keras()
-    opened = open_run_or_network(model)
-    if isinstance(opened, RunFolder):
-        examples = _open_validation_images(opened, data, to)
-        described = f"{len(examples)} validation images"
-    else:
-        sample = open_unlabeled(str(data or SAMPLE_DATA), at_most=MAX_SAMPLE)
-        examples = sample.splits["all"]
-        described = f"{len(examples)} images of {data or SAMPLE_DATA}"
-    run = opened if isinstance(opened, RunFolder) else None
-    exported = Exported(
-        opened.model,
-        opened.recipe.input.preprocessing,
-        opened.tasks,
-        run.unknown_scorer if run else None,
-        run.decision_rules if run else {},
-    )
-    logger.info(f"writing {to} and checking it on {described}")
-    with _as_files(examples) as images:
+    source = open_export_source(model, data, to)
+    return write_export(source, row, quantize, to, signer, data=data, max_drop=max_drop)
+
+
+def write_export(
+    source: ExportSource,
+    row: Format,
+    quantize: str,
+    to: Path,
+    signer: Signer | None = None,
+    *,
+    data: str | Path | None = None,
+    max_drop: float = MAX_DROP,
+) -> Path:
+    """Writes an opened model in one format, and checks it; see `export`.
+
+    Args:
+        source: The model and its images.
+        row: The format.
+        quantize: One of its quantizations.
+        to: The model's folder.
+        signer: Signs it; None leaves it unsigned.
+        data: The data set with the run's images, if it has moved.
+        max_drop: Points of accuracy that `int8` may lose.
+
+    Returns:
+        The version's folder.
+
+    Raises:
+        ZooError: As `export`.
+    """
+    if quantize == "int8":
+        _check_run(source)
+    logger.info(f"writing {to} and checking it on {source.described}")
+    with contextlib.ExitStack() as stack:
+        images = stack.enter_context(as_files(source.examples))
         if row.convert is None:
-            version = _export_savedmodel(exported, opened.recipe, examples, to, images, signer)
-            tolerance = TOLERANCE
+            version = _export_savedmodel(source, to, images, signer)
         else:
-            card = partial(format_model_card, opened, row, quantize, described)
+            calibration = None
+            if quantize == "int8" and source.run:
+                examples, targets = open_labeled(source.run, data, source.examples)
+                files = stack.enter_context(as_files(examples))
+                logger.info(f"calibrating 8-bit integers on {len(files)} training images")
+                calibration = Calibration(files, targets, max_drop)
             version = export_portable(
-                exported, row, to, images=images, quantize=quantize, card=card, sign=signer
+                source.exported,
+                row,
+                to,
+                images=images,
+                quantize=quantize,
+                calibration=calibration,
+                card=partial(format_model_card, source.opened, row, quantize, source.described),
+                sign=signer,
             )
-            tolerance = TOLERANCES[quantize]
-    logger.info(
-        f"a fresh process predicts all {len(examples)} within {tolerance:g} of "
-        + (opened.name if isinstance(opened, PretrainedNetwork) else "the run")
-    )
-    if sign:
-        logger.info(f"signed with {sign}")
+    if quantize == "int8":
+        for line in describe_integers(version):
+            logger.info(line)
+    else:
+        tolerance = TOLERANCE if row.convert is None else TOLERANCES[quantize]
+        logger.info(
+            f"a fresh process predicts all {len(source.examples)} within {tolerance:g} of "
+            f"{source.name}"
+        )
+    if signer:
+        logger.info(f"signed {version}")
     return version
 
 
-def _choose_format(name: str, quantize: str) -> Format:
+def _check_run(source: ExportSource) -> None:
+    """Checks that a model has the labeled images that 8-bit integers need.
+
+    Raises:
+        InputError: It has none.
+    """
+    if source.run is None:
+        raise InputError(
+            "8-bit integers are calibrated on training images and held to the accuracy on others",
+            expected="a run, which has both",
+            received=source.name,
+            mend="--quantize float16",
+        )
+    check_measurable(source.run)
+
+
+def choose_format(name: str, quantize: str) -> Format:
     """Returns a row of FORMATS that can be written here.
 
     Raises:
@@ -146,15 +186,28 @@ def _choose_format(name: str, quantize: str) -> Format:
     return row
 
 
+def check_max_drop(max_drop: float) -> None:
+    """Checks how many points of accuracy may be lost.
+
+    Raises:
+        InputError: It is below 0, or no number.
+    """
+    if not max_drop >= 0:
+        raise InputError(
+            "no export can be held to that accuracy",
+            expected="0 or more points that it may lose",
+            received=f"{max_drop:g}",
+            mend=f"--max-drop {MAX_DROP:g}",
+        )
+
+
 def _export_savedmodel(
-    exported: Exported,
-    recipe: ResolvedRecipe,
-    examples: Examples,
-    to: Path,
-    images: list[Path],
-    signer: Signer | None,
+    source: ExportSource, to: Path, images: list[Path], signer: Signer | None
 ) -> Path:
-    answers = compute_answers(exported.model, exported.scorer, recipe, examples, exported.tasks)
+    exported, recipe = source.exported, source.opened.recipe
+    answers = compute_answers(
+        exported.model, exported.scorer, recipe, source.examples, exported.tasks
+    )
     return export_savedmodel(
         exported.model,
         exported.preprocessing,
@@ -169,7 +222,7 @@ def _export_savedmodel(
     )
 
 
-def _check_to(to: Path) -> None:
+def check_to(to: Path) -> None:
     """Checks that a version can be written into `to`, before anything is computed for it.
 
     Raises:
@@ -185,46 +238,3 @@ def _check_to(to: Path) -> None:
         )
     check_destination(to, "--to")
     check_destination(next_version(to), "--to")
-
-
-def _open_validation_images(run: RunFolder, data: str | Path | None, to: Path) -> Examples:
-    """Finds a run's validation images by their content, whatever was added beside them.
-
-    Raises:
-        DataError: The images cannot be read, or some are gone or have changed.
-    """
-    recipe = run.recipe
-    name = str(data or recipe.source)
-    # With folds, the validation images are the training images.
-    recorded = frozenset(run.digests("val") or run.digests("train")[:MAX_TRAINED])
-    try:
-        found = find_recorded(name, recorded, recipe.data, recipe.unbound_tasks)
-    except InputError as error:
-        if data:
-            raise
-        raise DataError(
-            f"the images of {run.path} cannot be read: {error}",
-            mend="say where they are now: zoo export "
-            f"{shlex.quote(str(run.path))} --to {shlex.quote(str(to))} --data DATA",
-        ) from error
-    if found is None or len(found) < len(recorded):
-        raise DataError(
-            f"validation images of {run.path} are not in {name}",
-            expected=f"the same {len(recorded)} files, and perhaps others",
-            received=f"{0 if found is None else len(found)} of them",
-            mend="give --data the images it was trained on",
-        )
-    return found
-
-
-@contextlib.contextmanager
-def _as_files(examples: Examples) -> Iterator[list[Path]]:
-    """Yields the images' files; images without files are written to a temporary folder."""
-    if examples.files is not None:
-        yield list(examples.files)
-        return
-    with scratch_folder() as folder:
-        paths = [folder / f"{index:08d}" for index in range(len(examples))]
-        for index, path in enumerate(paths):
-            path.write_bytes(examples.read(index))
-        yield paths

@@ -15,6 +15,7 @@ from zoo.export.formats import Format
 from zoo.files import sha256_of
 from zoo.models.decision import set_output
 from zoo.models.unknown import IS_UNKNOWN, UNKNOWN_SCORE
+from zoo.reading import parse_json, read_text
 from zoo.tasks import Task
 
 _IMPORT = {
@@ -61,7 +62,7 @@ def format_model_card(
         "## Use it",
         _describe_use(model, row),
         "## How good it is",
-        _describe_metrics(model),
+        "\n\n".join([_describe_metrics(model), *describe_integers(folder)]),
         "## Intended use",
         _describe_intended_use(model),
         "## Where it comes from",
@@ -149,6 +150,27 @@ def _describe_metrics(model: RunFolder | PretrainedNetwork) -> str:
     return "\n".join(lines)
 
 
+def describe_integers(folder: Path) -> list[str]:
+    """Returns what 8-bit integers cost, in sentences; nothing of an export without them.
+
+    Args:
+        folder: The version's folder.
+    """
+    described: dict[str, Any] = parse_json(read_text(folder / "model.json", max_bytes=2**20))
+    sentences = []
+    for task, values in described.get("accuracy", {}).items():
+        low, high = values["drop_interval"]
+        of = f" of {task}" if len(described["accuracy"]) > 1 else ""
+        sentences.append(
+            f"In 8-bit integers, the accuracy{of} is {values['int8']:.4f} against "
+            f"{values['float32']:.4f} in single precision on the same images, "
+            f"{values['drop_points']:.2f} points lower ({low:.2f} to {high:.2f}, 95 %)."
+        )
+    if layers := described.get("float_layers"):
+        sentences.append(f"Layers left in floating point, to be as accurate: {', '.join(layers)}.")
+    return sentences
+
+
 def _format(part: dict[str, Any], metric: str) -> str:
     interval = part.get(f"{metric}_interval")
     text = f"{part[metric]:.4f}"
@@ -173,7 +195,8 @@ def _describe_origin(
         [
             f"- {_describe_backbone(model.recipe.backbone.name)}.",
             f"- Written by `{command}`.",
-            f"- Before it counted, a fresh process predicted {checked_on} as the original does.",
+            f"- Before it counted, a fresh process predicted {checked_on}"
+            + (", with that accuracy." if quantize == "int8" else " as the original does."),
         ]
     )
 

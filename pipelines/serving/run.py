@@ -12,6 +12,7 @@ from pipelines.serving.predict import predict
 from pipelines.serving.prediction import Prediction
 from pipelines.storage.run_folder import RunFolder
 from pipelines.storage.split_metrics import SplitMetrics
+from zoo.export.calibration import MAX_DROP
 
 
 class Run(RunFolder):
@@ -58,6 +59,7 @@ class Run(RunFolder):
         sign: str | Path | None = None,
         format: str = "savedmodel",
         quantize: str = "none",
+        max_drop: float = MAX_DROP,
     ) -> Path:
         """Writes the model in a format and proves it; see `pipelines.serving.export.export`.
 
@@ -67,8 +69,11 @@ class Run(RunFolder):
             sign: A private key to sign the export with, a PEM file.
             format: A row of FORMATS.
             quantize: One of the format's quantizations.
+            max_drop: Points of accuracy that `int8` may lose.
 
         Returns:
             The version's folder.
         """
-        return export(self, to, data=data, sign=sign, format=format, quantize=quantize)
+        return export(
+            self, to, data=data, sign=sign, format=format, quantize=quantize, max_drop=max_drop
+        )

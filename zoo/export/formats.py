@@ -3,16 +3,31 @@
 from __future__ import annotations
 
 import importlib.util
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 from zoo.errors import InputError
-from zoo.export import litert_format, onnx_format, openvino_format
+from zoo.export import litert_format, onnx_format, onnx_integers, openvino_format
 from zoo.table import Table
 
 Convert = Callable[[Path, Path, str], None]
 """Converts the SavedModel of `zoo.export.graph` into a folder, at a quantization."""
+
+
+@dataclass(frozen=True)
+class Integers:
+    """How a format's networks are quantized to 8-bit integers.
+
+    Args:
+        quantize: Writes the network of a folder into another, calibrated on a .npy file of images,
+            without some layers.
+        rank_layers: Groups the layers of a folder's network; those whose quantization costs most
+            come first.
+    """
+
+    quantize: Callable[[Path, Path, Path, Sequence[str]], None]
+    rank_layers: Callable[[Path, Path], list[list[str]]]
 
 
 @dataclass(frozen=True)
@@ -28,6 +43,7 @@ class Format:
         any_size: Whether the network takes images of any height and width.
         quantizations: What its weights may be.
         convert: Writes it; None for a SavedModel, which is not converted.
+        integers: Quantizes it to 8-bit integers; None if it has none.
     """
 
     name: str
@@ -38,6 +54,7 @@ class Format:
     any_size: bool = True
     quantizations: tuple[str, ...] = ("none",)
     convert: Convert | None = None
+    integers: Integers | None = None
 
     @property
     def installed(self) -> bool:
@@ -77,8 +94,9 @@ FORMATS: Table[Format] = Table(
             "model.onnx",
             extra="onnx",
             packages=("onnxruntime", "tf2onnx", "onnx"),
-            quantizations=("none", "float16"),
+            quantizations=("none", "float16", "int8"),
             convert=onnx_format.convert,
+            integers=Integers(onnx_integers.quantize, onnx_integers.rank_layers),
         ),
         Format(
             "openvino",

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -61,13 +61,14 @@ def _names_read(graph: Any) -> Iterator[str]:
                 yield from _names_read(attribute.g)
 
 
-def halve_weights(graph: Any) -> None:
+def halve_weights(graph: Any, without: Collection[str] = ()) -> None:
     """Keeps weights in half precision, to be computed with in single precision.
 
     ONNX Runtime's own conversion of whole networks gives two nodes the same name.
 
     Args:
         graph: An `onnx.GraphProto`; changed in place.
+        without: Names of constants that stay as they are.
     """
     import numpy as np
     import onnx
@@ -75,7 +76,8 @@ def halve_weights(graph: Any) -> None:
     casts = []
     for tensor in graph.initializer:
         values = onnx.numpy_helper.to_array(tensor)
-        if values.dtype == np.float32 and values.size >= _MIN_HALVED:
+        is_weight = values.dtype == np.float32 and tensor.name not in without
+        if is_weight and values.size >= _MIN_HALVED:
             name = tensor.name
             tensor.CopyFrom(onnx.numpy_helper.from_array(values.astype(np.float16), f"{name}/half"))
             casts.append(

@@ -8,49 +8,26 @@ only if these predictions are the model's own.
 from __future__ import annotations
 
 import shutil
-from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
 from zoo.export import load_image
+from zoo.export.calibration import Calibration
+from zoo.export.exported import Exported
 from zoo.export.formats import Format
-from zoo.export.fresh_process import all_paths, run_program
 from zoo.export.graph import write_graph
+from zoo.export.integers import quantize_network
 from zoo.export.portable_proof import check_portable
 from zoo.export.savedmodel import encode_labels
 from zoo.export.seal import seal
 from zoo.export.signature import Signer
+from zoo.export.steps import run_step
 from zoo.export.versions import next_version, placing_version
 from zoo.files import scratch_folder, write_json
-from zoo.models.decision import DecisionRule
-from zoo.models.unknown import UnknownScorer
-from zoo.preprocessing import Preprocessing
-from zoo.tasks import Task
 
 DESCRIPTION_FILE = "model.json"
 """Format, quantization, preprocessing and tasks of an exported model, in its version's folder."""
-
-_CONVERT = Path(__file__).with_name("convert.py")
-
-
-@dataclass(frozen=True)
-class Exported:
-    """A model as it is exported.
-
-    Args:
-        model: A `keras.Model` from float32 [B, S, S, 3] in 0 to 255 to what `tasks` say.
-        preprocessing: Turns a file into the model's input.
-        tasks: What the model predicts.
-        scorer: Of the features of the model's head; None exports no unknown scores.
-        rules: Which classes or labels are in the answer, by task that has a rule.
-    """
-
-    model: Any
-    preprocessing: Preprocessing
-    tasks: Sequence[Task]
-    scorer: UnknownScorer | None = None
-    rules: Mapping[str, DecisionRule] = field(default_factory=dict)
 
 
 def export_portable(
@@ -60,6 +37,7 @@ def export_portable(
     *,
     images: Sequence[Path],
     quantize: str = "none",
+    calibration: Calibration | None = None,
     card: Callable[[Path], str] | None = None,
     sign: Signer | None = None,
 ) -> Path:
@@ -71,6 +49,7 @@ def export_portable(
         to: The model's folder; the version is the highest number in it plus one.
         images: N image files to check the export with.
         quantize: One of the format's quantizations.
+        calibration: What `int8` is calibrated on and held to; for it alone.
         card: Writes README.md of the version's folder, by that folder; None writes none.
         sign: Signs it, by `zoo.export.signature.open_signer`; None leaves it unsigned.
 
@@ -80,22 +59,16 @@ def export_portable(
     Raises:
         RunError: `to` or a version in it is a file.
         ExportError: A class name does not fit a line of labels.txt, the conversion or the fresh
-            process failed, or its predictions differ from the model's.
+            process failed, or its predictions differ from the model's, or are less accurate than
+            they have to be.
     """
     version = next_version(to)
     with placing_version(version) as folder:
-        _write(exported, row, folder, quantize)
-        check_portable(
-            folder,
-            row,
-            quantize,
-            images,
-            exported.model,
-            exported.preprocessing,
-            exported.tasks,
-            exported.scorer,
-            exported.rules,
-        )
+        if calibration is None:
+            _write(exported, row, folder, quantize)
+            check_portable(folder, row, quantize, images, exported)
+        else:
+            _write_integers(exported, row, folder, images, calibration)
         if card:
             (folder / "README.md").write_text(card(folder), encoding="utf-8")
         if sign:
@@ -106,33 +79,57 @@ def export_portable(
 
 def _write(exported: Exported, row: Format, folder: Path, quantize: str) -> None:
     """Writes the files of a version but the card: network, description, labels and loader."""
-    tasks = exported.tasks
-    if tasks[0].bare:
-        (folder / "labels.txt").write_bytes(encode_labels(tasks[0].class_names))
-    else:
-        write_json(folder / "tasks.json", [task.to_json() for task in tasks])
-    description = {
-        "format": row.name,
-        "quantize": quantize,
-        "preprocessing": exported.preprocessing.model_dump(mode="json"),
-    }
-    write_json(folder / DESCRIPTION_FILE, description)
-    shutil.copyfile(str(load_image.__file__), folder / "load_image.py")
+    _describe(exported, row, folder, {"quantize": quantize})
     with scratch_folder() as scratch:
         write_graph(
             exported.model,
             exported.preprocessing,
-            tasks,
+            exported.tasks,
             scratch / "graph",
             exported.scorer,
             exported.rules,
             any_size=row.any_size,
         )
         job = {
-            "format": row.name,
             "graph": str(scratch / "graph"),
             "folder": str(folder.resolve()),
             "quantize": quantize,
-            "path": all_paths(),
         }
-        run_program(_CONVERT, job, scratch, f"the model cannot be converted to {row.name}")
+        run_step("convert", row.name, job, scratch)
+
+
+def _write_integers(
+    exported: Exported, row: Format, folder: Path, images: Sequence[Path], calibration: Calibration
+) -> None:
+    """Writes the files of a version but the card, of a network in 8-bit integers.
+
+    Raises:
+        ExportError: It is less accurate than it has to be, or what it is made of does not predict
+            what the model does.
+    """
+    with scratch_folder() as reference:
+        _write(exported, row, reference, "none")
+        answers = check_portable(reference, row, "none", images, exported)
+        _describe(exported, row, folder, {"quantize": "int8"})
+        measured = quantize_network(exported, row, reference, folder, images, answers, calibration)
+    _describe(exported, row, folder, {"quantize": "int8", **measured})
+
+
+def _describe(exported: Exported, row: Format, folder: Path, more: dict[str, Any]) -> None:
+    """Writes the description, labels and loader.
+
+    Args:
+        exported: The model.
+        row: The format.
+        folder: The version's folder.
+        more: Further values of the description.
+    """
+    tasks = exported.tasks
+    if tasks[0].bare:
+        (folder / "labels.txt").write_bytes(encode_labels(tasks[0].class_names))
+    else:
+        write_json(folder / "tasks.json", [task.to_json() for task in tasks])
+    preprocessing = exported.preprocessing.model_dump(mode="json")
+    description = {"format": row.name, **more, "preprocessing": preprocessing}
+    write_json(folder / DESCRIPTION_FILE, description)
+    shutil.copyfile(str(load_image.__file__), folder / "load_image.py")

@@ -18,15 +18,15 @@ import numpy.typing as npt
 from PIL import Image
 
 from zoo.errors import ExportError
+from zoo.export.exported import Exported
 from zoo.export.formats import Format
 from zoo.export.fresh_process import PACKAGES, run_program, search_path
 from zoo.export.load_image import load_image, resize, to_rgb
 from zoo.export.signatures import compare_outputs, compare_unknown_outputs
 from zoo.files import scratch_folder
-from zoo.models.decision import DecisionRule
-from zoo.models.unknown import UnknownScorer, build_scored_model
+from zoo.models.unknown import UNKNOWN_SCORE, build_scored_model
 from zoo.preprocessing import Preprocessing
-from zoo.tasks import Task, wrap
+from zoo.tasks import wrap
 
 TOLERANCES: Mapping[str, float] = {"none": 1e-4, "float16": 1e-2}
 """Largest difference between a prediction of an export and of its model, by quantization."""
@@ -47,49 +47,36 @@ _ABSENT = (*PACKAGES, "tensorflow", "keras", "tf2onnx", "onnx")
 
 
 def check_portable(
-    folder: Path,
-    row: Format,
-    quantize: str,
-    images: Sequence[Path],
-    model: Any,
-    preprocessing: Preprocessing,
-    tasks: Sequence[Task],
-    scorer: UnknownScorer | None = None,
-    rules: Mapping[str, DecisionRule] | None = None,
-) -> float:
+    folder: Path, row: Format, quantize: str, images: Sequence[Path], exported: Exported
+) -> dict[str, npt.NDArray[Any]]:
     """Compares an export's predictions in a fresh process with those of its model.
 
     Args:
         folder: The version's folder.
         row: Its format.
-        quantize: How it is quantized.
+        quantize: How it is quantized, a key of TOLERANCES.
         images: N image files, at least 1.
-        model: A `keras.Model` from float32 [B, S, S, 3] in 0 to 255 to what `tasks` say.
-        preprocessing: Turns a file into the model's input.
-        tasks: What the model predicts.
-        scorer: Of the features of the model's head, if the export has unknown scores.
-        rules: Which classes or labels are in the answer, by task that has a rule.
+        exported: The model.
 
     Returns:
-        The largest difference of predictions of loaded images.
+        The export's outputs by name for loaded images, each [N, …].
 
     Raises:
         ExportError: The loader or the network differs by more, or the process failed.
     """
+    preprocessing, tasks, scorer = exported.preprocessing, exported.tasks, exported.scorer
     indices = np.unique(np.linspace(0, len(images) - 1, min(len(images), MAX_WHOLE)).astype(int))
     whole = [images[index] for index in indices] if row.any_size else []
-    arrays = _predict(folder, row, images, indices.tolist() if row.any_size else [])
-    network = model if scorer is None else build_scored_model(model, scorer)
+    found = predict_in_runtime(folder, row, images, indices.tolist() if row.any_size else [])
+    network = exported.model if scorer is None else build_scored_model(exported.model, scorer)
     parts = {
         "square": (images, _load(images, preprocessing), TOLERANCES[quantize]),
         "whole": (whole, _resize(whole, preprocessing), max(WHOLE_TOLERANCE, TOLERANCES[quantize])),
     }
-    differences = {}
     for part, (files, pixels, tolerance) in parts.items():
         if not files:
             continue
-        prefix = f"{part}/"
-        outputs = {n.removeprefix(prefix): a for n, a in arrays.items() if n.startswith(prefix)}
+        outputs = found[part]
         values = _compute(network, pixels)
         scores = None
         if scorer is not None:
@@ -98,31 +85,58 @@ def check_portable(
                 row.name, outputs, scores, files, scorer.rounding, max(tolerance, 1e-4)
             )
         predictions = wrap(tasks, values)
-        differences[part] = max(
-            compare_outputs(
-                row.name,
-                task,
-                outputs,
-                predictions[task.name],
-                files,
-                (rules or {}).get(task.name),
-                tolerance,
-            )
-            for task in tasks
-        )
-    return differences["square"]
+        for task in tasks:
+            rule = exported.rules.get(task.name)
+            expected = predictions[task.name]
+            compare_outputs(row.name, task, outputs, expected, files, rule, tolerance)
+    return found["square"]
 
 
-def _predict(
-    folder: Path, row: Format, images: Sequence[Path], whole: list[int]
-) -> dict[str, npt.NDArray[Any]]:
+def check_answers(
+    exported: Exported, row: Format, outputs: Mapping[str, npt.NDArray[Any]], images: Sequence[Path]
+) -> None:
+    """Checks that an export's outputs are finite and fit each other, whatever the model predicts.
+
+    Args:
+        exported: The model.
+        row: The format.
+        outputs: By name, each [N, …].
+        images: N files, for the message.
+
+    Raises:
+        ExportError: They do not.
+    """
+    if exported.scorer is not None:
+        compare_unknown_outputs(row.name, outputs, outputs[UNKNOWN_SCORE], images)
+    for task in exported.tasks:
+        expected = outputs[task.output].reshape(len(images), task.num_outputs)
+        compare_outputs(row.name, task, outputs, expected, images, exported.rules.get(task.name))
+
+
+def predict_in_runtime(
+    folder: Path, row: Format, images: Sequence[Path], whole: Sequence[int] = ()
+) -> dict[str, dict[str, npt.NDArray[Any]]]:
+    """Returns what a fresh process with the runtime alone predicts.
+
+    Args:
+        folder: The version's folder.
+        row: Its format.
+        images: N image files.
+        whole: Indices of those that are also predicted as they are, not resized.
+
+    Returns:
+        Outputs by name, each [N, …]: `square` for loaded images, `whole` for whole ones.
+
+    Raises:
+        ExportError: The process failed.
+    """
     with scratch_folder() as scratch:
         job = {
             "model": str(folder.resolve()),
             "format": row.name,
             "runtimes": str(_RUNTIMES),
             "images": [str(path.resolve()) for path in images],
-            "whole_indices": whole,
+            "whole_indices": list(whole),
             "predictions": str(scratch / "predictions.npz"),
             "path": search_path(),
             "without": _ABSENT,
@@ -130,8 +144,12 @@ def _predict(
         run_program(
             _GATE, job, scratch, "the exported model does not load and predict in a fresh process"
         )
+        found: dict[str, dict[str, npt.NDArray[Any]]] = {"square": {}, "whole": {}}
         with np.load(scratch / "predictions.npz") as arrays:
-            return {name: arrays[name] for name in arrays.files}
+            for name in arrays.files:
+                part, _, output = name.partition("/")
+                found[part][output] = arrays[name]
+    return found
 
 
 def _load(images: Sequence[Path], preprocessing: Preprocessing) -> Iterator[npt.NDArray[np.uint8]]:

@@ -367,6 +367,8 @@ ELSEWHERE = {
     "choose another --out": "test_run_folder.py: another folder is free",
     "leave --out alone": "says what not to do",
     "--quantize {}": "test_formats.py: a quantization that the format has",
+    "--quantize float16": "test_export_all.py: what integers cannot have, it has",
+    "--max-drop {}": "test_export_all.py: a number that is none of points",
     "zoo export {} --to … --format": "the command that a model card quotes",
     "--to saved_models/NAME": "test_export.py: such a folder is taken",
     "a directory that `zoo train --out` wrote": "says what is expected",
