@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
@@ -155,7 +156,8 @@ class FeatureAudit:
         examples = found.take(np.flatnonzero(find_new_images(found, self._splits)))
         if not len(examples):
             raise DataError(f"{data} has no image that the data set does not have")
-        names = examples.names if examples.files is None else [*map(str, examples.files)]
+        files = examples.files
+        names = examples.names if files is None else [os.path.abspath(file) for file in files]
         rows = self._read(examples)
         return choose_next_images(self.known, names, rows, count, self.recipe.seed)
 

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import csv
 import io
-import os
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import partial
@@ -33,7 +32,7 @@ class NextImage:
     """An image whose label would teach a classifier much.
 
     Args:
-        image: Its path, or its name where there are no files.
+        image: Its absolute path, or its name where there are no files.
         suggested: The class that a linear head thinks likeliest.
         probability: Of that class, 0 to 1.
     """
@@ -142,5 +141,5 @@ def write_next_images(file: Path, images: Sequence[NextImage]) -> None:
     writer = csv.writer(text, lineterminator="\n")
     writer.writerow(COLUMNS)
     for one in images:
-        writer.writerow((os.path.abspath(one.image), "", one.suggested, one.probability))
+        writer.writerow((one.image, "", one.suggested, one.probability))
     write_text(file, text.getvalue())
