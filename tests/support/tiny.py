@@ -19,6 +19,7 @@ TINY: dict[str, Any] = {
     "optimizer": {"learning_rate": 0.05},
     # Nothing to measure before training.
     "augment": {"policy": "photo"},
+    "features": {"views": 4},
     "penalty": {"name": "none"},
 }
 
