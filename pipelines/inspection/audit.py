@@ -12,9 +12,10 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import numpy.typing as npt
 
+from pipelines.inspection.audit_tables import check_tables
 from pipelines.inspection.feature_findings import FeatureFindings
 from pipelines.inspection.next_images import NextImage, check_both, write_next_images
-from pipelines.inspection.suspects_table import check_tables, write_suspects
+from pipelines.inspection.suspects_table import write_suspects
 from pipelines.recipe.settings import RecipeSettings
 from pipelines.runtime.isolation import isolated
 from pipelines.runtime.stderr import suppress_stderr

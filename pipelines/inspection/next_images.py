@@ -2,23 +2,21 @@
 
 from __future__ import annotations
 
-import csv
-import io
 from collections.abc import Sequence
 from dataclasses import dataclass
-from functools import partial
 from pathlib import Path
 
 import numpy as np
 import numpy.typing as npt
 
+from pipelines.inspection.audit_tables import write_table
 from pipelines.inspection.probe import Indices, predict_out_of_fold
 from tuning.folds import count_folds, stratified_folds
-from tuning.linear_heads.strengths import STRENGTHS, Division, choose_strength
+from tuning.linear_heads.strengths import STRENGTHS, Division
 from tuning.nearest_neighbors import Floats, shorten_rows
-from tuning.next_labels import choose_next_labels, compute_margins
+from tuning.next_labels import choose_next_labels
+from zoo.blas_threads import one_blas_thread
 from zoo.errors import InputError
-from zoo.files import write_text
 from zoo.models.standardization import Standardization
 
 COLUMNS = ("path", "label", "suggested", "probability")
@@ -99,7 +97,6 @@ def choose_next_images(
     chosen = choose_next_labels(
         shorten_rows(standardization.apply(rows)), probabilities, count, seed
     )
-    ranked = chosen[np.argsort(compute_margins(probabilities[chosen]), kind="stable")]
     best = probabilities.argmax(axis=1)
     return tuple(
         NextImage(
@@ -107,7 +104,7 @@ def choose_next_images(
             known.class_names[best[index]],
             round(float(probabilities[index, best[index]]), 4),
         )
-        for index in ranked.tolist()
+        for index in chosen.tolist()
     )
 
 
@@ -118,14 +115,10 @@ def _predict(known: LabeledRows, rows: Floats, seed: int) -> npt.NDArray[np.floa
     if num_folds := count_folds(known.labels, num_classes, known.groups):
         folds = stratified_folds(known.labels, num_folds, seed, known.groups)
         l2, _ = predict_out_of_fold(known.rows, known.labels, folds, num_classes)
-    nothing = np.zeros(len(rows), np.int64)
-    division = Division(known.rows[None], known.labels, rows, nothing)
-    choice = choose_strength([partial(_same, division)], num_classes, strengths=(l2,))
-    return choice.log_probabilities
-
-
-def _same(division: Division) -> Division:
-    return division
+    unknown = np.zeros(len(rows), np.int64)  # fitting reads no labels of what is held out
+    division = Division(known.rows[None], known.labels, rows, unknown)
+    with one_blas_thread():
+        return next(division.fit((l2,), num_classes))
 
 
 def write_next_images(file: Path, images: Sequence[NextImage]) -> None:
@@ -137,9 +130,4 @@ def write_next_images(file: Path, images: Sequence[NextImage]) -> None:
         file: The .csv file.
         images: The first to be labeled first.
     """
-    text = io.StringIO(newline="")
-    writer = csv.writer(text, lineterminator="\n")
-    writer.writerow(COLUMNS)
-    for one in images:
-        writer.writerow((one.image, "", one.suggested, one.probability))
-    write_text(file, text.getvalue())
+    write_table(file, COLUMNS, [(i.image, "", i.suggested, i.probability) for i in images])

@@ -76,7 +76,7 @@ def _same_weights(one: Path, other: Path) -> bool:
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("seed", [1])
+@pytest.mark.parametrize("seed", [1, 2])
 def test_tests_pass_in_any_order(seed: int, root: Path) -> None:
     # pytest-randomly also reseeds Python's and NumPy's generators before each test.
     command = [sys.executable, "-m", "pytest", "-o", "addopts=", "-p", "randomly"]

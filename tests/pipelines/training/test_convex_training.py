@@ -256,6 +256,20 @@ def test_refusal_is_one_line(
     assert not (tmp_path / "run").exists()
 
 
+@pytest.mark.slow
+@pytest.mark.train
+def test_standardization_of_images_is_that_of_features(uneven_folder: Path, tmp_path: Path) -> None:
+    settings = {"optimizer": {"name": "adam"}, "train": {"epochs": 2}}
+    by_features, by_images = (
+        _train(uneven_folder, tmp_path / str(use), settings, {"features": {"use": use}})
+        for use in (True, False)
+    )
+    for a, b in zip(
+        by_features.load_model().get_weights(), by_images.load_model().get_weights(), strict=True
+    ):
+        np.testing.assert_allclose(a, b, rtol=1e-3, atol=1e-3)
+
+
 @pytest.mark.train
 def test_fine_tuning_starts_from_the_fitted_head(run: Run, fine_tuned_run: Run) -> None:
     rows = _history(fine_tuned_run)

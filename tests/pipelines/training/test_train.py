@@ -26,6 +26,7 @@ from pipelines.serving.run import Run
 from pipelines.sources.opening.dataset import open_source
 from pipelines.training.train import train
 from tests.support.tiny import TINY
+from tests.support.two_devices import run_on_two_devices
 from zoo.errors import DataError, RecipeError, RunError, TrainingError, WeightsError
 
 pytestmark = pytest.mark.train
@@ -336,25 +337,13 @@ def test_resume_refuses_other_images_and_needs_no_setting_told_again(
 def test_mirrored_on_two_devices_learns_and_saves_a_plain_model(
     tiny_folder: Path, tmp_path: Path
 ) -> None:
-    script = (
-        "import sys, tensorflow as tf\n"
-        "cpu = tf.config.list_physical_devices('CPU')[0]\n"
-        "two = [tf.config.LogicalDeviceConfiguration()] * 2\n"
-        "tf.config.set_logical_device_configuration(cpu, two)\n"
-        "from pipelines.cli.main import run_command\n"
-        "sys.exit(run_command(sys.argv[1:]))\n"
-    )
     settings = ["input.size=32", "input.batch_size=8", "backbone.frozen=true", "train.epochs=3"]
     settings += ["head.hidden=[8]", "optimizer.learning_rate=0.05"]
     settings += ["fine_tune.blocks=1", "fine_tune.epochs=1"]
     settings += ["augment.policy=none", "penalty.name=none"]
     arguments = ["train", str(tiny_folder), "--out", str(tmp_path / "run")]
     arguments += ["--backbone", "micro_resnet_s", *(f"--set={setting}" for setting in settings)]
-    done = subprocess.run(
-        [sys.executable, "-c", script, *arguments], capture_output=True, text=True, check=False
-    )
-    assert done.returncode == 0, done.stderr
-    assert "2 × CPU" in done.stderr
+    assert "2 × CPU" in run_on_two_devices(arguments)
     run = Run.open(tmp_path / "run")
     assert run.metrics["val"]["accuracy"] > 0.6
     assert evaluate(run, tiny_folder)["val"]["loss"] == pytest.approx(
