@@ -10,20 +10,25 @@ from dataclasses import replace
 from pathlib import Path
 
 from pipelines.recipe.resolved import ResolvedRecipe
-from pipelines.runtime.devices import DeviceConfig, Devices
-from pipelines.search.trial_process import TrialProcess
+from pipelines.runtime.devices import Devices, prepare_devices
+from pipelines.runtime.executor import worker_environment
+from pipelines.runtime.stderr import suppress_stderr
+from pipelines.runtime.worker_process import WorkerProcess
 from pipelines.sources.source import Source
 from pipelines.storage.run_folder import RunFolder
 from pipelines.training.trainer import Trainer
 from tuning.hyperparameters.fold_results import mean_result, result_at_common_epoch
 from tuning.hyperparameters.image_scores import join_folds
 from tuning.hyperparameters.trial import Result
-from zoo.errors import InputError, TrainingError
+from zoo.errors import InputError, TrainingError, WorkerError
 
 logger = logging.getLogger(__name__)
 
 TRIALS_HERE = 4
 """Trials of a search that train in this process: to start another one takes seconds."""
+
+ATTEMPTS = 3
+"""Workers that a trial may take with it, as by running out of memory, before it fails."""
 
 
 class LoneTrials:
@@ -35,17 +40,14 @@ class LoneTrials:
 
     Args:
         divisions: Images for training and validation, once for each fold.
-        config: The section `device` of the recipe.
         devices: What this process trains on.
         scratch: A folder for checkpoints.
     """
 
-    def __init__(
-        self, divisions: Sequence[Source], config: DeviceConfig, devices: Devices, scratch: Path
-    ) -> None:
+    def __init__(self, divisions: Sequence[Source], devices: Devices, scratch: Path) -> None:
         self.divisions, self.devices, self.scratch = divisions, devices, scratch
         self._left = TRIALS_HERE
-        self._process = TrialProcess(divisions, config)
+        self._process = WorkerProcess(worker_environment())
 
     def close(self) -> None:
         """Ends the other process, if there is one."""
@@ -54,22 +56,43 @@ class LoneTrials:
     def train(self, name: str, recipe: ResolvedRecipe, stop_after: int) -> Result:
         """Trains a trial on each division, resuming from its last checkpoint.
 
+        One that takes process after process with it fails.
+
         Args:
             name: The trial's id.
             recipe: What to train.
             stop_after: Epochs after which it is stopped; 0 for all of the recipe's.
-
-        Raises:
-            WorkerError: The process that trains it is killed again and again.
         """
         folder = self.scratch / name
         self._left -= 1
         if self._left >= 0 or not self.devices.on_cpu:
             result = train_alone(name, recipe, self.divisions, self.devices, folder, stop_after)
         else:
-            result = self._process.train(name, recipe, folder, stop_after)
+            result = self._train_elsewhere(name, recipe, folder.resolve(), stop_after)
         shutil.rmtree(folder, ignore_errors=True)
         return result
+
+    def _train_elsewhere(
+        self, name: str, recipe: ResolvedRecipe, folder: Path, stop_after: int
+    ) -> Result:
+        divisions = [division.without_pixels() for division in self.divisions]
+        for _ in range(ATTEMPTS):
+            arguments = (name, recipe, divisions, folder, stop_after)
+            try:
+                result: Result = self._process.run(train_elsewhere, arguments)
+                return result
+            except WorkerError as error:
+                logger.info(f"trial {name} was lost: {error}")
+        return Result(failure=f"its worker was lost {ATTEMPTS} times")
+
+
+def train_elsewhere(
+    name: str, recipe: ResolvedRecipe, divisions: Sequence[Source], folder: Path, stop_after: int
+) -> Result:
+    """Trains a trial in a process that is there for tasks; see `train_alone`."""
+    with suppress_stderr():
+        devices = prepare_devices(recipe.device, on_images=False)
+    return train_alone(name, recipe, divisions, devices, folder, stop_after)
 
 
 def train_alone(
