@@ -178,8 +178,11 @@ def measure(
         found["one split"] = measure_run(run)
         write_json(file, found)
     if search and "tune" not in found:
-        shutil.rmtree(folder, ignore_errors=True)
-        found["tune"] = measure_run(tune(data, recipe, out=folder / "tune", trials=TRIALS))
+        out = folder / "tune"
+        # The longest part by far: one that was interrupted goes on.
+        begun = (out / "search" / "plan.json").exists()
+        run = tune(data, recipe, out=out, trials=TRIALS, resume=begun)
+        found["tune"] = measure_run(run)
         write_json(file, found)
     shutil.rmtree(folder, ignore_errors=True)
     return found

@@ -16,7 +16,8 @@
     ├── StorageError               a file that a full or failing disk does not take (an OSError)
     ├── EngineError                an inference engine that fails or disagrees with Keras
     ├── TrainingError              training that cannot continue, as with a NaN loss
-    ├── WorkerError                a search that lost its chief or all of its workers
+    ├── ClusterError               a cluster that cannot be reached, or refuses
+    ├── WorkerError                a task that lost the process or the machine that ran it
     └── ExportError                an export whose predictions differ from its run's
 
 A message is one line: what happened; expected …; received …; how to mend it.
@@ -130,8 +131,12 @@ class TrainingError(ZooError):
     """Training cannot continue."""
 
 
+class ClusterError(ZooError):
+    """A cluster cannot be reached, or refuses."""
+
+
 class WorkerError(ZooError):
-    """A search lost its chief or all of its workers."""
+    """A task lost the process or the machine that ran it."""
 
 
 class ExportError(ZooError):

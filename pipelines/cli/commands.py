@@ -15,6 +15,8 @@ from pipelines.cli.data_commands import audit, augment
 from pipelines.cli.model_commands import average, evaluate, export, predict, report
 from pipelines.cli.options import (
     Backbone,
+    Cluster,
+    Insecure,
     Json,
     OptionalData,
     Out,
@@ -188,27 +190,14 @@ def tune(
             "there are folds.",
         ),
     ] = None,
-    workers: Annotated[
-        int,
-        typer.Option(
-            "--workers", metavar="N", min=0, help="Train trials in N processes of this machine."
-        ),
-    ] = 0,
+    cluster: Cluster = None,
+    insecure: Insecure = False,
     resume: Resume = False,
     as_json: Json = False,
 ) -> None:
-    """Search hyperparameters, and train the best recipe found.
-
-    To use several machines, run this command on each with KerasTuner's variables:
-    KERASTUNER_TUNER_ID (`chief` on one machine, another name on each other one),
-    KERASTUNER_ORACLE_IP and KERASTUNER_ORACLE_PORT (the chief's address). The port has no
-    password: whoever reaches it can take trials and report results, so keep it inside a
-    trusted network.
-    """
-    from pipelines.cli.printing import print_json, print_run, print_search, show
-    from pipelines.search.roles import role
+    """Search hyperparameters, and train the best recipe found."""
+    from pipelines.cli.printing import print_json, print_run, print_search
     from pipelines.search.tune import tune as tune_run
-    from pipelines.search.work import work
 
     base = build_recipe(
         data, recipe or find_started(out / "search", resume), backbone=backbone, assignments=set_
@@ -222,11 +211,9 @@ def tune(
         "fine_tune": fine_tune,
         "retrain_on_val": retrain_on_val,
     }
-    if (me := role()) and not me.is_chief:
-        count = work(me, data, base, out=out, resume=resume, **settings)
-        show(f"{me.name}: {count} trials")
-        return
-    run = tune_run(data, base, out=out, workers=workers, resume=resume, **settings)
+    run = tune_run(
+        data, base, out=out, cluster=cluster, insecure=insecure, resume=resume, **settings
+    )
     if as_json:
         print_json({**run.search, "metrics": run.record, "run": str(run.path)})
         return

@@ -50,6 +50,19 @@ Resume = Annotated[
     bool,
     typer.Option("--resume", help="Resume the job in RUN, or go on with more epochs or trials."),
 ]
+Cluster = Annotated[
+    str | None,
+    typer.Option(
+        "--cluster",
+        metavar="CLUSTER",
+        help="Run tasks in processes of this machine: local, one for each core, or local:N; or "
+        "on a cluster of Ray: auto on one of its machines, or HOST:PORT.",
+    ),
+]
+Insecure = Annotated[
+    bool,
+    typer.Option("--insecure", help="Use a cluster that runs what anybody sends."),
+]
 Trust = Annotated[
     bool,
     typer.Option("--trust", help="Run a SavedModel that somebody else exported: it is a program."),

@@ -1,4 +1,4 @@
-"""Search job: plan, recipe, images and devices of a search, for chief and workers alike."""
+"""Search job: plan, recipe, images and devices of a search."""
 
 from __future__ import annotations
 

@@ -9,21 +9,26 @@ from dataclasses import replace
 from pathlib import Path
 
 from pipelines.recipe.resolved import ResolvedRecipe
-from pipelines.runtime.devices import DeviceConfig, Devices
+from pipelines.runtime.devices import Devices, prepare_devices
+from pipelines.runtime.executor import worker_environment
+from pipelines.runtime.stderr import suppress_stderr
+from pipelines.runtime.worker_process import WorkerProcess
 from pipelines.search.kept_checkpoints import KeptCheckpoints
-from pipelines.search.trial_process import TrialProcess
 from pipelines.sources.source import Source
 from pipelines.storage.run_folder import RunFolder
 from pipelines.training.trainer import Trainer
 from tuning.hyperparameters.fold_results import mean_result, result_at_common_epoch
 from tuning.hyperparameters.image_scores import join_folds
 from tuning.hyperparameters.trial import Result, Trial
-from zoo.errors import InputError, TrainingError
+from zoo.errors import InputError, TrainingError, WorkerError
 
 logger = logging.getLogger(__name__)
 
 TRIALS_HERE = 4
 """Trials of a search that train in this process: to start another one takes seconds."""
+
+ATTEMPTS = 3
+"""Workers that a trial may take with it, as by running out of memory, before it fails."""
 
 
 class LoneTrials:
@@ -35,18 +40,15 @@ class LoneTrials:
 
     Args:
         divisions: Images for training and validation, once for each fold.
-        config: The section `device` of the recipe.
         devices: What this process trains on.
         scratch: A folder for checkpoints of trials, and nothing else.
     """
 
-    def __init__(
-        self, divisions: Sequence[Source], config: DeviceConfig, devices: Devices, scratch: Path
-    ) -> None:
+    def __init__(self, divisions: Sequence[Source], devices: Devices, scratch: Path) -> None:
         self.divisions, self.devices = divisions, devices
         self._checkpoints = KeptCheckpoints(scratch)
         self._left = TRIALS_HERE
-        self._process = TrialProcess(divisions, config)
+        self._process = WorkerProcess(worker_environment())
 
     def close(self) -> None:
         """Ends the other process, if there is one."""
@@ -55,12 +57,11 @@ class LoneTrials:
     def train(self, trial: Trial, recipe: ResolvedRecipe) -> Result:
         """Trains a trial on each division, from its last checkpoint or that of its promotion.
 
+        One that takes process after process with it fails.
+
         Args:
             trial: Which, and when it is stopped.
             recipe: What to train.
-
-        Raises:
-            WorkerError: The process that trains it is killed again and again.
         """
         folder = self._checkpoints.open(trial, recipe)
         self._left -= 1
@@ -68,9 +69,37 @@ class LoneTrials:
             run = self.divisions, self.devices, folder, trial.epochs
             result = train_alone(trial.id, recipe, *run)
         else:
-            result = self._process.train(trial.id, recipe, folder, trial.epochs)
+            result = self._train_elsewhere(trial, recipe, folder.resolve())
         self._checkpoints.close(trial, result)
         return result
+
+    def _train_elsewhere(self, trial: Trial, recipe: ResolvedRecipe, folder: Path) -> Result:
+        divisions = [division.without_pixels() for division in self.divisions]
+        arguments = (trial.id, recipe, divisions, folder, trial.epochs)
+        for _ in range(ATTEMPTS):
+            try:
+                result: Result = self._process.run(train_elsewhere, arguments)
+                return result
+            except WorkerError as error:
+                logger.info(f"trial {trial.id} was lost: {error}")
+        return Result(failure=f"its worker was lost {ATTEMPTS} times")
+
+
+def train_elsewhere(
+    name: str, recipe: ResolvedRecipe, divisions: Sequence[Source], folder: Path, stop_after: int
+) -> Result:
+    """Trains a trial as `train_alone` does, in a process that is there for tasks.
+
+    Args:
+        name: The trial's id.
+        recipe: What to train.
+        divisions: Images for training and validation, once for each fold.
+        folder: A folder for checkpoints.
+        stop_after: Epochs after which it is stopped; 0 for all of the recipe's.
+    """
+    with suppress_stderr():
+        devices = prepare_devices(recipe.device, on_images=False)
+    return train_alone(name, recipe, divisions, devices, folder, stop_after)
 
 
 def train_alone(

@@ -183,7 +183,7 @@ class SearchPlan(Config):
             "the space": compute_fingerprint(self.model_dump(mode="json")["space"]),
             "the recipe": compute_fingerprint(settings),
             "the tuner": f"{self.tuner}, {self._size}{self.folds} folds",
-            "the code": _digest_of_code(),
+            "the code": digest_code(),
         }
 
 
@@ -233,7 +233,7 @@ def _check_no_foreign_files(path: Path) -> None:
         )
 
 
-def _digest_of_code() -> str:
+def digest_code() -> str:
     """Returns the SHA-256 of this project's sources and its libraries' versions."""
     digest = hashlib.sha256()
     for name in _LIBRARIES:

@@ -45,7 +45,7 @@ class TrialFeatures:
 
     def feeds(self, recipe: ResolvedRecipe) -> list[FeatureFeed]:
         """Returns the features of a recipe on each division, computed on first use."""
-        key = _key(recipe)
+        key = feature_key(recipe)
         feeds = self._parts.get(key) or self._feeds.get(key)
         if feeds is None:
             feeds = self.build_feeds(recipe)
@@ -58,10 +58,10 @@ class TrialFeatures:
         """Returns the feeds of a recipe on each division, which compute features when asked."""
         if self.num_places and recipe.input.normalization == "own":
             self._build_parts(recipe)
-            if parts := self._parts.get(_key(recipe)):
+            if parts := self._parts.get(feature_key(recipe)):
                 return parts
         feeds = [levels.read(recipe) for levels in self._build_levels(recipe)]
-        return self._feeds.setdefault(_key(recipe), feeds)
+        return self._feeds.setdefault(feature_key(recipe), feeds)
 
     def most_levels(self, recipe: ResolvedRecipe) -> int:
         """Returns the largest `backbone.levels` whose features are computed with a recipe's."""
@@ -69,11 +69,11 @@ class TrialFeatures:
 
     def with_engine(self, recipe: ResolvedRecipe) -> ResolvedRecipe:
         """Returns a recipe with the engine that computed its features here, if any did."""
-        feeds = self._feeds.get(_key(recipe))
+        feeds = self._feeds.get(feature_key(recipe))
         return recipe.with_engine(feeds[0].extractor.engine_name) if feeds else recipe
 
     def _build_levels(self, recipe: ResolvedRecipe) -> list[LevelFeeds]:
-        key = _key(recipe.with_measured(levels=1))
+        key = feature_key(recipe.with_measured(levels=1))
         if key not in self._levels or self._levels[key][0].most < recipe.backbone.levels:
             self._levels[key] = [
                 LevelFeeds(
@@ -97,16 +97,17 @@ class TrialFeatures:
         for division in self.divisions:
             order = build_recipe_order(recipe, division)
             wholes.append(build_feature_feed(recipe, division, order, network))
-        self._feeds[network.digest, _key(recipe)] = wholes
+        self._feeds[network.digest, feature_key(recipe)] = wholes
         for first, last in combinations_with_replacement(range(len(cuts)), 2):
             read = {"truncate_blocks": cuts[first].truncate_blocks, "levels": last - first + 1}
             backbone = recipe.backbone.model_copy(update=read)
             part = recipe.model_copy(update={"backbone": backbone})
             channels = slice(cuts[first].start, cuts[last].stop)
-            self._parts[_key(part)] = [whole.part(part, channels) for whole in wholes]
+            self._parts[feature_key(part)] = [whole.part(part, channels) for whole in wholes]
 
 
-def _key(recipe: ResolvedRecipe) -> str:
+def feature_key(recipe: ResolvedRecipe) -> str:
+    """Returns the same for recipes with the same features."""
     sections = recipe.model_dump(mode="json")
     # Features do not depend on the batch size of training.
     sections["input"].pop("batch_size")

@@ -8,6 +8,7 @@ from contextlib import ExitStack
 from dataclasses import dataclass, field, replace
 from functools import partial
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
@@ -16,7 +17,7 @@ from pipelines.recipe.recipe import Recipe
 from pipelines.recipe.resolved import ResolvedRecipe
 from pipelines.runtime.devices import Devices
 from pipelines.search.lone_trials import LoneTrials, scored
-from pipelines.search.trial_features import TrialFeatures
+from pipelines.search.trial_features import TrialFeatures, feature_key
 from pipelines.sources.source import Source, join_examples
 from pipelines.training.convex import read_division
 from pipelines.training.feeds import build_recipe_order
@@ -70,6 +71,7 @@ class TrialTrainer:
         num_places: Places below the backbone's output that trials read features at.
         activations: The activations that heads may have. One that is missing here has every
             graph traced again when it first occurs.
+        strengths: Strengths of L2 that linear heads are fitted with, where trials leave it open.
     """
 
     def __init__(
@@ -83,20 +85,38 @@ class TrialTrainer:
         scratch: Path,
         num_places: int = 0,
         activations: Sequence[str] = (),
+        strengths: Sequence[float] = STRENGTHS,
     ) -> None:
         self.recipe, self.searched, self.source = recipe, searched, source
         self.devices, self.scratch = devices, scratch
         self.divisions = divide_into_folds(source, folds, recipe.seed) if folds else [source]
-        self._lone = LoneTrials(self.divisions, recipe.device, devices, scratch)
+        self._lone = LoneTrials(self.divisions, devices, scratch)
         self._heads = HeadTrainer(activations)
         self.features = TrialFeatures(self.divisions, devices, num_places=num_places)
-        self._strengths: Sequence[float] = STRENGTHS
+        self._folds, self._num_places, self._activations = folds, num_places, activations
+        self._strengths = strengths
         self._convex: dict[str, Result] = {}
         self._rows: dict[Hashable, list[FeatureBatches]] = {}
 
     def close(self) -> None:
         """Ends the other process, if there is one."""
         self._lone.close()
+
+    @property
+    def shared(self) -> dict[str, Any]:
+        """What a trainer of the same trials is built from elsewhere, once this one is prepared.
+
+        Arguments of `TrialTrainer` but for `devices` and `scratch`, which that place has.
+        """
+        return {
+            "recipe": self.recipe,
+            "searched": self.searched,
+            "source": self.source.without_pixels(),
+            "folds": self._folds,
+            "num_places": self._num_places,
+            "activations": self._activations,
+            "strengths": self._strengths,
+        }
 
     @property
     def extract_s(self) -> float:
@@ -246,6 +266,26 @@ class TrialTrainer:
         kept = ImageScores.of(of_images[np.newaxis], choice.losses[np.newaxis])
         return replace(result, image_scores=kept)
 
+    def stack_key(self, trial: Trial) -> Hashable | None:
+        """Returns the same for trials that train together; None for one that trains alone.
+
+        Heads of one shape on the same features train in one stack, and the last bits of each
+        depend on how many there are.
+        """
+        try:
+            recipe = self.build_recipe(trial).resolve()
+        except InputError:
+            return trial.id  # it fails at once, wherever
+        if not self._trains_on_features(recipe):
+            return None
+        if recipe.is_convex:
+            return recipe.to_toml()
+        spec = self._specs(recipe, trial)[0]
+        if not can_stack(spec):
+            return None
+        # The sizes follow from the features and the batches.
+        return feature_key(recipe), _batching(recipe), structure_of(spec, 1, 1, 1)
+
     def _trains_on_features(self, recipe: ResolvedRecipe) -> bool:
         return self.devices.can_stack_heads and not recipe.tasks and not recipe.trains_on_images
 
@@ -258,9 +298,7 @@ class TrialTrainer:
 
     def _rows_of(self, recipe: ResolvedRecipe) -> list[FeatureBatches]:
         feeds = self.features.feeds(recipe)
-        full_batch = recipe.optimizer.row.full_batch
-        batching = recipe.input.batch_size, recipe.train.oversample, full_batch
-        key = id(feeds), recipe.head.pooling, recipe.train.standardize, batching
+        key = id(feeds), _batching(recipe)
         if key not in self._rows:
             self._rows[key] = [
                 FeatureBatches(
@@ -294,6 +332,13 @@ def divide_into_folds(source: Source, count: int, seed: int) -> list[Source]:
         replace(source, train=both.take(train), val=both.take(val))
         for train, val in divide(both, count, seed)
     ]
+
+
+def _batching(recipe: ResolvedRecipe) -> Hashable:
+    """Returns the same for recipes whose heads read the same features in the same batches."""
+    full_batch = recipe.optimizer.row.full_batch
+    batches = recipe.input.batch_size, recipe.train.oversample, full_batch
+    return recipe.head.pooling, recipe.train.standardize, batches
 
 
 def _result_of(outcome: Outcome) -> Result:

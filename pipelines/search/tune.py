@@ -5,9 +5,8 @@ from __future__ import annotations
 import contextlib
 import logging
 import shutil
-import sys
 import time
-from collections.abc import Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -15,26 +14,25 @@ from typing import Any
 from pipelines.recipe.recipe import Recipe
 from pipelines.recipe.resolved import DEFAULT_EPOCHS
 from pipelines.recipe.settings import RecipeSettings
+from pipelines.runtime.cluster import check_cluster, open_cluster
+from pipelines.runtime.executor import Executor, InThisProcess
 from pipelines.runtime.isolation import isolated
+from pipelines.search.cluster_trials import ClusterTrials, check_devices
 from pipelines.search.corrected_score import correct_best_score
 from pipelines.search.job import SearchJob, SpaceFile
 from pipelines.search.plan import FOLDER, claim_search, is_begun
 from pipelines.search.reports.reporting import reporting
-from pipelines.search.roles import ORACLE_IP, TUNER_ID, Role, role
 from pipelines.search.trial_trainer import TrialTrainer
-from pipelines.search.workers import LocalWorkers
 from pipelines.serving.run import Run
 from pipelines.storage.destination import remove_training
 from pipelines.storage.run_folder import RunFolder
 from pipelines.training.train import train_on
-from tuning.distributed.chief import Chief
-from tuning.distributed.protocol import Address
 from tuning.hyperparameters.choice import choose_best
 from tuning.hyperparameters.oracles import BatchedOracle
 from tuning.hyperparameters.search import Journal, Search
 from tuning.hyperparameters.space import SearchSpace
 from tuning.hyperparameters.trial import Result, Trial, best_first
-from zoo.errors import InputError, TrainingError
+from zoo.errors import TrainingError
 from zoo.progress import Progress, track
 
 logger = logging.getLogger(__name__)
@@ -53,7 +51,8 @@ def tune(
     space: SpaceFile | None = None,
     fine_tune: bool | None = None,
     retrain_on_val: bool | None = None,
-    workers: int = 0,
+    cluster: str | None = None,
+    insecure: bool = False,
     resume: bool = False,
 ) -> Run:
     """Searches settings of a recipe and trains the best.
@@ -77,9 +76,10 @@ def tune(
         fine_tune: Whether a space that is not given has the number of blocks to fine-tune.
         retrain_on_val: Whether the best recipe trains on the validation images too, as the
             folds have; None does so where there are folds.
-        workers: Processes of this machine that train the trials, without effect on the
-            results; 0 trains in this process. On several machines KerasTuner's variables
-            name the chief; see `pipelines.search.roles`.
+        cluster: Where trials train, without effect on the results: `local`, a process of
+            this machine for each core, or `local:N`; `auto` or HOST:PORT, a cluster of Ray;
+            None trains in this process.
+        insecure: Whether a cluster is used that runs what anybody sends.
         resume: Whether an interrupted search is continued. Finished trials are not
             repeated, and the search ends as it would have without the interruption. With
             the tuners `random` and `grid` there may be more `trials` than before.
@@ -88,15 +88,15 @@ def tune(
         The run of the best recipe; its folder also holds search.json.
 
     Raises:
+        ClusterError: The cluster cannot be reached, or refuses.
         DataError: The images or labels cannot be trained on.
+        InputError: `cluster` names none, or one that cannot be used.
         RecipeError: The recipe or the space does not fit itself or the data.
         RunError: `out` is taken, or its search was started with other settings.
         TrainingError: Every trial failed.
-        WorkerError: No worker is left.
     """
     clock = _Clock()
-    me = role()
-    _check_role(me, workers)
+    check_cluster(cluster)
     settings: dict[str, Any] = {
         "trials": trials,
         "epochs": epochs,
@@ -117,7 +117,8 @@ def tune(
         if folder.finished:
             logger.info(f"{folder.path} is finished already")
             return Run(folder.path)
-        _search(job, folder, journal, clock, me, workers)
+        with open_cluster(cluster, insecure=insecure) as executor:
+            _search(job, folder, journal, clock, executor)
     return Run(folder.path)
 
 
@@ -126,9 +127,9 @@ def _search(
     folder: RunFolder,
     journal: Journal,
     clock: _Clock,
-    me: Role | None,
-    workers: int,
+    executor: Executor,
 ) -> None:
+    check_devices(executor, job.devices)
     logger.info(f"searching {', '.join(job.space.domains)}")
     trainer = job.build_trainer(folder.path / FOLDER / "trials")
     if not is_begun(folder.path):
@@ -143,11 +144,10 @@ def _search(
         logger.info(f"{done} of {search.num_trials} trials are done already")
     with track("search", search.num_trials, unit="trials", done=done, log_every_s=0) as trials_done:
         progress = _TrialProgress(search, objective, trials_done, folder)
-        if (me or workers) and not search.finished:
-            _serve(search, job.fingerprint, progress, folder, me, workers)
-        else:
-            with contextlib.closing(trainer):
-                _train_all(search, trainer, progress)
+        with contextlib.closing(trainer):
+            here = isinstance(executor, InThisProcess)
+            _train_all(search, trainer if here else ClusterTrials(trainer, executor), progress)
+    executor.close()  # to train the best takes all of this machine
     shutil.rmtree(trainer.scratch, ignore_errors=True)
     clock.end_search()
     best = _best_trial(search, objective, job.plan.folds or 0)
@@ -264,48 +264,15 @@ def _build_oracle(job: SearchJob, objective: Objective) -> BatchedOracle:
     )
 
 
-def _train_all(search: Search, trainer: TrialTrainer, progress: _TrialProgress) -> None:
+def _train_all(
+    search: Search,
+    train: Callable[[Sequence[Trial]], Iterator[Mapping[str, Result]]],
+    progress: _TrialProgress,
+) -> None:
     while trials := search.ask(search.num_trials):
-        for results in trainer(trials):
+        for results in train(trials):
             search.tell(results)
             progress(results)
-
-
-def _serve(
-    search: Search,
-    fingerprint: Mapping[str, str],
-    progress: _TrialProgress,
-    folder: RunFolder,
-    me: Role | None,
-    workers: int,
-) -> None:
-    """Has workers train the trials: those that join, or `workers` of this machine."""
-    address = me.address if me else Address()
-    with Chief(search, fingerprint, address, expected=max(1, workers), told=progress) as chief:
-        if me:
-            logger.info(f"waiting for workers at {chief.address}")
-            chief.wait()
-            return
-        # A worker reads everything else from the run folder.
-        command = [sys.executable, "-c", "from pipelines.cli.main import main; main()", "tune"]
-        command += ["--out", str(folder.path), "--resume"]
-        with LocalWorkers(command, workers, chief, folder.path / FOLDER / "workers"):
-            chief.wait()
-
-
-def _check_role(me: Role | None, workers: int) -> None:
-    if me and workers:
-        raise InputError(
-            f"--workers starts workers on this machine, {ORACLE_IP} waits for those of others",
-            expected="one of them",
-            mend=f"leave out --workers, or unset {ORACLE_IP}",
-        )
-    if me and not me.is_chief:
-        raise InputError(
-            f"{me.name} is a worker and has no run of its own",
-            expected=f"a {TUNER_ID} with `chief` in it",
-            mend="call pipelines.search.work.work on workers, or use the command line on all",
-        )
 
 
 def _best_trial(search: Search, objective: Objective, num_folds: int) -> tuple[Trial, Result]:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
@@ -231,6 +231,12 @@ class Source:
         """The splits by name, in the order train, val, test."""
         named = {"train": self.train, "val": self.val, "test": self.test}
         return {name: examples for name, examples in named.items() if examples is not None}
+
+    def without_pixels(self) -> Source:
+        """Returns the same without the images that this process keeps decoded, to send it on."""
+        test = self.test and replace(self.test, kept=None)
+        train, val = replace(self.train, kept=None), replace(self.val, kept=None)
+        return replace(self, train=train, val=val, test=test)
 
     @property
     def digest(self) -> str:

@@ -6,6 +6,8 @@ A block runs unless the comment `<!-- not run: REASON -->` stands above it. By i
     python    executed; in a block with `>>>` prompts the output is compared too
     toml      written to the file that its first line names, as `# space.toml`; without a
               name it has to be a valid recipe
+    yaml      has to be valid YAML
+    bash      has to be a valid script
     text      no code
 
 The blocks of a page share a folder and, in Python, their variables. `zoo` runs in this
@@ -21,17 +23,20 @@ import io
 import os
 import re
 import shlex
+import subprocess
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
+
+import yaml
 
 FENCE = re.compile(r"^(`{3,})(.*)$")
 COMMENT = re.compile(r"^<!-- (.*?) -->$")
 NOT_RUN = "not run: "
 AS_WRITTEN = "<!-- run as written -->"
 NO_CODE = ("text", "json")
-LANGUAGES = ("console", "python", "toml", *NO_CODE)
+LANGUAGES = ("console", "python", "toml", "yaml", "bash", *NO_CODE)
 FLAGS = doctest.ELLIPSIS | doctest.NORMALIZE_WHITESPACE
 
 SUBSTITUTIONS = (
@@ -98,7 +103,15 @@ class PageRunner:
 
     def run(self) -> None:
         """Runs every block that can run, in order."""
-        runners = {"console": self.run_console, "python": self.run_python, "toml": self.use_toml}
+        runners = {
+            "console": self.run_console,
+            "python": self.run_python,
+            "toml": self.use_toml,
+            "yaml": lambda block: yaml.safe_load(block.text),
+            "bash": lambda block: subprocess.run(
+                ["bash", "-n"], input=block.text, text=True, check=True
+            ),
+        }
         for block in self.runnable:
             runners[block.language](block)
 

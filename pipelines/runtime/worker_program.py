@@ -1,44 +1,59 @@
-"""Program of the process that trains trials for another one, `pipelines.search.trial_process`."""
+"""Program of the process that runs tasks for another one, `pipelines.runtime.worker_process`."""
 
 from __future__ import annotations
 
+import functools
 import logging
 import os
 import pickle
 import queue
 import sys
 import threading
+import traceback
+from collections.abc import Callable, Sequence
 from typing import Any, BinaryIO
 
-from pipelines.runtime.devices import prepare_devices
 from pipelines.runtime.isolation import isolated
 from pipelines.runtime.log import PACKAGES
-from pipelines.runtime.stderr import own_stderr, suppress_stderr
-from pipelines.search.lone_trials import train_alone
+from pipelines.runtime.stderr import own_stderr
+from pipelines.runtime.worker_process import Outcome
 
 
-def main() -> None:
-    """Trains the trials that come by standard input, until it ends; then so does the process."""
-    own_stderr()
+def main(log_level: int) -> None:
+    """Runs the tasks that come by standard input, until it ends; then so does the process.
+
+    Args:
+        log_level: The lowest level of records that the other process logs.
+    """
     answers = _own_stdout()
     messages: queue.Queue[Any] = queue.Queue()
     threading.Thread(target=_read, args=(messages,), daemon=True).start()
     for package in PACKAGES:
         logging.getLogger(package).addHandler(_Forwarding(answers))
-        logging.getLogger(package).setLevel(logging.INFO)
-    divisions, config = messages.get()
-    with isolated():
-        with suppress_stderr():
-            devices = prepare_devices(config, on_images=False)
-        while True:
-            job = messages.get()
-            try:
-                answer: Any = train_alone(
-                    job.name, job.recipe, divisions, devices, job.folder, job.stop_after
-                )
-            except Exception as error:
-                answer = error
-            _write(answers, answer)
+        logging.getLogger(package).setLevel(log_level)
+    while True:
+        _write(answers, run_task(*messages.get()))
+
+
+def run_task(function: Callable[..., Any], args: Sequence[Any]) -> Outcome:
+    """Runs a task in a process that is there for tasks alone.
+
+    Args:
+        function: What runs.
+        args: Its arguments.
+    """
+    _enter_isolation()
+    try:
+        return Outcome(function(*args))
+    except Exception as error:
+        return Outcome(None, error)
+
+
+@functools.cache
+def _enter_isolation() -> None:
+    """Prepares the process for jobs; nobody needs it as it was before."""
+    own_stderr()
+    isolated().__enter__()
 
 
 class _Forwarding(logging.Handler):
@@ -76,7 +91,7 @@ def _read(messages: queue.Queue[Any]) -> None:
             messages.put(pickle.load(sys.stdin.buffer))
         except EOFError:
             os._exit(0)
-
-
-if __name__ == "__main__":
-    main()
+        except Exception:
+            # A task that cannot be imported here; the other process then knows it as lost.
+            traceback.print_exc()
+            os._exit(1)

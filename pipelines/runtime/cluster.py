@@ -1,0 +1,53 @@
+"""Cluster: where the tasks of a job run, as `--cluster` names it."""
+
+from __future__ import annotations
+
+import logging
+import re
+
+from pipelines.runtime.devices import num_cores
+from pipelines.runtime.executor import Executor, InThisProcess
+from pipelines.runtime.processes import Processes
+from pipelines.runtime.ray_cluster import RayCluster
+from zoo.errors import InputError
+
+_LOCAL = re.compile(r"local(:0*([1-9]\d{0,3}))?")
+_ADDRESS = re.compile(r"auto|(?!local:)[\w.-]+:\d{1,5}|\[[0-9a-fA-F:.]+\]:\d{1,5}")
+
+
+def check_cluster(cluster: str | None) -> None:
+    """Checks the name of a cluster; connects to nothing.
+
+    Args:
+        cluster: As `open_cluster` takes it.
+
+    Raises:
+        InputError: It names none.
+    """
+    if cluster is None or _LOCAL.fullmatch(cluster) or _ADDRESS.fullmatch(cluster):
+        return
+    raise InputError(
+        "--cluster names no cluster",
+        expected="local, local:N, auto, or HOST:PORT of a cluster that this machine is part of",
+        received=cluster,
+    )
+
+
+def open_cluster(cluster: str | None, *, insecure: bool = False) -> Executor:
+    """Returns what runs the tasks of a job; a context manager.
+
+    Args:
+        cluster: None for this process; `local` for a process of this machine for each core,
+            `local:N` for N; for a cluster of Ray `auto` on one of its machines, or HOST:PORT.
+        insecure: Whether a cluster without authentication is used.
+
+    Raises:
+        ClusterError: The cluster cannot be reached, or refuses.
+        InputError: The name is none, Ray is not installed, or the cluster asks for no token.
+    """
+    check_cluster(cluster)
+    if cluster is None:
+        return InThisProcess()
+    if local := _LOCAL.fullmatch(cluster):
+        return Processes(int(local[2] or num_cores()), logging.WARNING)
+    return RayCluster(cluster, insecure=insecure)

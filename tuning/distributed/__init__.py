@@ -1,1 +1,0 @@
-"""Hyperparameter search by several processes: chief, workers, leases and their protocol."""
