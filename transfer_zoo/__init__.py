@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     from pipelines.augment.operations import AUGMENTATIONS as augmentations
     from pipelines.augment.policies import POLICIES as policies
     from pipelines.evaluation.evaluate import evaluate
+    from pipelines.extraction.compute_features import compute_features
     from pipelines.features.engines.catalog import ENGINES as engines
     from pipelines.input_pipeline.image_data import open_data
     from pipelines.inspection.audit import audit
@@ -83,6 +84,7 @@ __all__ = [
     "build_schedule",
     "choose",
     "clippings",
+    "compute_features",
     "engines",
     "evaluate",
     "export",
@@ -121,6 +123,7 @@ _VERBS = {
     "audit": "pipelines.inspection.audit",
     "average": "pipelines.training.average",
     "choose": "pipelines.inspection.choose",
+    "compute_features": "pipelines.extraction.compute_features",
     "evaluate": "pipelines.evaluation.evaluate",
     "export": "pipelines.serving.export",
     "export_all": "pipelines.serving.export_all",

@@ -12,6 +12,7 @@ import typer
 
 from pipelines.cli.choose_command import choose
 from pipelines.cli.data_commands import audit, augment
+from pipelines.cli.features_command import features
 from pipelines.cli.model_commands import average, evaluate, export, predict, report
 from pipelines.cli.options import (
     Backbone,
@@ -83,6 +84,7 @@ def list_table(
 app.command()(audit)
 app.command()(choose)
 app.command()(augment)
+app.command()(features)
 
 
 @app.command()

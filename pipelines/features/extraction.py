@@ -18,13 +18,15 @@ from pipelines.features.engines.engine import Engine, pad_batch
 from pipelines.features.engines.network import FeatureNetwork
 from pipelines.features.engines.opening import open_engine
 from pipelines.features.feature_array import FeatureArray
+from pipelines.features.placed import PlacedFeatures
 from pipelines.features.shard_file import RowFormat
 from pipelines.features.store import FeatureFolder, FeatureStore
 from pipelines.input_pipeline.color_axes import fit_color_axes
 from pipelines.input_pipeline.datasets import build_views_dataset
 from pipelines.runtime.threads import map_in_order
-from pipelines.sources.columns import sortable
+from pipelines.sources.columns import Files, sortable
 from pipelines.sources.scanning.changes import find_changed
+from pipelines.sources.scanning.ledger import stat_files
 from pipelines.sources.source import Examples
 from zoo.errors import DataError, WeightsError
 from zoo.files import cache_folder
@@ -53,6 +55,8 @@ class Extractor:
         augment: Augmentation policy of the augmented views.
         seed: Seed of the augmented views.
         config: Inference engine and disk space.
+        placed: Features of the plain view that are there already, if they are the network's; None
+            if there are none.
 
     Attributes:
         engine_name: The engine that runs the network; empty before one is chosen.
@@ -68,6 +72,7 @@ class Extractor:
         *,
         seed: int,
         config: FeatureConfig,
+        placed: PlacedFeatures | None = None,
     ) -> None:
         self.network, self.preprocessing, self.augment = network, preprocessing, augment
         self.seed, self.config = seed, config
@@ -75,6 +80,7 @@ class Extractor:
         self.network_folder = cache_folder() / "networks"
         self.row = RowFormat((len(network.poolings), network.num_features), network.dtype)
         self.engine_name = "" if config.engine_is_open else config.engine
+        self._placed = self._check_placed(placed)
         self.extract_s = 0.0
         self.num_computed = 0
         self._engine: Engine | None = None
@@ -100,20 +106,16 @@ class Extractor:
             # Only the training split is augmented, so the axes are fitted to it.
             decoder = self.preprocessing.build_decoder(self.augment.smallest_view)
             self._axes = fit_color_axes(examples, decoder)
-        if not self.engine_name:
-            self.engine_name, self._engine = choose_engine(
-                self.config.engine,
-                ENGINES,
-                self.network,
-                len(examples) * len(views),
-                self.network_folder,
-            )
+        self.choose_engine(len(examples) * len(views))
         for view in views:
             if view not in self._folders:
                 self._folders[view] = self.store.open(self._key(view), self.row)
+        if self._placed:
+            self._placed.copy_to(self._folders[0], examples.binary_digests, self.row)
         missing = self._missing(examples, views)
         if missing:
             count = sum(len(missing_views) * len(images) for missing_views, images in missing)
+            self._check_present(examples, missing)
             logger.info(f"computing features: {count} views by {self.engine_name}")
             for missing_views, images in missing:
                 self._compute(examples.take(images), missing_views)
@@ -126,13 +128,61 @@ class Extractor:
         self.extract_s += time.perf_counter() - started
         return features
 
+    def choose_engine(self, num_views: int) -> str:
+        """Chooses what runs the network, unless that is settled; returns its name.
+
+        Args:
+            num_views: Views to compute; only a race of engines looks at it.
+
+        Raises:
+            EngineError: The machine fails, not an engine.
+        """
+        if not self.engine_name:
+            folder = self.network_folder
+            self.engine_name, self._engine = choose_engine(
+                self.config.engine, ENGINES, self.network, num_views, folder
+            )
+        return self.engine_name
+
+    def compute(self, examples: Examples) -> npt.NDArray[np.float32]:
+        """Computes the features of images in the plain view, whatever the store holds.
+
+        Args:
+            examples: Scanned, with `digests`; n images.
+
+        Returns:
+            float32 [n, P, F]. The store is left as it is.
+
+        Raises:
+            EngineError: The engine cannot run the network, or disagrees with Keras.
+            WeightsError: A feature is infinite or not a number.
+        """
+        if not len(examples):
+            return np.empty((0, *self.row.shape), np.float32)
+        self.choose_engine(len(examples))
+        engine = self.open_engine()
+        dataset = self._dataset(examples, (0,), engine.batch_size)
+        rows = np.concatenate(list(_run(engine, dataset.as_numpy_iterator())))
+        self._check_finite(examples, rows[:, np.newaxis])
+        return rows
+
+    def _check_placed(self, placed: PlacedFeatures | None) -> PlacedFeatures | None:
+        """Returns features that are there, and takes their engine, if they are the network's."""
+        if placed is None:
+            return None
+        if why := placed.why_not(self.network, self.preprocessing, self.engine_name):
+            logger.info(f"the features of {placed.place} are not used: {why}")
+            return None
+        self.engine_name = placed.record.engine
+        return placed
+
     def _key(self, view: int) -> dict[str, Any]:
         """Returns all that the features of a view depend on except the images."""
         key: dict[str, Any] = {
             "format": _FORMAT,
             "network": self.network.digest,
             "engine": self.engine_name,
-            "platform": ENGINES[self.engine_name].platform(),
+            "platform": self._platform,
             "preprocessing": self.preprocessing.model_dump(mode="json"),
         }
         if self.row.dtype != "float32":
@@ -143,6 +193,13 @@ class Extractor:
             if self._axes is not None:
                 key["axes"] = self._axes.tolist()
         return key
+
+    @property
+    def _platform(self) -> str:
+        """Library and processor, as the engine names them; those of features that are there."""
+        return (
+            self._placed.record.platform if self._placed else ENGINES[self.engine_name].platform()
+        )
 
     def _missing(
         self, examples: Examples, views: Sequence[int]
@@ -161,6 +218,28 @@ class Extractor:
             for group in np.argsort(starts)
             if patterns[group].any()
         ]
+
+    def _check_present(
+        self, examples: Examples, missing: list[tuple[tuple[int, ...], npt.NDArray[np.int64]]]
+    ) -> None:
+        """Checks that the files of images whose features are computed are there.
+
+        Raises:
+            DataError: One is not.
+        """
+        if examples.files is None:
+            return
+        for views, images in missing:
+            stats = stat_files(Files.of(examples.files).take(images))
+            absent = images[stats["size"] < 0]
+            if len(absent):
+                only_views = self._placed is not None and 0 not in views
+                raise DataError(
+                    f"{examples.names[int(absent[0])]} is not there, nor its features"
+                    + (" in augmented views" if only_views else ""),
+                    received=f"{len(absent)} images without a file",
+                    mend="augment.policy=none" if only_views else "put it back, or start again",
+                )
 
     def _compute(self, examples: Examples, views: tuple[int, ...]) -> None:
         """Computes views of images; writes a shard per view for every so many images."""
@@ -201,17 +280,26 @@ class Extractor:
                 mend="start again",
             )
         by_view = rows.reshape(len(examples), len(views), *rows.shape[1:])
-        if not np.isfinite(rows).all():
-            index, *at = np.argwhere(~np.isfinite(by_view))[0]
-            raise WeightsError(
-                f"the backbone's features of {examples.names[index]} are not finite",
-                expected="numbers",
-                received=str(by_view[index, *at]),
-                mend="choose other weights, backbone.name"
-                + (", or fine_tune.maps=float32" if self.row.dtype == "float16" else ""),
-            )
+        self._check_finite(examples, by_view)
         for column, view in enumerate(views):
             self._folders[view].write(examples.binary_digests, self.row.array(by_view[:, column]))
+
+    def _check_finite(self, examples: Examples, by_view: npt.NDArray[Any]) -> None:
+        """Checks features [n, V, P, F].
+
+        Raises:
+            WeightsError: One is infinite or not a number.
+        """
+        if np.isfinite(by_view).all():
+            return
+        index, *at = np.argwhere(~np.isfinite(by_view))[0]
+        raise WeightsError(
+            f"the backbone's features of {examples.names[index]} are not finite",
+            expected="numbers",
+            received=str(by_view[index, *at]),
+            mend="choose other weights, backbone.name"
+            + (", or fine_tune.maps=float32" if self.row.dtype == "float16" else ""),
+        )
 
     def _dataset(self, examples: Examples, views: Sequence[int], batch_size: int) -> Any:
         # Keys made of the file's digest, so that an image has the same views in any split.

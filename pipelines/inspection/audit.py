@@ -26,9 +26,9 @@ from pipelines.sources.checking.remarks import (
 )
 from pipelines.sources.config import DataConfig
 from pipelines.sources.examining.formats import IMAGE_EXTENSIONS
+from pipelines.sources.examining.scan_table import ScanTable
 from pipelines.sources.listing.catalog import kind_of
 from pipelines.sources.opening.scanned_dataset import ScannedDataset, scan_dataset
-from pipelines.sources.scanning.scan_table import ScanTable
 from pipelines.sources.source import Finding, Listing, join_examples
 from pipelines.sources.splitting.copies import group_copies
 from pipelines.sources.splitting.groups import list_groups

@@ -11,7 +11,7 @@ from pipelines.recipe.presets import HEADS, PRESETS
 from pipelines.recipe.resolved import ResolvedRecipe, resolve_recipe
 from pipelines.recipe.settings import RecipeSettings
 from pipelines.recipe.teacher import TeacherConfig
-from pipelines.sources.listing.catalog import lasting_name, preset_of
+from pipelines.sources.listing.catalog import lasting_name, preset_of, settings_of
 from zoo.errors import InputError
 from zoo.table import unknown_name
 
@@ -47,7 +47,8 @@ class Recipe(RecipeSettings):
         """Returns the recipe that suits a data set.
 
         Args:
-            data: DATA as the command line takes it; None takes the file's `data.source`.
+            data: DATA as the command line takes it; None takes the file's `data.source`. One
+                that `zoo features` wrote comes with the settings of its features.
             preset: A key of PRESETS; None takes the one that suits the data.
             file: A recipe file, used instead of a preset.
             backbone: A backbone instead of the recipe's own.
@@ -68,9 +69,11 @@ class Recipe(RecipeSettings):
                 expected="DATA, or a recipe with data.source",
                 mend="zoo train photos/ --out runs/photos",
             )
+        own: Mapping[str, Any] = {}
         if not file:
             base = _preset(preset or preset_of(str(source)))
-        recipe = cls._layered(base, backbone, head, settings)
+            own = {} if preset else settings_of(str(source))
+        recipe = cls._layered([base, own], backbone, head, settings)
         return recipe.override({"data.source": str(data)}) if data else recipe
 
     @classmethod
@@ -100,17 +103,17 @@ class Recipe(RecipeSettings):
             >>> Recipe.from_preset(settings={"head": {"dropout": 0.3}}).head.dropout
             0.3
         """
-        return cls._layered(_preset(name), backbone, head, settings)
+        return cls._layered([_preset(name)], backbone, head, settings)
 
     @classmethod
     def _layered(
         cls,
-        base: Mapping[str, Any],
+        bases: Sequence[Mapping[str, Any]],
         backbone: str | None,
         head: str | None,
         settings: Mapping[str, Any] | None,
     ) -> Recipe:
-        layers = [base]
+        layers = [*bases]
         if head:
             layers.append(HEADS[head].settings)
         if backbone:

@@ -10,12 +10,14 @@ from concurrent.futures import Future
 from types import TracebackType
 from typing import Any, Self, TypeVar
 
+from pipelines.runtime.devices import num_cores
+
 Result = TypeVar("Result")
 
 RENEWED_AFTER = 8
 """Tasks of a process. Each may leave memory that TensorFlow does not give back."""
 
-_THREAD_VARIABLES = ("TF_NUM_INTRAOP_THREADS", "OMP_NUM_THREADS")
+_TENSORFLOW_THREADS, _OTHER_THREADS = "TF_NUM_INTRAOP_THREADS", "OMP_NUM_THREADS"
 
 
 class Executor(ABC):
@@ -107,13 +109,18 @@ def worker_environment(num_threads: int | None = None) -> dict[str, str]:
     """Returns the variables that a worker needs beside its own environment.
 
     Args:
-        num_threads: Threads that libraries start in it; None leaves that to them.
+        num_threads: Threads that libraries start in it; None leaves that to them. TensorFlow
+            starts two unless this process has one: with a single thread it divides products
+            otherwise, and their last bits are not those of any larger number.
     """
     # keras.json may have named another backend than the one that is used here.
     keras = sys.modules.get("keras")
     backend = keras.backend.backend() if keras else os.environ.get("KERAS_BACKEND")
     variables = {"KERAS_BACKEND": backend} if backend else {}
     if num_threads is not None:
-        variables |= dict.fromkeys(_THREAD_VARIABLES, str(num_threads))
+        variables[_OTHER_THREADS] = str(num_threads)
+        given = os.environ.get(_TENSORFLOW_THREADS, "")
+        own = int(given) if given.isdecimal() and int(given) else num_cores()
+        variables[_TENSORFLOW_THREADS] = str(min(own, max(2, num_threads)))
         variables["TF_NUM_INTEROP_THREADS"] = "1"
     return variables

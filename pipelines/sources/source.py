@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     import numpy.typing as npt
 
     from pipelines.sources.examining.kept_images import KeptImages
+    from pipelines.sources.examining.scan_table import ScanTable
     from tuning.optimization.distillation import SoftTargets
 
 
@@ -271,6 +272,8 @@ class Listing:
         column_names: All columns of the data set, read or not.
         tasks: The tasks whose targets the examples have; empty before
             `task_columns.bind_tasks`.
+        scans: What another job found in the images, which then have digests; None if they
+            are yet to be scanned.
     """
 
     class_names: tuple[str, ...]
@@ -280,3 +283,4 @@ class Listing:
     hints: tuple[str, ...] = ()
     column_names: tuple[str, ...] = (LABEL,)
     tasks: tuple[Task, ...] = ()
+    scans: ScanTable | None = None

@@ -26,9 +26,9 @@ from pipelines.inspection.report.diagrams import draw_learning_curves
 from pipelines.recipe.recipe import Recipe
 from pipelines.search.plan import SearchPlan
 from pipelines.sources.columns import ByteStrings
+from pipelines.sources.examining.scan_table import ROW
 from pipelines.sources.scanning import ledger
 from pipelines.sources.scanning.ledger import STAT, Ledger, hash_paths
-from pipelines.sources.scanning.scan_table import ROW
 from pipelines.storage import claim
 from pipelines.storage.checkpoint import Checkpoint
 from pipelines.storage.model_file import load_unknown_scorer

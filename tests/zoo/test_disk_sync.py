@@ -10,8 +10,8 @@ from typing import Any
 import pytest
 import tensorflow as tf
 
+from pipelines.sources.examining.scan_table import ROW
 from pipelines.sources.scanning.ledger import STAT, Ledger
-from pipelines.sources.scanning.scan_table import ROW
 from pipelines.storage.claim import claim_folder
 from zoo.disk_sync import make_folders, sync_folder, sync_tree
 from zoo.errors import StorageError

@@ -9,7 +9,7 @@ import numpy.typing as npt
 
 from pipelines.sources.examining.colors import MAX_COUNTED_COLORS
 from pipelines.sources.examining.examination import ImageScan
-from pipelines.sources.scanning.scan_table import ScanTable
+from pipelines.sources.examining.scan_table import ScanTable
 from pipelines.sources.source import Finding
 
 

@@ -10,9 +10,9 @@ from typing import TYPE_CHECKING
 
 from pipelines.sources.examining.examination import MISSING, ImageScan
 from pipelines.sources.examining.formats import IMAGE_EXTENSIONS
+from pipelines.sources.examining.scan_table import ScanTable
 from pipelines.sources.exclusion import quote_exclude
 from pipelines.sources.listing.table_paths import propose_settings
-from pipelines.sources.scanning.scan_table import ScanTable
 from pipelines.sources.source import Listing
 from zoo.errors import (
     DataError,

@@ -3,16 +3,20 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
+from pipelines.runtime.remote_folder import is_address
 from pipelines.sources.config import DataConfig
 from pipelines.sources.listing.csv_table import read_csv
 from pipelines.sources.listing.digits import read_digits
 from pipelines.sources.listing.folder import read_folder, read_unlabeled_folder
 from pipelines.sources.listing.groups import group_by_names
 from pipelines.sources.listing.tfds import read_tfds
+from pipelines.sources.places.place import is_place
+from pipelines.sources.places.tables import read_place, read_settings_of
 from pipelines.sources.signs.reader import read_signs
 from pipelines.sources.source import Listing
 from zoo.errors import DataError
@@ -37,6 +41,8 @@ class SourceKind:
         read_unlabeled: Lists the images whose labels nobody needs, and which may have none;
             takes what `read` takes. None if the data set always has labels.
         preset: The recipe preset that suits its images.
+        read_settings: Reads the sections of a recipe that suit it better than a preset, of a data
+            set that has them; takes DATA.
         embedded: Whether it ships with this project.
     """
 
@@ -47,6 +53,7 @@ class SourceKind:
     read_columns: Callable[[str, Sequence[str], DataConfig], Listing] | None = None
     read_unlabeled: Callable[[str, DataConfig], Listing] | None = None
     preset: str = "photo"
+    read_settings: Callable[[str], Mapping[str, Any]] | None = None
     embedded: bool = False
 
     def list_images(
@@ -109,6 +116,14 @@ SOURCES: Table[SourceKind] = Table(
             read_columns=lambda data, columns, config: read_tfds(data, columns),
         ),
         SourceKind(
+            name="features",
+            summary="a folder, or an address such as s3://bucket/folder, that `zoo features` wrote",
+            matches=is_place,
+            read=lambda data, config: read_place(data),
+            read_columns=lambda data, columns, config: read_place(data, columns),
+            read_settings=read_settings_of,
+        ),
+        SourceKind(
             name="csv",
             summary="a .csv or .tsv file with the columns path, label, perhaps split and group, or "
             "others for [tasks]",
@@ -168,6 +183,18 @@ def preset_of(data: str) -> str:
     return "photo"
 
 
+def settings_of(data: str) -> Mapping[str, Any]:
+    """Returns the sections of a recipe that DATA comes with; none for most.
+
+    Raises:
+        DataError: They cannot be read.
+    """
+    for kind in SOURCES.values():
+        if kind.matches(data):
+            return kind.read_settings(data) if kind.read_settings else {}
+    return {}
+
+
 def lasting_name(data: str) -> str:
     """Returns a name that means the same data set from any working folder.
 
@@ -177,5 +204,5 @@ def lasting_name(data: str) -> str:
     Raises:
         DataError: There is no such data set.
     """
-    on_disk = kind_of(data).name in ("folder", "csv")
+    on_disk = kind_of(data).name in ("folder", "csv", "features") and not is_address(data)
     return str(Path(data).resolve()) if on_disk else data

@@ -19,10 +19,10 @@ from pipelines.sources.checking.validation import (
 )
 from pipelines.sources.config import DataConfig
 from pipelines.sources.examining.kept_images import KeptImages
+from pipelines.sources.examining.scan_table import ScanTable
 from pipelines.sources.exclusion import exclude_images
 from pipelines.sources.listing.relabeling import relabel_images
 from pipelines.sources.scanning.scan import keep_decodable, scan_images
-from pipelines.sources.scanning.scan_table import ScanTable
 from pipelines.sources.source import Finding, Listing
 from zoo.errors import DataError
 from zoo.tasks import Task

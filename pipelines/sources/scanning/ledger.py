@@ -30,7 +30,7 @@ from typing import TYPE_CHECKING, BinaryIO
 import numpy as np
 
 from pipelines.sources.columns import ByteStrings, Files, KeyIndex
-from pipelines.sources.scanning.scan_table import ROW, TextCodes, fit_texts, used_texts
+from pipelines.sources.examining.scan_table import ROW, TextCodes, fit_texts, used_texts
 from zoo.files import cache_folder, open_to_read, open_to_write, replacing
 from zoo.reading import parse_json
 

@@ -16,7 +16,7 @@ from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from pipelines.runtime.threads import map_in_order
-from pipelines.sources.columns import ByteStrings, Files
+from pipelines.sources.columns import ByteStrings, Files, KeyIndex
 from pipelines.sources.config import DataConfig
 from pipelines.sources.examining.conversion import (
     converted_file,
@@ -31,6 +31,7 @@ from pipelines.sources.examining.examination import (
 )
 from pipelines.sources.examining.formats import HEAD_BYTES, format_of, why_no_image
 from pipelines.sources.examining.kept_images import KeptImages
+from pipelines.sources.examining.scan_table import ROW, ScanTable, TextCodes, pack
 from pipelines.sources.scanning.ledger import (
     NO_FILE,
     STAT,
@@ -41,7 +42,6 @@ from pipelines.sources.scanning.ledger import (
     stat_files,
     stat_values,
 )
-from pipelines.sources.scanning.scan_table import ROW, ScanTable, TextCodes, pack
 from pipelines.sources.source import Examples, Listing, join_examples
 from zoo.progress import track
 
@@ -64,7 +64,7 @@ def scan_images(
     """Examines the images of a listing.
 
     Args:
-        listing: The images.
+        listing: The images; with `scans`, none is read.
         config: Whether a file that was examined before and has the same size, times and inode
             counts as unchanged (`verify`); which are too large; and whether damaged ones count
             as problems.
@@ -82,8 +82,11 @@ def scan_images(
     if not splits:
         return {}
     whole = join_examples([replace(e, columns={}, targets={}) for e in splits.values()])
-    scan = _scan_files if whole.files else _scan_memory
-    rows, texts = scan(whole, config, kept)
+    if listing.scans is not None:
+        rows, texts = _find_known(whole, listing.scans)
+    else:
+        scan = _scan_files if whole.files else _scan_memory
+        rows, texts = scan(whole, config, kept)
     # After the ledger, which is about the files alone.
     left_out = rows["partial"] & (config.damaged == "skip")
     rows["problem"][left_out] = rows["damage"][left_out]
@@ -150,6 +153,12 @@ def _read_conversions(examples: Examples, scans: ScanTable) -> Examples:
 
 _Rows = tuple["npt.NDArray[np.void]", Sequence[str]]
 """ROW [N], and what its texts index."""
+
+
+def _find_known(examples: Examples, scans: ScanTable) -> _Rows:
+    """Returns what another job found in images, by their digests."""
+    found = KeyIndex(scans.digests.binary).find(examples.binary_digests)
+    return scans.rows[found], scans.texts
 
 
 def _scan_memory(examples: Examples, config: DataConfig, kept: KeptImages | None) -> _Rows:

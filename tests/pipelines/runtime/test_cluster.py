@@ -15,7 +15,12 @@ import pytest
 
 from pipelines.runtime.cluster import check_cluster, open_cluster
 from pipelines.runtime.devices import num_cores
-from pipelines.runtime.executor import RENEWED_AFTER, Executor, InThisProcess
+from pipelines.runtime.executor import (
+    RENEWED_AFTER,
+    Executor,
+    InThisProcess,
+    worker_environment,
+)
 from pipelines.runtime.processes import Processes
 from tests.support import tasks
 from zoo.errors import InputError, WorkerError
@@ -51,8 +56,29 @@ def test_processes_run_side_by_side_with_their_share_of_the_cores(tmp_path: Path
         first = executor.submit(tasks.wait_for, started[1], started[0])
         second = executor.submit(tasks.wait_for, started[0], started[1])
         assert len({first.result(), second.result(), os.getpid()}) == 3
-        threads = executor.submit(tasks.variable, "TF_NUM_INTRAOP_THREADS").result()
+        threads = executor.submit(tasks.variable, "OMP_NUM_THREADS").result()
         assert threads == str(max(1, num_cores() // 2))
+
+
+@pytest.mark.parametrize(
+    ("cores", "given", "share", "threads"),
+    [
+        (16, "", 4, "4"),
+        (16, "", 1, "2"),
+        (1, "", 1, "1"),
+        (16, "1", 8, "1"),
+        (16, "0", 1, "2"),
+        (16, "many", 1, "2"),
+    ],
+)
+def test_tensorflow_has_one_thread_only_where_this_process_has(
+    monkeypatch: pytest.MonkeyPatch, cores: int, given: str, share: int, threads: str
+) -> None:
+    monkeypatch.setattr("pipelines.runtime.executor.num_cores", lambda: cores)
+    monkeypatch.setenv("TF_NUM_INTRAOP_THREADS", given)
+    environment = worker_environment(share)
+    assert environment["TF_NUM_INTRAOP_THREADS"] == threads
+    assert environment["OMP_NUM_THREADS"] == str(share)
 
 
 def test_process_is_renewed() -> None:

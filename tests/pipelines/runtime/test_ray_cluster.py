@@ -34,7 +34,7 @@ with open_cluster(sys.argv[1]) as cluster:
     marker = Path(sys.argv[2])
     found["first"] = type(cluster.submit(tasks.die_once, marker).exception()).__name__
     found["elsewhere"] = cluster.submit(tasks.die_once, marker).result() != os.getpid()
-    names = ("TF_NUM_INTRAOP_THREADS", "RAY_USAGE_STATS_ENABLED")
+    names = ("OMP_NUM_THREADS", "RAY_USAGE_STATS_ENABLED")
     found["variables"] = [cluster.submit(tasks.variable, name).result() for name in names]
     found["handler"] = signal.getsignal(signal.SIGTERM) == before
 print(json.dumps(found))

@@ -251,6 +251,9 @@ NO_REMEDIES = {
     "`zoo audit` lists all": "test_audit.py: it lists all",
     "--out": "the option of a converter",
     "digits": "a name",
+    "features.json": "the name of a file",
+    "that `zoo features` wrote": "says what a place is",
+    "run `zoo features": "test_compute_features.py: it computes what is missing",
 }
 """Texts that name a setting or a command and propose none, with the reason."""
 

@@ -16,10 +16,10 @@ import pytest
 
 from pipelines.sources.columns import ByteStrings, Files
 from pipelines.sources.config import DataConfig
+from pipelines.sources.examining.scan_table import ROW
 from pipelines.sources.opening.dataset import open_source
 from pipelines.sources.scanning import scan
 from pipelines.sources.scanning.ledger import _HEADER, _MAGIC, STAT, Ledger, hash_paths, stat_files
-from pipelines.sources.scanning.scan_table import ROW
 from pipelines.sources.source import Source
 from tests.support.photographs import Fill, encode, photo
 

@@ -15,7 +15,9 @@ if TYPE_CHECKING:
     import numpy.typing as npt
 
 _FIELDS = [f for f in dataclasses.fields(ImageScan) if f.name not in ("name", "sha256")]
-_TEXT_FIELDS = [f.name for f in _FIELDS if f.type == "str"]
+TEXT_FIELDS = [f.name for f in _FIELDS if f.type == "str"]
+"""The fields of an `ImageScan` that hold texts."""
+
 _TYPES = {"int": "<i4", "bool": "?", "str": "<u4"}
 
 ROW = np.dtype(
@@ -49,7 +51,7 @@ class TextCodes:
             texts: The texts that the numbers in the rows stand for.
         """
         codes = np.array([self.code(text) for text in texts], np.uint32)
-        for field in _TEXT_FIELDS:
+        for field in TEXT_FIELDS:
             rows[field] = codes[rows[field]]
 
 
@@ -60,7 +62,7 @@ def fit_texts(rows: npt.NDArray[Any], texts: Sequence[str]) -> bool:
         rows: ROW [N].
         texts: The texts.
     """
-    return all((rows[field] < len(texts)).all() for field in _TEXT_FIELDS)
+    return all((rows[field] < len(texts)).all() for field in TEXT_FIELDS)
 
 
 def used_texts(
@@ -72,9 +74,9 @@ def used_texts(
         rows: ROW [N].
         texts: The texts that the numbers in the rows stand for.
     """
-    used = np.unique(np.concatenate([rows[field] for field in _TEXT_FIELDS]))
+    used = np.unique(np.concatenate([rows[field] for field in TEXT_FIELDS]))
     renumbered = rows.copy()
-    for field in _TEXT_FIELDS:
+    for field in TEXT_FIELDS:
         renumbered[field] = np.searchsorted(used, rows[field])
     return renumbered, tuple(texts[code] for code in used)
 
@@ -116,7 +118,7 @@ class ScanTable(Column[ImageScan]):
         values = dict(zip(ROW.names or (), row, strict=True))
         digest = bytes(values.pop("sha256"))
         del values["stamp"]
-        values |= {field: self.texts[values[field]] for field in _TEXT_FIELDS}
+        values |= {field: self.texts[values[field]] for field in TEXT_FIELDS}
         return ImageScan(name=name, sha256=digest.hex() if any(digest) else "", **values)
 
     def take(self, indices: npt.NDArray[np.int64]) -> ScanTable:

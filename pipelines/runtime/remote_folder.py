@@ -1,0 +1,178 @@
+"""Remote folder: files of a folder on this machine or in object storage, by fsspec.
+
+Object storage fails now and then: what fails there is tried again, after a pause that doubles.
+
+Reference: https://filesystem-spec.readthedocs.io
+"""
+
+from __future__ import annotations
+
+import logging
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import BinaryIO, TypeVar
+
+from zoo.errors import InputError, StorageError
+from zoo.files import replacing
+
+Result = TypeVar("Result")
+
+logger = logging.getLogger(__name__)
+
+_ATTEMPTS = 6
+_PAUSE_S = 0.2
+"""Seconds before the second attempt; each of the others waits twice as long as the one before."""
+
+_FINAL = (
+    FileNotFoundError,
+    FileExistsError,
+    PermissionError,
+    IsADirectoryError,
+    NotADirectoryError,
+)
+"""Errors that another attempt does not mend."""
+
+_ATOMIC = frozenset({"memory", "s3", "s3a", "gs", "gcs", "abfs", "az"})
+"""Protocols under which a file is there whole, or not at all, until its last byte was sent."""
+
+
+def is_address(text: str) -> bool:
+    """Returns whether a text is an address such as `s3://bucket/folder`, rather than a path."""
+    return "://" in text
+
+
+class RemoteFolder:
+    """A folder on this machine or at an address.
+
+    Args:
+        address: A path, or what fsspec takes, such as `s3://bucket/folder`.
+
+    Raises:
+        InputError: Nothing that is installed can open such an address.
+    """
+
+    def __init__(self, address: str) -> None:
+        import fsspec
+
+        self.address = address.rstrip("/") or "/"
+        try:
+            self._fs, path = fsspec.core.url_to_fs(self.address)
+        except ImportError as error:
+            raise InputError(
+                f"{address} needs a package that is not installed",
+                received=str(error),
+                mend="pip install what it names",
+            ) from None
+        except ValueError as error:
+            raise InputError(
+                f"{address} is no address",
+                expected="a folder, s3://BUCKET/FOLDER, gs://BUCKET/FOLDER or another of fsspec's",
+                received=str(error),
+            ) from None
+        self._path = str(path).rstrip("/")
+        protocol = self._fs.protocol
+        names = {protocol} if isinstance(protocol, str) else set(protocol)
+        self.is_local = bool(names & {"file", "local"})
+        self._is_atomic = bool(names & _ATOMIC)
+
+    def __str__(self) -> str:
+        return self.address
+
+    def names(self, folder: str = "") -> frozenset[str]:
+        """Returns the names of the files and folders right below a folder; none if it is absent."""
+        path = self._at(folder)
+
+        def find() -> list[str]:
+            self._fs.invalidate_cache()
+            return list(self._fs.ls(path, detail=False))
+
+        try:
+            found = self._persist(find)
+        except (FileNotFoundError, NotADirectoryError):
+            return frozenset()
+        return frozenset(name.rstrip("/").rsplit("/", 1)[-1] for name in found)
+
+    def exists(self, name: str) -> bool:
+        """Returns whether there is a file of this name."""
+
+        def look() -> bool:
+            self._fs.invalidate_cache()
+            return bool(self._fs.isfile(self._at(name)))
+
+        return self._persist(look)
+
+    def read(self, name: str) -> bytes:
+        """Returns what a file holds.
+
+        Raises:
+            FileNotFoundError: There is none.
+            StorageError: It cannot be read, time and again.
+        """
+        return bytes(self._persist(lambda: self._fs.cat_file(self._at(name))))
+
+    def read_by(self, name: str, reader: Callable[[BinaryIO], Result]) -> Result:
+        """Returns what a function reads of a file, of which it may seek the parts.
+
+        Args:
+            name: The file.
+            reader: Is called again where reading failed.
+
+        Raises:
+            FileNotFoundError: There is none.
+            StorageError: It cannot be read, time and again.
+        """
+
+        def attempt() -> Result:
+            with self._fs.open(self._at(name), "rb") as file:
+                return reader(file)
+
+        return self._persist(attempt)
+
+    def write(self, name: str, content: bytes) -> None:
+        """Writes a file, whole or not at all; replaces what was there.
+
+        Raises:
+            StorageError: It cannot be written, time and again.
+        """
+        path = self._at(name)
+        if self.is_local:
+            with replacing(Path(path)) as temporary:
+                temporary.write_bytes(content)
+        elif self._is_atomic:
+            self._persist(lambda: self._fs.pipe_file(path, content))
+        else:
+            parent, _, last = path.rpartition("/")
+            temporary_path = f"{parent}/.{last}.part"
+            self._persist(lambda: self._fs.makedirs(parent, exist_ok=True))
+            self._persist(lambda: self._fs.pipe_file(temporary_path, content))
+            self._persist(lambda: self._fs.mv(temporary_path, path))
+
+    def _at(self, name: str) -> str:
+        return f"{self._path}/{name}" if name else self._path
+
+    def _persist(self, attempt: Callable[[], Result]) -> Result:
+        """Tries what may fail by chance, several times.
+
+        Raises:
+            OSError: It fails for good.
+            StorageError: It failed each time.
+        """
+        for number in range(_ATTEMPTS):
+            try:
+                return attempt()
+            except _FINAL:
+                raise
+            except Exception as error:
+                # Each file system has errors of its own, such as those of its HTTP library.
+                if self.is_local:
+                    raise
+                last = error
+                logger.debug(f"{self.address}: {error}")
+                if number + 1 < _ATTEMPTS:
+                    time.sleep(_PAUSE_S * 2**number)
+        raise StorageError(
+            f"{self.address} cannot be read or written",
+            received=f"{type(last).__name__}: {' '.join(str(last).split())[:200]}",
+            mend=f"see whether it is there, and who may use it ({_ATTEMPTS} attempts failed)",
+        ) from last

@@ -1,0 +1,1 @@
+"""Places: images with computed features, as `zoo features` leaves them."""

@@ -1,0 +1,211 @@
+"""Places: what is written of images and features is read again; damage is never read."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pyarrow.parquet as pq
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from pipelines.sources.columns import Files, Texts
+from pipelines.sources.examining.examination import ImageScan
+from pipelines.sources.examining.scan_table import ScanTable
+from pipelines.sources.listing.catalog import kind_of, lasting_name, settings_of
+from pipelines.sources.places.place import (
+    FEATURES_FILE,
+    JOB_FILE,
+    MANIFEST_FILE,
+    Place,
+    PlaceRecord,
+    is_place,
+)
+from pipelines.sources.places.tables import (
+    SCAN_COLUMNS,
+    build_manifest,
+    build_shard,
+    read_features,
+    read_place,
+    read_shards_of,
+)
+from pipelines.sources.source import Examples, Finding, Listing
+from zoo.errors import DataError
+
+RECORD = PlaceRecord(
+    data="photos",
+    root="/photos",
+    class_names=("ants", "bees"),
+    column_names=("label", "age"),
+    recipe={"backbone": {"name": "micro_resnet_s.cifar10"}},
+    network="0" * 64,
+    preprocessing={"size": 32},
+    engine="keras",
+    platform="x86_64",
+    poolings=("avg", "max"),
+    num_features=3,
+)
+
+
+def write_place(
+    address: str, listing: Listing, scans: list[ImageScan], cut: int
+) -> tuple[list[str], np.ndarray[Any, Any]]:
+    """Writes a place of two shards; returns their keys and the features of its usable images."""
+    place, usable = Place(address), [not scan.problem for scan in scans]
+    features = np.random.default_rng(0).normal(size=(sum(usable), 2, 3)).astype(np.float32)
+    before = sum(usable[:cut])
+    parts = [(scans[:cut], features[:before]), (scans[cut:], features[before:])]
+    keys = ["first", "second"]
+    for key, (part, rows) in zip(keys, parts, strict=True):
+        place.write_shard(key, build_shard(ScanTable.of(part), rows))
+    tables = [place.read_shard(key, SCAN_COLUMNS) for key in keys]
+    place.write_manifest(build_manifest(listing, np.arange(len(scans)), tables))
+    place.write_record(RECORD.model_copy(update={"shards": tuple(keys)}))
+    return keys, features
+
+
+def make_listing(names: list[str], num_train: int, *, grouped: bool = False) -> Listing:
+    def part(chosen: list[str], first: int) -> Examples:
+        return Examples(
+            names=Texts.of(chosen),
+            labels=np.arange(len(chosen)) % 2,
+            files=Files("/photos", Texts.of(chosen).encoded),
+            groups=np.arange(len(chosen)) // 2 if grouped else None,
+            columns={"age": tuple(str(first + number) for number in range(len(chosen)))},
+        )
+
+    splits = {"train": part(names[:num_train], 0), "val": part(names[num_train:], 100)}
+    return Listing(RECORD.class_names, splits, column_names=RECORD.column_names)
+
+
+@st.composite
+def scans_of(draw: st.DrawFn) -> list[ImageScan]:
+    texts = st.text(st.characters(exclude_categories=("Cs",)), min_size=1, max_size=12)
+    names = draw(st.lists(texts, min_size=4, max_size=20, unique=True))
+    return [
+        ImageScan(
+            name,
+            format=draw(st.sampled_from(["JPEG", "PNG", ""])),
+            width=draw(st.integers(0, 9000)),
+            height=draw(st.integers(0, 9000)),
+            bits=draw(st.integers(8, 16)),
+            colors=draw(st.integers(0, 500)),
+            sha256=f"{number:064x}",
+            problem=draw(st.sampled_from(["", "", "", "truncated", "no image"])),
+            damage=draw(st.sampled_from(["", "gray below"])),
+            partial=draw(st.booleans()),
+        )
+        for number, name in enumerate(names, start=1)
+    ]
+
+
+@given(scans=scans_of(), num_train=st.integers(1, 3), grouped=st.booleans(), data=st.data())
+def test_place_is_read_as_it_was_written(
+    scans: list[ImageScan],
+    num_train: int,
+    grouped: bool,
+    data: st.DataObject,
+    tmp_path_factory: pytest.TempPathFactory,
+) -> None:
+    address = str(tmp_path_factory.mktemp("place"))
+    listing = make_listing([scan.name for scan in scans], num_train, grouped=grouped)
+    cut = data.draw(st.integers(1, len(scans) - 1))
+    keys, features = write_place(address, listing, scans, cut)
+    read = read_place(address, ["age"])
+    by_name = {scan.name: scan for scan in scans}
+    assert read.class_names == listing.class_names
+    assert read.ignored == tuple(Finding(s.name, s.problem) for s in scans if s.problem)
+    for split, examples in listing.splits.items():
+        kept = [i for i, name in enumerate(examples.names) if not by_name[name].problem]
+        if not kept:
+            assert split not in read.splits
+            continue
+        found, expected = read.splits[split], examples.take(kept)
+        assert found.names == expected.names
+        assert found.labels.tolist() == expected.labels.tolist()
+        assert found.columns == expected.columns
+        assert list(found.files or ()) == list(expected.files or ())
+        assert list(found.digests) == [by_name[name].sha256 for name in expected.names]
+        if grouped:
+            assert found.groups is not None
+            assert expected.groups is not None
+            assert found.groups.tolist() == expected.groups.tolist()
+    assert read.scans == ScanTable.of(scans)
+
+    digests, shards = read_shards_of(Place(address))
+    assert digests.tobytes().hex() == "".join(scan.sha256 for scan in scans)
+    assert shards.tolist() == [int(number >= cut) for number in range(len(scans))]
+    tables = [Place(address).read_shard(key, ["sha256", "problem", "features"]) for key in keys]
+    rows = [read_features(table, (2, 3)) for table in tables]
+    np.testing.assert_array_equal(np.concatenate([values for _, values in rows]), features)
+    hexes = b"".join(found.tobytes() for found, _ in rows).hex()
+    assert hexes == "".join(scan.sha256 for scan in scans if not scan.problem)
+
+
+@pytest.fixture
+def place(tmp_path: Path) -> Path:
+    names = [f"{number}.jpg" for number in range(8)]
+    scans = [ImageScan(name, "JPEG", 9, 9, sha256=f"{int(name[0]):064x}") for name in names]
+    write_place(str(tmp_path / "place"), make_listing(names, 5), scans, 4)
+    return tmp_path / "place"
+
+
+def test_parquet_is_what_other_programs_read(place: Path) -> None:
+    table = pq.read_table(place / "manifest.parquet").to_pydict()
+    assert table["name"] == [f"{number}.jpg" for number in range(8)]
+    assert table["split"] == ["train"] * 5 + ["val"] * 3
+    assert table["size"] == list(range(8))
+    assert pq.read_table(place / "shards/first.parquet")["features"].type.list_size == 6
+
+
+@pytest.mark.parametrize("file", ["manifest.parquet", "shards/first.parquet"])
+def test_damage_is_named_and_never_read(place: Path, file: str) -> None:
+    path = place / file
+    whole = path.read_bytes()
+    columns = pq.read_table(path).column_names
+    expected = Place(str(place))._read_table(file, columns)
+    rng, seen = np.random.default_rng(0), 0
+    for position in rng.choice(len(whole), 60, replace=False):
+        path.write_bytes(whole[:position] + bytes([whole[position] ^ 0x10]) + whole[position + 1 :])
+        try:
+            found = Place(str(place))._read_table(file, columns)
+        except DataError:
+            seen += 1
+        else:
+            assert found.equals(expected), f"byte {position} was misread"
+    assert seen > 20
+    path.unlink()
+    with pytest.raises(DataError, match=f"{file} is missing"):
+        Place(str(place))._read_table(file, columns)
+
+
+def test_place_is_data_under_a_lasting_name(place: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(place.parent)
+    assert kind_of("place").name == "features"
+    assert lasting_name("place") == str(place.resolve())
+    assert lasting_name("memory://bucket/place") == "memory://bucket/place"
+    assert settings_of("place") == RECORD.recipe
+    assert not is_place("tfds:mnist")
+    assert not is_place(str(place.parent))
+
+
+def test_place_that_is_not_finished_is_no_data(place: Path) -> None:
+    (place / FEATURES_FILE).rename(place / JOB_FILE)
+    with pytest.raises(DataError, match=r"There are no features at .*run `zoo features DATA"):
+        read_place(str(place))
+
+
+@pytest.mark.parametrize("change", ['"format": 2', '"format": "x"', '"extra": 1, "format": 1', "{"])
+def test_record_of_another_version_is_refused(place: Path, change: str) -> None:
+    file = place / FEATURES_FILE
+    file.write_text(file.read_text().replace('"format": 1', change))
+    with pytest.raises(DataError, match="is damaged, or of another version of this project"):
+        read_place(str(place))
+
+
+def test_manifest_of_another_place_is_refused(place: Path) -> None:
+    (place / MANIFEST_FILE).write_bytes((place / "shards/first.parquet").read_bytes())
+    with pytest.raises(DataError, match=f"{MANIFEST_FILE} is damaged"):
+        read_place(str(place))
