@@ -8,8 +8,8 @@ from typing import Annotated
 import typer
 
 DATA_HELP = (
-    "A folder of class folders, a .csv or .tsv file, tfds:NAME[:CONFIG], or an embedded set: "
-    "signs, textures, digits."
+    "A folder of class folders or a .csv or .tsv file, here or at an address (s3://…); what `zoo "
+    "features` wrote; tfds:NAME[:CONFIG]; or an embedded set: signs, textures, digits."
 )
 
 Data = Annotated[str, typer.Argument(metavar="DATA", help=DATA_HELP, show_default=False)]

@@ -11,7 +11,7 @@ import logging
 import time
 from collections.abc import Callable
 from pathlib import Path
-from typing import BinaryIO, TypeVar
+from typing import Any, BinaryIO, NamedTuple, TypeVar
 
 from zoo.errors import InputError, StorageError
 from zoo.files import replacing
@@ -35,6 +35,22 @@ _FINAL = (
 
 _ATOMIC = frozenset({"memory", "s3", "s3a", "gs", "gcs", "abfs", "az"})
 """Protocols under which a file is there whole, or not at all, until its last byte was sent."""
+
+
+_TAGS = ("ETag", "etag", "md5Hash", "LastModified", "mtime", "created")
+"""Where file systems say which version of a file there is, the most exact first."""
+
+
+class FileVersion(NamedTuple):
+    """What says whether a file is still the one that it was.
+
+    Args:
+        size: Bytes.
+        tag: Its entity tag, or the time of its last change; empty if neither is known.
+    """
+
+    size: int
+    tag: str
 
 
 def is_address(text: str) -> bool:
@@ -92,6 +108,20 @@ class RemoteFolder:
         except (FileNotFoundError, NotADirectoryError):
             return frozenset()
         return frozenset(name.rstrip("/").rsplit("/", 1)[-1] for name in found)
+
+    def find(self) -> dict[str, FileVersion]:
+        """Returns the version of every file below the folder, by name; none if it is absent."""
+
+        def look() -> Any:
+            self._fs.invalidate_cache()
+            return self._fs.find(self._path, detail=True)
+
+        try:
+            found = self._persist(look)
+        except (FileNotFoundError, NotADirectoryError):
+            return {}
+        names = ((path[len(self._path) + 1 :], info) for path, info in sorted(found.items()))
+        return {name: _version_of(info) for name, info in names if name and name[-1] != "/"}
 
     def exists(self, name: str) -> bool:
         """Returns whether there is a file of this name."""
@@ -176,3 +206,8 @@ class RemoteFolder:
             received=f"{type(last).__name__}: {' '.join(str(last).split())[:200]}",
             mend=f"see whether it is there, and who may use it ({_ATTEMPTS} attempts failed)",
         ) from last
+
+
+def _version_of(info: dict[str, Any]) -> FileVersion:
+    tags = [info[key] for key in _TAGS if info.get(key)]
+    return FileVersion(int(info.get("size") or 0), str(tags[0]) if tags else "")

@@ -14,9 +14,13 @@ from pipelines.sources.listing.csv_table import read_csv
 from pipelines.sources.listing.digits import read_digits
 from pipelines.sources.listing.folder import read_folder, read_unlabeled_folder
 from pipelines.sources.listing.groups import group_by_names
+from pipelines.sources.listing.remote import (
+    read_remote,
+    read_remote_columns,
+    read_unlabeled_remote,
+)
 from pipelines.sources.listing.tfds import read_tfds
-from pipelines.sources.places.place import is_place
-from pipelines.sources.places.tables import read_place, read_settings_of
+from pipelines.sources.places.place import is_place, read_settings_of
 from pipelines.sources.signs.reader import read_signs
 from pipelines.sources.source import Listing
 from zoo.errors import DataError
@@ -81,6 +85,13 @@ class SourceKind:
         return group_by_names(listing, config.group) if config.group else listing
 
 
+def _read_place(data: str, columns: Sequence[str] = ()) -> Listing:
+    # It needs NumPy, which `zoo list` does without.
+    from pipelines.sources.places.tables import read_place
+
+    return read_place(data, columns)
+
+
 SOURCES: Table[SourceKind] = Table(
     "kind of data set",
     [
@@ -119,9 +130,17 @@ SOURCES: Table[SourceKind] = Table(
             name="features",
             summary="a folder, or an address such as s3://bucket/folder, that `zoo features` wrote",
             matches=is_place,
-            read=lambda data, config: read_place(data),
-            read_columns=lambda data, columns, config: read_place(data, columns),
+            read=lambda data, config: _read_place(data),
+            read_columns=lambda data, columns, config: _read_place(data, columns),
             read_settings=read_settings_of,
+        ),
+        SourceKind(
+            name="remote",
+            summary="a folder of class folders or a table at an address, such as s3://bucket/photos",
+            matches=is_address,
+            read=read_remote,
+            read_columns=read_remote_columns,
+            read_unlabeled=read_unlabeled_remote,
         ),
         SourceKind(
             name="csv",

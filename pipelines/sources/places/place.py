@@ -194,11 +194,15 @@ class Place:
 
 
 def is_place(data: str) -> bool:
-    """Returns whether DATA may be a place: an address, or a folder that features began to fill."""
-    if data.startswith("tfds:"):
-        return False
-    files = (os.path.join(data, name) for name in (FEATURES_FILE, JOB_FILE))
-    return is_address(data) or any(map(os.path.isfile, files))
+    """Returns whether DATA is a place, complete or begun.
+
+    Raises:
+        StorageError: The storage of an address fails time and again.
+    """
+    names = FEATURES_FILE, JOB_FILE
+    if is_address(data):
+        return any(map(RemoteFolder(data).exists, names))
+    return any(os.path.isfile(os.path.join(data, name)) for name in names)
 
 
 def open_record(data: str) -> PlaceRecord:
@@ -215,6 +219,15 @@ def open_record(data: str) -> PlaceRecord:
             mend="run `zoo features DATA --backbone NAME --out PLACE` first, or again: it goes on",
         )
     return record
+
+
+def read_settings_of(data: str) -> Mapping[str, Any]:
+    """Returns the sections of the recipe that the features of a place depend on.
+
+    Raises:
+        DataError: There are none.
+    """
+    return open_record(data).recipe
 
 
 def is_equal(one: Mapping[str, Any], other: Mapping[str, Any]) -> bool:

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from typing import TYPE_CHECKING, Any
+from collections.abc import Sequence
+from typing import TYPE_CHECKING
 
 import numpy as np
 import numpy.typing as npt
@@ -161,11 +161,6 @@ def read_shards_of(place: Place) -> tuple[npt.NDArray[np.uint8], npt.NDArray[np.
     """
     table = place.read_manifest(["sha256", "shard"])
     return _read_digests(table).binary, table["shard"].to_numpy()
-
-
-def read_settings_of(data: str) -> Mapping[str, Any]:
-    """Returns the sections of the recipe that the features of a place depend on."""
-    return open_record(data).recipe
 
 
 def _pack_field(scans: ScanTable, field: str) -> pa.Array:
