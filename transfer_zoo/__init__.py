@@ -45,6 +45,7 @@ if TYPE_CHECKING:
     from pipelines.training.find_learning_rate import find_learning_rate
     from pipelines.training.preview import preview
     from pipelines.training.train import train
+    from pipelines.training.train_all import train_all
     from tuning.hyperparameters.oracles import TUNERS as tuners
     from tuning.optimization.clipping import CLIPPINGS as clippings
     from tuning.optimization.losses import LOSSES as losses
@@ -114,6 +115,7 @@ __all__ = [
     "symmetries",
     "tasks",
     "train",
+    "train_all",
     "tune",
     "tuners",
     "weights",
@@ -135,6 +137,7 @@ _VERBS = {
     "serve": "pipelines.serving.serve",
     "study": "pipelines.studies.run",
     "train": "pipelines.training.train",
+    "train_all": "pipelines.training.train_all",
     "tune": "pipelines.search.tune",
 }
 _CLASSES = {

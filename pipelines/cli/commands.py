@@ -28,6 +28,7 @@ from pipelines.cli.options import (
 from pipelines.cli.recipe_options import build_recipe, find_started
 from pipelines.cli.serve_command import serve
 from pipelines.cli.study_command import study
+from pipelines.cli.train_recipes import check_recipes, train_recipes
 
 app = typer.Typer(
     name="zoo",
@@ -115,6 +116,16 @@ def train(
             help="Images to learn from the teacher alone, in any folders.",
         ),
     ] = None,
+    recipes: Annotated[
+        Path | None,
+        typer.Option(
+            "--recipes",
+            metavar="FOLDER",
+            help="Train every .toml file of this folder, each to a run in the folder --out.",
+        ),
+    ] = None,
+    cluster: Cluster = None,
+    insecure: Insecure = False,
     find_lr: Annotated[
         bool,
         typer.Option("--find-lr", help="Find a learning rate only: print it, draw it in RUN."),
@@ -123,6 +134,11 @@ def train(
     """Train a classifier on a data set."""
     from pipelines.cli.printing import print_run
 
+    if recipes or cluster or insecure:
+        single = {"recipe": recipe, "backbone": backbone, "head": head, "find-lr": find_lr}
+        check_recipes(recipes, {**single, "teacher": teacher, "unlabeled": unlabeled})
+        train_recipes(recipes, data, out, set_, cluster=cluster, insecure=insecure, resume=resume)
+        return
     settings = build_recipe(
         data, recipe or find_started(out, resume), backbone=backbone, head=head, assignments=set_
     ).with_teacher(teacher, unlabeled)

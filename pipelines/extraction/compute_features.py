@@ -21,7 +21,7 @@ from pipelines.features.engines.network import STORED_POOLINGS
 from pipelines.recipe.levels import reads_lower_levels
 from pipelines.recipe.recipe import Recipe
 from pipelines.recipe.settings import RecipeSettings
-from pipelines.runtime.cluster import check_cluster, open_cluster
+from pipelines.runtime.cluster import check_cluster, check_gpus, open_cluster
 from pipelines.runtime.devices import prepare_devices
 from pipelines.runtime.executor import Executor
 from pipelines.runtime.isolation import isolated
@@ -162,6 +162,7 @@ def compute_features(
     )
     job = ShardJob(place.folder.address, record, base, lower)
     with open_cluster(cluster, insecure=insecure) as executor, holding(job, extractor):
+        check_gpus(executor)
         _compute_all(job, todo, names, files, executor)
     tables = list(map_in_order(lambda key: place.read_shard(key, SCAN_COLUMNS), shards, _READERS))
     manifest = build_manifest(listing, sizes, tables)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 import re
 
-from pipelines.runtime.devices import num_cores
+from pipelines.runtime.devices import count_gpus, num_cores
 from pipelines.runtime.executor import Executor, InThisProcess
 from pipelines.runtime.processes import Processes
 from pipelines.runtime.ray_cluster import RayCluster
@@ -51,3 +51,21 @@ def open_cluster(cluster: str | None, *, insecure: bool = False) -> Executor:
     if local := _LOCAL.fullmatch(cluster):
         return Processes(int(local[2] or num_cores()), logging.WARNING)
     return RayCluster(cluster, insecure=insecure)
+
+
+def check_gpus(executor: Executor) -> None:
+    """Checks that tasks may use TensorFlow where an executor runs them; starts it to find out.
+
+    Args:
+        executor: What runs them.
+
+    Raises:
+        InputError: Processes of this machine would share its GPUs.
+    """
+    if isinstance(executor, Processes) and count_gpus():
+        raise InputError(
+            "processes of this machine would share its GPUs, whose memory each takes as a whole",
+            expected="a cluster that gives a GPU to one task at a time",
+            received="--cluster local",
+            mend="start one here, `ray start --head`, and use --cluster auto",
+        )

@@ -196,6 +196,14 @@ def choose_precision(config: DeviceConfig, *, on_images: bool) -> str:
     return "mixed_float16" if capability >= (7, 0) else "float32"
 
 
+def count_gpus() -> int:
+    """Returns the number of GPUs that TensorFlow sees; it starts, as `start_keras` says."""
+    start_keras()
+    import tensorflow as tf
+
+    return len(tf.config.list_physical_devices("GPU"))
+
+
 def num_cores() -> int:
     """Returns the number of CPU cores that this process may use."""
     if hasattr(os, "sched_getaffinity"):

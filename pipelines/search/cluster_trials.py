@@ -14,15 +14,14 @@ from pathlib import Path
 from typing import Any
 
 from pipelines.recipe.resolved import ResolvedRecipe
-from pipelines.runtime.devices import Devices, prepare_devices
+from pipelines.runtime.devices import prepare_devices
 from pipelines.runtime.executor import Executor
-from pipelines.runtime.processes import Processes
 from pipelines.runtime.stderr import suppress_stderr
 from pipelines.search.lone_trials import ATTEMPTS, train_elsewhere
 from pipelines.search.plan import digest_code
 from pipelines.search.trial_trainer import TrialTrainer
 from tuning.hyperparameters.trial import Result, Trial
-from zoo.errors import ClusterError, InputError, WorkerError
+from zoo.errors import ClusterError, WorkerError
 
 logger = logging.getLogger(__name__)
 
@@ -110,25 +109,6 @@ class ClusterTrials:
             self._divisions,
             self._code,
             num_gpus=num_gpus,
-        )
-
-
-def check_devices(executor: Executor, devices: Devices) -> None:
-    """Checks that trials may train where an executor runs them.
-
-    Args:
-        executor: What runs them.
-        devices: What this process trains on.
-
-    Raises:
-        InputError: Processes of this machine would share its GPUs.
-    """
-    if isinstance(executor, Processes) and "GPU" in devices.name:
-        raise InputError(
-            "processes of this machine would share its GPUs, whose memory each takes as a whole",
-            expected="a cluster that gives a GPU to one trial at a time",
-            received="--cluster local",
-            mend="start one here, `ray start --head`, and use --cluster auto",
         )
 
 

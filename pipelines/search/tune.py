@@ -14,10 +14,10 @@ from typing import Any
 from pipelines.recipe.recipe import Recipe
 from pipelines.recipe.resolved import DEFAULT_EPOCHS
 from pipelines.recipe.settings import RecipeSettings
-from pipelines.runtime.cluster import check_cluster, open_cluster
+from pipelines.runtime.cluster import check_cluster, check_gpus, open_cluster
 from pipelines.runtime.executor import Executor, InThisProcess
 from pipelines.runtime.isolation import isolated
-from pipelines.search.cluster_trials import ClusterTrials, check_devices
+from pipelines.search.cluster_trials import ClusterTrials
 from pipelines.search.corrected_score import correct_best_score
 from pipelines.search.job import SearchJob, SpaceFile
 from pipelines.search.plan import FOLDER, claim_search, is_begun
@@ -129,7 +129,7 @@ def _search(
     clock: _Clock,
     executor: Executor,
 ) -> None:
-    check_devices(executor, job.devices)
+    check_gpus(executor)
     logger.info(f"searching {', '.join(job.space.domains)}")
     trainer = job.build_trainer(folder.path / FOLDER / "trials")
     if not is_begun(folder.path):

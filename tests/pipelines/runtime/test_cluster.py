@@ -13,7 +13,7 @@ from pathlib import Path
 
 import pytest
 
-from pipelines.runtime.cluster import check_cluster, open_cluster
+from pipelines.runtime.cluster import check_cluster, check_gpus, open_cluster
 from pipelines.runtime.devices import num_cores
 from pipelines.runtime.executor import (
     RENEWED_AFTER,
@@ -128,6 +128,16 @@ def test_closing_ends_what_runs(tmp_path: Path) -> None:
     assert isinstance(endless.exception(), WorkerError)
     assert waiting.cancelled()
     _wait_until(lambda: _is_gone(process))
+
+
+def test_processes_of_a_machine_with_gpus_are_refused(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("pipelines.runtime.cluster.count_gpus", lambda: 1)
+    with (
+        Processes(1) as executor,
+        pytest.raises(InputError, match=r"share its GPUs.*`ray start --head`, and use --cluster"),
+    ):
+        check_gpus(executor)
+    check_gpus(InThisProcess())
 
 
 DRIVER = """

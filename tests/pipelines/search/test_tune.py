@@ -12,10 +12,7 @@ import pytest
 from pipelines.cli.main import run_command
 from pipelines.evaluation.evaluate import evaluate
 from pipelines.recipe.recipe import Recipe
-from pipelines.runtime.devices import Devices, prepare_devices
-from pipelines.runtime.executor import InThisProcess
-from pipelines.runtime.processes import Processes
-from pipelines.search.cluster_trials import check_devices
+from pipelines.runtime.devices import prepare_devices
 from pipelines.search.job import SearchJob
 from pipelines.search.plan import SearchPlan
 from pipelines.search.trial_trainer import TrialTrainer, divide_into_folds
@@ -128,16 +125,6 @@ def test_what_names_no_cluster_is_refused_before_anything_is_read(tmp_path: Path
     with pytest.raises(InputError, match="--cluster names no cluster; expected local, local:N"):
         tune("no such folder", out=tmp_path / "run", cluster="remote")
     assert not (tmp_path / "run").exists()
-
-
-def test_processes_of_a_machine_with_gpus_are_refused() -> None:
-    gpu = Devices("GPU", 1, "float32", jit_compile=False, deterministic=True)
-    with (
-        Processes(1) as executor,
-        pytest.raises(InputError, match=r"share its GPUs.*`ray start --head`, and use --cluster"),
-    ):
-        check_devices(executor, gpu)
-    check_devices(InThisProcess(), gpu)
 
 
 @pytest.mark.parametrize(
