@@ -115,6 +115,8 @@ def read_place(data: str, columns: Sequence[str] = ()) -> Listing:
     Raises:
         DataError: There is none, or it is damaged.
     """
+    import pyarrow as pa
+
     record = open_record(data)
     known = [name for name in columns if name in record.column_names]
     table = Place(data).read_manifest(
@@ -141,6 +143,8 @@ def read_place(data: str, columns: Sequence[str] = ()) -> Listing:
                 columns={name: tuple(all_[i] for i in chosen) for name, all_ in texts.items()},
             )
     unusable = scans.take(np.flatnonzero(~is_usable))
+    del table, codes
+    pa.default_memory_pool().release_unused()
     return Listing(
         class_names=record.class_names,
         splits=splits,
