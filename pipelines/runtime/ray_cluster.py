@@ -184,21 +184,32 @@ def admits(address: str, token: str = "") -> bool:
     """
     import grpc
 
-    metadata = [("authorization", f"Bearer {token}")] if token else None
-    with _open_channel(address) as channel:
+    error = _probe(address, [("authorization", f"Bearer {token}")] if token else None)
+    if error is None:
+        return True
+    if error.code() is grpc.StatusCode.UNAUTHENTICATED:
+        return False
+    if error.code() in (grpc.StatusCode.DEADLINE_EXCEEDED, grpc.StatusCode.UNAVAILABLE):
+        raise ClusterError(
+            f"the cluster at {address} does not answer",
+            received=str(error.details())[:200],
+            mend="see whether its head runs there: `ray status`",
+        )
+    return True
+
+
+def _probe(address: str, metadata: list[tuple[str, str]] | None) -> Any:
+    """Calls a cluster's head; returns the error of gRPC, None where it answers."""
+    import grpc
+
+    # gRPC prints every handshake that fails.
+    with suppress_stderr(), _open_channel(address) as channel:
         call = channel.unary_unary(_PROBED, request_serializer=bytes, response_deserializer=bytes)
         try:
             call(b"", timeout=PROBE_S, metadata=metadata, wait_for_ready=True)
         except grpc.RpcError as error:
-            if error.code() is grpc.StatusCode.UNAUTHENTICATED:
-                return False
-            if error.code() in (grpc.StatusCode.DEADLINE_EXCEEDED, grpc.StatusCode.UNAVAILABLE):
-                raise ClusterError(
-                    f"the cluster at {address} does not answer",
-                    received=str(error.details())[:200],
-                    mend="see whether its head runs there: `ray status`",
-                ) from None
-    return True
+            return error
+    return None
 
 
 def _open_channel(address: str) -> Any:

@@ -11,6 +11,7 @@ from pathlib import Path
 import pytest
 
 from pipelines.runtime.ray_private_api import READ_IN
+from tests.support.certificates import write_certificates
 from tests.support.ray_nodes import RayNodes, start_nodes
 
 pytestmark = pytest.mark.slow
@@ -130,3 +131,14 @@ def test_open_cluster_is_refused_unless_asked_for() -> None:
         assert ran.stderr.rstrip().endswith("or add --insecure")
         ran = _run(nodes, CONNECT, nodes.address, "insecure")
         assert (ran.returncode, ran.stdout) == (0, "49\n"), ran.stderr
+
+
+def test_encrypted_cluster_lets_in_who_has_its_certificates(tmp_path: Path) -> None:
+    own, others = (write_certificates(tmp_path / name) for name in ("own", "others"))
+    with start_nodes(1, **own) as nodes:
+        ran = _run(nodes, CONNECT, "auto")
+        assert (ran.returncode, ran.stdout) == (0, "49\n"), ran.stderr
+        for variables in (others, {"RAY_USE_TLS": "0"}):
+            ran = _run(nodes, CONNECT, nodes.address, **variables)
+            assert (ran.returncode, ran.stdout, ran.stderr.count("\n")) == (1, "", 1), ran.stderr
+            assert "does not answer" in ran.stderr
