@@ -137,9 +137,26 @@ def _summarize_task(metrics: Mapping[str, Any]) -> str:
             f"macro-F1 {_format_ratio(metrics['macro_f1'])}"
         )
     return (
-        f"accuracy {_with_interval(metrics, 'accuracy')}, "
+        f"accuracy {_with_interval(metrics, 'accuracy')}{_summarize_without(metrics)}, "
         f"macro-F1 {metrics['macro_f1']:.4f}, loss {metrics['loss']:.4f}"
     )
+
+
+def _summarize_without(metrics: Mapping[str, Any]) -> str:
+    """Returns the accuracy without near-duplicates of training images, if there are any."""
+    found = metrics.get("without_near_duplicates", {})
+    if not found.get("num_near_duplicates"):
+        return ""
+    accuracy = "undefined"
+    if found["num_images"]:
+        accuracy = _with_interval(found, "accuracy")
+    return f"; {accuracy} without {_count_near_duplicates(found)}"
+
+
+def _count_near_duplicates(found: Mapping[str, Any]) -> str:
+    count, copies = found["num_near_duplicates"], found["num_copies"]
+    noun = "near-duplicate" if count == 1 else "near-duplicates"
+    return f"{count} {noun} of training images" + (f", {copies} of them copies" if copies else "")
 
 
 def _format_ratio(value: float | None) -> str:
@@ -239,6 +256,7 @@ def _print_unknown(unknown: Mapping[str, Any]) -> None:
 
 def _print_single_label(metrics: Mapping[str, Any]) -> None:
     print(f"  accuracy  {_in_column(metrics, 'accuracy')}")
+    _print_without(metrics, "accuracy")
     if "top5" in metrics:
         print(f"  top-5     {_in_column(metrics, 'top5')}")
     print(f"  macro-F1  {metrics['macro_f1']:.4f}")
@@ -263,6 +281,21 @@ def _print_single_label(metrics: Mapping[str, Any]) -> None:
         print_grid(["", *(name[:10] for name in classes)], numbered, indent=2)
 
 
+def _print_without(metrics: Mapping[str, Any], name: str) -> None:
+    """Prints a metric without the images that have a near-duplicate in training."""
+    found = metrics.get("without_near_duplicates")
+    if found is None:
+        return
+    if not found["num_near_duplicates"]:
+        print("    no image has a near-duplicate among the training images")
+        return
+    if not found["num_images"]:
+        value = "no image is left"
+    else:
+        value = f"{found['mae']:.4g}" if name == "mae" else _in_column(found, name)
+    print(f"    {value}  without {_count_near_duplicates(found)}")
+
+
 def _print_calibration(metrics: Mapping[str, Any]) -> None:
     print(f"  Brier score        {metrics['brier']:.4f}")
     print(f"  calibration error  {metrics['ece']:.4f}")
@@ -270,6 +303,7 @@ def _print_calibration(metrics: Mapping[str, Any]) -> None:
 
 def _print_multi_label(metrics: Mapping[str, Any]) -> None:
     print(f"  exact match  {_in_column(metrics, 'exact_match')}")
+    _print_without(metrics, "exact_match")
     print(f"  mean average precision  {_format_ratio(metrics['mean_average_precision'])}")
     print(f"  macro-F1  {_format_ratio(metrics['macro_f1'])}")
     print(f"  micro-F1  {metrics['micro_f1']:.4f}")
@@ -281,6 +315,7 @@ def _print_multi_label(metrics: Mapping[str, Any]) -> None:
 
 def _print_regression(metrics: Mapping[str, Any]) -> None:
     print(f"  mean absolute error      {metrics['mae']:.4g}")
+    _print_without(metrics, "mae")
     print(f"  root mean squared error  {metrics['rmse']:.4g}")
     print(f"  R2  {_format_ratio(metrics['r2'])}")
 

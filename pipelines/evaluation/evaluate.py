@@ -13,6 +13,7 @@ from pipelines.evaluation.data_settings import adapt_to_data
 from pipelines.evaluation.metrics import compute_answer_metrics
 from pipelines.evaluation.pictures import check_picture, draw_predictions
 from pipelines.evaluation.predictions import Answers, compute_answers, compute_exported_answers
+from pipelines.evaluation.training_twins import TrainingTwins, find_twins_in_run
 from pipelines.recipe.resolved import ResolvedRecipe
 from pipelines.runtime.stderr import suppress_stderr
 from pipelines.sources.examining.kept_images import KeptImages
@@ -63,6 +64,9 @@ def evaluate(
     the data set names every class so, else by readable name. Every class competes, those
     without images too: a bee taken for a wasp is wrong where only ants and bees are asked
     for.
+
+    Images with a near-duplicate among those that the run was trained on are counted, and the
+    accuracy without them is beside that of all.
 
     Logs the images that are left out, those that look odd, and those the run was trained
     on.
@@ -121,6 +125,7 @@ def evaluate(
     splits = _choose(evaluation_set, recipe, run, split)
     rules = run.decision_rules if run else {}
     answers: dict[str, Answers] = {}
+    twins: dict[str, TrainingTwins | None] = {}
     for name, examples in splits.items():
         held_out = run.held_out if run and name == "val" else None
         answered = answers.get("train")
@@ -129,6 +134,10 @@ def evaluate(
         if held_out and held_out.covers(examples.digests):
             found = {tasks[0].name: held_out.of(examples.digests)}
             answered = replace(answered, predictions=found)
+        else:
+            held_out = None
+        if run and name != "train":
+            twins[name] = find_twins_in_run(run, examples, held_out)
         answers[name] = answered.decided(rules) if rules else answered
     foreign_scores = None
     if foreign:
@@ -140,7 +149,7 @@ def evaluate(
         decoder = recipe.input.preprocessing.decoder
         draw_predictions(splits[drawn], answers[drawn], tasks, Path(picture), decoder=decoder)
     return {
-        name: compute_answer_metrics(splits[name], answered, tasks, foreign_scores)
+        name: compute_answer_metrics(splits[name], answered, tasks, foreign_scores, twins.get(name))
         for name, answered in answers.items()
     }
 

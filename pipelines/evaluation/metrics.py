@@ -12,6 +12,11 @@ from pipelines.evaluation.calibration import label_brier_score, label_calibratio
 from pipelines.evaluation.classification import compute_classification_metrics, wilson_interval
 from pipelines.evaluation.decision import compute_set_metrics
 from pipelines.evaluation.predictions import Answers
+from pipelines.evaluation.training_twins import (
+    TrainingTwins,
+    compute_accuracy_without,
+    compute_error_without,
+)
 from pipelines.evaluation.unknown import Scores, compute_unknown_metrics
 from pipelines.sources.source import Examples
 from pipelines.storage.split_metrics import SplitMetrics
@@ -23,6 +28,7 @@ def compute_metrics(
     predictions: Mapping[str, npt.NDArray[np.float32]],
     tasks: Sequence[Task],
     sets: Mapping[str, npt.NDArray[np.bool_]] | None = None,
+    twins: TrainingTwins | None = None,
 ) -> SplitMetrics:
     """Computes the metrics of a model's predictions on one split.
 
@@ -31,25 +37,34 @@ def compute_metrics(
         predictions: float32 [N, K] by task.
         tasks: What the model predicts.
         sets: Which classes or labels are in the answer, bool [N, K], by task that has a rule.
+        twins: Which images have a near-duplicate among those that were trained on; None where
+            that is not known.
 
     Returns:
         JSON values: of a plain classifier, what `compute_classification_metrics` returns;
         of several tasks, `num_images` and the metrics by task under `tasks`. Of classes with
-        sets there is `prediction_sets`, see `pipelines.evaluation.decision.compute_set_metrics`.
+        sets there is `prediction_sets`, see `pipelines.evaluation.decision.compute_set_metrics`;
+        with twins `without_near_duplicates`.
     """
-    metrics: dict[str, Any] = {
-        task.name: _compute_task_metrics(
-            task, examples.targets[task.name], predictions[task.name], (sets or {}).get(task.name)
-        )
-        for task in tasks
-    }
+    metrics: dict[str, Any] = {}
+    for task in tasks:
+        targets, predicted = examples.targets[task.name], predictions[task.name]
+        members = (sets or {}).get(task.name)
+        metrics[task.name] = _compute_task_metrics(task, targets, predicted, members)
+        if twins is not None:
+            found = _compute_without(twins, task, targets, predicted, members)
+            metrics[task.name]["without_near_duplicates"] = found
     if tasks[0].bare:
         return metrics[tasks[0].name]
     return {"num_images": len(examples), "tasks": metrics}
 
 
 def compute_answer_metrics(
-    examples: Examples, answers: Answers, tasks: Sequence[Task], foreign: Scores | None = None
+    examples: Examples,
+    answers: Answers,
+    tasks: Sequence[Task],
+    foreign: Scores | None = None,
+    twins: TrainingTwins | None = None,
 ) -> SplitMetrics:
     """Computes the metrics of a model's predictions on one split, and of its unknown scores.
 
@@ -58,12 +73,13 @@ def compute_answer_metrics(
         answers: What the model says about them.
         tasks: What it predicts.
         foreign: Unknown scores of images of none of the classes, float32 [M], if there are any.
+        twins: As of `compute_metrics`.
 
     Returns:
         What `compute_metrics` returns; where there are scores, with `unknown`, see
         `pipelines.evaluation.unknown.compute_unknown_metrics`.
     """
-    metrics = compute_metrics(examples, answers.predictions, tasks, answers.sets)
+    metrics = compute_metrics(examples, answers.predictions, tasks, answers.sets, twins)
     if answers.unknown_scores is not None:
         metrics["unknown"] = compute_unknown_metrics(answers.unknown_scores, foreign)
     return metrics
@@ -87,6 +103,24 @@ def _compute_task_metrics(
     if task.kind == "multi_label":
         return compute_multi_label_metrics(targets, predictions, task.class_names, members)
     return compute_regression_metrics(targets, predictions[:, 0])
+
+
+def _compute_without(
+    twins: TrainingTwins,
+    task: Task,
+    targets: npt.NDArray[Any],
+    predictions: npt.NDArray[np.float32],
+    members: npt.NDArray[np.bool_] | None,
+) -> dict[str, Any]:
+    if task.kind == "single_label":
+        right = predictions.argmax(axis=1) == targets
+        return compute_accuracy_without(twins, right, "accuracy")
+    if task.kind == "multi_label":
+        predicted = predictions >= 0.5 if members is None else members
+        right = (predicted == targets).all(axis=1)
+        return compute_accuracy_without(twins, right, "exact_match")
+    errors = targets.astype(np.float64) - predictions[:, 0].astype(np.float64)
+    return compute_error_without(twins, errors)
 
 
 def compute_multi_label_metrics(

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import logging
 import os
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
 import numpy as np
+import numpy.typing as npt
 
 from pipelines.inspection.candidates import name_candidates
 from pipelines.inspection.far_images import MIN_IMAGES, NUM_NEIGHBORS, find_far_images
@@ -17,12 +19,9 @@ from pipelines.inspection.feature_findings import (
     LabelError,
     Leak,
 )
-from pipelines.inspection.hashed_examples import hash_examples, have_pixels
 from pipelines.inspection.label_errors import NUM_FOLDS, judge_labels
 from pipelines.inspection.learning_curve import compute_learning_curve
-from pipelines.inspection.near_duplicates import group_near_duplicates
 from pipelines.inspection.next_images import LabeledRows, NextImage, choose_next_images
-from pipelines.inspection.perceptual_hash import SOURCE_SIDE, Indices
 from pipelines.inspection.variants import NUM_TRUNCATIONS, open_extractor
 from pipelines.recipe.levels import reads_lower_levels
 from pipelines.recipe.measured_depth import measure_input_depth
@@ -36,10 +35,15 @@ from pipelines.sources.opening.unlabeled import find_new_images, open_unlabeled
 from pipelines.sources.source import Examples, Finding, Listing, join_examples
 from pipelines.sources.splitting.copies import group_copies
 from pipelines.sources.splitting.groups import group_related, join_groupings, list_groups
+from pipelines.sources.splitting.near_duplicates import group_near_duplicates
 from tuning.nearest_neighbors import Floats, shorten_rows
 from zoo.errors import DataError
 from zoo.models.standardization import Standardization
 from zoo.weights.fetch import fetch
+
+logger = logging.getLogger(__name__)
+
+Indices = npt.NDArray[np.int64]
 
 _SPLITS = ("all", "train", "val", "test")
 """In the order in which a model sees them."""
@@ -103,13 +107,10 @@ class FeatureAudit:
         standardized = Standardization.fit(rows).apply(rows)
         short = shorten_rows(standardized)
         copies = group_copies(images.examples)
-        decoder = replace(self.recipe.input.preprocessing.decoder, needed=SOURCE_SIDE, longer=False)
-        groups = group_near_duplicates(
-            short,
-            copies,
-            have_pixels(images.examples),
-            lambda indices: hash_examples(images.examples.take(indices), decoder),
-        )
+        logger.info(f"comparing the pixels of {len(images.examples)} images")
+        groups = group_near_duplicates(images.examples)
+        if groups is None:
+            groups = np.arange(len(images.examples))
         members = list_groups(groups)
         outliers, notes = _find_outliers(images, short, odd_files)
         errors: tuple[LabelError, ...] = ()

@@ -13,6 +13,7 @@ from zoo.files import is_temporary, naming_file, remove_file
 FIND_LR_PICTURE, FIND_LR_TABLE = "find_lr.png", "find_lr.csv"
 RECIPE_FILE, MODEL_FILE, UNKNOWN_FILE = "recipe.toml", "model.keras", "unknown.npz"
 PRETRAINED_FILE, HELD_OUT_FILE = "pretrained.npz", "held_out.npz"
+HASHES_FILE = "hashes.npz"
 
 
 def holds_run(folder: Path) -> bool:
@@ -66,7 +67,7 @@ def remove_training(folder: Path) -> None:
         folder: A run folder that this process has claimed.
     """
     # metrics.json is first, because a run that has it is finished.
-    names = ["metrics.json", MODEL_FILE, UNKNOWN_FILE, HELD_OUT_FILE, "checkpoint"]
+    names = ["metrics.json", MODEL_FILE, UNKNOWN_FILE, HELD_OUT_FILE, HASHES_FILE, "checkpoint"]
     for name in (
         *names,
         "history.csv",

@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -23,10 +24,13 @@ class HeldOutAnswers:
     Args:
         digests: The SHA-256 digest of each image, uint8 [N, 32].
         probabilities: Calibrated as those of the run's model, float32 [N, C].
+        near: Whether the head that answered has seen a near-duplicate, bool [N]; None where that
+            is not known.
     """
 
     digests: npt.NDArray[np.uint8]
     probabilities: npt.NDArray[np.float32]
+    near: npt.NDArray[np.bool_] | None = None
 
     @cached_property
     def _rows(self) -> dict[bytes, int]:
@@ -51,13 +55,26 @@ class HeldOutAnswers:
         Args:
             digests: Hexadecimal, of M images that have answers.
         """
-        rows = [self._rows[digest.tobytes()] for digest in Digests.of(digests).binary]
-        return self.probabilities[rows]
+        return self.probabilities[self._rows_of(digests)]
+
+    def near_of(self, digests: Sequence[str]) -> npt.NDArray[np.bool_] | None:
+        """Returns whether a near-duplicate of an image was seen, bool [M]; None if not known.
+
+        Args:
+            digests: As of `of`.
+        """
+        return None if self.near is None else self.near[self._rows_of(digests)]
+
+    def _rows_of(self, digests: Sequence[str]) -> list[int]:
+        return [self._rows[digest.tobytes()] for digest in Digests.of(digests).binary]
 
     def save(self, file: Path) -> None:
         """Writes held_out.npz, whole or not at all."""
+        arrays: dict[str, Any] = {"digests": self.digests, "probabilities": self.probabilities}
+        if self.near is not None:
+            arrays["near"] = self.near
         with replacing(file) as temporary:
-            np.savez(temporary, digests=self.digests, probabilities=self.probabilities)
+            np.savez(temporary, **arrays)
 
     @classmethod
     def load(cls, file: Path, num_classes: int) -> HeldOutAnswers:
@@ -72,18 +89,21 @@ class HeldOutAnswers:
         """
         try:
             arrays = read_arrays(file)
+            near = arrays.pop("near", None)
             if set(arrays) != {"digests", "probabilities"}:
                 raise ValueError(f"arrays {', '.join(sorted(arrays))}")
             digests, values = arrays["digests"], arrays["probabilities"]
             _check(digests, (len(values), 32), np.uint8)
             _check(values, (len(values), num_classes), np.float32)
+            if near is not None:
+                _check(near, (len(values),), np.bool_)
             if not np.isfinite(values).all():
                 raise ValueError("its probabilities are not finite")
         except (OSError, TypeError, ValueError) as error:
             raise RunError(
                 f"{file} cannot be used", received=str(error)[:160], mend="train the run again"
             ) from error
-        return cls(digests, values)
+        return cls(digests, values, near)
 
 
 def _check(array: npt.NDArray[np.generic], shape: tuple[int, ...], dtype: type) -> None:

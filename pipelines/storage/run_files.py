@@ -5,6 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 from pipelines.storage.destination import (
+    HASHES_FILE,
     HELD_OUT_FILE,
     MODEL_FILE,
     PRETRAINED_FILE,
@@ -42,6 +43,11 @@ class RunFiles:
     def held_out_file(self) -> Path:
         """The answers of fold heads to the images that they were held out from."""
         return self.path / HELD_OUT_FILE
+
+    @property
+    def hashes_file(self) -> Path:
+        """The perceptual hashes of the images that it was trained on."""
+        return self.path / HASHES_FILE
 
     @property
     def metrics_file(self) -> Path:

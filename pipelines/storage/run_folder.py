@@ -38,8 +38,8 @@ class RunFolder(RunFiles):
     """The folder of a job: recipe, model, metrics, history and checkpoint.
 
     It holds recipe.toml, labels.json, images.json, metrics.json, confusion.csv, history.csv,
-    model.keras, unknown.npz, held_out.npz with `train.folds`, logs/ for TensorBoard and
-    checkpoint/ for `--resume`; after `zoo tune` also search.json and search/.
+    model.keras, unknown.npz, held_out.npz with `train.folds`, hashes.npz, logs/ for TensorBoard
+    and checkpoint/ for `--resume`; after `zoo tune` also search.json and search/.
 
     Args:
         path: The folder; `open` and `claim` check it.

@@ -53,6 +53,30 @@ class SetMetrics(TypedDict, total=False):
     empty: float
 
 
+class DistinctMetrics(TypedDict, total=False):
+    """Metrics without the images that have a near-duplicate among those that were trained on.
+
+    Args:
+        num_images: Number of images without one.
+        num_near_duplicates: Number of images with one, copies included.
+        num_copies: How many of these equal a training image byte for byte.
+        accuracy: As in `TaskMetrics`; None if there are no images without one.
+        accuracy_interval: Its 95 % interval, low and high (Wilson).
+        exact_match: As in `TaskMetrics`, of labels.
+        exact_match_interval: Its 95 % interval.
+        mae: As in `TaskMetrics`, of a number.
+    """
+
+    num_images: int
+    num_near_duplicates: int
+    num_copies: int
+    accuracy: float | None
+    accuracy_interval: list[float] | None
+    exact_match: float | None
+    exact_match_interval: list[float] | None
+    mae: float | None
+
+
 class TaskMetrics(TypedDict, total=False):
     """Metrics of one task on one split; which there are depends on the kind of task.
 
@@ -68,6 +92,8 @@ class TaskMetrics(TypedDict, total=False):
         ece: Expected calibration error, 0 to 1.
         per_class: Metrics by class.
         prediction_sets: Of prediction sets; absent where the model has none.
+        without_near_duplicates: Of the images that have no near-duplicate among those that the
+            model was trained on; absent where none was looked for.
         confusion_matrix: Number of images by true class, then by predicted class; pairs
             without images are absent. A run keeps it in confusion.csv.
         exact_match: Fraction of images with every label correct.
@@ -93,6 +119,7 @@ class TaskMetrics(TypedDict, total=False):
     ece: float
     per_class: dict[str, ClassMetrics]
     prediction_sets: SetMetrics
+    without_near_duplicates: DistinctMetrics
     confusion_matrix: dict[str, dict[str, int]]
     exact_match: float
     exact_match_interval: list[float]

@@ -22,6 +22,7 @@ from pipelines.serving.run import Run
 from pipelines.sources.source import Source, join_examples
 from pipelines.storage.held_out_answers import HeldOutAnswers
 from pipelines.storage.run_folder import RunFolder
+from pipelines.storage.trained_hashes import save_trained_hashes
 from pipelines.training.agreement import compute_split_answers
 from pipelines.training.calibrate import calibrate, calibrated_probabilities
 from pipelines.training.divergence import describe_divergence
@@ -29,6 +30,7 @@ from pipelines.training.fit_decision import fit_decision
 from pipelines.training.fit_unknown import fit_unknown_scorer
 from pipelines.training.prepare import claim_run, open_images
 from pipelines.training.soft_targets import add_soft_targets
+from pipelines.training.split_twins import find_split_twins
 from pipelines.training.trainer import Trainer
 from tuning.optimization.penalties import summarize_kernels
 from zoo.errors import RecipeError
@@ -165,17 +167,25 @@ def train_on(
     scorer, unknown = fit_unknown_scorer(model, recipe, source, features)
     folder.save_model(model, scorer)
     answers = compute_split_answers(model, scorer, recipe, source, features)
+    twins = find_split_twins(source, taught.train, trainer.fold_numbers)
+    save_trained_hashes(folder.hashes_file, twins.trained)
     held_out = None
     if logits is not None:
         (task,) = source.tasks
         probabilities = calibrated_probabilities(logits, task, calibration)
-        held_out = HeldOutAnswers(source.val.binary_digests, probabilities)
+        near = twins.by_split["val"].near if "val" in twins.by_split else None
+        held_out = HeldOutAnswers(source.val.binary_digests, probabilities, near)
         answers["val"] = replace(answers["val"], predictions={task.name: probabilities})
     folder.save_held_out(held_out)
     decision = fit_decision(answers["val"].predictions, recipe, source)
     rules = read_rules(decision, source.tasks)
     metrics: dict[str, Any] = {
-        name: compute_answer_metrics(source.splits[name], answered.decided(rules), source.tasks)
+        name: compute_answer_metrics(
+            source.splits[name],
+            answered.decided(rules),
+            source.tasks,
+            twins=twins.by_split.get(name),
+        )
         for name, answered in answers.items()
         if name != "val" or not recipe.train.with_validation
     }

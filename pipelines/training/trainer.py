@@ -115,6 +115,16 @@ class Trainer:
         fine_tuned = bool(self.phases[-1].blocks)
         return None if fine_tuned or self.devices.precision != "float32" else self.features
 
+    @property
+    def fold_numbers(self) -> npt.NDArray[np.int64] | None:
+        """The fold that each training image is held out with, int64 [N]; None without folds."""
+        if not self._folds:
+            return None
+        numbers = np.zeros(len(self.model.source.train), np.int64)
+        for number, (_, held) in enumerate(self._folds):
+            numbers[held] = number
+        return numbers
+
     def prepare(self) -> ResolvedRecipe:
         """Computes the features that remaining phases need, and measures open settings on them.
 

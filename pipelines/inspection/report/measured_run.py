@@ -13,6 +13,7 @@ import numpy.typing as npt
 
 from pipelines.evaluation.metrics import compute_answer_metrics
 from pipelines.evaluation.predictions import Answers, compute_predictions
+from pipelines.evaluation.training_twins import find_twins_in_run
 from pipelines.runtime.isolation import start_keras
 from pipelines.sources.examining.kept_images import KeptImages
 from pipelines.sources.opening.evaluation_set import EvaluationSet, open_evaluation_set
@@ -76,13 +77,6 @@ class MeasuredRun:
         """Returns the metrics of one task."""
         return self.metrics if task.bare else self.metrics["tasks"][task.name]
 
-    def copied(self) -> npt.NDArray[np.bool_]:
-        """Returns which images are byte for byte among the run's training images, bool [N]."""
-        if self.examples is None:
-            return np.zeros(0, bool)
-        trained = self.run.trained_on
-        return np.array([digest in trained for digest in self.examples.digests], bool)
-
 
 def measure_run(run: RunFolder, data: str | Path | None) -> MeasuredRun:
     """Predicts the test images of a run, else its validation images.
@@ -133,13 +127,15 @@ def _predict(run: RunFolder, found: EvaluationSet, split: str) -> MeasuredRun:
     else:
         held_out = None
         predictions = compute_predictions(run.model, recipe, examples, found.tasks)
+    trained_on = split == "train" or (split == "val" and recipe.train.with_validation)
+    twins = None if trained_on else find_twins_in_run(run, examples, held_out)
     answers = Answers(predictions).decided(run.decision_rules)
     measured = MeasuredRun(
         run,
         found.name,
         split,
         found.tasks,
-        compute_answer_metrics(examples, answers, found.tasks),
+        compute_answer_metrics(examples, answers, found.tasks, twins=twins),
         examples,
         predictions,
         held_out=held_out is not None,

@@ -20,8 +20,8 @@ from pipelines.inspection.report.thumbnails import Thumbnails
 from pipelines.inspection.report.verdict import (
     judge_classification,
     judge_confidence,
-    judge_copies,
     judge_labels,
+    judge_near_duplicates,
     judge_numbers,
     judge_sets,
 )
@@ -102,13 +102,15 @@ def build_task_report(
     """
     metrics, kind = measured.metrics_of(task), measured.split_word
     name = "" if task.bare else printable(task.name)
+    apart = metrics.get("without_near_duplicates")
+    near = [] if apart is None else [judge_near_duplicates(apart)]
     if task.kind == "regression":
         return TaskReport(
             prefix,
             name,
             task.kind,
             metrics,
-            judge_numbers(metrics, kind),
+            [*judge_numbers(metrics, kind), *near],
             missing=[f"A number has its errors. {_ONLY_CLASSES}"],
         )
     if task.kind == "multi_label":
@@ -118,12 +120,13 @@ def build_task_report(
             name,
             task.kind,
             metrics,
-            judge_labels(metrics, kind),
+            [*judge_labels(metrics, kind), *near],
             rows=rows,
             rows_left_out=left_out,
             missing=[f"A task of labels has a table of them. {_ONLY_CLASSES}"],
         )
-    return _report_classes(measured, task, prefix, name, thumbnails)
+    report = _report_classes(measured, task, prefix, name, thumbnails)
+    return replace(report, verdict=[*report.verdict[:2], *near, *report.verdict[2:]])
 
 
 def _report_classes(
@@ -145,13 +148,9 @@ def _report_classes(
             measured.examples.target(task),
             measured.predictions[task.name],
         )
-        right = predicted.predicted == predicted.labels
         bins = compute_reliability(predicted.labels, predicted.probabilities)
         confidence = float(predicted.probabilities.max(axis=1).astype(np.float64).mean())
         verdict.append(judge_confidence(metrics["accuracy"], confidence, metrics["ece"]))
-        copied = measured.copied()
-        if copied.any() and not copied.all():
-            verdict.append(judge_copies(right.tolist(), copied.tolist()))
         counts = count_by_threshold(predicted.labels, predicted.probabilities)
         parts |= {
             "reliability": bins,

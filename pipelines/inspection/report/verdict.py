@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from typing import Any
 
 SIGNIFICANCE = 0.05
@@ -161,19 +161,30 @@ def judge_numbers(metrics: Mapping[str, Any], kind: str) -> list[str]:
     return sentences
 
 
-def judge_copies(right: Sequence[bool], copied: Sequence[bool]) -> str:
-    """Describes accuracy without the images that training images equal byte for byte.
+def judge_near_duplicates(found: Mapping[str, Any]) -> str:
+    """Describes the metrics without the images that have a near-duplicate in training.
 
     Args:
-        right: Whether each image is classified correctly.
-        copied: Whether each is among the training images; some are, and some are not.
+        found: See `pipelines.storage.split_metrics.DistinctMetrics`.
     """
-    others = [hit for hit, copy in zip(right, copied, strict=True) if not copy]
-    copies = len(right) - len(others)
-    verb = "is a copy" if copies == 1 else "are copies"
+    count, copies = found["num_near_duplicates"], found["num_copies"]
+    if not count:
+        return "No image has a near-duplicate among the training images."
+    verb = "has" if count == 1 else "have"
+    equal = f" ({copies:,} of them byte for byte)" if copies else ""
+    said = f"{count_of(count, 'image')} {verb} a near-duplicate among the training images{equal}"
+    them = "it" if count == 1 else "them"
+    if not found["num_images"]:
+        return f"{said}: every one."
+    if "mae" in found:
+        return f"{said}; without {them} the mean absolute error is {found['mae']:.4g}."
+    name, word = "accuracy", "accuracy"
+    if "exact_match" in found:
+        name, word = "exact_match", "the share of images with all labels right"
+    low, high = found[f"{name}_interval"]
     return (
-        f"{count_of(copies, 'image')} {verb} of training images, byte for byte; accuracy without "
-        f"them is {percent(sum(others) / len(others))}."
+        f"{said}; without {them} {word} is {percent(found[name])}, with a 95{_SPACE}% interval "
+        f"from {percent(low)} to {percent(high)}."
     )
 
 

@@ -54,21 +54,45 @@ def join_groupings(groupings: list[npt.NDArray[np.int64]]) -> npt.NDArray[np.int
         int64 [N], numbers from 0 on; None if no two items share one.
     """
     import numpy as np
-    from scipy.sparse import coo_array
-    from scipy.sparse.csgraph import connected_components
 
     if not groupings:
         return None
-    size, edges = len(groupings[0]), []
-    for grouping in groupings:
-        # Each item is tied to the first of its group.
-        _, first, numbers = np.unique(grouping, return_index=True, return_inverse=True)
-        edges.append(first[numbers])
-    ends = np.concatenate(edges)
-    starts = np.tile(np.arange(size), len(edges))
-    ties = coo_array((np.ones(len(ends), np.int8), (starts, ends)), shape=(size, size))
-    count, joined = connected_components(ties, directed=False)
-    return None if count == size else joined.astype(np.int64)
+    # Each item is tied to the first of its group.
+    firsts = [_first_of_group(grouping) for grouping in groupings]
+    items = np.tile(np.arange(len(groupings[0])), len(groupings))
+    return connect(np.stack([items, np.concatenate(firsts)], axis=1), len(groupings[0]))
+
+
+def connect(pairs: npt.NDArray[np.int64], num_items: int) -> npt.NDArray[np.int64] | None:
+    """Numbers the connected components of items that pairs connect.
+
+    Args:
+        pairs: int64 [P, 2].
+        num_items: N.
+
+    Returns:
+        int64 [N], numbers from 0 on in the order of their first; None if no two items share one.
+
+    Example:
+        >>> import numpy as np
+        >>> connect(np.array([[0, 2], [2, 3]]), 5).tolist()
+        [0, 1, 0, 0, 2]
+    """
+    import numpy as np
+    from scipy.sparse import coo_array
+    from scipy.sparse.csgraph import connected_components
+
+    ones = np.ones(len(pairs), np.int8)
+    ties = coo_array((ones, (pairs[:, 0], pairs[:, 1])), shape=(num_items, num_items))
+    count, numbers = connected_components(ties, directed=False)
+    return None if count == num_items else numbers.astype(np.int64)
+
+
+def _first_of_group(grouping: npt.NDArray[np.int64]) -> npt.NDArray[np.int64]:
+    import numpy as np
+
+    _, first, numbers = np.unique(grouping, return_index=True, return_inverse=True)
+    return first[numbers].astype(np.int64)
 
 
 def _number_alone(groups: npt.NDArray[np.int64] | None) -> npt.NDArray[np.int64] | None:

@@ -413,28 +413,3 @@ def test_data_of_other_classes_are_refused(tiny_run: Run, tmp_path: Path) -> Non
     with pytest.raises(DataError, match="crimson"):
         report(tiny_run, data=tmp_path / "data", out=tmp_path / "report.html")
     assert not (tmp_path / "report.html").exists()
-
-
-def test_images_copied_from_training_are_told(
-    tiny_run: Run, tiny_folder: Path, tmp_path: Path
-) -> None:
-    measured = measure_run(tiny_run, tiny_folder)
-    assert not measured.copied().any()
-    copies = replace(measured, run=_Recording(tiny_run.path, measured))
-    assert copies.copied().sum() == 2
-    (task,) = measured.tasks
-    found = build_task_report(copies, task, "task0", Thumbnails(10**6, 10))
-    assert "2 images are copies of training images" in " ".join(found.verdict)
-
-
-class _Recording(Run):
-    """A run that recorded two of its validation images as training images, too."""
-
-    def __init__(self, path: Path, measured: MeasuredRun) -> None:
-        super().__init__(path)
-        assert measured.examples is not None
-        self._copies = tuple(measured.examples.digests)[:2]
-
-    def digests(self, split: str) -> tuple[str, ...]:
-        own = super().digests(split)
-        return (*own, *self._copies) if split == "train" else own

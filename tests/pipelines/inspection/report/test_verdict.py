@@ -13,7 +13,6 @@ from pipelines.inspection.report.verdict import (
     judge_classification,
     judge_comparison,
     judge_confidence,
-    judge_copies,
     judge_sets,
 )
 
@@ -64,13 +63,6 @@ def test_sets_are_told_with_their_size() -> None:
     text = judge_sets(sets).replace("\xa0", " ")
     assert "for 50.0 % of the images (95 % interval 15.0 % to 85.0 %)" in text
     assert "with 1 classes on average; 50.0 % of the sets name one class, 25.0 % none." in text
-
-
-def test_copies_are_left_out_of_the_second_accuracy() -> None:
-    # Three of four are right; one of the right ones is a copy.
-    said = judge_copies([True, True, True, False], [True, False, False, False])
-    assert "1 image is a copy" in said
-    assert "66.7" in said
 
 
 @pytest.mark.parametrize(

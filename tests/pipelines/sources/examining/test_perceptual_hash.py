@@ -2,21 +2,32 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import numpy as np
 import pytest
 from PIL import Image
 
-from pipelines.inspection.near_duplicates import MAX_DIFFERENCES
-from pipelines.inspection.perceptual_hash import NUM_BITS, hash_images
+from pipelines.sources.examining.perceptual_hash import (
+    NUM_BITS,
+    PerceptualHashes,
+    hash_image,
+    unpack_bits,
+)
+from pipelines.sources.splitting.near_duplicates import MAX_DIFFERENCES
 from tests.support.planted import build_image, build_near_duplicates
 
 KINDS = tuple(build_near_duplicates(build_image(0)))
 
 
+def _hash(images: Sequence[Image.Image]) -> PerceptualHashes:
+    return PerceptualHashes.of_rows(np.stack([hash_image(np.asarray(image)) for image in images]))
+
+
 def _compare(first: Image.Image, second: Image.Image) -> int:
-    hashes = hash_images([np.asarray(first), np.asarray(second)])
-    (forth,) = hashes.count_differences(np.array([0]), np.array([1]))
-    (back,) = hashes.count_differences(np.array([1]), np.array([0]))
+    one, other = _hash([first]), _hash([second])
+    (forth,) = one.count_differences(other)
+    (back,) = other.count_differences(one)
     assert forth == back
     return int(forth)
 
@@ -32,7 +43,8 @@ def test_near_duplicates_have_similar_hashes(kind: str, size: tuple[int, int]) -
 def test_different_images_have_different_hashes() -> None:
     images = [build_image(seed) for seed in range(60)]
     first, second = np.triu_indices(len(images), 1)
-    found = hash_images(map(np.asarray, images)).count_differences(first, second)
+    hashes = _hash(images)
+    found = hashes.take(first).count_differences(hashes.take(second))
     assert found.min() > 1.5 * MAX_DIFFERENCES
     assert np.median(found) < NUM_BITS / 2
 
@@ -46,6 +58,6 @@ def test_whole_image_has_the_bits_of_its_cosine_transform() -> None:
     lowest = dct(dct(small, axis=0), axis=1)[:12, :12].ravel()[1:]
     # Bits of coefficients at the median may go either way.
     clear = np.abs(lowest - np.median(lowest)) > 100
-    bits = np.unpackbits(hash_images([np.asarray(image)]).plain[0, 0])[:NUM_BITS]
+    bits = unpack_bits(hash_image(np.asarray(image))[0])
     np.testing.assert_array_equal(bits[clear], (lowest > np.median(lowest))[clear])
     assert clear.mean() > 0.9
