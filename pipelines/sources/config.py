@@ -13,6 +13,10 @@ MAX_PIXELS = 2**29 // 3
 """Where TensorFlow's decoder of JPEG ends, and Pillow's limit against decompression bombs."""
 
 
+NEAR_DUPLICATES, TIME = "near_duplicates", "time"
+"""What `data.group` may be instead of a regular expression."""
+
+
 class ColumnNames(Config):
     """Headings of a table's columns; their case does not matter.
 
@@ -54,10 +58,14 @@ class DataConfig(Config):
         train_per_class: Maximum number of training images per class, to measure the
             effect of fewer labels; 0 takes all. The recipe's seed selects them; the
             images for a smaller number are among those for a larger one.
-        group: Regular expression that is searched in an image's name, such as
-            `patient_(\d+)`. Images for which its first group, or without one its match, is
-            the same belong together: splits and folds that this project makes do not divide
-            them. Others stand alone. It takes the place of a table's column `group`.
+        group: Which images belong together: splits and folds that this project makes do not
+            divide them. A regular expression that is searched in an image's name, such as
+            `patient_(\d+)`: those for which its first group, or without one its match, is
+            the same; others stand alone. It takes the place of a table's column `group`.
+            `near_duplicates`: those that are the same but for encoding, size, brightness, crop
+            or mirroring. `time`: photographs that one camera took within five seconds of each
+            other, by their EXIF data. These two join the groups of a table's column `group`.
+            A regular expression for the word itself is `(time)`.
         exclude: Images to leave out: names as in the messages, folders (`train/ants`),
             classes and labels (`ants`), or glob patterns of these (`*.gif`; `*` matches
             `/` too). Case is ignored. A class without any image left is dropped.

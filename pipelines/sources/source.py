@@ -57,6 +57,7 @@ class Examples:
         groups: int64 [N], the same number for images that belong together by their owner's
             word, across the splits of a data set; -1 for one that stands alone, None if
             nothing is said.
+        group_names: The name of each of these groups, by its number.
         columns: Further columns of the data set by name, N texts each. Only the columns
             that tasks need are read.
         targets: Targets of each task by name; empty before `task_columns.bind_tasks`.
@@ -74,6 +75,7 @@ class Examples:
     stamps: npt.NDArray[np.uint64] | None = None
     kept: KeptImages | None = None
     groups: npt.NDArray[np.int64] | None = None
+    group_names: tuple[str, ...] = ()
     columns: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
     targets: Mapping[str, npt.NDArray[Any]] = field(default_factory=dict)
     soft_targets: SoftTargets | None = None
@@ -128,6 +130,7 @@ class Examples:
             stamps=None if self.stamps is None else self.stamps[chosen],
             kept=self.kept,
             groups=None if self.groups is None else self.groups[chosen],
+            group_names=self.group_names,
             columns={name: _pick(texts, chosen) for name, texts in self.columns.items()},
             targets={name: values[chosen] for name, values in self.targets.items()},
             soft_targets=self.soft_targets and self.soft_targets.take(chosen),
@@ -167,6 +170,7 @@ def join_examples(parts: Sequence[Examples]) -> Examples:
         stamps=np.concatenate(stamps) if len(stamps) == len(parts) else None,
         kept=parts[0].kept if all(part.kept is parts[0].kept for part in parts) else None,
         groups=np.concatenate(groups) if len(groups) == len(parts) else None,
+        group_names=parts[0].group_names if len(groups) == len(parts) else (),
         columns={k: sum((part.columns[k] for part in parts), ()) for k in parts[0].columns},
         targets={k: np.concatenate([p.targets[k] for p in parts]) for k in parts[0].targets},
         soft_targets=_join_soft_targets([part.soft_targets for part in parts]),

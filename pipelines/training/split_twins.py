@@ -14,6 +14,7 @@ from pipelines.evaluation.training_twins import (
     find_training_twins,
     hash_comparable,
 )
+from pipelines.sources.config import NEAR_DUPLICATES
 from pipelines.sources.scanning.hashed_images import HashedImages, are_comparable
 from pipelines.sources.source import Examples, Source
 from pipelines.sources.splitting.near_duplicates import find_near_duplicates
@@ -67,6 +68,11 @@ def find_split_twins(
         near = _find_between_folds(trained, hashed, folds)[: len(source.val)]
         # A fold does not divide copies.
         by_split["val"] = TrainingTwins(near, np.zeros(len(near), bool))
+    if not source.own_val and (count := int(by_split["val"].near.sum())):
+        logger.info(
+            f"{count} of {len(source.val)} val images have a near-duplicate among those that their "
+            f"model is trained on; --set data.group={NEAR_DUPLICATES} keeps these together"
+        )
     return SplitTwins(hashed, by_split)
 
 

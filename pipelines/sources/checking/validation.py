@@ -8,6 +8,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import PurePosixPath
 from typing import TYPE_CHECKING
 
+from pipelines.sources.config import NEAR_DUPLICATES, TIME
 from pipelines.sources.examining.examination import MISSING, ImageScan
 from pipelines.sources.examining.formats import IMAGE_EXTENSIONS
 from pipelines.sources.examining.scan_table import ScanTable
@@ -144,24 +145,34 @@ def _or_leave_out(names: npt.NDArray[np.object_], selected: npt.NDArray[np.bool_
 
 
 def check_groups(data: str, listing: Listing, pattern: str) -> None:
-    """Checks that a pattern of groups matches the name of an image.
+    """Checks that images are grouped, where they are by their names or by time.
 
     Args:
         data: DATA as the user wrote it.
         listing: The images, with their groups.
-        pattern: `DataConfig.group`; nothing is checked if it is empty.
+        pattern: `DataConfig.group`; nothing is checked of near-duplicates, and if it is empty.
 
     Raises:
-        DataError: It matches none.
+        DataError: A pattern matches no name, or no image says when it was taken.
     """
     parts = listing.splits.values()
-    if pattern and not any(e.groups is not None and (e.groups >= 0).any() for e in parts):
+    if pattern in ("", NEAR_DUPLICATES):
+        return
+    if any(e.groups is not None and (e.groups >= 0).any() for e in parts):
+        return
+    if pattern == TIME:
         raise DataError(
-            f"data.group matches no image of {data!r}",
-            expected=f"a regular expression for names such as {next(iter(parts)).names[0]}",
-            received=pattern,
-            mend="correct it, or group none with --set 'data.group=\"\"'",
+            f"no image of {data!r} says when it was taken",
+            expected="photographs with EXIF DateTimeOriginal",
+            received=TIME,
+            mend="group them by their names, or group none with --set 'data.group=\"\"'",
         )
+    raise DataError(
+        f"data.group matches no image of {data!r}",
+        expected=f"a regular expression for names such as {next(iter(parts)).names[0]}",
+        received=pattern,
+        mend="correct it, or group none with --set 'data.group=\"\"'",
+    )
 
 
 def check_class_name(data: str, name: str) -> None:

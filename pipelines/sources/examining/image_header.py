@@ -17,6 +17,9 @@ from pipelines.sources.examining.formats import FORMATS
 if TYPE_CHECKING:
     from PIL.Image import Image
 
+EXIF_FOLDER = 0x8769
+"""The tag of what EXIF data say of the exposure."""
+
 _ORIENTATION = 0x0112
 _WITH_EXIF = ("JPEG", "PNG", "WEBP")
 _TURNED_FROM = 5
@@ -82,14 +85,48 @@ def read_header(kind: str, content: bytes) -> ImageHeader:
 def _read_png_header(content: bytes) -> ImageHeader:
     """Reads the header of a PNG without Pillow, which decodes it all to look for EXIF data."""
     width, height = (int.from_bytes(content[i : i + 4], "big") for i in (16, 20))
-    orientation = 1
+    return _upright("PNG", width, height, _valid(_read_png_exif(content)))
+
+
+def _read_png_exif(content: bytes) -> Exif:
+    exif = Exif()
     for name, start, end in png_chunks(content):
         if name == b"eXIf":
             exif = Exif()
             with contextlib.suppress(*PILLOW_ERRORS):
                 exif.load(content[start + 8 : end - 4])
-            orientation = _valid(exif)
-    return _upright("PNG", width, height, orientation)
+    return exif
+
+
+def read_exif(kind: str, content: bytes) -> Exif:
+    """Returns the EXIF data of an image; without a tag if it has none, or if they are damaged.
+
+    Args:
+        kind: Its format, a row of FORMATS that is read.
+        content: The bytes of the file.
+
+    Raises:
+        UnreadableError: The header is damaged, or a library that reads the format is absent.
+    """
+    if kind == "PNG" and content[12:16] == b"IHDR":
+        return _read_png_exif(content)
+    with open_image(kind, content) as image:
+        exif = _exif_of(image)
+        with contextlib.suppress(*PILLOW_ERRORS):
+            exif.get_ifd(EXIF_FOLDER)  # of a TIFF it cannot be read once the image is closed
+        return exif
+
+
+def _exif_of(image: Image) -> Exif:
+    try:
+        if image.format not in _WITH_EXIF:
+            return image.getexif()
+        # Without what Pillow takes from XMP data, which nothing else turns an image by.
+        exif = Exif()
+        exif.load(image.info.get("exif", b""))
+    except PILLOW_ERRORS:
+        return Exif()
+    return exif
 
 
 def open_image(kind: str, content: bytes) -> Image:
@@ -134,12 +171,7 @@ def _as_image(image: Any) -> Image:
 def orientation_of(image: Image) -> int:
     """Returns the EXIF orientation of an open image, 1 to 8; 1 if it has none."""
     try:
-        if image.format not in _WITH_EXIF:
-            return _valid(image.getexif())
-        # Without what Pillow takes from XMP data, which nothing else turns an image by.
-        exif = Exif()
-        exif.load(image.info.get("exif", b""))
-        return _valid(exif)
+        return _valid(_exif_of(image))
     except PILLOW_ERRORS:
         return 1  # A damaged tag turns nothing.
 

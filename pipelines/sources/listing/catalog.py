@@ -9,7 +9,8 @@ from pathlib import Path
 from typing import Any
 
 from pipelines.runtime.remote_folder import is_address
-from pipelines.sources.config import DataConfig
+from pipelines.sources.config import NEAR_DUPLICATES, TIME, DataConfig
+from pipelines.sources.listing.bursts import group_by_time
 from pipelines.sources.listing.csv_table import read_csv
 from pipelines.sources.listing.digits import read_digits
 from pipelines.sources.listing.folder import read_folder, read_unlabeled_folder
@@ -82,7 +83,11 @@ class SourceKind:
             listing = self.read_unlabeled(data, config)
         else:
             listing = self.read(data, config)
-        return group_by_names(listing, config.group) if config.group else listing
+        if config.group == TIME:
+            return group_by_time(listing)
+        # Near-duplicates are found once images have been scanned.
+        by_names = config.group not in ("", NEAR_DUPLICATES)
+        return group_by_names(listing, config.group) if by_names else listing
 
 
 def _read_place(data: str, columns: Sequence[str] = ()) -> Listing:

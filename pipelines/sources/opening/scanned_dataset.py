@@ -17,11 +17,12 @@ from pipelines.sources.checking.validation import (
     check_not_empty,
     check_splits_decode,
 )
-from pipelines.sources.config import DataConfig
+from pipelines.sources.config import NEAR_DUPLICATES, DataConfig
 from pipelines.sources.examining.kept_images import KeptImages
 from pipelines.sources.examining.scan_table import ScanTable
 from pipelines.sources.exclusion import exclude_images
 from pipelines.sources.listing.relabeling import relabel_images
+from pipelines.sources.opening.near_duplicate_groups import group_by_near_duplicates
 from pipelines.sources.scanning.scan import keep_decodable, scan_images
 from pipelines.sources.source import Finding, Listing
 from zoo.errors import DataError
@@ -135,6 +136,8 @@ def scan_dataset(
     # Even if any number of files may fail, none that a table names may be missing.
     is_valid(check_decodable, data, flat, config.max_undecodable if trainable else 1.0)
     decodable = keep_decodable(listing, scans, kept)
+    if config.group == NEAR_DUPLICATES:
+        decodable = group_by_near_duplicates(decodable)
     if trainable:
         is_valid(check_splits_decode, data, scans, decodable)
     if labeled and trainable and has_labels:

@@ -28,6 +28,7 @@ from pipelines.training.prepare import open_images
 from pipelines.training.train import train
 from tests.pipelines.training.test_convex_training import CONVEX
 from tests.support.planted import build_image, build_near_duplicates
+from tests.support.remedies import proposed_settings
 from tests.support.tiny import TINY
 from zoo.errors import RunError
 from zoo.tasks import Task, classification
@@ -179,7 +180,9 @@ def test_too_many_images_are_not_compared(
 
 
 @pytest.mark.train
-def test_with_folds_only_near_duplicates_in_another_fold_count(data: Path, tmp_path: Path) -> None:
+def test_with_folds_only_near_duplicates_in_another_fold_count(
+    data: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
     whole = tmp_path / "data"
     shutil.copytree(data / "train", whole)
     shutil.copytree(data / "val", whole, dirs_exist_ok=True)
@@ -198,6 +201,12 @@ def test_with_folds_only_near_duplicates_in_another_fold_count(data: Path, tmp_p
     assert (found["num_near_duplicates"], found["num_copies"]) == (len(divided), 0)
     measured = evaluate(run, whole, split="val")["val"]
     assert measured["without_near_duplicates"] == found
+    message = capsys.readouterr().err
+    assert f"{len(divided)} of {len(both)} val images have a near-duplicate" in message
+    ((setting,),) = proposed_settings(message)
+    mended = train(whole, recipe.override(dict([setting.split("=")])), out=tmp_path / "mended")
+    assert "val images have a near-duplicate" not in capsys.readouterr().err
+    assert mended.record["val"]["without_near_duplicates"]["num_near_duplicates"] == 0
 
 
 @pytest.mark.parametrize("left", [0, 2])

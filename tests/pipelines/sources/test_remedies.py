@@ -124,6 +124,12 @@ CASES = {
         _two_classes,
         settings=(r"data.group=patient_(\d+)",),
     ),
+    "capture times of no image": Case(
+        "or group none with --set",
+        "says when it was taken",
+        _two_classes,
+        settings=("data.group=time",),
+    ),
     "other columns": Case(
         "if these are the columns, --set",
         "no column 'path' and none 'label'",

@@ -13,7 +13,9 @@ from pipelines.sources.opening.dataset import open_source
 from pipelines.sources.opening.describe import describe
 from pipelines.sources.opening.evaluation_set import open_evaluation_set
 from pipelines.sources.source import Source, join_examples
+from pipelines.training.fold_heads import divide
 from tests.support.photographs import Fill, encode, photo
+from tests.support.planted import build_image, build_near_duplicates
 from zoo.errors import DataError
 from zoo.tasks import CLASSIFICATION, Task
 
@@ -135,3 +137,79 @@ def test_given_splits_that_divide_groups_are_said(fill: Fill) -> None:
         "train/ants/0000.jpg; metrics on these are too optimistic"
     )
     assert said in audit(str(root), config).remarks
+
+
+def _write_twins(folder: Path) -> Path:
+    """Ten images of two classes; of a, one again in b, mirrored, and one smaller."""
+    images = [build_image(seed) for seed in range(10)]
+    twins = {
+        "b/twin0": build_near_duplicates(images[0])["mirrored"],
+        "a/twin2": build_near_duplicates(images[2])["smaller"],
+    }
+    named = {f"{'ab'[n % 2]}/{n}": image for n, image in enumerate(images)} | twins
+    for name, image in named.items():
+        (folder / name).parent.mkdir(parents=True, exist_ok=True)
+        image.save(folder / f"{name}.png")
+    return folder
+
+
+TWINS = {frozenset({"a/0.png", "b/twin0.png"}), frozenset({"a/2.png", "a/twin2.png"})}
+
+
+@pytest.mark.parametrize("seed", range(5))
+def test_near_duplicates_are_on_one_side_where_that_is_asked(tmp_path: Path, seed: int) -> None:
+    data = str(_write_twins(tmp_path))
+    source = open_source(data, DataConfig(group="near_duplicates"), seed=seed)
+    assert grouped_names(source) == TWINS
+    for names in TWINS:
+        assert any(names <= set(part.names) for part in source.splits.values())
+    both = join_examples([source.train, source.val])
+    for _, held in divide(both, 2, seed):
+        own = {both.names[index] for index in held}
+        assert all(len(names & own) in (0, 2) for names in TWINS)
+    assert "2 groups of images and 8 that stand alone" in describe(source)[0]
+    assert open_source(data, DataConfig(), seed=seed).train.groups is None
+
+
+def test_near_duplicates_join_the_groups_of_a_column(tmp_path: Path) -> None:
+    rows = ["a,x", "b,x", "a,", "b,y", "a,y", "b,", "a,", "b,", *["a,", "b,"] * 3]
+    data = write_table(tmp_path, "path,label,group", rows)
+    for number in range(len(rows)):
+        build_image(number).save(tmp_path / f"{number}.jpg", quality=95)
+    build_near_duplicates(build_image(1))["brighter"].save(tmp_path / "5.jpg", quality=95)
+    build_near_duplicates(build_image(6))["smaller"].save(tmp_path / "7.jpg", quality=95)
+    source = open_source(data, DataConfig(group="near_duplicates"))
+    assert grouped_names(source) == {
+        frozenset({"0.jpg", "1.jpg", "5.jpg"}),
+        frozenset({"3.jpg", "4.jpg"}),
+        frozenset({"6.jpg", "7.jpg"}),
+    }
+
+
+def test_without_near_duplicates_every_image_stands_alone(tmp_path: Path) -> None:
+    for number in range(8):
+        (tmp_path / "ab"[number % 2]).mkdir(exist_ok=True)
+        build_image(number).save(tmp_path / "ab"[number % 2] / f"{number}.png")
+    source = open_source(str(tmp_path), DataConfig(group="near_duplicates"))
+    assert grouped_names(source) == set()
+    assert describe(source) == []
+
+
+def test_given_splits_that_divide_near_duplicates_are_said(tmp_path: Path) -> None:
+    _write_twins(tmp_path / "train")
+    (tmp_path / "val" / "b").mkdir(parents=True)
+    (tmp_path / "train" / "b" / "twin0.png").rename(tmp_path / "val" / "b" / "twin0.png")
+    build_image(30).save(tmp_path / "val" / "b" / "30.png")
+    remarks = open_source(str(tmp_path), DataConfig(group="near_duplicates")).remarks
+    assert any(said.startswith("1 of 2 val images belong to groups") for said in remarks)
+
+
+def test_groups_are_called_as_their_owner_calls_them(tmp_path: Path) -> None:
+    source = open_source(write_table(tmp_path, "path,label,group", ROWS))
+    whole = join_examples([*source.splits.values()])
+    assert whole.groups is not None
+    called = {
+        name: whole.group_names[group] if group >= 0 else ""
+        for name, group in zip(whole.names, whole.groups.tolist(), strict=True)
+    }
+    assert called == {f"{n}.jpg": row.split(",")[1] for n, row in enumerate(ROWS)}
