@@ -78,6 +78,11 @@ class ConfusionCell:
     right: bool
     images: Sequence[ImageCard] = ()
 
+    @property
+    def has_spotlights(self) -> bool:
+        """Whether an image shows what speaks for its classes."""
+        return any(image.spotlights for image in self.images)
+
 
 @dataclass(frozen=True)
 class ClassRow:
@@ -95,6 +100,23 @@ class ClassRow:
 
 
 @dataclass(frozen=True)
+class GroupRow:
+    """A row of the table of groups.
+
+    Args:
+        name: What the owner of the images calls it, or its first image.
+        count: Number of images.
+        accuracy: Share of them that is answered correctly, with all labels, 0 to 1.
+        interval: Its 95 % interval, low and high (Wilson).
+    """
+
+    name: str
+    count: int
+    accuracy: float
+    interval: tuple[float, float]
+
+
+@dataclass(frozen=True)
 class TaskReport:
     """What a report says of one task.
 
@@ -107,6 +129,8 @@ class TaskReport:
         baseline: The share of the largest class, 0 to 1; None where there are no classes.
         rows: The classes or labels, worst first.
         rows_left_out: How many are not shown.
+        groups: The groups of images, worst first; empty where images have none.
+        num_groups: How many groups of several images there are, shown or not.
         matrix: The confusion matrix, by true class, where it has few classes.
         pairs: The most frequent confusions, where it has many.
         top_losses: Images with the largest losses.
@@ -127,6 +151,8 @@ class TaskReport:
     baseline: float | None = None
     rows: Sequence[ClassRow] = ()
     rows_left_out: int = 0
+    groups: Sequence[GroupRow] = ()
+    num_groups: int = 0
     matrix: Sequence[Sequence[ConfusionCell]] = ()
     pairs: Sequence[ConfusionCell] = ()
     top_losses: Sequence[ImageCard] = ()

@@ -11,9 +11,17 @@ import numpy as np
 import numpy.typing as npt
 
 from pipelines.evaluation.calibration import compute_reliability
+from pipelines.evaluation.predictions import Answers
 from pipelines.inspection.report.diagrams import draw_coverage, draw_reliability
 from pipelines.inspection.report.measured_run import MeasuredRun
-from pipelines.inspection.report.report_data import ClassRow, ConfusionCell, ImageCard, TaskReport
+from pipelines.inspection.report.report_data import (
+    ClassRow,
+    ConfusionCell,
+    GroupRow,
+    ImageCard,
+    Spotlight,
+    TaskReport,
+)
 from pipelines.inspection.report.spotlights import compute_spotlights
 from pipelines.inspection.report.thresholds import count_by_threshold
 from pipelines.inspection.report.thumbnails import Thumbnails
@@ -25,6 +33,7 @@ from pipelines.inspection.report.verdict import (
     judge_numbers,
     judge_sets,
 )
+from pipelines.inspection.report.worst_groups import rank_groups
 from pipelines.sources.source import Examples
 from tuning.confident_learning import find_doubted_labels
 from zoo.decoding.image_decoder import ImageDecoder
@@ -40,8 +49,14 @@ MAX_PAIRS, MAX_ROWS = 40, 500
 TOP_LOSSES, PER_CELL = 24, 60
 """Images with the largest losses; images of one cell of the matrix."""
 
+MAX_LIT = 24
+"""Images in cells that show what speaks for their classes: the worst of each cell first."""
+
 LARGE, SMALL = 240, 128
 """The longer side of a thumbnail among the top losses, and in a cell, in pixels."""
+
+Pair = tuple[str, str]
+"""A true class and the answer."""
 
 _SMALLEST = np.float32(1e-30)
 """Probability that a logarithm is taken of, at least."""
@@ -77,7 +92,9 @@ class _Predicted:
         true = self.probabilities[np.arange(len(self.labels)), self.labels]
         return np.argsort(true, kind="stable")
 
-    def card(self, index: int, address: str) -> ImageCard:
+    def card(
+        self, index: int, address: str, spotlights: Mapping[int, Sequence[Spotlight]]
+    ) -> ImageCard:
         label, given = int(self.labels[index]), int(self.predicted[index])
         return ImageCard(
             address,
@@ -86,6 +103,7 @@ class _Predicted:
             self.names[given],
             float(self.probabilities[index, given]),
             float(self.probabilities[index, label]),
+            spotlights.get(index, ()),
         )
 
 
@@ -115,6 +133,7 @@ def build_task_report(
         )
     if task.kind == "multi_label":
         rows, left_out = _sort_rows(metrics["per_label"], key=("f1",))
+        groups, num_groups = _rank_groups_by_labels(measured, task)
         return TaskReport(
             prefix,
             name,
@@ -123,6 +142,8 @@ def build_task_report(
             [*judge_labels(metrics, kind), *near],
             rows=rows,
             rows_left_out=left_out,
+            groups=groups,
+            num_groups=num_groups,
             missing=[f"A task of labels has a table of them. {_ONLY_CLASSES}"],
         )
     report = _report_classes(measured, task, prefix, name, thumbnails)
@@ -139,7 +160,7 @@ def _report_classes(
         verdict.append(judge_sets(sets))
     rows, left_out = _sort_rows(metrics["per_class"], key=("f1", "recall"))
     parts: dict[str, Any] = {"rows": rows, "rows_left_out": left_out, "baseline": share}
-    images: dict[tuple[str, str], list[ImageCard]] = {}
+    images: dict[Pair, list[ImageCard]] = {}
     if measured.examples is not None and measured.predictions is not None:
         predicted = _Predicted(
             measured.examples,
@@ -152,24 +173,43 @@ def _report_classes(
         confidence = float(predicted.probabilities.max(axis=1).astype(np.float64).mean())
         verdict.append(judge_confidence(metrics["accuracy"], confidence, metrics["ece"]))
         counts = count_by_threshold(predicted.labels, predicted.probabilities)
+        groups, num_groups = rank_groups(measured.examples, predicted.predicted == predicted.labels)
         parts |= {
+            "groups": groups,
+            "num_groups": num_groups,
             "reliability": bins,
             "reliability_chart": draw_reliability(bins),
             "thresholds": counts,
             "coverage_chart": draw_coverage(counts),
-            "top_losses": _show_top_losses(measured, task, predicted, thumbnails),
         }
+        top = _embed(predicted, predicted.by_loss[:TOP_LOSSES].tolist(), thumbnails, LARGE)
         doubted = _find_doubted(predicted) if not measured.trained_on else []
         parts |= {
             "doubted": _show_doubted(predicted, doubted, thumbnails),
             "num_doubted": len(doubted),
         }
-        shown = _shown_cells(metrics["confusion_matrix"], names)
-        images = _show_cells(predicted, shown, thumbnails)
+        cells = _rank_cell_images(predicted, _shown_cells(metrics["confusion_matrix"], names))
+        in_cells = _embed(predicted, list(cells), thumbnails, SMALL)
+        lit = list(dict.fromkeys([*top, *list(in_cells)[:MAX_LIT]]))
+        spotlights = _light(measured, task, predicted, lit)
+        parts["top_losses"] = [predicted.card(*shown, spotlights) for shown in top.items()]
+        for index, address in in_cells.items():
+            card = predicted.card(index, address, spotlights)
+            images.setdefault(cells[index], []).append(card)
     matrix, pairs = _build_cells(metrics["confusion_matrix"], names, prefix, images)
     return TaskReport(
         prefix, name, task.kind, metrics, verdict, matrix=matrix, pairs=pairs, **parts
     )
+
+
+def _rank_groups_by_labels(measured: MeasuredRun, task: Task) -> tuple[list[GroupRow], int]:
+    """Returns the groups of images by how many have every label right, and their number."""
+    if measured.examples is None or measured.predictions is None:
+        return [], 0
+    answers = Answers(dict(measured.predictions)).decided(measured.run.decision_rules)
+    predicted = answers.sets.get(task.name, answers.predictions[task.name] >= 0.5)
+    right = (predicted == measured.examples.target(task)).all(axis=1)
+    return rank_groups(measured.examples, right)
 
 
 def _with_printable_names(metrics: Mapping[str, Any]) -> dict[str, Any]:
@@ -194,9 +234,7 @@ def _sort_rows(
     return rows[:MAX_ROWS], len(classes) - len(rows[:MAX_ROWS])
 
 
-def _shown_cells(
-    matrix: Mapping[str, Mapping[str, int]], names: Sequence[str]
-) -> list[tuple[str, str]]:
+def _shown_cells(matrix: Mapping[str, Mapping[str, int]], names: Sequence[str]) -> list[Pair]:
     """Returns the pairs of true and predicted class whose images can be opened."""
     pairs = [(true, given) for true in names for given in matrix.get(true, {})]
     if len(names) <= MAX_MATRIX_CLASSES:
@@ -206,23 +244,24 @@ def _shown_cells(
     return errors[:MAX_PAIRS]
 
 
-def _show_top_losses(
-    measured: MeasuredRun, task: Task, predicted: _Predicted, thumbnails: Thumbnails
-) -> list[ImageCard]:
-    chosen = predicted.by_loss[:TOP_LOSSES].tolist()
-    addresses = thumbnails.embed(predicted.examples, chosen, predicted.decoder, LARGE)
-    spotlights = compute_spotlights(
+def _embed(
+    predicted: _Predicted, indices: Sequence[int], thumbnails: Thumbnails, side: int
+) -> dict[int, str]:
+    return thumbnails.embed(predicted.examples, indices, predicted.decoder, side)
+
+
+def _light(
+    measured: MeasuredRun, task: Task, predicted: _Predicted, indices: Sequence[int]
+) -> dict[int, list[Spotlight]]:
+    """Returns what speaks for the answer and for the true class in some images."""
+    return compute_spotlights(
         measured.run.model,
         task,
         predicted.examples,
         measured.run.recipe.input.preprocessing,
-        list(addresses),
+        indices,
         {"answer": predicted.predicted, "truth": predicted.labels},
     )
-    return [
-        replace(predicted.card(index, address), spotlights=spotlights.get(index, ()))
-        for index, address in addresses.items()
-    ]
 
 
 def _find_doubted(predicted: _Predicted) -> list[int]:
@@ -236,17 +275,15 @@ def _show_doubted(
     predicted: _Predicted, doubted: Sequence[int], thumbnails: Thumbnails
 ) -> list[ImageCard]:
     chosen = doubted[:TOP_LOSSES]
-    addresses = thumbnails.embed(predicted.examples, chosen, predicted.decoder, SMALL)
-    return [predicted.card(index, address) for index, address in addresses.items()]
+    addresses = _embed(predicted, chosen, thumbnails, SMALL)
+    return [predicted.card(*shown, {}) for shown in addresses.items()]
 
 
-def _show_cells(
-    predicted: _Predicted, shown: Sequence[tuple[str, str]], thumbnails: Thumbnails
-) -> dict[tuple[str, str], list[ImageCard]]:
-    """Returns images of each cell, the largest loss first; errors have precedence."""
+def _rank_cell_images(predicted: _Predicted, shown: Sequence[Pair]) -> dict[int, Pair]:
+    """Returns the images of cells, the largest loss of each first; errors have precedence."""
     wanted = set(shown)
-    ranks: Counter[tuple[str, str]] = Counter()
-    candidates: list[tuple[int, bool, int, int, tuple[str, str]]] = []
+    ranks: Counter[Pair] = Counter()
+    candidates: list[tuple[int, bool, int, int, Pair]] = []
     names, given = predicted.names, predicted.predicted
     for index in predicted.by_loss.tolist():
         pair = (names[predicted.labels[index]], names[given[index]])
@@ -254,21 +291,14 @@ def _show_cells(
             # All cells get a first image before any gets a second one.
             candidates.append((ranks[pair], pair[0] == pair[1], len(candidates), index, pair))
             ranks[pair] += 1
-    candidates.sort()
-    order = [index for *_, index, _ in candidates]
-    addresses = thumbnails.embed(predicted.examples, order, predicted.decoder, SMALL)
-    cells: dict[tuple[str, str], list[ImageCard]] = {}
-    for *_, index, pair in candidates:
-        if index in addresses:
-            cells.setdefault(pair, []).append(predicted.card(index, addresses[index]))
-    return cells
+    return {index: pair for *_, index, pair in sorted(candidates)}
 
 
 def _build_cells(
     matrix: Mapping[str, Mapping[str, int]],
     names: Sequence[str],
     prefix: str,
-    images: Mapping[tuple[str, str], Sequence[ImageCard]],
+    images: Mapping[Pair, Sequence[ImageCard]],
 ) -> tuple[list[list[ConfusionCell]], list[ConfusionCell]]:
     """Returns the rows of the confusion matrix, or the most frequent confusions of many classes."""
     numbers = {name: number for number, name in enumerate(names)}

@@ -47,7 +47,7 @@ def test_report_in_chromium(hostile: tuple[Run, Path], tmp_path: Path) -> None:
         assert (first.get_attribute("aria-expanded"), panel.is_displayed()) == ("false", False)
         first.click()
         assert (first.get_attribute("aria-expanded"), panel.is_displayed()) == ("true", True)
-        opened = panel.find_elements(By.TAG_NAME, "img")
+        opened = panel.find_elements(By.CSS_SELECTOR, "img:not(.spotlight)")
         assert len(opened) == int(first.text)
         widths = "return arguments[0].decode().then(() => arguments[0].naturalWidth)"
         assert all(browser.execute_script(widths, image) >= 30 for image in opened)
@@ -63,8 +63,10 @@ def test_report_in_chromium(hostile: tuple[Run, Path], tmp_path: Path) -> None:
         assert second.get_attribute("aria-expanded") == "true"
         assert first.get_attribute("aria-expanded") == "false"
 
+        panel = browser.find_element(By.ID, second.get_attribute("aria-controls"))
+        _check_spotlights(browser, panel)
         _check_slider(browser)
-        _check_spotlights(browser)
+        _check_spotlights(browser, browser.find_element(By.CSS_SELECTOR, ".losses"))
 
         colors = {}
         for scheme in ("light", "dark"):
@@ -86,13 +88,17 @@ def test_report_in_chromium(hostile: tuple[Run, Path], tmp_path: Path) -> None:
         assert [address for address in asked if address.startswith("file:")] == [file.as_uri()]
 
 
-def _check_spotlights(browser: Any) -> None:
-    """Chooses what to show on the images with the largest losses; one mask an image is seen."""
+def _check_spotlights(browser: Any, part: Any) -> None:
+    """Chooses what to show on the images of a part; one mask an image is seen, and there alone."""
     from selenium.webdriver.common.by import By
 
-    cards = browser.find_elements(By.CSS_SELECTOR, ".losses .card")
+    cards = part.find_elements(By.CSS_SELECTOR, ".card")
+    assert cards
     for subject in ("answer", "truth", "none"):
-        browser.find_element(By.CSS_SELECTOR, f".spotlights input[value='{subject}']").click()
+        part.find_element(By.CSS_SELECTOR, f".spotlights input[value='{subject}']").click()
+        everywhere = browser.find_elements(By.CSS_SELECTOR, "img.spotlight")
+        visible = sum(mask.is_displayed() for mask in everywhere)
+        assert visible == (len(cards) if subject != "none" else 0)
         for card in cards:
             masks = card.find_elements(By.CSS_SELECTOR, "img.spotlight")
             seen = [mask for mask in masks if mask.is_displayed()]

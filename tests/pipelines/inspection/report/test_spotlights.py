@@ -11,6 +11,7 @@ import pytest
 from PIL import Image
 
 from pipelines.evaluation.predictions import compute_predictions
+from pipelines.inspection.report import task_report
 from pipelines.inspection.report.measured_run import MeasuredRun
 from pipelines.inspection.report.spotlights import compute_spotlights, encode_mask
 from pipelines.inspection.report.task_report import build_task_report
@@ -63,6 +64,22 @@ def test_mask_lies_on_what_the_network_sees(
     assert (light.left, light.top, light.width, light.height) == pytest.approx(expected)
 
 
+def test_the_worst_images_of_each_cell_have_maps_first(
+    measured: MeasuredRun, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(task_report, "TOP_LOSSES", 0)
+    monkeypatch.setattr(task_report, "MAX_LIT", 5)
+    (task,) = measured.tasks
+    report = build_task_report(measured, task, "task0", Thumbnails(10**7, 100))
+    lit = [[bool(card.spotlights) for card in cell.images] for cell in report.cells]
+    assert sum(map(sum, lit)) == 5
+    for flags in lit:
+        assert flags == sorted(flags, reverse=True), "of a cell, the largest losses"
+        assert flags[0], "each cell has one before any has many"
+    assert max(map(sum, lit)) - 1 <= min(sum(flags) for flags in lit if not all(flags))
+    assert all(cell.has_spotlights for cell in report.cells)
+
+
 def test_cards_have_the_maps_of_their_answer_and_their_true_class(measured: MeasuredRun) -> None:
     (task,) = measured.tasks
     report = build_task_report(measured, task, "task0", Thumbnails(10**7, 100))
@@ -70,7 +87,9 @@ def test_cards_have_the_maps_of_their_answer_and_their_true_class(measured: Meas
     examples, recipe = measured.examples, measured.run.recipe
     given = compute_predictions(measured.run.model, recipe, examples, [task])[task.name]
     maps = ActivationMaps(measured.run.model, task)
-    for card in report.top_losses:
+    in_cells = [card for cell in report.cells for card in cell.images]
+    assert len(in_cells) == len(examples)
+    for card in (*report.top_losses, *in_cells):
         index = examples.names.index(card.name)
         image = np.asarray(recipe.input.preprocessing(examples.read(index)), np.float32)
         classes = {"answer": int(given[index].argmax()), "truth": int(examples.labels[index])}
