@@ -9,9 +9,16 @@ import numpy.typing as npt
 
 from pipelines.inspection.probe import Indices, predict_out_of_fold
 from tuning.confident_learning import DoubtedLabels, find_doubted_labels
-from tuning.folds import stratified_folds
+from tuning.folds import count_folds, stratified_folds, stratified_subset
+from tuning.linear_heads.strengths import STRENGTHS
 
 NUM_FOLDS = 5
+
+_MANY = 5000
+"""Images from which on the strength of L2 is sought on so many of them."""
+
+_WEAKER = 2
+"""Strengths below that one which are tried on all images."""
 
 
 @dataclass(frozen=True)
@@ -54,7 +61,33 @@ def judge_labels(
     own = groups[judged]
     grouped = own if len(np.unique(own)) < len(own) else None
     folds = stratified_folds(codes, NUM_FOLDS, seed, grouped)
-    _, log_probabilities = predict_out_of_fold(rows[judged], codes, folds, len(classes))
+    strengths = _choose_strengths(rows[judged], codes, grouped, len(classes), seed)
+    _, log_probabilities = predict_out_of_fold(
+        rows[judged], codes, folds, len(classes), strengths=strengths
+    )
     found = find_doubted_labels(codes, log_probabilities)
     named = replace(found, images=judged[found.images], suggested=classes[found.suggested])
     return JudgedLabels(named, too_small)
+
+
+def _choose_strengths(
+    rows: npt.NDArray[np.float32],
+    labels: Indices,
+    groups: Indices | None,
+    num_classes: int,
+    seed: int,
+) -> tuple[float, ...]:
+    """Returns the strengths of L2 to try, in falling order: of many images, few of them.
+
+    More images want a weaker penalty than the part of them that is tried first, if another one.
+    """
+    if len(rows) <= _MANY:
+        return STRENGTHS
+    part = stratified_subset(labels, _MANY, seed)
+    own = None if groups is None else groups[part]
+    if count_folds(labels[part], num_classes, own) < NUM_FOLDS:
+        return STRENGTHS  # a class is too rare for a part
+    folds = stratified_folds(labels[part], NUM_FOLDS, seed, own)
+    l2, _ = predict_out_of_fold(rows[part], labels[part], folds, num_classes)
+    first = STRENGTHS.index(l2)
+    return STRENGTHS[first : first + _WEAKER + 1]

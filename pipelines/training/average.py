@@ -13,14 +13,17 @@ import numpy.typing as npt
 
 from pipelines.evaluation.metrics import compute_answer_metrics
 from pipelines.evaluation.predictions import Answers, compute_predictions
+from pipelines.evaluation.training_twins import TrainingTwins, find_twins_in_run
 from pipelines.runtime.isolation import isolated, start_keras
 from pipelines.serving.run import Run
 from pipelines.sources.examining.kept_images import KeptImages
 from pipelines.sources.opening.describe import describe
 from pipelines.sources.opening.evaluation_set import open_evaluation_set
+from pipelines.sources.scanning.hashed_images import HashedImages
 from pipelines.sources.source import Examples, Source
 from pipelines.storage.held_out_answers import HeldOutAnswers
 from pipelines.storage.run_folder import RunFolder
+from pipelines.storage.trained_hashes import load_trained_hashes, save_trained_hashes
 from pipelines.training.fit_decision import fit_decision
 from zoo.errors import DataError, InputError
 from zoo.files import sha256_of
@@ -71,9 +74,13 @@ def average(
         recipe = members[0].recipe
         decision = fit_decision(answers["val"], recipe, source) if len(source.val) else {}
         rules = read_rules(decision, source.tasks)
+        twins = {name: _find_twins(members, source.splits[name], name) for name in answers}
         metrics: dict[str, Any] = {
             name: compute_answer_metrics(
-                source.splits[name], Answers(predictions).decided(rules), source.tasks
+                source.splits[name],
+                Answers(predictions).decided(rules),
+                source.tasks,
+                twins=twins[name],
             )
             for name, predictions in answers.items()
             if len(source.splits[name])
@@ -85,8 +92,13 @@ def average(
         folder.save_digests(recorded)
         folder.save_model(build_average([run.model for run in members], source.tasks))
         (first, *_) = source.tasks
-        kept = HeldOutAnswers(source.val.binary_digests, answers["val"][first.name])
+        near = None if twins["val"] is None else twins["val"].near
+        kept = HeldOutAnswers(source.val.binary_digests, answers["val"][first.name], near)
         folder.save_held_out(kept if held_out else None)
+        trained = [load_trained_hashes(run.hashes_file) for run in members]
+        known = [hashed for hashed in trained if hashed is not None]
+        whole = HashedImages.join(known) if len(known) == len(members) else None
+        save_trained_hashes(folder.hashes_file, whole)
         if decision:
             metrics["decision"] = decision
         metrics["members"] = [_describe(run) for run in members]
@@ -210,6 +222,20 @@ def _answers(run: RunFolder, examples: Examples, tasks: Sequence[Task]) -> Predi
     if run.held_out:
         return {tasks[0].name: run.held_out.of(examples.digests)}
     return compute_predictions(run.model, run.recipe, examples, tasks)
+
+
+def _find_twins(
+    members: Sequence[RunFolder], examples: Examples, split: str
+) -> TrainingTwins | None:
+    """Returns which images have a twin among those that any of the runs was trained on."""
+    near, copies = np.zeros((2, len(examples)), bool)
+    for run in members if len(examples) else ():
+        found = find_twins_in_run(run, examples, run.held_out if split == "val" else None)
+        if found is None:
+            return None
+        near |= found.near
+        copies |= found.copies
+    return TrainingTwins(near, copies)
 
 
 def _average(parts: Sequence[Predictions]) -> Predictions:

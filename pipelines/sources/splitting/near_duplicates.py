@@ -119,7 +119,9 @@ def _find_pairs(hashes: PerceptualHashes, others: PerceptualHashes | None) -> In
         begin = part.start if others is None else 0
         alike = first_signs[part] @ second_signs[begin:].T >= least
         alike |= mirrored_signs[part] @ second_signs[begin:].T >= least
-        pairs = np.argwhere(alike) + np.array([part.start, begin])
+        # Of a flat array NumPy finds the few that are true several times as fast.
+        pairs = np.stack(np.divmod(np.flatnonzero(alike), alike.shape[1]), axis=1)
+        pairs += (part.start, begin)
         if others is None:
             pairs = pairs[pairs[:, 0] < pairs[:, 1]]
         found += [

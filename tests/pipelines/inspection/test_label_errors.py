@@ -2,9 +2,15 @@
 
 from __future__ import annotations
 
-import numpy as np
+from collections.abc import Sequence
+from typing import Any
 
+import numpy as np
+import pytest
+
+from pipelines.inspection import label_errors
 from pipelines.inspection.label_errors import NUM_FOLDS, judge_labels
+from tuning.linear_heads.strengths import STRENGTHS
 
 
 def _features(sizes: tuple[int, ...], seed: int = 0) -> tuple[np.ndarray, np.ndarray]:
@@ -51,6 +57,38 @@ def test_classes_of_few_different_images_are_not_judged() -> None:
     assert judged.doubted is not None
     assert not np.isin(labels[judged.doubted.images], [1, 3]).any()
     assert not np.isin(judged.doubted.suggested, [1, 3]).any()
+
+
+def test_of_many_images_the_strength_is_sought_on_some(monkeypatch: pytest.MonkeyPatch) -> None:
+    rows, true = _features((200, 200, 200))
+    labels = true.copy()
+    wrong = np.arange(0, 600, 40)
+    labels[wrong] = (true[wrong] + 1) % 3
+    tried: list[tuple[int, int]] = []
+    predict = label_errors.predict_out_of_fold
+
+    def spy(rows: np.ndarray, *args: Any, strengths: Sequence[float] = STRENGTHS) -> Any:
+        tried.append((len(rows), len(strengths)))
+        return predict(rows, *args, strengths=strengths)
+
+    monkeypatch.setattr(label_errors, "predict_out_of_fold", spy)
+    whole = judge_labels(rows, labels, np.arange(600), 3, seed=0).doubted
+    monkeypatch.setattr(label_errors, "_MANY", 150)
+    quick = judge_labels(rows, labels, np.arange(600), 3, seed=0).doubted
+    assert tried == [(600, len(STRENGTHS)), (150, len(STRENGTHS)), (600, 3)]
+    assert whole is not None
+    assert quick is not None
+    count = len(wrong)
+    assert set(whole.images[:count]) == set(quick.images[:count]) == set(wrong)
+    assert abs(whole.num_errors - quick.num_errors) <= 1
+
+
+def test_class_that_a_part_lacks_is_judged_all_the_same(monkeypatch: pytest.MonkeyPatch) -> None:
+    rows, labels = _features((100, 100, 6))
+    monkeypatch.setattr(label_errors, "_MANY", 40)
+    judged = judge_labels(rows, labels, np.arange(206), 3, seed=0)
+    assert judged.too_small == ()
+    assert judged.doubted is not None
 
 
 def test_one_class_is_not_judged() -> None:

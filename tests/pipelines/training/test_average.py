@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 from pathlib import Path
 from typing import Any
 
@@ -78,6 +79,31 @@ def test_metrics_are_those_of_the_mean_answers_to_images_held_out(
     members = mean.record["members"]
     assert [member["run"] for member in members] == [str(runs[n].path) for n in ("top", "lower")]
     assert members[0]["sha256"] == sha256_of(runs["top"].path / "model.keras")
+
+
+@pytest.mark.train
+def test_near_duplicates_are_those_that_any_run_was_trained_on(
+    runs: dict[str, tz.Run], data: Path, tmp_path: Path
+) -> None:
+    """An image of the test split is seen as if one of the runs had been trained on it."""
+    marked, digest = tmp_path / "marked", runs["lower"].digests("test")[0]
+    shutil.copytree(runs["lower"].path, marked)
+    recorded = json.loads((marked / "images.json").read_text())
+    recorded["train"].append(digest)
+    (marked / "images.json").write_text(json.dumps(recorded))
+    found = {}
+    for name, second in (("plain", runs["lower"]), ("marked", tz.Run.open(marked))):
+        mean = tz.average([runs["top"], second], out=tmp_path / f"mean-{name}")
+        found[name] = mean.metrics["test"]["without_near_duplicates"]
+        assert "without_near_duplicates" in mean.metrics["val"]
+        again = tz.evaluate(mean, data, split="val")["val"]["without_near_duplicates"]
+        assert again == mean.metrics["val"]["without_near_duplicates"]
+    assert (found["plain"]["num_images"], found["plain"]["num_copies"]) == (18, 0)
+    assert (found["marked"]["num_images"], found["marked"]["num_copies"]) == (17, 1)
+    (marked / "hashes.npz").unlink()
+    without = tz.average([runs["top"], tz.Run.open(marked)], out=tmp_path / "without")
+    assert "without_near_duplicates" not in without.metrics["test"]
+    assert not (without.path / "hashes.npz").exists()
 
 
 @pytest.mark.slow
