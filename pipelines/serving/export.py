@@ -182,7 +182,7 @@ def choose_format(name: str, quantize: str) -> Format:
             received=quantize,
             mend=f"--quantize {row.quantizations[-1]}",
         )
-    row.check_installed()
+    row.check_installed(row.packages_for(quantize))
     return row
 
 

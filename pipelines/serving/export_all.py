@@ -80,7 +80,7 @@ def export_all(
         found |= {"bytes": None, "images_per_s": None, "metrics": {}, "error": None}
         rows.append(found)
         try:
-            row.check_installed()
+            row.check_installed(row.packages_for(quantize))
             version = write_export(
                 source,
                 row,

@@ -8,7 +8,14 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from zoo.errors import InputError
-from zoo.export import litert_format, onnx_format, onnx_integers, openvino_format
+from zoo.export import (
+    litert_format,
+    litert_integers,
+    onnx_format,
+    onnx_integers,
+    openvino_format,
+    openvino_integers,
+)
 from zoo.table import Table
 
 Convert = Callable[[Path, Path, str], None]
@@ -24,10 +31,14 @@ class Integers:
             without some layers.
         rank_layers: Groups the layers of a folder's network; those whose quantization costs most
             come first.
+        source: The format of that network, which is in single precision.
+        packages: Import names of the packages that quantize, beside those of the format.
     """
 
     quantize: Callable[[Path, Path, Path, Sequence[str]], None]
     rank_layers: Callable[[Path, Path], list[list[str]]]
+    source: str
+    packages: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -60,6 +71,16 @@ class Format:
     def installed(self) -> bool:
         """Whether all its packages are installed."""
         return all(importlib.util.find_spec(package) for package in self.packages)
+
+    def packages_for(self, quantize: str) -> tuple[str, ...]:
+        """Returns the import names of the packages that write a quantization.
+
+        Args:
+            quantize: One of its quantizations.
+        """
+        if quantize != "int8" or self.integers is None:
+            return self.packages
+        return self.packages + self.integers.packages
 
     def check_installed(self, packages: tuple[str, ...] = ()) -> None:
         """Checks that packages are installed.
@@ -96,7 +117,7 @@ FORMATS: Table[Format] = Table(
             packages=("onnxruntime", "tf2onnx", "onnx"),
             quantizations=("none", "float16", "int8"),
             convert=onnx_format.convert,
-            integers=Integers(onnx_integers.quantize, onnx_integers.rank_layers),
+            integers=Integers(onnx_integers.quantize, onnx_integers.rank_layers, "onnx"),
         ),
         Format(
             "openvino",
@@ -104,8 +125,11 @@ FORMATS: Table[Format] = Table(
             "model.xml",
             extra="openvino",
             packages=("openvino", "tf2onnx", "onnx"),
-            quantizations=("none", "float16"),
+            quantizations=("none", "float16", "int8"),
             convert=openvino_format.convert,
+            integers=Integers(
+                openvino_integers.quantize, onnx_integers.rank_layers, "onnx", ("onnxruntime",)
+            ),
         ),
         Format(
             "litert",
@@ -114,8 +138,14 @@ FORMATS: Table[Format] = Table(
             extra="litert",
             packages=("ai_edge_litert",),
             any_size=False,
-            quantizations=("none", "float16"),
+            quantizations=("none", "float16", "int8"),
             convert=litert_format.convert,
+            integers=Integers(
+                litert_integers.quantize,
+                litert_integers.rank_layers,
+                "litert",
+                ("ai_edge_quantizer",),
+            ),
         ),
     ],
 )

@@ -45,7 +45,8 @@ def quantize_network(
     Args:
         exported: The model.
         row: The format, one that has 8-bit integers.
-        reference: A version's folder with the network in single precision.
+        reference: A version's folder with the network in single precision, in the format that
+            `row.integers` quantizes.
         folder: The version's folder, with all but the network.
         images: N image files to compare on.
         answers: The outputs of the network in single precision for them, by name.

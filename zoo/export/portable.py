@@ -15,7 +15,7 @@ from typing import Any
 from zoo.export import load_image
 from zoo.export.calibration import Calibration
 from zoo.export.exported import Exported
-from zoo.export.formats import Format
+from zoo.export.formats import FORMATS, Format
 from zoo.export.graph import write_graph
 from zoo.export.integers import quantize_network
 from zoo.export.portable_proof import check_portable
@@ -107,9 +107,10 @@ def _write_integers(
         ExportError: It is less accurate than it has to be, or what it is made of does not predict
             what the model does.
     """
+    source = FORMATS[row.integers.source if row.integers else row.name]
     with scratch_folder() as reference:
-        _write(exported, row, reference, "none")
-        answers = check_portable(reference, row, "none", images, exported)
+        _write(exported, source, reference, "none")
+        answers = check_portable(reference, source, "none", images, exported)
         _describe(exported, row, folder, {"quantize": "int8"})
         measured = quantize_network(exported, row, reference, folder, images, answers, calibration)
     _describe(exported, row, folder, {"quantize": "int8", **measured})

@@ -9,6 +9,7 @@
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -200,12 +201,8 @@ def _compute(network: Any, pixels: Iterator[npt.NDArray[np.uint8]]) -> Any:
     import keras
 
     found = []
-    batch: list[npt.NDArray[np.uint8]] = []
-    for image in pixels:
-        batch.append(image)
-        if len(batch) == _BATCH_SIZE:
-            found.append(network.predict_on_batch(np.stack(batch).astype(np.float32)))
-            batch = []
-    if batch:
-        found.append(network.predict_on_batch(np.stack(batch).astype(np.float32)))
+    while batch := list(itertools.islice(pixels, _BATCH_SIZE)):
+        # Not by `predict_on_batch`, which traces the network anew for a smaller last batch.
+        outputs = network(np.stack(batch).astype(np.float32), training=False)
+        found.append(keras.tree.map_structure(keras.ops.convert_to_numpy, outputs))
     return keras.tree.map_structure(lambda *parts: np.concatenate(parts), *found)
