@@ -5,7 +5,7 @@ from __future__ import annotations
 import gc
 import os
 import tarfile
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -15,6 +15,7 @@ from hypothesis import HealthCheck, settings
 from pipelines.cli.main import GC_THRESHOLDS
 from pipelines.runtime.log import log_to_stderr
 from tests.support.lean_import import NOT_NEEDED
+from tests.support.lone_runtime import build_lone_environment
 from tests.support.progress import ProgressRecorder
 from tests.support.tiny import TINY, write_images
 from zoo.export import fresh_process
@@ -108,6 +109,19 @@ def tiny_run(tiny_folder: Path, tmp_path_factory: pytest.TempPathFactory) -> Any
 
     out = tmp_path_factory.mktemp("runs") / "tiny"
     return train(tiny_folder, Recipe.from_settings(TINY), out=out)
+
+
+@pytest.fixture(scope="session")
+def lone_environment(tmp_path_factory: pytest.TempPathFactory) -> Callable[[str], Path]:
+    """Builds an environment with one runtime alone, by its import name, once."""
+    folder = tmp_path_factory.mktemp("lone")
+
+    def build(package: str) -> Path:
+        if not (folder / package).exists():
+            build_lone_environment(package, folder / package)
+        return folder / package
+
+    return build
 
 
 @pytest.fixture

@@ -7,6 +7,7 @@ import shutil
 import subprocess
 import sys
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -17,8 +18,9 @@ import pytest
 from PIL import Image
 
 from pipelines.recipe.presets import HEADS
+from tests.support.lone_runtime import run_alone
 from zoo.errors import ExportError, InputError
-from zoo.export import portable_proof
+from zoo.export import portable_proof, runtime_gate, runtimes
 from zoo.export.calibration import Calibration
 from zoo.export.exported import Exported
 from zoo.export.formats import FORMATS, Format
@@ -138,6 +140,39 @@ def test_version_has_all_that_belongs_to_it_and_the_outputs_of_the_model(
     expected = modern.model.predict(pixels.astype(np.float32), verbose=0)
     tolerance = portable_proof.TOLERANCES[quantize]
     np.testing.assert_allclose(outputs["probabilities"], expected, atol=tolerance)
+
+
+def predict_alone(
+    version: Path, name: str, images: list[Path], environment: Path, folder: Path
+) -> Any:
+    """The probabilities that a version answers images with where its runtime is alone."""
+    job = {
+        "model": str(version),
+        "format": name,
+        "runtimes": runtimes.__file__,
+        "images": [str(file) for file in images],
+        "whole_indices": [],
+    }
+    found = run_alone(environment, Path(runtime_gate.__file__), job, folder)
+    return found["square/probabilities"]
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(("name", "quantize"), PAIRS)
+def test_version_answers_in_an_environment_with_its_runtime_alone(
+    name: str,
+    quantize: str,
+    versions: Callable[[str, str], Path],
+    modern: Exported,
+    images: list[Path],
+    lone_environment: Callable[[str], Path],
+    tmp_path: Path,
+) -> None:
+    elsewhere = shutil.copytree(versions(name, quantize), tmp_path / "elsewhere")
+    environment = lone_environment(FORMATS[name].packages[0])
+    found = predict_alone(elsewhere, name, images, environment, tmp_path / "job")
+    expected = modern.model.predict(load_pixels(images, 32), verbose=0)
+    np.testing.assert_allclose(found, expected, atol=portable_proof.TOLERANCES[quantize])
 
 
 @pytest.mark.slow
@@ -266,6 +301,17 @@ def test_conversion_that_fails_says_so_and_leaves_nothing(
 
 
 @pytest.mark.parametrize("name", PORTABLE)
+def test_what_quantizes_is_named_with_its_extra_where_it_is_absent(name: str) -> None:
+    row = FORMATS[name]
+    assert row.integers
+    row.check_installed(row.packages_for("int8"))
+    lacking = replace(row, integers=replace(row.integers, packages=("no_such_quantizer",)))
+    with pytest.raises(InputError, match=rf"no no_such_quant.*transfer-zoo\[{row.extra}\]"):
+        lacking.check_installed(lacking.packages_for("int8"))
+    lacking.check_installed(lacking.packages_for("float16"))
+
+
+@pytest.mark.parametrize("name", PORTABLE)
 def test_runtime_that_is_absent_is_named_with_its_extra(name: str) -> None:
     row = FORMATS[name]
     absent = Format(name, "", row.file, row.extra, ("no_such_runtime",))
@@ -290,25 +336,38 @@ def test_formats_are_listed_without_numpy() -> None:
     "backbone", ["efficientnet_lite0.imagenet", "squeezenet1_1", "mobilenet_v2"]
 )
 def test_networks_of_other_families_are_proven_in_every_precision(
-    backbone: str, name: str, images: list[Path], tmp_path: Path
+    backbone: str,
+    name: str,
+    images: list[Path],
+    lone_environment: Callable[[str], Path],
+    tmp_path: Path,
 ) -> None:
     keras.utils.set_random_seed(3)
     model = build_classifier(backbone, 3, size=96, frozen=True)
     exported = Exported(model, Preprocessing(size=96), classification(NAMES))
     row = FORMATS[name]
-    truth = model.predict(load_pixels(images, 96), verbose=0).argmax(axis=1)
+    expected = model.predict(load_pixels(images, 96), verbose=0)
+    truth = expected.argmax(axis=1)
     # Random weights answer nearly the same to all images, so that any may change its class.
     calibration = Calibration(images, {"label": truth}, max_drop=100.0)
-    for number, quantize in enumerate(row.quantizations, start=1):
+    environment = lone_environment(row.packages[0])
+    for quantize in row.quantizations:
         version = export_portable(
             exported,
             row,
-            tmp_path,
+            tmp_path / quantize,
             images=images,
             quantize=quantize,
             calibration=calibration if quantize == "int8" else None,
         )
-        assert version == tmp_path / str(number)
+        folder = tmp_path / f"{quantize}-alone"
+        found = predict_alone(version, name, images, environment, folder)
+        if quantize == "int8":
+            stated = json.loads((version / "model.json").read_text())["accuracy"]["label"]
+            assert np.mean(found.argmax(axis=1) == truth) == pytest.approx(stated["int8"])
+        else:
+            tolerance = portable_proof.TOLERANCES[quantize]
+            np.testing.assert_allclose(found, expected, atol=tolerance)
 
 
 def load_pixels(images: list[Path], size: int) -> Any:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import shutil
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -15,7 +16,9 @@ from PIL import Image
 
 from tests.support.exports import answering, recorded_answers
 from tests.support.image_matrix import build_matrix, show
+from tests.support.lone_runtime import run_alone
 from zoo.errors import ExportError, RunError
+from zoo.export import gate
 from zoo.export.broken_images import preprocess_files
 from zoo.export.fresh_process import predict_in_fresh_process
 from zoo.export.savedmodel import (
@@ -23,6 +26,7 @@ from zoo.export.savedmodel import (
     export_savedmodel,
     write_savedmodel,
 )
+from zoo.export.signatures import TOLERANCE
 from zoo.export.versions import next_version
 from zoo.export.warm_up import WARM_UP_FILE
 from zoo.heads.activations import ACTIVATIONS
@@ -105,6 +109,21 @@ def check(
 
     check({})  # which is right
     return check
+
+
+@pytest.mark.slow
+def test_export_answers_in_an_environment_with_tensorflow_alone(
+    exported: Path,
+    images: list[Path],
+    predictions: np.ndarray,
+    lone_environment: Callable[[str], Path],
+    tmp_path: Path,
+) -> None:
+    elsewhere = shutil.copytree(exported, tmp_path / "elsewhere")
+    job = {"model": str(elsewhere), "images": [str(file) for file in images]}
+    environment = lone_environment("tensorflow")
+    found = run_alone(environment, Path(gate.__file__), job, tmp_path / "job")
+    np.testing.assert_allclose(found["serving_bytes/probabilities"], predictions, atol=TOLERANCE)
 
 
 @pytest.fixture(scope="module")
