@@ -29,9 +29,11 @@ from pipelines.sources.opening.dataset import open_source
 from pipelines.training.calibrate import calibrate
 from pipelines.training.train import train
 from tests.support.exports import Arrays, answering, recorded_answers
+from tests.support.model_server import serving
 from tests.support.tiny import TINY
 from zoo.errors import DataError, ExportError, RecipeError, RunError
 from zoo.export.savedmodel import check_savedmodel
+from zoo.files import write_json
 from zoo.models.trainable import build_logits_model
 
 pytestmark = pytest.mark.train
@@ -198,6 +200,45 @@ def test_predict_has_every_task(run: Run, data: Path, capsys: pytest.CaptureFixt
     assert "color " in line
     assert "; tags " in line
     assert "; light " in line
+
+
+@pytest.mark.parametrize("form", ["run", pytest.param("onnx", marks=pytest.mark.slow)])
+def test_server_answers_as_predict_does(
+    form: str, run: Run, data: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    model = shutil.copytree(run.path, tmp_path / "several")
+    # Nine validation images are too few to fit them on.
+    rules = {
+        "color": {"method": "adaptive", "threshold": 0.8},
+        "tags": {"thresholds": {"bar": 0.4, "frame": 0.3}},
+    }
+    metrics = json.loads((model / "metrics.json").read_text())
+    write_json(model / "metrics.json", {**metrics, "decision": {"tasks": rules}})
+    if form != "run":
+        model = Run.open(model).export(tmp_path / "models" / "several", format=form).parent
+    files = sorted(data.parent.glob("*.png"))[::6]
+    assert run_command(["predict", str(model), *map(str, files), "--json"]) == 0
+    expected = json.loads(capsys.readouterr().out)["predictions"]
+    for task in rules:
+        assert len({str(each["tasks"][task]["prediction_set"]) for each in expected}) > 1
+    with serving(model) as server:
+        for file, row in zip(files, expected, strict=True):
+            (found,) = server.ask("POST", "/predict", file.read_bytes()).json["predictions"]
+            assert_same({**found, "image": str(file)}, row)
+
+
+def assert_same(found: Any, expected: Any) -> None:
+    """Compares JSON values; a batch rounds numbers otherwise than an image alone."""
+    if isinstance(expected, dict):
+        assert list(found) == list(expected)
+        for key, value in expected.items():
+            assert_same(found[key], value)
+    elif isinstance(expected, list) and isinstance(expected[0] if expected else None, float):
+        np.testing.assert_allclose(found, expected, atol=1e-5)
+    elif isinstance(expected, float):
+        assert found == pytest.approx(expected, rel=1e-4)
+    else:
+        assert found == expected
 
 
 @pytest.fixture(scope="module")

@@ -6,14 +6,12 @@ import asyncio
 
 from uvicorn.protocols.http.h11_impl import H11Protocol
 
-IDLE_S = 20.0
-"""Seconds within which the head of a request has to be there, the first and each that follows."""
-
 
 class TimedProtocol(H11Protocol):
     """uvicorn's HTTP/1.1, with a limit of time for the head of a request.
 
-    uvicorn itself waits for it for ever, so that idle clients would use up all connections.
+    uvicorn itself waits for the first one for ever, so that idle clients would use up all
+    connections. The limit is that of uvicorn for the following ones, `timeout_keep_alive`.
     Written for uvicorn 0.54.
     """
 
@@ -38,7 +36,7 @@ class TimedProtocol(H11Protocol):
     def _await_request(self) -> None:
         if self._timer:
             self._timer.cancel()
-        self._timer = self.loop.call_later(IDLE_S, self._close_if_idle)
+        self._timer = self.loop.call_later(self.timeout_keep_alive, self._close_if_idle)
 
     def _close_if_idle(self) -> None:
         if self.cycle is None or self.cycle.response_complete:

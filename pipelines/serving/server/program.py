@@ -10,9 +10,12 @@ import socket
 import uvicorn
 from starlette.applications import Starlette
 
-from pipelines.serving.server.connections import IDLE_S, TimedProtocol
+from pipelines.serving.server.connections import TimedProtocol
 
 logger = logging.getLogger(__name__)
+
+MAX_IDLE_S = 20.0
+"""Seconds within which the head of a request has to be there, the first and each that follows."""
 
 MAX_CONNECTIONS = 1000
 """Connections at a time; one more is answered with 503."""
@@ -39,7 +42,8 @@ def run_application(
         application: The application.
         listener: A bound socket.
         greeting: A line for the log, once requests are accepted.
-        timeout_s: Seconds to wait for requests in flight at the end.
+        timeout_s: Seconds to wait for requests in flight at the end; and for the head of a
+            request, if they are fewer than `MAX_IDLE_S`.
     """
     config = uvicorn.Config(
         application,
@@ -52,7 +56,7 @@ def run_application(
         server_header=False,
         proxy_headers=False,
         limit_concurrency=MAX_CONNECTIONS,
-        timeout_keep_alive=math.ceil(IDLE_S),
+        timeout_keep_alive=math.ceil(min(MAX_IDLE_S, timeout_s)),
         timeout_graceful_shutdown=math.ceil(timeout_s),
     )
     # What clients send wrong is answered to them, and no matter of the log.

@@ -112,6 +112,16 @@ def test_slow_body_is_ended_and_holds_nobody_up(guarded: ModelServer, images: li
         assert "received 4 bytes" in text
 
 
+@pytest.mark.parametrize("sent", [b"", b"POST /predict HTTP/1.1\r\nHost: local"])
+def test_connection_over_which_no_request_comes_is_closed(
+    sent: bytes, guarded: ModelServer
+) -> None:
+    # Before the 20 seconds that others may take: this server gives a request three to arrive.
+    with socket.create_connection(("127.0.0.1", guarded.port), 15) as client:
+        client.sendall(sent)
+        assert client.recv(100) == b""
+
+
 def test_client_that_leaves_is_no_matter_of_the_log(server: ModelServer) -> None:
     said = list(server.log)
     with socket.create_connection(("127.0.0.1", server.port), 60) as client:
