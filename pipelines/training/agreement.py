@@ -12,6 +12,7 @@ import numpy.typing as npt
 from pipelines.evaluation.predictions import Answers, compute_answers, compute_predictions
 from pipelines.input_pipeline.tf_data import map_graph
 from pipelines.recipe.resolved import ResolvedRecipe
+from pipelines.sources.scanning.changes import are_present
 from pipelines.sources.source import Source
 from pipelines.training.feeds import FeatureFeed
 from zoo.errors import EngineError
@@ -65,8 +66,7 @@ def compute_split_answers(
         for name in source.splits
     }
     first_batch = source.val.take(range(min(recipe.input.batch_size, len(source.val))))
-    if first_batch.files is not None and not all(file.is_file() for file in first_batch.files):
-        # Of a place, from which features alone are needed.
+    if not are_present(first_batch):
         logger.info("the images are not there: the whole model is not compared with its head")
         return answers
     whole = compute_predictions(model, recipe, first_batch, tasks)

@@ -15,6 +15,7 @@ from pipelines.evaluation.training_twins import (
     hash_comparable,
 )
 from pipelines.sources.config import NEAR_DUPLICATES
+from pipelines.sources.scanning.changes import are_present
 from pipelines.sources.scanning.hashed_images import HashedImages, are_comparable
 from pipelines.sources.source import Examples, Source
 from pipelines.sources.splitting.near_duplicates import find_near_duplicates
@@ -58,6 +59,9 @@ def find_split_twins(
             f"of more than {MAX_IMAGES:,} images, the near-duplicates of training images are not "
             "counted"
         )
+        return SplitTwins()
+    if not all(map(are_present, (trained, *held_out.values()))):
+        logger.info("the images are not there: near-duplicates of training images are not counted")
         return SplitTwins()
     hashed = hash_comparable(trained)
     found = {

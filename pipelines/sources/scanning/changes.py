@@ -1,4 +1,4 @@
-"""Find out whether a file is still the one that was scanned."""
+"""Find out whether files are there, and still those that were scanned."""
 
 from __future__ import annotations
 
@@ -34,3 +34,16 @@ def find_changed(examples: Examples) -> int | None:
         if digest != examples.binary_digests[index].tobytes():
             return int(index)
     return None
+
+
+def are_present(examples: Examples) -> bool:
+    """Returns whether the file of every image is there.
+
+    Those of a data set that comes with its features may be gone.
+
+    Args:
+        examples: The images.
+    """
+    if examples.files is None:
+        return True
+    return bool((stat_files(Files.of(examples.files))["size"] >= 0).all())

@@ -83,7 +83,7 @@ def scan_images(
         return {}
     whole = join_examples([replace(e, columns={}, targets={}) for e in splits.values()])
     if listing.scans is not None:
-        rows, texts = _find_known(whole, listing.scans)
+        rows, texts = _find_known(whole, listing.scans, config)
     else:
         scan = _scan_files if whole.files else _scan_memory
         rows, texts = scan(whole, config, kept)
@@ -155,10 +155,18 @@ _Rows = tuple["npt.NDArray[np.void]", Sequence[str]]
 """ROW [N], and what its texts index."""
 
 
-def _find_known(examples: Examples, scans: ScanTable) -> _Rows:
-    """Returns what another job found in images, by their digests."""
-    found = KeyIndex(scans.digests.binary).find(examples.binary_digests)
-    return scans.rows[found], scans.texts
+def _find_known(examples: Examples, scans: ScanTable, config: DataConfig) -> _Rows:
+    """Returns what another job found in images, by their digests.
+
+    What is read instead of a file, if anything is, may be in the cache of another machine alone.
+    """
+    import numpy as np
+
+    rows = scans.rows[KeyIndex(scans.digests.binary).find(examples.binary_digests)]
+    for index in np.flatnonzero(rows["converted"]).tolist():
+        if not converted_file(rows["sha256"][index].tobytes().hex()).is_file():
+            _scan_image(examples, index, config, None)
+    return rows, scans.texts
 
 
 def _scan_memory(examples: Examples, config: DataConfig, kept: KeptImages | None) -> _Rows:
