@@ -169,7 +169,7 @@ def write_place(folder: Path, num_images: int) -> None:
         classes = centers[np.array(numbers) % 10]
         keys.append(f"{start:032x}")
         place.write_shard(keys[-1], build_shard(ScanTable.of(scans), rows + classes))
-    tables = [place.read_shard(key, SCAN_COLUMNS) for key in keys]
+    tables = {key: place.read_shard(key, SCAN_COLUMNS) for key in keys}
     names = Texts.of(map(_name, range(num_images)))
     examples = Examples(names, np.arange(num_images) % 10, Files("/images", names.encoded))
     listing = Listing(tuple(f"class_{n}" for n in range(10)), {"all": examples})
@@ -186,7 +186,6 @@ def write_place(folder: Path, num_images: int) -> None:
         platform="",
         poolings=("avg", "max"),
         num_features=NUM_FEATURES,
-        shards=tuple(keys),
     )
     place.write_record(record)
 

@@ -17,9 +17,10 @@ import numpy.typing as npt
 from pipelines.extraction.network import build_extractor_of, check_network
 from pipelines.extraction.shard_task import ShardJob, compute_shard, holding
 from pipelines.features.engines.catalog import ENGINES
-from pipelines.features.engines.network import STORED_POOLINGS
+from pipelines.features.extraction import Extractor
 from pipelines.recipe.levels import reads_lower_levels
 from pipelines.recipe.recipe import Recipe
+from pipelines.recipe.resolved import ResolvedRecipe
 from pipelines.recipe.settings import RecipeSettings
 from pipelines.runtime.cluster import check_cluster, check_gpus, open_cluster
 from pipelines.runtime.devices import prepare_devices
@@ -36,7 +37,7 @@ from pipelines.sources.places.place import JOB_FILE, Place, PlaceRecord
 from pipelines.sources.places.tables import SCAN_COLUMNS, build_manifest
 from pipelines.sources.scanning.ledger import stat_files
 from pipelines.sources.source import Finding, Listing
-from zoo.errors import ClusterError, DataError, WorkerError
+from zoo.errors import ClusterError, DataError, RecipeError, WorkerError
 from zoo.progress import track
 
 logger = logging.getLogger(__name__)
@@ -117,25 +118,79 @@ def compute_features(
         StorageError: The place cannot be written.
     """
     check_cluster(cluster)
+    if recipe is not None and backbone:
+        raise RecipeError(
+            "a recipe names its own backbone",
+            expected="recipe, or backbone",
+            received="both",
+            mend="Recipe.for_data(data, backbone=…) makes a recipe of it",
+        )
     base = Recipe.of(recipe) if recipe else Recipe.for_data(data, backbone=backbone)
     base = base.for_source(data)
-    resolved = base.resolve()
-    check_network(resolved)
+    check_network(base.resolve())
     # Other machines have other working folders.
     place = Place(str(out) if is_address(str(out)) else os.path.abspath(out))
-    source = resolved.source
-    listing = kind_of(source).list_images(source, resolved.unbound_tasks, resolved.data)
-    listing = exclude_images(listing, resolved.data.exclude, [])
-    check_not_empty(str(data), listing, labeled=True)
-    files = _files_of(source, listing)
+    listing, files = _list_files(base.resolve())
+    job, extractor = _prepare(place, base, listing, files)
+    _claim(place, job.record)
+    stats = stat_files(files)
+    versions = stats[["size", "modified_ns"]]
+    names = Texts.join([Texts.of(examples.names) for examples in listing.splits.values()])
+    shards = {
+        job.record.key_of(names[part], versions[part].tolist()): part
+        for part in divide_into_shards(stats["size"], shard_images)
+    }
+    there = place.shards()
+    todo = {key: part for key, part in shards.items() if key not in there}
+    logger.info(
+        f"{len(files):,} images, {len(shards):,} shards of which {len(todo):,} are to be computed"
+    )
+    with open_cluster(cluster, insecure=insecure) as executor, holding(job, extractor):
+        check_gpus(executor)
+        _compute_all(job, todo, names, files, executor)
+    read = map_in_order(lambda key: place.read_shard(key, SCAN_COLUMNS), shards, _READERS)
+    manifest = build_manifest(listing, stats["size"], dict(zip(shards, read, strict=True)))
+    place.write_manifest(manifest)
+    place.write_record(job.record)
+    problems = manifest["problem"].to_numpy()
+    bad = np.flatnonzero(problems != "").tolist()
+    unusable = tuple(Finding(names[index], problems[index]) for index in bad)
+    return ComputedFeatures(str(out), len(names) - len(unusable), unusable, len(todo), len(shards))
+
+
+def _list_files(recipe: ResolvedRecipe) -> tuple[Listing, Files]:
+    """Returns the images of a recipe, and the files of all splits in order.
+
+    Raises:
+        DataError: There are none, or they have no files.
+    """
+    source = recipe.source
+    listing = kind_of(source).list_images(source, recipe.unbound_tasks, recipe.data)
+    listing = exclude_images(listing, recipe.data.exclude, [])
+    check_not_empty(source, listing, labeled=True)
+    parts = [examples.files for examples in listing.splits.values()]
+    if any(part is None for part in parts):
+        raise DataError(
+            f"the images of {source!r} are not in files of their own",
+            expected="a folder, or a table of files",
+            mend=f"zoo train {source} --out RUN, which computes and keeps its features itself",
+        )
+    return listing, Files.join([Files.of(part) for part in parts if part is not None])
+
+
+def _prepare(
+    place: Place, recipe: Recipe, listing: Listing, files: Files
+) -> tuple[ShardJob, Extractor]:
+    """Returns the job that computes shards, and what computes them in this process."""
+    resolved = recipe.resolve()
     with suppress_stderr():
         devices = prepare_devices(resolved.device, on_images=False)
     devices.make_deterministic(resolved.seed)
     lower = reads_lower_levels(resolved, _count_learned(listing, resolved.data.test_fraction))
     extractor = build_extractor_of(resolved, lower=lower)
-    settings = base.to_settings()
+    settings = recipe.to_settings()
     record = PlaceRecord(
-        data=source,
+        data=resolved.source,
         root=os.path.abspath(files.root),
         class_names=listing.class_names,
         column_names=listing.column_names,
@@ -144,34 +199,10 @@ def compute_features(
         preprocessing=extractor.preprocessing.model_dump(mode="json"),
         engine=extractor.choose_engine(len(files)),
         platform=ENGINES[extractor.engine_name].platform(),
-        poolings=STORED_POOLINGS,
+        poolings=extractor.network.poolings,
         num_features=extractor.network.num_features,
     )
-    _claim(place, record)
-    stats = stat_files(files)
-    sizes = stats["size"].astype(np.int64)
-    names = Texts.join([Texts.of(examples.names) for examples in listing.splits.values()])
-    shards = {
-        record.key_of(names[part], stats[["size", "modified_ns"]][part].tolist()): part
-        for part in divide_into_shards(sizes, shard_images)
-    }
-    there = place.shards()
-    todo = {key: part for key, part in shards.items() if key not in there}
-    logger.info(
-        f"{len(files):,} images, {len(shards):,} shards of which {len(todo):,} are to be computed"
-    )
-    job = ShardJob(place.folder.address, record, base, lower)
-    with open_cluster(cluster, insecure=insecure) as executor, holding(job, extractor):
-        check_gpus(executor)
-        _compute_all(job, todo, names, files, executor)
-    tables = list(map_in_order(lambda key: place.read_shard(key, SCAN_COLUMNS), shards, _READERS))
-    manifest = build_manifest(listing, sizes, tables)
-    place.write_manifest(manifest)
-    place.write_record(record.model_copy(update={"shards": tuple(shards)}))
-    problems = manifest["problem"].to_numpy()
-    bad = np.flatnonzero(problems != "").tolist()
-    unusable = tuple(Finding(names[index], problems[index]) for index in bad)
-    return ComputedFeatures(str(out), len(names) - len(unusable), unusable, len(todo), len(shards))
+    return ShardJob(place.folder.address, record, recipe, lower), extractor
 
 
 def divide_into_shards(sizes: npt.NDArray[np.int64], shard_images: int) -> Iterator[slice]:
@@ -192,22 +223,6 @@ def divide_into_shards(sizes: npt.NDArray[np.int64], shard_images: int) -> Itera
             start, held = index, 0
         held += max(0, size)
     yield slice(start, len(sizes))
-
-
-def _files_of(data: str, listing: Listing) -> Files:
-    """Returns the files of all splits in order.
-
-    Raises:
-        DataError: The data set has none.
-    """
-    parts = [examples.files for examples in listing.splits.values()]
-    if any(part is None for part in parts):
-        raise DataError(
-            f"the images of {data!r} are not in files of their own",
-            expected="a folder, or a table of files",
-            mend=f"zoo train {data} --out RUN, which computes and keeps its features itself",
-        )
-    return Files.join([Files.of(part) for part in parts if part is not None])
 
 
 def _count_learned(listing: Listing, test_fraction: float) -> int:

@@ -14,7 +14,7 @@ from pipelines.features.store import FeatureFolder
 from pipelines.runtime.threads import map_in_order
 from pipelines.sources.columns import KeyIndex
 from pipelines.sources.places.place import Place, PlaceRecord, is_equal, open_record
-from pipelines.sources.places.tables import read_features, read_shards_of
+from pipelines.sources.places.tables import ShardIndex, read_features, read_shard_index
 from zoo.errors import DataError
 from zoo.preprocessing import Preprocessing
 from zoo.progress import track
@@ -71,18 +71,12 @@ class PlacedFeatures:
         missing = digests[folder.locate(digests)[:, 0] < 0]
         if not len(missing):
             return 0
-        known, shards = self._shards
-        rows = KeyIndex(known).find(missing)
-        needed = np.unique(shards[rows[rows >= 0]]).tolist()
+        index = self._index
+        rows = KeyIndex(index.digests).find(missing)
+        needed = [index.keys[shard] for shard in np.unique(index.shards[rows[rows >= 0]])]
         count = 0
         with track("reading features", len(needed), unit="shards") as progress:
             for found, features in map_in_order(self._read, needed, _READERS):
-                if features.shape[1:] != row.shape:
-                    raise DataError(
-                        f"a shard of {self.place} has other features than its {row.shape}",
-                        received=str(features.shape[1:]),
-                        mend="compute the features again, to another place",
-                    )
                 folder.write(found, row.array(features))
                 count += len(found)
                 progress.advance(1)
@@ -90,11 +84,16 @@ class PlacedFeatures:
         return count
 
     @cached_property
-    def _shards(self) -> tuple[npt.NDArray[np.uint8], npt.NDArray[np.int64]]:
-        return read_shards_of(self.place)
+    def _index(self) -> ShardIndex:
+        return read_shard_index(self.place)
 
-    def _read(self, index: int) -> tuple[npt.NDArray[np.uint8], npt.NDArray[np.float32]]:
+    def _read(self, key: str) -> tuple[npt.NDArray[np.uint8], npt.NDArray[np.float32]]:
         record = self.record
-        shape = len(record.poolings), record.num_features
-        table = self.place.read_shard(record.shards[index], ["sha256", "problem", "features"])
-        return read_features(table, shape)
+        table = self.place.read_shard(key, ["sha256", "problem", "features"])
+        try:
+            return read_features(table, (len(record.poolings), record.num_features))
+        except (ValueError, AttributeError):
+            raise DataError(
+                f"a shard of {self.place}, {key}, has other features than its record says",
+                mend="remove it, and run `zoo features` again: it computes what is missing",
+            ) from None

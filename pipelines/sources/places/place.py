@@ -3,7 +3,7 @@
     PLACE/job.json                what the features depend on; written first
     PLACE/shards/<key>.parquet    the images of a shard, in the order of the data set, one a row
     PLACE/manifest.parquet        all images, with labels, splits and the shard of each
-    PLACE/features.json           what job.json says, and the names of the shards; written last
+    PLACE/features.json           as job.json; written last
 
 A shard is written once, whole, under a key of its images and of all that its features depend
 on, so that what is there need not be computed again. A place with a features.json is DATA.
@@ -51,7 +51,6 @@ class PlaceRecord(BaseModel):
         platform: Library and processor, as the engine names them.
         poolings: The P poolings, in their order.
         num_features: F, channels of each.
-        shards: The keys of the shards that the manifest refers to; empty in job.json.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid")
@@ -68,7 +67,6 @@ class PlaceRecord(BaseModel):
     platform: str
     poolings: tuple[str, ...]
     num_features: int
-    shards: tuple[str, ...] = ()
 
     def differences(self, other: PlaceRecord) -> list[str]:
         """Returns the names of the fields in which the features of two places differ."""
@@ -161,7 +159,10 @@ class Place:
         import pyarrow.parquet as pq
 
         content = io.BytesIO()
-        pq.write_table(table, content, compression="zstd", write_page_checksum=True)
+        # No checksum covers Arrow's own schema, which the file does not need.
+        pq.write_table(
+            table, content, compression="zstd", write_page_checksum=True, store_schema=False
+        )
         self.folder.write(name, content.getvalue())
 
     def _read_table(self, name: str, columns: Sequence[str]) -> pa.Table:

@@ -2,16 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from typing import TYPE_CHECKING
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 import numpy.typing as npt
 
 from pipelines.sources.columns import ByteStrings, Digests, Files, Texts
 from pipelines.sources.examining.scan_table import ROW, TEXT_FIELDS, ScanTable, TextCodes
-from pipelines.sources.places.place import Place, open_record
+from pipelines.sources.places.place import MANIFEST_FILE, Place, open_record
 from pipelines.sources.source import Examples, Finding, Listing
+from zoo.errors import DataError
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -20,6 +21,8 @@ _COLUMN = "column:"
 """Before the names of the data set's own columns, in the manifest."""
 
 _SPLITS = ("train", "val", "test", "all")
+
+_DIGEST = "fixed_size_binary[32]"
 
 _FIELDS = tuple(name for name in ROW.names or () if name not in ("sha256", "stamp"))
 
@@ -69,14 +72,14 @@ def read_features(
 
 
 def build_manifest(
-    listing: Listing, sizes: npt.NDArray[np.int64], shards: Sequence[pa.Table]
+    listing: Listing, sizes: npt.NDArray[np.int64], shards: Mapping[str, pa.Table]
 ) -> pa.Table:
     """Builds the manifest: of each image its file, SCAN_COLUMNS, its label, split and shard.
 
     Args:
         listing: The N images, before any was read.
         sizes: Bytes of each file, int64 [N]; -1 where there is none.
-        shards: Of each shard in order, SCAN_COLUMNS.
+        shards: Of each shard in order, by its key, SCAN_COLUMNS.
     """
     import pyarrow as pa
 
@@ -88,18 +91,17 @@ def build_manifest(
         _COLUMN + name: pa.array([text for part in parts for text in part.columns[name]])
         for name in parts[0].columns
     }
-    found = pa.concat_tables(shards)
+    found = pa.concat_tables(shards.values())
+    of_shard = np.repeat(np.arange(len(shards)), [len(table) for table in shards.values()])
     return pa.table(
         {
             **{name: found[name] for name in SCAN_COLUMNS},
             "path": pa.array([path for part in paths for path in part], pa.large_binary()),
             "size": pa.array(sizes),
             "label": pa.array(np.concatenate([part.labels for part in parts])),
-            "split": pa.DictionaryArray.from_arrays(
-                pa.array(codes, pa.int8()), pa.array(list(_SPLITS))
-            ),
+            "split": _pack_codes(codes, _SPLITS),
             "group": pa.array(np.concatenate(groups)),
-            "shard": pa.array(np.repeat(np.arange(len(shards)), list(map(len, shards)))),
+            "shard": _pack_codes(of_shard, list(shards)),
             **columns,
         }
     )
@@ -122,15 +124,16 @@ def read_place(data: str, columns: Sequence[str] = ()) -> Listing:
     table = Place(data).read_manifest(
         [*SCAN_COLUMNS, "path", "label", "split", "group", *(_COLUMN + name for name in known)]
     )
+    _check_manifest(data, table, len(record.class_names))
     scans, paths = _read_scans(table), _read_strings(table["path"])
     labels, groups = (table[name].to_numpy() for name in ("label", "group"))
-    codes = table["split"].combine_chunks()
-    names_of_codes = codes.dictionary.to_pylist()
+    codes = table["split"].combine_chunks().dictionary_encode()
+    known_splits = codes.dictionary.to_pylist()
     texts = {name: table[_COLUMN + name].to_pylist() for name in known}
     is_usable = ~scans.has("problem")
     splits: dict[str, Examples] = {}
-    for split in _SPLITS:
-        is_of_split = codes.indices.to_numpy() == names_of_codes.index(split)
+    for split in sorted(known_splits, key=_SPLITS.index):
+        is_of_split = codes.indices.to_numpy() == known_splits.index(split)
         chosen = np.flatnonzero(is_of_split & is_usable)
         if len(chosen):
             found = scans.take(chosen)
@@ -154,8 +157,22 @@ def read_place(data: str, columns: Sequence[str] = ()) -> Listing:
     )
 
 
-def read_shards_of(place: Place) -> tuple[npt.NDArray[np.uint8], npt.NDArray[np.int64]]:
-    """Returns the digests of all images of a place, uint8 [N, 32], and the shard of each, [N].
+class ShardIndex(NamedTuple):
+    """Which shard has the features of an image.
+
+    Args:
+        digests: SHA-256 of all images, uint8 [N, 32].
+        shards: Of each, a place among the keys, [N].
+        keys: The keys of the shards.
+    """
+
+    digests: npt.NDArray[np.uint8]
+    shards: npt.NDArray[np.int32]
+    keys: list[str]
+
+
+def read_shard_index(place: Place) -> ShardIndex:
+    """Reads which shard of a place has the features of an image.
 
     Args:
         place: The place.
@@ -164,7 +181,51 @@ def read_shards_of(place: Place) -> tuple[npt.NDArray[np.uint8], npt.NDArray[np.
         DataError: The manifest is missing or damaged.
     """
     table = place.read_manifest(["sha256", "shard"])
-    return _read_digests(table).binary, table["shard"].to_numpy()
+    codes = table["shard"].combine_chunks().dictionary_encode()
+    return ShardIndex(
+        _read_digests(table).binary, codes.indices.to_numpy(), codes.dictionary.to_pylist()
+    )
+
+
+def _check_manifest(data: str, table: pa.Table, num_classes: int) -> None:
+    """Checks the values of a manifest, which may come from somebody else.
+
+    Raises:
+        DataError: A column holds what it cannot.
+    """
+    import pyarrow.compute as pc
+    from pyarrow import types
+
+    texts = {"name", "split", *TEXT_FIELDS, *filter(_is_own, table.column_names)}
+    wrong = [
+        name
+        for name, kind in zip(table.column_names, table.schema.types, strict=True)
+        if table[name].null_count
+        or not (
+            types.is_string(kind)
+            if name in texts
+            else types.is_binary(kind)
+            if name == "path"
+            else str(kind) == _DIGEST
+            if name == "sha256"
+            else types.is_integer(kind) or types.is_boolean(kind)
+        )
+    ]
+    if not wrong and len(table):
+        splits = set(pc.unique(table["split"]).to_pylist())
+        lowest, highest = pc.min_max(table["label"]).as_py().values()
+        wrong += ["split"] if splits - set(_SPLITS) else []
+        wrong += ["label"] if lowest < 0 or highest >= num_classes else []
+    if wrong:
+        raise DataError(
+            f"{data}/{MANIFEST_FILE} is damaged, or of another version of this project",
+            received=f"other values in {', '.join(map(repr, wrong))}",
+            mend="run `zoo features` again: it computes what is missing",
+        )
+
+
+def _is_own(column: str) -> bool:
+    return column.startswith(_COLUMN)
 
 
 def _pack_field(scans: ScanTable, field: str) -> pa.Array:
@@ -173,8 +234,15 @@ def _pack_field(scans: ScanTable, field: str) -> pa.Array:
     values = scans.rows[field]
     if field not in TEXT_FIELDS:
         return pa.array(values)
-    codes, texts = pa.array(values.astype(np.int32)), pa.array(scans.texts, pa.string())
-    return pa.DictionaryArray.from_arrays(codes, texts).cast(pa.string())
+    return _pack_codes(values, scans.texts)
+
+
+def _pack_codes(codes: npt.NDArray[Any], texts: Sequence[str]) -> pa.Array:
+    """Returns a column of texts, given by their places among those that there are."""
+    import pyarrow as pa
+
+    found = pa.array(codes.astype(np.int32)), pa.array(texts, pa.string())
+    return pa.DictionaryArray.from_arrays(*found).cast(pa.string())
 
 
 def _read_scans(table: pa.Table) -> ScanTable:

@@ -17,7 +17,7 @@ from pipelines.recipe.recipe import Recipe
 from pipelines.runtime.executor import InThisProcess
 from pipelines.sources.opening.dataset import open_source
 from pipelines.sources.places.place import Place
-from pipelines.sources.places.tables import read_features
+from pipelines.sources.places.tables import read_features, read_shard_index
 from pipelines.training.train import train
 from tests.support.tiny import write_images
 from zoo.errors import ClusterError, DataError, RecipeError, WorkerError
@@ -66,7 +66,7 @@ def _features(place: Path) -> dict[str, bytes]:
     record = opened.read_record()
     assert record is not None
     found: dict[str, bytes] = {}
-    for key in record.shards:
+    for key in read_shard_index(opened).keys:
         table = opened.read_shard(key, ["sha256", "problem", "features"])
         digests, rows = read_features(table, (2, record.num_features))
         pairs = zip(digests, rows, strict=True)

@@ -6,11 +6,13 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from pipelines.features.placed import PlacedFeatures
 from pipelines.sources.columns import Files, Texts
 from pipelines.sources.examining.examination import ImageScan
 from pipelines.sources.examining.scan_table import ScanTable
@@ -29,7 +31,7 @@ from pipelines.sources.places.tables import (
     build_shard,
     read_features,
     read_place,
-    read_shards_of,
+    read_shard_index,
 )
 from pipelines.sources.source import Examples, Finding, Listing
 from zoo.errors import DataError
@@ -60,9 +62,9 @@ def write_place(
     keys = ["first", "second"]
     for key, (part, rows) in zip(keys, parts, strict=True):
         place.write_shard(key, build_shard(ScanTable.of(part), rows))
-    tables = [place.read_shard(key, SCAN_COLUMNS) for key in keys]
+    tables = {key: place.read_shard(key, SCAN_COLUMNS) for key in keys}
     place.write_manifest(build_manifest(listing, np.arange(len(scans)), tables))
-    place.write_record(RECORD.model_copy(update={"shards": tuple(keys)}))
+    place.write_record(RECORD)
     return keys, features
 
 
@@ -134,9 +136,10 @@ def test_place_is_read_as_it_was_written(
             assert found.groups.tolist() == expected.groups.tolist()
     assert read.scans == ScanTable.of(scans)
 
-    digests, shards = read_shards_of(Place(address))
-    assert digests.tobytes().hex() == "".join(scan.sha256 for scan in scans)
-    assert shards.tolist() == [int(number >= cut) for number in range(len(scans))]
+    index = read_shard_index(Place(address))
+    assert index.digests.tobytes().hex() == "".join(scan.sha256 for scan in scans)
+    assert index.keys == keys
+    assert index.shards.tolist() == [int(number >= cut) for number in range(len(scans))]
     tables = [Place(address).read_shard(key, ["sha256", "problem", "features"]) for key in keys]
     rows = [read_features(table, (2, 3)) for table in tables]
     np.testing.assert_array_equal(np.concatenate([values for _, values in rows]), features)
@@ -157,7 +160,8 @@ def test_parquet_is_what_other_programs_read(place: Path) -> None:
     assert table["name"] == [f"{number}.jpg" for number in range(8)]
     assert table["split"] == ["train"] * 5 + ["val"] * 3
     assert table["size"] == list(range(8))
-    assert pq.read_table(place / "shards/first.parquet")["features"].type.list_size == 6
+    rows = pq.read_table(place / "shards/first.parquet")["features"].to_pylist()
+    assert [len(row) for row in rows] == [6] * 4
 
 
 @pytest.mark.parametrize("file", ["manifest.parquet", "shards/first.parquet"])
@@ -209,3 +213,37 @@ def test_manifest_of_another_place_is_refused(place: Path) -> None:
     (place / MANIFEST_FILE).write_bytes((place / "shards/first.parquet").read_bytes())
     with pytest.raises(DataError, match=f"{MANIFEST_FILE} is damaged"):
         read_place(str(place))
+
+
+@pytest.mark.parametrize(
+    ("column", "values"),
+    [
+        ("label", pa.array([0] * 7 + [2])),
+        ("label", pa.array([0] * 7 + [-1])),
+        ("label", pa.array([0] * 7 + [None], pa.int64())),
+        ("label", pa.array(["ants"] * 8)),
+        ("split", pa.array(["train"] * 7 + ["elsewhere"])),
+        ("sha256", pa.array([b"short"] * 8)),
+        ("problem", pa.array([0] * 8)),
+        ("path", pa.array([1] * 8)),
+        ("width", pa.array([0.5] * 8)),
+    ],
+)
+def test_values_that_cannot_be_are_refused(place: Path, column: str, values: pa.Array) -> None:
+    file = place / MANIFEST_FILE
+    table = pq.read_table(file)
+    changed = table.set_column(table.column_names.index(column), column, values)
+    pq.write_table(changed, file)
+    with pytest.raises(DataError, match=f"is damaged, or of another.*other values in '{column}'"):
+        read_place(str(place))
+
+
+def test_shard_of_other_features_is_refused(place: Path) -> None:
+    file = place / "shards" / "first.parquet"
+    table = pq.read_table(file)
+    shorter = pa.array([[0.0] * 5] * 4, pa.list_(pa.float32()))
+    pq.write_table(
+        table.set_column(table.column_names.index("features"), "features", shorter), file
+    )
+    with pytest.raises(DataError, match="first, has other features than its record says"):
+        PlacedFeatures(str(place))._read("first")
