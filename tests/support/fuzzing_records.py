@@ -26,7 +26,9 @@ from pipelines.inspection.report.diagrams import draw_learning_curves
 from pipelines.recipe.recipe import Recipe
 from pipelines.search.plan import SearchPlan
 from pipelines.sources.columns import ByteStrings
+from pipelines.sources.examining.examination import ImageScan
 from pipelines.sources.examining.scan_table import ROW
+from pipelines.sources.places.tables import read_place
 from pipelines.sources.scanning import ledger
 from pipelines.sources.scanning.ledger import STAT, Ledger, hash_paths
 from pipelines.storage import claim
@@ -41,6 +43,7 @@ from tests.support.fuzzing_mutations import (
     mutate_zip,
     pack,
 )
+from tests.support.places import make_listing, write_place
 from tuning.hyperparameters.choice import choose_best
 from tuning.hyperparameters.default_space import HEAD_SPACE
 from tuning.hyperparameters.search import Journal
@@ -313,7 +316,33 @@ def unknown(folder: Path) -> Reader:
     return Reader("unknown.npz", samples, mutate, read)
 
 
-READERS = (labels, metrics, lists, history, checkpoint, unknown, journal, plan, ledger_file, kept)
+def place(folder: Path) -> Reader:
+    """features.json and manifest.parquet of a place, as DATA."""
+    names = [f"{number}.jpg" for number in range(6)]
+    scans = [ImageScan(n, "JPEG", 9, 9, sha256=f"{i + 1:064x}") for i, n in enumerate(names)]
+    write_place(str(folder / "place"), make_listing(names, 4), scans, 3)
+    manifest = (folder / "place" / "manifest.parquet").read_bytes()
+    record = json.loads((folder / "place" / "features.json").read_bytes())
+    mark = b"\n---\n"
+
+    def mutate(rng: random.Random) -> bytes:
+        if rng.random() < 0.3:
+            return mutate_json(record, rng) + mark + manifest
+        return json.dumps(record).encode() + mark + mutate_bytes(manifest, rng)
+
+    def read(content: bytes, own: Path) -> None:
+        told, _, table = content.partition(mark)
+        (own / "features.json").write_bytes(told)
+        (own / "manifest.parquet").write_bytes(table)
+        for examples in read_place(str(own), ["age"]).splits.values():
+            assert len(examples.take([0]).names[0])
+
+    return Reader("place", [json.dumps(record).encode() + mark + manifest], mutate, read)
+
+
+READERS = (
+    labels, metrics, lists, history, checkpoint, unknown, journal, plan, ledger_file, kept, place,
+)  # fmt: skip
 
 
 if __name__ == "__main__":

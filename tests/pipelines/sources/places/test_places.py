@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import pyarrow as pa
@@ -13,7 +12,6 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from pipelines.features.placed import PlacedFeatures
-from pipelines.sources.columns import Files, Texts
 from pipelines.sources.examining.examination import ImageScan
 from pipelines.sources.examining.scan_table import ScanTable
 from pipelines.sources.listing.catalog import kind_of, lasting_name, settings_of
@@ -22,64 +20,16 @@ from pipelines.sources.places.place import (
     JOB_FILE,
     MANIFEST_FILE,
     Place,
-    PlaceRecord,
     is_place,
 )
 from pipelines.sources.places.tables import (
-    SCAN_COLUMNS,
-    build_manifest,
-    build_shard,
     read_features,
     read_place,
     read_shard_index,
 )
-from pipelines.sources.source import Examples, Finding, Listing
+from pipelines.sources.source import Finding
+from tests.support.places import RECORD, make_listing, write_place
 from zoo.errors import DataError
-
-RECORD = PlaceRecord(
-    data="photos",
-    root="/photos",
-    class_names=("ants", "bees"),
-    column_names=("label", "age"),
-    recipe={"backbone": {"name": "micro_resnet_s.cifar10"}},
-    network="0" * 64,
-    preprocessing={"size": 32},
-    engine="keras",
-    platform="x86_64",
-    poolings=("avg", "max"),
-    num_features=3,
-)
-
-
-def write_place(
-    address: str, listing: Listing, scans: list[ImageScan], cut: int
-) -> tuple[list[str], np.ndarray[Any, Any]]:
-    """Writes a place of two shards; returns their keys and the features of its usable images."""
-    place, usable = Place(address), [not scan.problem for scan in scans]
-    features = np.random.default_rng(0).normal(size=(sum(usable), 2, 3)).astype(np.float32)
-    before = sum(usable[:cut])
-    parts = [(scans[:cut], features[:before]), (scans[cut:], features[before:])]
-    keys = ["first", "second"]
-    for key, (part, rows) in zip(keys, parts, strict=True):
-        place.write_shard(key, build_shard(ScanTable.of(part), rows))
-    tables = {key: place.read_shard(key, SCAN_COLUMNS) for key in keys}
-    place.write_manifest(build_manifest(listing, np.arange(len(scans)), tables))
-    place.write_record(RECORD)
-    return keys, features
-
-
-def make_listing(names: list[str], num_train: int, *, grouped: bool = False) -> Listing:
-    def part(chosen: list[str], first: int) -> Examples:
-        return Examples(
-            names=Texts.of(chosen),
-            labels=np.arange(len(chosen)) % 2,
-            files=Files("/photos", Texts.of(chosen).encoded),
-            groups=np.arange(len(chosen)) // 2 if grouped else None,
-            columns={"age": tuple(str(first + number) for number in range(len(chosen)))},
-        )
-
-    splits = {"train": part(names[:num_train], 0), "val": part(names[num_train:], 100)}
-    return Listing(RECORD.class_names, splits, column_names=RECORD.column_names)
 
 
 @st.composite
