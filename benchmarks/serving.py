@@ -6,12 +6,15 @@ sides predict the same files by the same run, one after the other in one process
     server        REQUESTS posts of a file to `/predict` over CONNECTIONS connections
     loop          `run.predict(content)`, a file a call
     its network   the same without what each call of `predict` prepares and puts back
+    the export    the same of what is served, if that is an export of the run
 
 The loops are measured before and after the server, and their mean is reported. Every answer is
-compared with that of the loop.
+compared with that of `zoo predict` for what is served.
 
     zoo train signs --out runs/signs
     python -m benchmarks.serving --model runs/signs --out runs/serving
+    zoo export runs/signs --to models/signs --format onnx
+    python -m benchmarks.serving --model runs/signs --served models/signs --out runs/serving-onnx
 
 Writes OUT/serving.json and OUT/serving.md.
 """
@@ -35,8 +38,9 @@ from typing import Annotated, Any
 import numpy as np
 import typer
 
+from pipelines.serving.predict import predict
 from pipelines.serving.prediction import Prediction
-from pipelines.serving.predictor import open_predictor
+from pipelines.serving.predictor import Predictor, open_predictor
 from pipelines.serving.run import Run
 from pipelines.sources.config import DataConfig
 from pipelines.sources.opening.dataset import open_source
@@ -130,6 +134,11 @@ def compare(answers: Sequence[tuple[int, float, int, Any]], expected: Sequence[P
     return wrong
 
 
+def loop_of(predictor: Predictor) -> Callable[[bytes], Any]:
+    """Returns a function that predicts a file."""
+    return lambda content: predictor.predict(["image"], [content])
+
+
 def rate_of(function: Callable[[bytes], Any], files: Sequence[bytes]) -> float:
     """Returns the files a second of a function that takes one."""
     began = time.perf_counter()
@@ -155,23 +164,27 @@ def main(
     out: Annotated[Path, typer.Option(help="Folder of results.")],
     requests: Annotated[int, typer.Option(help="Number of requests.")] = 2000,
     connections: Annotated[int, typer.Option(help="Number of clients.")] = 32,
+    served: Annotated[
+        Path | None, typer.Option(help="An export of the run to serve; by default the run.")
+    ] = None,
 ) -> None:
     """Measures, and writes the table."""
     files = make_files(NUM_FILES)
     run = Run.open(model)
-    expected = run.predict(files)
-    predictor = open_predictor(run)
+    expected = predict(served or run, files)
     sides: dict[str, Callable[[bytes], Any]] = {
         "loop of `run.predict`": run.predict,
-        "loop of its network": lambda content: predictor.predict(["image"], [content]),
+        "loop of its network": loop_of(open_predictor(run)),
     }
+    if served:
+        sides["loop of the export"] = loop_of(open_predictor(served))
     loops: dict[str, list[float]] = {name: [] for name in sides}
     for _ in range(2):
         for name, function in sides.items():
             function(files[0])
             loops[name].append(rate_of(function, files))
         if len(loops[name]) == 1:
-            with serve(model) as port:
+            with serve(served or model) as port:
                 ask(port, files, len(files), connections)  # warms up
                 seconds, answers = ask(port, files, requests, connections)
     times = [1000 * each for _, each, _, _ in answers]
