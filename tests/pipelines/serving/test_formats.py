@@ -209,6 +209,11 @@ def test_quantization_that_a_format_lacks_is_refused_before_anything_is_read(
     proposed = line.rpartition("; ")[2].split()
     assert "nowhere is no run" in fails(capsys, [*command, *proposed])
     assert "Unknown format 'onx'. Did you mean 'onnx'?" in fails(capsys, [*command[:-1], "onx"])
+    command[-1] = "savedmodel"
+    line = fails(capsys, [*command, "--quantize", "int8"])
+    assert "the format savedmodel has no quantization 'int8'; expected none" in line
+    assert line.endswith("--quantize none")
+    assert "nowhere is no run" in fails(capsys, [*command, "--quantize", "none"])
 
 
 @pytest.mark.slow
