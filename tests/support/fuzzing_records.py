@@ -30,12 +30,15 @@ from pipelines.sources.examining.examination import ImageScan
 from pipelines.sources.examining.scan_table import ROW
 from pipelines.sources.places.tables import read_place
 from pipelines.sources.scanning import ledger
+from pipelines.sources.scanning.hashed_images import HashedImages
 from pipelines.sources.scanning.ledger import STAT, Ledger, hash_paths
+from pipelines.sources.splitting.near_duplicates import find_near_duplicates
 from pipelines.storage import claim
 from pipelines.storage.checkpoint import Checkpoint
 from pipelines.storage.model_file import load_unknown_scorer
 from pipelines.storage.records import read_history, read_tasks
 from pipelines.storage.run_folder import RunFolder
+from pipelines.storage.trained_hashes import load_trained_hashes
 from tests.support.fuzzing_loop import Reader, in_file, run
 from tests.support.fuzzing_mutations import (
     mutate_bytes,
@@ -340,8 +343,37 @@ def place(folder: Path) -> Reader:
     return Reader("place", [json.dumps(record).encode() + mark + manifest], mutate, read)
 
 
+def hashes(folder: Path) -> Reader:
+    file = folder / "hashes.npz"
+    rows = np.random.default_rng(0).integers(0, 2**63, (3, 12, 3)).astype(np.uint64)
+    HashedImages.of(np.zeros((3, 32), np.uint8), rows).save(file)
+    sample = file.read_bytes()
+
+    def array(rng: random.Random) -> bytes:
+        shape = [rng.choice((0, 3, 3, 12, 32)) for _ in range(rng.randrange(4))]
+        text = io.BytesIO()
+        np.save(text, np.zeros(shape, rng.choice((np.uint8, np.uint64, np.float32))))
+        return text.getvalue()
+
+    def mutate(rng: random.Random) -> bytes:
+        if rng.random() < 0.5:
+            return mutate_zip(sample, rng)
+        names = ("digests", "hashes", "other")
+        return pack({f"{name}.npy": array(rng) for name in names if rng.random() < 0.8})
+
+    def read(content: bytes, own: Path) -> None:
+        (own / "hashes.npz").write_bytes(content)
+        found = load_trained_hashes(own / "hashes.npz")
+        # What is accepted can be compared.
+        assert found is not None
+        assert find_near_duplicates(found.hashes).shape[1] == 2
+
+    return Reader("hashes.npz", [sample], mutate, read)
+
+
 READERS = (
-    labels, metrics, lists, history, checkpoint, unknown, journal, plan, ledger_file, kept, place,
+    labels, metrics, lists, history, checkpoint, unknown, journal, plan, ledger_file, kept, hashes,
+    place,
 )  # fmt: skip
 
 

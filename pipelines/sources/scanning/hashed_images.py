@@ -104,14 +104,14 @@ class HashedImages:
         arrays = read_arrays(file)
         if set(arrays) != {"digests", "hashes"}:
             raise ValueError(f"arrays {', '.join(sorted(arrays))}")
-        count = len(arrays["digests"])
-        for name, shape, dtype in (
-            ("digests", (count, 32), np.uint8),
-            ("hashes", (count, NUM_WINDOWS + 1, NUM_WORDS), np.uint64),
-        ):
-            if arrays[name].shape != shape or arrays[name].dtype != dtype:
-                raise ValueError(f"{name} of {arrays[name].dtype} {arrays[name].shape}")
-        return cls.of(arrays["digests"], arrays["hashes"])
+        digests, hashes = arrays["digests"], arrays["hashes"]
+        if digests.shape[1:] != (32,) or digests.dtype != np.uint8:
+            raise ValueError(f"digests of {digests.dtype} {digests.shape}")
+        shape = (len(digests), NUM_WINDOWS + 1, NUM_WORDS)
+        if hashes.shape != shape or hashes.dtype != np.uint64:
+            raise ValueError(f"hashes of {hashes.dtype} {hashes.shape}")
+        # A file may hold them in Fortran's order, of which words are not read as bytes.
+        return cls.of(*map(np.ascontiguousarray, (digests, hashes)))
 
 
 def are_comparable(examples: Examples) -> npt.NDArray[np.bool_]:

@@ -138,6 +138,7 @@ def test_many_files_of_the_cache_become_one(
     ("change", "message"),
     [
         ({"digests": np.zeros((2, 31), np.uint8)}, "digests of uint8"),
+        ({"digests": np.array(2, np.uint8)}, "digests of uint8"),
         ({"hashes": np.zeros((1, 12, 3), np.uint64)}, "hashes of uint64"),
         ({"hashes": np.zeros((2, 12, 3), np.int64)}, "hashes of int64"),
         ({"more": np.zeros(1)}, "arrays digests, hashes, more"),
