@@ -104,7 +104,7 @@ def score_labels(labels: Labels, log_probabilities: Floats) -> Doubles:
     image is surely of one other class; by p − q ("normalized margin") it is hardly suspicious. Of
     5 % flipped labels of CIFAR-10 and of photographs of hand signs, the average precision of this
     score is that of p where the flips are random, and above it where they are between the two
-    likeliest classes: 0.29 against 0.26, and 0.71 against 0.68.
+    likeliest classes: 0.33 against 0.30, and 0.66 against 0.64.
 
     Args:
         labels: int64 [N], in 0 to C - 1.
