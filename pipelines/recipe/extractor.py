@@ -20,11 +20,12 @@ def build_extractor(recipe: ResolvedRecipe, network: FeatureNetwork) -> Extracto
     Raises:
         DataError: The features of the data set cannot be read.
     """
+    source = recipe.data.source  # empty for images that are given
     return Extractor(
         network,
         recipe.input.preprocessing,
         recipe.augment,
         seed=recipe.seed,
         config=recipe.features,
-        placed=PlacedFeatures(recipe.source) if is_place(recipe.source) else None,
+        placed=PlacedFeatures(source) if source and is_place(source) else None,
     )

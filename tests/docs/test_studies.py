@@ -65,11 +65,16 @@ def test_no_technique_is_missing() -> None:
 
 
 def test_every_technique_has_its_setting_and_what_tests_it() -> None:
+    import typer
+
+    from pipelines.cli.commands import app
     from pipelines.recipe.overrides import setting_paths
     from pipelines.recipe.settings import RecipeSettings
     from pipelines.recipe.task_sections import TaskConfig
 
     paths = {*setting_paths(RecipeSettings), *setting_paths(TaskConfig, "tasks.NAME.")}
+    commands = typer.main.get_group(app).commands.values()
+    paths |= {name for command in commands for option in command.params for name in option.opts}
     for technique, setting, tested in rows():
         assert set(re.findall(r"`([^`]+)`", setting)) <= paths, technique
         assert "`" in setting, technique
