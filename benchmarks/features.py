@@ -21,7 +21,7 @@ import statistics
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -85,7 +85,7 @@ def overhead(
                 shutil.rmtree(place, ignore_errors=True)
                 command = [sys.executable, __file__, "job", data, str(place), backbone]
                 started = time.perf_counter()
-                subprocess.run([*command, *([cluster] if cluster else [])], check=True)
+                subprocess.run([*command, *(["--cluster", cluster] if cluster else [])], check=True)
                 seconds[way].append(round(time.perf_counter() - started, 2))
         bytes_ = sum(path.stat().st_size for path in (out / "place" / "shards").iterdir())
         images = Place(str(out / "place")).read_manifest(["size"])
@@ -122,20 +122,15 @@ def tasks(
     def measure() -> dict[str, Any]:
         names = [f"train/class_{n % 10}/{n:010d}.jpg" for n in range(SHARD_IMAGES)]
         with open_cluster(cluster, insecure=False) as executor:
-            executor.submit(count_names, names).result()
+            executor.submit(len, names).result()
             started = time.perf_counter()
-            futures = [executor.submit(count_names, names) for _ in range(count)]
+            futures = [executor.submit(len, names) for _ in range(count)]
             done = sum(future.result() for future in futures)
             seconds = time.perf_counter() - started
         rate = round(done / SHARD_IMAGES / seconds, 1)
         return {"cluster": cluster, "tasks": count, "tasks_a_second": rate}
 
     _measured(out, f"tasks-{cluster.partition(':')[0]}", measure)
-
-
-def count_names(names: Sequence[str]) -> int:
-    """Returns how many names there are: the task."""
-    return len(names)
 
 
 @app.command()
