@@ -10,6 +10,7 @@ from __future__ import annotations
 import logging
 import time
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 from typing import Any, BinaryIO, NamedTuple, TypeVar
 
@@ -24,6 +25,9 @@ _ATTEMPTS = 6
 _PAUSE_S = 0.2
 """Seconds before the second attempt; each of the others waits twice as long as the one before."""
 
+_LONGEST_S = 30.0
+"""Seconds after which no other attempt begins: some libraries try for long themselves."""
+
 _FINAL = (
     FileNotFoundError,
     FileExistsError,
@@ -36,6 +40,9 @@ _FINAL = (
 _ATOMIC = frozenset({"memory", "s3", "s3a", "gs", "gcs", "abfs", "az"})
 """Protocols under which a file is there whole, or not at all, until its last byte was sent."""
 
+
+_FLAT = frozenset({"s3", "s3a", "gs", "gcs"})
+"""Protocols under which one request lists a thousand files in any folders."""
 
 _TAGS = ("ETag", "etag", "md5Hash", "LastModified", "mtime", "created")
 """Where file systems say which version of a file there is, the most exact first."""
@@ -91,6 +98,7 @@ class RemoteFolder:
         names = {protocol} if isinstance(protocol, str) else set(protocol)
         self.is_local = bool(names & {"file", "local"})
         self._is_atomic = bool(names & _ATOMIC)
+        self._lists_flat = bool(names & _FLAT)
 
     def __str__(self) -> str:
         return self.address
@@ -111,26 +119,49 @@ class RemoteFolder:
 
     def find(self) -> dict[str, FileVersion]:
         """Returns the version of every file below the folder, by name; none if it is absent."""
-
-        def look() -> Any:
-            self._fs.invalidate_cache()
-            return self._fs.find(self._path, detail=True)
-
         try:
-            found = self._persist(look)
+            found = self._list_flat() if self._lists_flat else self._list_folders()
         except (FileNotFoundError, NotADirectoryError):
             return {}
         names = ((path[len(self._path) + 1 :], info) for path, info in sorted(found.items()))
         return {name: _version_of(info) for name, info in names if name and name[-1] != "/"}
 
+    def _list_flat(self) -> dict[str, Any]:
+        def look() -> dict[str, Any]:
+            self._fs.invalidate_cache()
+            return dict(self._fs.find(self._path, detail=True))
+
+        return self._persist(look)
+
+    def _list_folders(self) -> dict[str, Any]:
+        """Lists folder by folder; fsspec's own `find` leaves out those that it cannot list."""
+        found: dict[str, Any] = {}
+        folders = [self._path]
+        self._fs.invalidate_cache()
+        for folder in folders:
+            for info in self._persist(partial(self._fs.ls, folder, detail=True)):
+                if info["type"] != "directory":
+                    found[info["name"]] = info
+                elif info["name"] != folder:
+                    folders.append(info["name"])
+        return found
+
     def exists(self, name: str) -> bool:
-        """Returns whether there is a file of this name."""
+        """Returns whether there is a file of this name.
+
+        Raises:
+            StorageError: The storage fails time and again.
+        """
 
         def look() -> bool:
             self._fs.invalidate_cache()
-            return bool(self._fs.isfile(self._at(name)))
+            # Unlike `isfile`, it does not take a server that is down for a file that is missing.
+            return bool(self._fs.info(self._at(name))["type"] == "file")
 
-        return self._persist(look)
+        try:
+            return self._persist(look)
+        except (FileNotFoundError, NotADirectoryError):
+            return False
 
     def read(self, name: str) -> bytes:
         """Returns what a file holds.
@@ -188,7 +219,8 @@ class RemoteFolder:
             OSError: It fails for good.
             StorageError: It failed each time.
         """
-        for number in range(_ATTEMPTS):
+        started = time.monotonic()
+        for number in range(1, _ATTEMPTS + 1):
             try:
                 return attempt()
             except _FINAL:
@@ -198,13 +230,14 @@ class RemoteFolder:
                 if self.is_local:
                     raise
                 last = error
-                logger.debug(f"{self.address}: {error}")
-                if number + 1 < _ATTEMPTS:
-                    time.sleep(_PAUSE_S * 2**number)
+            if number == _ATTEMPTS or time.monotonic() - started > _LONGEST_S:
+                break
+            logger.info(f"{self.address} does not answer ({type(last).__name__}); once more")
+            time.sleep(_PAUSE_S * 2 ** (number - 1))
         raise StorageError(
             f"{self.address} cannot be read or written",
             received=f"{type(last).__name__}: {' '.join(str(last).split())[:200]}",
-            mend=f"see whether it is there, and who may use it ({_ATTEMPTS} attempts failed)",
+            mend=f"see whether it is there, and who may use it ({number} attempts failed)",
         ) from last
 
 

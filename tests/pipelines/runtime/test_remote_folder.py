@@ -41,6 +41,10 @@ class Flaky(MemoryFileSystem):
         self._request()
         return super().ls(*args, **kwargs)
 
+    def info(self, *args: Any, **kwargs: Any) -> Any:
+        self._request()
+        return super().info(*args, **kwargs)
+
 
 @pytest.fixture
 def flaky(monkeypatch: pytest.MonkeyPatch) -> Iterator[type[Flaky]]:
@@ -79,8 +83,9 @@ def test_storage_that_never_answers_is_named(flaky: type[Flaky], tmp_path: Path)
     message = "cannot be read or written; received ConnectionResetError: connection reset by peer"
     with pytest.raises(StorageError, match=message):
         folder.write("a", b"")
-    with pytest.raises(StorageError, match=message):
-        folder.names()
+    for ask in (folder.names, folder.find, lambda: folder.exists("a"), lambda: folder.read("a")):
+        with pytest.raises(StorageError, match=message):
+            ask()
 
 
 @pytest.mark.parametrize(
@@ -99,3 +104,23 @@ def test_addresses_are_told_from_paths() -> None:
     assert is_address("s3://bucket/photos")
     assert not is_address("photos/2026")
     assert not is_address("tfds:mnist")
+
+
+def test_folder_that_cannot_be_listed_is_not_taken_for_empty(
+    flaky: type[Flaky], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    flaky.every = 10**9
+    folder = RemoteFolder(f"flaky://{tmp_path.name}")
+    for name in ("ants/1.jpg", "bees/1.jpg"):
+        folder.write(name, b"")
+    assert list(folder.find()) == ["ants/1.jpg", "bees/1.jpg"]
+    listed = Flaky.ls
+
+    def fail(self: Flaky, path: str, *args: Any, **kwargs: Any) -> Any:
+        if path.endswith("bees"):
+            raise ConnectionResetError("connection reset by peer")
+        return listed(self, path, *args, **kwargs)
+
+    monkeypatch.setattr(Flaky, "ls", fail)
+    with pytest.raises(StorageError, match="cannot be read or written"):
+        folder.find()
