@@ -248,15 +248,15 @@ def projection(
     gbit: Annotated[float, typer.Option(help="Network of a machine, Gbit/s.")] = 10.0,
 ) -> None:
     """Computes what 10^7 and 10^9 images would take, from what was measured."""
-    measured = {name: json.loads((out / f"{name}.json").read_text()) for name in ("overhead",)}
+    extraction = json.loads((out / "overhead.json").read_text(encoding="utf-8"))
     speeds = [json.loads(file.read_text())["tasks_a_second"] for file in out.glob("tasks-*.json")]
     rows = [
         project(
             10**exponent,
             machines,
-            core_images_a_second=measured["overhead"]["images_a_second"] / 2,
-            image_bytes=measured["overhead"]["bytes_of_an_image"],
-            feature_bytes=measured["overhead"]["feature_bytes_of_an_image"],
+            core_images_a_second=extraction["images_a_second"] / 2,
+            image_bytes=extraction["bytes_of_an_image"],
+            feature_bytes=extraction["feature_bytes_of_an_image"],
             tasks_a_second=min(speeds),
             cores=cores,
             bytes_a_second=gbit / 8 * 1e9,

@@ -13,7 +13,8 @@ from pathlib import Path
 import pytest
 
 from pipelines.sources.places.place import Place
-from pipelines.sources.places.tables import read_features, read_shard_index
+from pipelines.sources.places.tables import read_shard_index
+from tests.support.places import read_all_features
 from tests.support.ray_nodes import RayNodes, start_nodes
 from tests.support.tiny import write_images
 
@@ -44,20 +45,6 @@ def finish(process: subprocess.Popen[str]) -> dict[str, object]:
     return found
 
 
-def features_of(place: Path) -> dict[str, bytes]:
-    opened = Place(str(place))
-    record = opened.read_record()
-    assert record is not None
-    assert len(read_shard_index(opened).keys) == SHARDS
-    found: dict[str, bytes] = {}
-    for key in read_shard_index(opened).keys:
-        table = opened.read_shard(key, ["sha256", "problem", "features"])
-        digests, rows = read_features(table, (2, record.num_features))
-        pairs = zip(digests, rows, strict=True)
-        found |= {digest.tobytes().hex(): row.tobytes() for digest, row in pairs}
-    return found
-
-
 def wait_for_shards(process: subprocess.Popen[str], place: Path, count: int) -> set[str]:
     """Waits until there are so many shards; returns their names."""
     end = time.monotonic() + 300
@@ -73,8 +60,9 @@ def wait_for_shards(process: subprocess.Popen[str], place: Path, count: int) -> 
 def test_features_are_those_of_one_process_whatever_is_killed(tmp_path: Path) -> None:
     write_images(tmp_path / "photos", 40)
     finish(start(tmp_path, "alone"))
-    expected = features_of(tmp_path / "alone")
+    expected = read_all_features(tmp_path / "alone")
     assert len(expected) == 120
+    assert len(read_shard_index(Place(str(tmp_path / "alone"))).keys) == SHARDS
 
     killed = start(tmp_path, "processes", "--cluster", "local:2")
     wait_for_shards(killed, tmp_path / "processes", 2)
@@ -85,7 +73,7 @@ def test_features_are_those_of_one_process_whatever_is_killed(tmp_path: Path) ->
     ]
     os.kill(victim, signal.SIGKILL)
     finish(killed)
-    assert features_of(tmp_path / "processes") == expected
+    assert read_all_features(tmp_path / "processes") == expected
 
     place = tmp_path / "nodes"
     with start_nodes(3) as nodes:
@@ -98,7 +86,7 @@ def test_features_are_those_of_one_process_whatever_is_killed(tmp_path: Path) ->
         driver.kill()
         driver.communicate()
         again = finish(start(tmp_path, "nodes", "--cluster", "auto", nodes=nodes))
-    assert features_of(place) == expected
+    assert read_all_features(place) == expected
     # What was there is not computed again.
     assert isinstance(again["computed"], int)
     assert again["computed"] <= SHARDS - len(kept)

@@ -63,6 +63,7 @@ def _assert_equal(found: list[np.ndarray[Any, Any]], expected: list[np.ndarray[A
         np.testing.assert_array_equal(one, other)
 
 
+@pytest.mark.slow
 def test_weights_are_those_of_images_on_disk(
     storage: ObjectStorage, photos: Path, tmp_path: Path
 ) -> None:

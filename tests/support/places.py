@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -10,7 +11,13 @@ from pipelines.sources.columns import Files, Texts
 from pipelines.sources.examining.examination import ImageScan
 from pipelines.sources.examining.scan_table import ScanTable
 from pipelines.sources.places.place import Place, PlaceRecord
-from pipelines.sources.places.tables import SCAN_COLUMNS, build_manifest, build_shard
+from pipelines.sources.places.tables import (
+    SCAN_COLUMNS,
+    build_manifest,
+    build_shard,
+    read_features,
+    read_shard_index,
+)
 from pipelines.sources.source import Examples, Listing
 
 RECORD = PlaceRecord(
@@ -53,9 +60,23 @@ def make_listing(names: list[str], num_train: int, *, grouped: bool = False) -> 
             names=Texts.of(chosen),
             labels=np.arange(len(chosen)) % 2,
             files=Files("/photos", Texts.of(chosen).encoded),
-            groups=np.arange(len(chosen)) // 2 if grouped else None,
+            groups=1 - np.arange(len(chosen)) % 3 if grouped else None,
+            group_names=tuple(f"patient {number}" for number in range(len(names))),
             columns={"age": tuple(str(first + number) for number in range(len(chosen)))},
         )
 
     splits = {"train": part(names[:num_train], 0), "val": part(names[num_train:], 100)}
     return Listing(RECORD.class_names, splits, column_names=RECORD.column_names)
+
+
+def read_all_features(folder: Path) -> dict[str, bytes]:
+    """Returns the features of each usable image of a place, by its digest."""
+    place, found = Place(str(folder)), {}
+    record = place.read_record()
+    assert record is not None
+    for key in read_shard_index(place).keys:
+        table = place.read_shard(key, ["sha256", "problem", "features"])
+        digests, rows = read_features(table, (len(record.poolings), record.num_features))
+        pairs = zip(digests, rows, strict=True)
+        found |= {digest.tobytes().hex(): row.tobytes() for digest, row in pairs}
+    return found

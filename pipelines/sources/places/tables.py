@@ -85,7 +85,7 @@ def build_manifest(
 
     parts = list(listing.splits.values())
     codes = np.repeat([_SPLITS.index(split) for split in listing.splits], list(map(len, parts)))
-    groups = [np.full(len(p), -1) if p.groups is None else p.groups for p in parts]
+    groups = [name for part in parts for name in _group_names(part)]
     paths = [Files.of(part.files or ()).encoded for part in parts]
     columns = {
         _COLUMN + name: pa.array([text for part in parts for text in part.columns[name]])
@@ -100,7 +100,7 @@ def build_manifest(
             "size": pa.array(sizes),
             "label": pa.array(np.concatenate([part.labels for part in parts])),
             "split": _pack_codes(codes, _SPLITS),
-            "group": pa.array(np.concatenate(groups)),
+            "group": pa.array(groups, pa.string()),
             "shard": _pack_codes(of_shard, list(shards)),
             **columns,
         }
@@ -126,7 +126,8 @@ def read_place(data: str, columns: Sequence[str] = ()) -> Listing:
     )
     _check_manifest(data, table, len(record.class_names))
     scans, paths = _read_scans(table), _read_strings(table["path"])
-    labels, groups = (table[name].to_numpy() for name in ("label", "group"))
+    labels = table["label"].to_numpy()
+    groups, group_names = _read_groups(table["group"])
     codes = table["split"].combine_chunks().dictionary_encode()
     known_splits = codes.dictionary.to_pylist()
     texts = {name: table[_COLUMN + name].to_pylist() for name in known}
@@ -142,7 +143,8 @@ def read_place(data: str, columns: Sequence[str] = ()) -> Listing:
                 labels=labels[chosen].astype(np.int64),
                 files=Files(record.root, paths.take(chosen)),
                 digests=found.digests,
-                groups=groups[chosen] if (groups >= 0).any() else None,
+                groups=groups[chosen] if group_names else None,
+                group_names=group_names,
                 columns={name: tuple(all_[i] for i in chosen) for name, all_ in texts.items()},
             )
     unusable = scans.take(np.flatnonzero(~is_usable))
@@ -196,7 +198,7 @@ def _check_manifest(data: str, table: pa.Table, num_classes: int) -> None:
     import pyarrow.compute as pc
     from pyarrow import types
 
-    texts = {"name", "split", *TEXT_FIELDS, *filter(_is_own, table.column_names)}
+    texts = {"name", "split", "group", *TEXT_FIELDS, *filter(_is_own, table.column_names)}
     wrong = [
         name
         for name, kind in zip(table.column_names, table.schema.types, strict=True)
@@ -222,6 +224,24 @@ def _check_manifest(data: str, table: pa.Table, num_classes: int) -> None:
             received=f"other values in {', '.join(map(repr, wrong))}",
             mend="run `zoo features` again: it computes what is missing",
         )
+
+
+def _group_names(examples: Examples) -> list[str]:
+    """Returns the name of each image's group; empty for one that stands alone."""
+    if examples.groups is None:
+        return [""] * len(examples)
+    names = examples.group_names
+    return [names[number] if number >= 0 else "" for number in examples.groups.tolist()]
+
+
+def _read_groups(column: pa.ChunkedArray) -> tuple[npt.NDArray[np.int64], tuple[str, ...]]:
+    """Returns the number of each image's group, -1 for none, and the groups' names."""
+    codes = column.combine_chunks().dictionary_encode()
+    found = codes.dictionary.to_pylist()
+    names = tuple(filter(None, found))
+    places = {name: number for number, name in enumerate(names)}
+    numbers = np.array([places.get(name, -1) for name in found], np.int64)
+    return numbers[codes.indices.to_numpy()] if found else np.zeros(0, np.int64), names
 
 
 def _is_own(column: str) -> bool:

@@ -16,9 +16,8 @@ from pipelines.extraction.compute_features import compute_features, divide_into_
 from pipelines.recipe.recipe import Recipe
 from pipelines.runtime.executor import InThisProcess
 from pipelines.sources.opening.dataset import open_source
-from pipelines.sources.places.place import Place
-from pipelines.sources.places.tables import read_features, read_shard_index
 from pipelines.training.train import train
+from tests.support.places import read_all_features
 from tests.support.tiny import write_images
 from zoo.errors import ClusterError, DataError, RecipeError, WorkerError
 
@@ -58,20 +57,6 @@ def place(photos: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 def _weights(run: Any) -> list[np.ndarray[Any, Any]]:
     return [np.asarray(weight) for weight in run.model.weights]
-
-
-def _features(place: Path) -> dict[str, bytes]:
-    """Returns the features of each image by its digest."""
-    opened = Place(str(place))
-    record = opened.read_record()
-    assert record is not None
-    found: dict[str, bytes] = {}
-    for key in read_shard_index(opened).keys:
-        table = opened.read_shard(key, ["sha256", "problem", "features"])
-        digests, rows = read_features(table, (2, record.num_features))
-        pairs = zip(digests, rows, strict=True)
-        found |= {digest.tobytes().hex(): row.tobytes() for digest, row in pairs}
-    return found
 
 
 def test_training_on_a_place_ends_with_the_weights_of_training_on_its_images(
@@ -117,7 +102,7 @@ def test_features_of_another_backbone_are_computed_from_the_images(
 
 def test_processes_compute_the_same_bits(photos: Path, place: Path, tmp_path: Path) -> None:
     compute_features(photos, RECIPE, out=tmp_path / "place", shard_images=10, cluster="local:2")
-    assert _features(tmp_path / "place") == _features(place)
+    assert read_all_features(tmp_path / "place") == read_all_features(place)
     names = {path.name for path in (place / "shards").iterdir()}
     assert names == {path.name for path in (tmp_path / "place" / "shards").iterdir()}
 
@@ -126,18 +111,18 @@ def test_shards_that_are_there_are_not_computed_again(photos: Path, tmp_path: Pa
     images = shutil.copytree(photos, tmp_path / "images")
     place = tmp_path / "place"
     assert compute_features(images, RECIPE, out=place, shard_images=10).computed == 4
-    before = _features(place)
+    before = read_all_features(place)
     lost = sorted((place / "shards").iterdir())[1]
     lost.unlink()
     (place / "features.json").unlink()
     assert compute_features(images, RECIPE, out=place, shard_images=10).computed == 1
-    assert _features(place) == before
+    assert read_all_features(place) == before
     assert compute_features(images, RECIPE, out=place, shard_images=10).computed == 0
     # A file with another content is of another shard.
     Image.new("RGB", (40, 40), "white").save(images / "red" / "011.jpg")
     os.utime(images / "red" / "011.jpg", ns=(1, 1))
     assert compute_features(images, RECIPE, out=place, shard_images=10).computed == 1
-    assert len(_features(place).keys() - before.keys()) == 1
+    assert len(read_all_features(place).keys() - before.keys()) == 1
 
 
 def test_place_of_other_features_is_left_alone(photos: Path, place: Path) -> None:
