@@ -4,6 +4,7 @@ Photographs of the set `signs` at four sizes, as JPEG and PNG, every twentieth c
 sides predict the same files by the same run, one after the other in one process each:
 
     server        REQUESTS posts of a file to `/predict` over CONNECTIONS connections
+    plain Keras   `load_img` and `predict` of the run's model.keras, a file a call
     loop          `run.predict(content)`, a file a call
     its network   the same without what each call of `predict` prepares and puts back
     the export    the same of what is served, if that is an export of the run
@@ -21,6 +22,7 @@ Writes OUT/serving.json and OUT/serving.md.
 
 from __future__ import annotations
 
+import contextlib
 import http.client
 import io
 import json
@@ -139,6 +141,23 @@ def loop_of(predictor: Predictor) -> Callable[[bytes], Any]:
     return lambda content: predictor.predict(["image"], [content])
 
 
+def keras_loop_of(run: Run) -> Callable[[bytes], Any]:
+    """Returns a function that predicts a file as the guides of Keras do."""
+    import keras
+
+    model = keras.models.load_model(run.path / "model.keras")
+    size = run.recipe.input.size
+
+    def predict_file(content: bytes) -> None:
+        with contextlib.suppress(OSError):  # cut off
+            image = keras.utils.load_img(
+                io.BytesIO(content), target_size=(size, size), keep_aspect_ratio=True
+            )
+            model.predict(keras.utils.img_to_array(image)[np.newaxis], verbose=0)
+
+    return predict_file
+
+
 def rate_of(function: Callable[[bytes], Any], files: Sequence[bytes]) -> float:
     """Returns the files a second of a function that takes one."""
     began = time.perf_counter()
@@ -173,6 +192,7 @@ def main(
     run = Run.open(model)
     expected = predict(served or run, files)
     sides: dict[str, Callable[[bytes], Any]] = {
+        "loop of plain Keras": keras_loop_of(run),
         "loop of `run.predict`": run.predict,
         "loop of its network": loop_of(open_predictor(run)),
     }
