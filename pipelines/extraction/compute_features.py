@@ -25,7 +25,7 @@ from pipelines.recipe.settings import RecipeSettings
 from pipelines.runtime.cluster import check_cluster, check_gpus, open_cluster
 from pipelines.runtime.devices import prepare_devices
 from pipelines.runtime.executor import Executor
-from pipelines.runtime.isolation import isolated
+from pipelines.runtime.isolation import isolated, start_keras
 from pipelines.runtime.remote_folder import is_address
 from pipelines.runtime.stderr import suppress_stderr
 from pipelines.runtime.threads import map_in_order
@@ -50,6 +50,9 @@ _AHEAD = 2
 
 _ATTEMPTS = 3
 """Workers that a shard may take with it before the job ends."""
+
+_RENEWED_AFTER = 100
+"""Shards of a process: each leaves little memory behind, and a new one takes seconds to start."""
 
 _READERS = 8
 """Shards that are read at a time: on remote storage, what takes long is to wait."""
@@ -128,10 +131,17 @@ def compute_features(
     base = Recipe.of(recipe) if recipe else Recipe.for_data(data, backbone=backbone)
     base = base.for_source(data)
     check_network(base.resolve())
+    with open_cluster(cluster, insecure=insecure, renewed_after=_RENEWED_AFTER) as executor:
+        executor.warm_up(start_keras)
+        check_gpus(executor)
+        return _compute(base, str(out), shard_images, executor)
+
+
+def _compute(recipe: Recipe, out: str, shard_images: int, executor: Executor) -> ComputedFeatures:
     # Other machines have other working folders.
-    place = Place(str(out) if is_address(str(out)) else os.path.abspath(out))
-    listing, files = _list_files(base.resolve())
-    job, extractor = _prepare(place, base, listing, files)
+    place = Place(out if is_address(out) else os.path.abspath(out))
+    listing, files = _list_files(recipe.resolve())
+    job, extractor = _prepare(place, recipe, listing, files)
     _claim(place, job.record)
     stats = stat_files(files)
     versions = stats[["size", "modified_ns"]]
@@ -145,8 +155,7 @@ def compute_features(
     logger.info(
         f"{len(files):,} images, {len(shards):,} shards of which {len(todo):,} are to be computed"
     )
-    with open_cluster(cluster, insecure=insecure) as executor, holding(job, extractor):
-        check_gpus(executor)
+    with holding(job, extractor):
         _compute_all(job, todo, names, files, executor)
     read = map_in_order(lambda key: place.read_shard(key, SCAN_COLUMNS), shards, _READERS)
     manifest = build_manifest(listing, stats["size"], dict(zip(shards, read, strict=True)))
@@ -155,7 +164,8 @@ def compute_features(
     problems = manifest["problem"].to_numpy()
     bad = np.flatnonzero(problems != "").tolist()
     unusable = tuple(Finding(names[index], problems[index]) for index in bad)
-    return ComputedFeatures(str(out), len(names) - len(unusable), unusable, len(todo), len(shards))
+    usable = len(names) - len(unusable)
+    return ComputedFeatures(out, usable, unusable, len(todo), len(shards))
 
 
 def _list_files(recipe: ResolvedRecipe) -> tuple[Listing, Files]:

@@ -14,12 +14,18 @@ from pipelines.features.store import FeatureFolder
 
 _IN_MEMORY_BYTES = 512 * 2**20
 
+_MAPPED_BYTES = 256 * 2**20
+"""Memory of mapped shards, at most: the kernel would take it back only when others need it."""
+
+_READ_BYTES = 64 * 2**10
+"""What a row brings into memory, at most: its page and the neighbors that Linux maps with it."""
+
 
 class FeatureArray:
     """Features of N images in V views.
 
     Up to 512 MiB are held in memory, because every epoch reads them; larger arrays are
-    read from memory-mapped shards.
+    read from memory-mapped shards, of which 256 MiB at most stay in memory.
 
     Args:
         folders: V folders, one per view and the plain view first; each has all images.
@@ -43,6 +49,7 @@ class FeatureArray:
         first_shard = np.cumsum([0, *(len(folder.shards) for folder in folders)])
         self._locations[..., 0] += first_shard[:-1, np.newaxis]
         self._in_memory: npt.NDArray[Any] | None = None
+        self._read_bytes = 0
         if self._locations[..., 0].size * self._row.num_bytes <= _IN_MEMORY_BYTES:
             views, images = np.indices(self._locations.shape[:2])
             rows = self._gather(images.ravel(), views.ravel())
@@ -137,7 +144,18 @@ class FeatureArray:
         shards, rows = self._locations[views, images].T
         shape = np.empty(self._row.shape)[part].shape
         result = np.empty((len(images), *shape), self._row.dtype)
-        for shard in np.unique(shards):
-            in_shard = shards == shard
-            result[in_shard] = self._shards[shard].features[(rows[in_shard], *part)]
+        order = np.argsort(shards, kind="stable")
+        starts = np.flatnonzero(np.diff(shards[order], prepend=-1))
+        for places in np.split(order, starts)[1:]:  # what is before the first start is empty
+            shard = self._shards[shards[places[0]]]
+            result[places] = shard.features[(rows[places], *part)]
+            self._count_read(len(places) * max(_READ_BYTES, self._row.num_bytes))
         return result
+
+    def _count_read(self, num_bytes: int) -> None:
+        """Gives back the memory of mapped shards once there may be too much of it."""
+        self._read_bytes += num_bytes
+        if self._read_bytes > _MAPPED_BYTES:
+            self._read_bytes = 0
+            for shard in self._shards:
+                shard.release()

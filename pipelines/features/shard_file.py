@@ -10,6 +10,7 @@ There is no header to be damaged: n follows from the file's size, the rest from 
 from __future__ import annotations
 
 import math
+import mmap
 import os
 import zlib
 from collections.abc import Iterator
@@ -72,6 +73,7 @@ class Shard:
     ) -> None:
         self.digests, self.row, self.file = digests, row, file
         self._features = features
+        self._mapped: mmap.mmap | None = None
 
     @classmethod
     def open(cls, file: Path, row: RowFormat) -> Shard:
@@ -119,12 +121,19 @@ class Shard:
                 checksum = zlib.crc32(block, checksum)
             if opened.read() != _pack(checksum):
                 raise ValueError("another checksum")
-            content = np.memmap(opened, np.uint8, mode="r")
+            mapped = mmap.mmap(opened.fileno(), 0, access=mmap.ACCESS_READ)
+        content = np.frombuffer(mapped, np.uint8)
         start = self.digests.size
         if not np.array_equal(content[:start], self.digests.reshape(-1)):
             raise ValueError("other images")
         features = content[start:-_CHECKSUM_BYTES].view(np.dtype(self.row.dtype).newbyteorder("<"))
         self._features = features.reshape(len(self.digests), *self.row.shape)
+        self._mapped = mapped
+
+    def release(self) -> None:
+        """Gives back the memory of what was read of a mapped file; it is read again when needed."""
+        if self._mapped is not None and hasattr(mmap, "MADV_DONTNEED"):
+            self._mapped.madvise(mmap.MADV_DONTNEED)
 
 
 def write_shard(file: Path, digests: npt.NDArray[np.uint8], features: npt.NDArray[Any]) -> None:

@@ -6,7 +6,7 @@ import logging
 import re
 
 from pipelines.runtime.devices import count_gpus, num_cores
-from pipelines.runtime.executor import Executor, InThisProcess
+from pipelines.runtime.executor import RENEWED_AFTER, Executor, InThisProcess
 from pipelines.runtime.processes import Processes
 from pipelines.runtime.ray_cluster import RayCluster
 from zoo.errors import InputError
@@ -33,13 +33,16 @@ def check_cluster(cluster: str | None) -> None:
     )
 
 
-def open_cluster(cluster: str | None, *, insecure: bool = False) -> Executor:
+def open_cluster(
+    cluster: str | None, *, insecure: bool = False, renewed_after: int = RENEWED_AFTER
+) -> Executor:
     """Returns what runs the tasks of a job; a context manager.
 
     Args:
         cluster: None for this process; `local` for a process of this machine for each core,
             `local:N` for N; for a cluster of Ray `auto` on one of its machines, or HOST:PORT.
         insecure: Whether a cluster without authentication is used.
+        renewed_after: Tasks of a process, ≥ 1, before another takes its place.
 
     Raises:
         ClusterError: The cluster cannot be reached, or refuses.
@@ -49,8 +52,8 @@ def open_cluster(cluster: str | None, *, insecure: bool = False) -> Executor:
     if cluster is None:
         return InThisProcess()
     if local := _LOCAL.fullmatch(cluster):
-        return Processes(int(local[2] or num_cores()), logging.WARNING)
-    return RayCluster(cluster, insecure=insecure)
+        return Processes(int(local[2] or num_cores()), logging.WARNING, renewed_after)
+    return RayCluster(cluster, insecure=insecure, renewed_after=renewed_after)
 
 
 def check_gpus(executor: Executor) -> None:

@@ -15,7 +15,8 @@ from pipelines.runtime.devices import num_cores
 Result = TypeVar("Result")
 
 RENEWED_AFTER = 8
-"""Tasks of a process. Each may leave memory that TensorFlow does not give back."""
+"""Tasks of a process, unless a job says otherwise: each that trains may leave memory that
+TensorFlow does not give back."""
 
 _TENSORFLOW_THREADS, _OTHER_THREADS = "TF_NUM_INTRAOP_THREADS", "OMP_NUM_THREADS"
 
@@ -57,6 +58,14 @@ class Executor(ABC):
             the machine that ran it was lost.
         """
         return self._submit(function, args, num_cpus, num_gpus)
+
+    def warm_up(self, function: Callable[[], object]) -> None:  # noqa: B027  most have none
+        """Has processes that wait for their first task start, and run a function, meanwhile.
+
+        Args:
+            function: What takes time once in each process, such as to load a library. What it
+                raises is left to the task that meets it again.
+        """
 
     @abstractmethod
     def _submit(

@@ -10,7 +10,7 @@ from concurrent.futures import Future, ThreadPoolExecutor
 from typing import Any
 
 from pipelines.runtime.devices import num_cores
-from pipelines.runtime.executor import Executor, Result, worker_environment
+from pipelines.runtime.executor import RENEWED_AFTER, Executor, Result, worker_environment
 from pipelines.runtime.worker_process import WorkerProcess
 from zoo.errors import WorkerError
 
@@ -24,18 +24,26 @@ class Processes(Executor):
     Args:
         count: Number of processes, ≥ 1; each starts with its first task.
         log_level: The lowest level of records that they log.
+        renewed_after: Tasks of a process, ≥ 1.
     """
 
-    def __init__(self, count: int, log_level: int = logging.INFO) -> None:
+    def __init__(
+        self, count: int, log_level: int = logging.INFO, renewed_after: int = RENEWED_AFTER
+    ) -> None:
         self.num_slots = count
         environment = worker_environment(max(1, num_cores() // count) if count > 1 else None)
-        self._workers = [WorkerProcess(environment, log_level) for _ in range(count)]
+        self._workers = [WorkerProcess(environment, log_level, renewed_after) for _ in range(count)]
         self._idle: queue.LifoQueue[WorkerProcess] = queue.LifoQueue()
         for worker in self._workers:
             self._idle.put(worker)
         # A thread waits for each process.
         self._threads = ThreadPoolExecutor(count, thread_name_prefix="worker")
         self._closed = False
+
+    def warm_up(self, function: Callable[[], object]) -> None:
+        """See `Executor.warm_up`."""
+        for _ in self._workers:
+            self._submit(function, (), 1, 0)
 
     def _submit(
         self,

@@ -51,13 +51,16 @@ class RayCluster(Executor):
         address: HOST:PORT of the cluster's head, or `auto` for the cluster that this machine
             is part of. This machine has to be one of the cluster's.
         insecure: Whether a cluster is used that runs what anybody sends.
+        renewed_after: Tasks of a worker, ≥ 1.
 
     Raises:
         ClusterError: The cluster cannot be reached, or refuses the token.
         InputError: Ray is not installed, there is no token, or the cluster asks for none.
     """
 
-    def __init__(self, address: str, *, insecure: bool = False) -> None:
+    def __init__(
+        self, address: str, *, insecure: bool = False, renewed_after: int = RENEWED_AFTER
+    ) -> None:
         self._ray = ray = _import_ray()
         # The caller may have connected, and then also disconnects.
         self._connected = not ray.is_initialized()
@@ -71,7 +74,7 @@ class RayCluster(Executor):
         resources = ray.cluster_resources()
         self.num_slots = max(1, int(resources.get("CPU", 0)))
         self.num_gpus = int(resources.get("GPU", 0))
-        self._run = ray.remote(max_retries=0, max_calls=RENEWED_AFTER)(_run)
+        self._run = ray.remote(max_retries=0, max_calls=renewed_after)(_run)
         self._run_once = ray.remote(max_retries=0, max_calls=1)(_run)
         gpus = f" and {self.num_gpus} GPUs" if self.num_gpus else ""
         logger.info(f"cluster at {head}: {resources.get('CPU', 0):g} cores{gpus}")

@@ -40,12 +40,17 @@ class WorkerProcess:
     Args:
         environment: Variables that it has beside those of this process.
         log_level: The lowest level of records that it logs.
+        renewed_after: Tasks after which another process takes its place, ≥ 1.
     """
 
     def __init__(
-        self, environment: Mapping[str, str] | None = None, log_level: int = logging.INFO
+        self,
+        environment: Mapping[str, str] | None = None,
+        log_level: int = logging.INFO,
+        renewed_after: int = RENEWED_AFTER,
     ) -> None:
         self.environment, self.log_level = dict(environment or {}), log_level
+        self.renewed_after = renewed_after
         self._process: subprocess.Popen[bytes] | None = None
         self._left = 0
 
@@ -109,7 +114,7 @@ class WorkerProcess:
             # Ctrl-C reaches this process alone, which ends the other one.
             start_new_session=True,
         )
-        self._left = RENEWED_AFTER
+        self._left = self.renewed_after
         return self._process
 
 

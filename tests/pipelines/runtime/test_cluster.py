@@ -88,6 +88,31 @@ def test_process_is_renewed() -> None:
     assert done[0] == done[-2] != done[-1]
 
 
+def test_process_is_renewed_as_often_as_a_job_says() -> None:
+    with open_cluster("local:1", renewed_after=2) as executor:
+        done = [executor.submit(tasks.process_id).result() for _ in range(4)]
+    assert done[0] == done[1] != done[2] == done[3]
+
+
+@pytest.mark.parametrize("build", KINDS.values(), ids=KINDS)
+def test_processes_warm_up_before_their_first_task(
+    build: Callable[[], Executor], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("ZOO_TEST_MARKS", str(tmp_path))
+    with build() as executor:
+        executor.warm_up(tasks.leave_mark)
+        elsewhere = not isinstance(executor, InThisProcess)
+        _wait_until(lambda: len(list(tmp_path.iterdir())) == executor.num_slots * elsewhere)
+        process = str(executor.submit(tasks.process_id).result())
+    assert (process in {mark.name for mark in tmp_path.iterdir()}) == elsewhere
+
+
+def test_what_a_warm_up_raises_is_left_to_a_task() -> None:
+    with Processes(1) as executor:
+        executor.warm_up(tasks.fail)
+        assert executor.submit(tasks.square, 3).result() == 9
+
+
 def test_lost_process_costs_its_task_alone(tmp_path: Path) -> None:
     with Processes(2) as executor:
         lost = executor.submit(tasks.die)

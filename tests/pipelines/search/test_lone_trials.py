@@ -13,7 +13,6 @@ import keras
 import pytest
 
 from pipelines.recipe.recipe import Recipe
-from pipelines.runtime import worker_process
 from pipelines.runtime.devices import prepare_devices
 from pipelines.search import kept_checkpoints, lone_trials
 from pipelines.search.trial_trainer import TrialTrainer
@@ -50,7 +49,7 @@ def test_trials_in_other_processes_have_the_same_results_and_train_nothing_here(
     rates = (0.01, 0.03)
     here = _train(trainer, *rates)
     monkeypatch.setattr(trainer._lone, "_left", 0)
-    monkeypatch.setattr(worker_process, "RENEWED_AFTER", 2)
+    monkeypatch.setattr(trainer._lone._process, "renewed_after", 2)
     # Memory of a process with many tests behind it moves by itself; what is trained takes it.
     monkeypatch.delattr(lone_trials, "train_alone")
     with caplog.at_level(logging.INFO, "pipelines"):
