@@ -222,6 +222,7 @@ def epoch(place: str, cache: Path) -> None:
     features = FeatureArray([folder], source.train.binary_digests)
     order = build_order(source.train.labels, 1024, seed=0)
     stream = build_feature_stream(features, source.train, "avg", order, tasks=source.tasks)
+    keras.utils.set_random_seed(0)
     head = keras.Sequential([keras.Input((NUM_FEATURES,)), keras.layers.Dense(10)])
     loss = keras.losses.CategoricalCrossentropy(from_logits=True)
     head.compile("adam", loss, metrics=["accuracy"])

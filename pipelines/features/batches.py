@@ -53,7 +53,11 @@ class FeatureBatches:
         self._features, self._train = features, train
         self._val_features, self._val = val_features, val
         self._pooling, self._order = pooling, order
-        self._statistics = Standardization.fit(features.read(pooling)) if standardize else None
+        self._statistics = (
+            Standardization.fit_blocks(lambda: features.read_blocks(pooling))
+            if standardize
+            else None
+        )
         self.num_features, self.num_classes = features.width(pooling), num_classes
         self.steps_per_epoch, self.batch_size = order.steps_per_epoch, order.batch_size
         self.num_validated = len(val)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import copy
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from typing import Any
 
 import numpy as np
@@ -11,11 +11,12 @@ import numpy.typing as npt
 
 from pipelines.features.engines.network import STORED_POOLINGS
 from pipelines.features.store import FeatureFolder
+from zoo.large_arrays import empty_floats, row_blocks
 
 _IN_MEMORY_BYTES = 512 * 2**20
 
-_MAPPED_BYTES = 256 * 2**20
-"""Memory of mapped shards, at most: the kernel would take it back only when others need it."""
+_MAPPED_BYTES = 64 * 2**20
+"""Memory of mapped shards, about: the kernel would take it back only when others need it."""
 
 _READ_BYTES = 64 * 2**10
 """What a row brings into memory, at most: its page and the neighbors that Linux maps with it."""
@@ -25,7 +26,7 @@ class FeatureArray:
     """Features of N images in V views.
 
     Up to 512 MiB are held in memory, because every epoch reads them; larger arrays are
-    read from memory-mapped shards, of which 256 MiB at most stay in memory.
+    read from memory-mapped shards, of which some 64 MiB stay in memory.
 
     Args:
         folders: V folders, one per view and the plain view first; each has all images.
@@ -109,16 +110,34 @@ class FeatureArray:
     def read_views(self, pooling: str, max_augmented: int | None = None) -> npt.NDArray[np.float32]:
         """Reads views of all images as the inputs of a head, float32 [V, N, F], plain ones first.
 
+        They lie on disk where they are many, see `zoo.large_arrays`.
+
         Args:
             pooling: As `read` takes it.
             max_augmented: How many augmented views to read, at most; None reads all.
         """
         most = self.num_views if max_augmented is None else 1 + max_augmented
         num_views = min(self.num_views, most)
-        rows = np.empty((num_views, self.num_images, self.width(pooling)), np.float32)
+        rows = empty_floats(num_views, self.num_images, self.width(pooling))
         for view in range(num_views):
-            rows[view] = self.read(pooling, views=view)
+            for block, part in zip(
+                row_blocks(self.num_images), self.read_blocks(pooling, view), strict=True
+            ):
+                rows[view, block] = part
         return rows
+
+    def read_blocks(self, pooling: str, view: int = 0) -> Iterator[npt.NDArray[np.float32]]:
+        """Reads a view of all images in order, some at a time.
+
+        Args:
+            pooling: As `read` takes it.
+            view: The view.
+
+        Yields:
+            The rows of each of `zoo.large_arrays.row_blocks`, as of `read`.
+        """
+        for block in row_blocks(self.num_images):
+            yield self.read(pooling, np.arange(block.start, block.stop), view)
 
     def _take(
         self, images: npt.NDArray[np.int64], views: npt.NDArray[np.int64], pooling: int

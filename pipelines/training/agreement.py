@@ -10,6 +10,7 @@ import numpy as np
 import numpy.typing as npt
 
 from pipelines.evaluation.predictions import Answers, compute_answers, compute_predictions
+from pipelines.features.feature_array import FeatureArray
 from pipelines.input_pipeline.tf_data import map_graph
 from pipelines.recipe.resolved import ResolvedRecipe
 from pipelines.sources.scanning.changes import are_present
@@ -61,7 +62,7 @@ def compute_split_answers(
     answers = {
         name: Answers(
             predict_features(head, features, name, tasks),
-            scorer.scores(features.features(name).read(pooling)) if scorer else None,
+            _score(scorer, features.features(name), pooling) if scorer else None,
         )
         for name in source.splits
     }
@@ -72,6 +73,12 @@ def compute_split_answers(
     whole = compute_predictions(model, recipe, first_batch, tasks)
     check_agreement(answers["val"].predictions, whole)
     return answers
+
+
+def _score(scorer: UnknownScorer, features: FeatureArray, pooling: str) -> npt.NDArray[np.float32]:
+    """Returns the unknown scores of all images, float32 [N]."""
+    parts = [scorer.scores(rows) for rows in features.read_blocks(pooling)]
+    return np.concatenate([np.empty(0, np.float32), *parts])
 
 
 def predict_features(

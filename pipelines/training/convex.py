@@ -154,7 +154,7 @@ def read_division(
     return Division(
         views,
         source.train.labels,
-        feed.features("val").read(pooling) if validate else views[0, :0],
+        feed.features("val").read_views(pooling, 0)[0] if validate else views[0, :0],
         source.val.labels if validate else source.val.labels[:0],
         class_weights_of(recipe, source).get(task.name),
         standardize=recipe.train.standardize,

@@ -20,6 +20,7 @@ from pipelines.training.feeds import FeatureFeed, class_weights_of
 from tuning.folds import stratified_folds
 from tuning.linear_heads.logistic_regression import Floats, LinearHead
 from tuning.linear_heads.strengths import Division
+from zoo.large_arrays import empty_floats, row_blocks
 from zoo.models.standardization import Standardization
 
 Ints = npt.NDArray[np.int64]
@@ -67,7 +68,7 @@ class FoldHeads:
         (config,) = recipe.task_configs.values()
         whole = read_division(recipe, self._feed, validate=False)
         self.logits = np.empty((len(whole.labels), task.num_outputs), np.float32)
-        fits, plain = [], []
+        plain, logs, seconds = [], [], []
         for fitted, held in self._folds:
             division = self._take(whole, fitted, held)
             own = Standardization.fit(division.rows[0]) if division.standardize else None
@@ -80,10 +81,11 @@ class FoldHeads:
             )
             head = fit.run(max_iterations)
             self.logits[held] = fit.log_probabilities(head)
-            fits.append(fit)
+            # Not the fit, which holds its rows.
+            logs.append(fit.iterations)
+            seconds.append(fit.wall_s)
             plain.append(_of_plain_features(head, own))
-        self.iterations = _mean_logs([fit.iterations for fit in fits])
-        seconds = [fit.wall_s for fit in fits]
+        self.iterations = _mean_logs(logs)
         self.wall_s = [
             sum(part[number] for part in seconds if number < len(part))
             for number in range(len(self.iterations))
@@ -97,13 +99,22 @@ class FoldHeads:
         (task,) = source.tasks
         return replace(
             whole,
-            rows=whole.rows[:, fitted],
+            rows=_take_rows(whole.rows, fitted),
             labels=whole.labels[fitted],
-            held_rows=whole.rows[0, held],
+            held_rows=_take_rows(whole.rows[:1], held)[0],
             held_labels=whole.labels[held],
             class_weights=class_weights_of(self._recipe, source).get(task.name),
             soft_targets=source.train.soft_targets,
         )
+
+
+def _take_rows(rows: Floats, images: Ints) -> Floats:
+    """Returns the rows of some images in each view, float32 [V, n, F]."""
+    taken = empty_floats(len(rows), len(images), rows.shape[2])
+    for view, own in zip(rows, taken, strict=True):
+        for block in row_blocks(len(images)):
+            own[block] = view[images[block]]
+    return taken
 
 
 def divide(examples: Examples, count: int, seed: int) -> list[tuple[Ints, Ints]]:

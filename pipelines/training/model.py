@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from functools import cached_property
 from typing import TYPE_CHECKING, Any
@@ -61,19 +61,20 @@ class TransferModel:
         return build_head_model(self.classifier, tasks=tasks, standardize=self.standardize)
 
     def fit_standardization(
-        self, rows: Callable[[], npt.NDArray[np.float32]]
+        self, read_blocks: Callable[[], Iterable[npt.NDArray[np.float32]]]
     ) -> Standardization | None:
         """Computes the mean and the standard deviation of features, if they are standardized.
 
         Args:
-            rows: Returns pooled features of the training images, float32 [N, F].
+            read_blocks: Returns pooled features of the training images, some at a time, as
+                `Standardization.fit_blocks` takes them.
 
         Returns:
             The statistics; None if features stay as they are.
         """
         if self.standardize is None:
             return None
-        statistics = Standardization.fit(rows())
+        statistics = Standardization.fit_blocks(read_blocks)
         set_statistics(self.standardize, statistics)
         return statistics
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from functools import partial
+from functools import cache, partial
 from typing import Any
 
 import numpy as np
@@ -137,7 +137,7 @@ class Trainer:
         checkpoint = self.loop.checkpoint
         if self.features is None or self.levels is None:
             if checkpoint is None:
-                self.model.fit_standardization(self._read_some_features)
+                self.model.fit_standardization(cache(lambda: [self._read_some_features()]))
             return self.recipe
         if checkpoint and checkpoint.phase:
             return self._with_maps_decided()
@@ -154,7 +154,7 @@ class Trainer:
         for split in ("train", "val") if fine_tuned else self.features.source.splits:
             self.features.features(split)
         train, pooling = self.features.features("train"), self.recipe.head.pooling
-        self._statistics = self.model.fit_standardization(lambda: train.read(pooling))
+        self._statistics = self.model.fit_standardization(lambda: train.read_blocks(pooling))
         self.recipe = self.recipe.with_engine(self.features.extractor.engine_name)
         return self._with_maps_decided()
 

@@ -8,6 +8,7 @@ standardization, so that nothing of it is left in a saved model.
 
 from __future__ import annotations
 
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from typing import Any
 
@@ -15,6 +16,7 @@ import numpy as np
 import numpy.typing as npt
 
 from zoo.heads.head import INPUT_DROPOUT
+from zoo.large_arrays import empty_floats, row_blocks
 from zoo.models.trainable import pooled_features
 
 _MIN_RELATIVE_STD = 0.6
@@ -47,8 +49,26 @@ class Standardization:
         Args:
             rows: float32 [N, F], N ≥ 1.
         """
-        mean = rows.mean(axis=0, dtype=np.float64)
-        variance = np.square(rows - mean.astype(np.float32)).mean(axis=0, dtype=np.float64)
+        return cls.fit_blocks(lambda: (rows[block] for block in row_blocks(len(rows))))
+
+    @classmethod
+    def fit_blocks(
+        cls, read_blocks: Callable[[], Iterable[npt.NDArray[np.float32]]]
+    ) -> Standardization:
+        """Computes the statistics of features that are read block by block, twice.
+
+        Args:
+            read_blocks: Returns those of a number of images at a time, float32 [n, F], n ≥ 1; as
+                many each time, since sums round otherwise with others.
+        """
+        count, total, squares = 0, np.zeros(()), np.zeros(())
+        for block in read_blocks():
+            count, total = count + len(block), total + block.sum(axis=0, dtype=np.float64)
+        mean = total / count
+        for block in read_blocks():
+            deviations = np.square(block - mean.astype(np.float32))
+            squares = squares + deviations.sum(axis=0, dtype=np.float64)
+        variance = squares / count
         least = _MIN_RELATIVE_STD * float(np.sqrt(variance.mean()))
         std = np.maximum(np.sqrt(variance), least) if least else np.ones_like(mean)
         return cls(mean.astype(np.float32), std.astype(np.float32))
@@ -60,8 +80,8 @@ class Standardization:
 
     def apply(self, rows: npt.NDArray[np.float32]) -> npt.NDArray[np.float32]:
         """Standardizes features, float32 [..., F]."""
-        # In place: rows of many images fill gigabytes.
-        standardized = rows - self.mean
+        standardized = empty_floats(*rows.shape)
+        np.subtract(rows, self.mean, out=standardized)
         standardized /= self.std
         return standardized
 

@@ -49,12 +49,16 @@ def served(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture
 def decoded(monkeypatch: pytest.MonkeyPatch) -> list[Any]:
-    """What the decoder of this process has been given so far."""
+    """What the decoders that are built from now on have been given so far, in a graph too."""
     given, decode = [], ImageDecoder.decode
 
-    def count(decoder: ImageDecoder, encoded: Any) -> Any:
+    def note(encoded: bytes) -> bytes:
         given.append(encoded)
-        return decode(decoder, encoded)
+        return encoded
+
+    def count(decoder: ImageDecoder, encoded: Any) -> Any:
+        (noted,) = tf.numpy_function(note, [encoded], [tf.string])
+        return decode(decoder, tf.ensure_shape(noted, ()))
 
     monkeypatch.setattr(ImageDecoder, "decode", count)
     return given
@@ -111,8 +115,8 @@ def test_folder_and_glob_have_one_prediction_an_image(
 
 
 def test_each_image_is_decoded_once(tiny_run: Run, image: Path, decoded: list[Any]) -> None:
-    [prediction] = predict(tiny_run, image)
-    assert len(decoded) == 1
+    [prediction] = predict(Run.open(tiny_run.path), image)
+    assert decoded == [image.read_bytes()]
     assert prediction.error == ""
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import json
+import mmap
 import shutil
 from collections.abc import Callable, Mapping
 from dataclasses import replace
@@ -31,6 +32,7 @@ from pipelines.training.prepare import open_images
 from pipelines.training.train import train
 from tests.pipelines.training.test_convex_training import CONVEX, L2
 from tests.support.tiny import write_images
+from zoo import large_arrays
 from zoo.errors import DataError, RecipeError, RunError
 from zoo.models.standardization import Standardization
 from zoo.models.trainable import build_pooling_model
@@ -259,6 +261,37 @@ def test_interrupted_run_ends_the_same(run: Run, data: Path, tmp_path: Path) -> 
     np.testing.assert_array_equal(
         (out / "held_out.npz").read_bytes(), (run.path / "held_out.npz").read_bytes()
     )
+
+
+@pytest.mark.parametrize("block_rows", [large_arrays.BLOCK_ROWS, 7])
+@pytest.mark.parametrize("num_folds", [FOLDS, 0])
+def test_features_on_disk_give_the_weights_of_those_in_memory(
+    data: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, num_folds: int, block_rows: int
+) -> None:
+    monkeypatch.setattr(large_arrays, "BLOCK_ROWS", block_rows)
+    views = {"augment": {"policy": "photo"}, "features": {"views": 2}}
+    settings = [views, {"train": {"folds": num_folds}}]
+    mapped = []
+
+    def map_file(num_bytes: int) -> mmap.mmap:
+        mapped.append(num_bytes)
+        return original(num_bytes)
+
+    original = large_arrays._map_file
+    monkeypatch.setattr(large_arrays, "_map_file", map_file)
+    in_memory = train_folds(data, tmp_path / "memory", *settings)
+    assert not mapped
+    monkeypatch.setattr(large_arrays, "MEMORY_BYTES", 0)
+    monkeypatch.setattr("pipelines.features.feature_array._IN_MEMORY_BYTES", 0)
+    monkeypatch.setattr("pipelines.features.feature_array._MAPPED_BYTES", 0)
+    on_disk = train_folds(data, tmp_path / "disk", *settings)
+    assert mapped
+    for ours, theirs in zip(
+        on_disk.load_model().get_weights(), in_memory.load_model().get_weights(), strict=True
+    ):
+        np.testing.assert_array_equal(ours, theirs)
+    for part in ("train", "val", "test", "calibration", "decision"):
+        assert on_disk.record[part] == in_memory.record[part]
 
 
 def test_report_says_what_the_folds_say(data: Path, run: Run, tmp_path: Path) -> None:

@@ -204,15 +204,14 @@ def test_activation_of_this_project_is_exported_to_a_process_without_it(
 
 
 def test_second_export_is_the_next_version(
-    classifier: Any, exported: Path, monkeypatch: pytest.MonkeyPatch
+    classifier: Any, exported: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     # The first export was checked; this one is compared with nothing.
     monkeypatch.setattr("zoo.export.savedmodel.check_savedmodel", lambda *_: 0.0)
-    again = export_savedmodel(
-        classifier, TRANSFORM, TASKS, exported.parent, images=[], predictions={}
-    )
-    assert again == exported.parent / "2"
-    assert exported.is_dir()
+    folder = shutil.copytree(exported.parent, tmp_path / "insects")
+    again = export_savedmodel(classifier, TRANSFORM, TASKS, folder, images=[], predictions={})
+    assert again == folder / "2"
+    assert (folder / "1").is_dir()
 
 
 def test_export_that_predicts_otherwise_is_refused(

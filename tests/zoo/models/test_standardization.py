@@ -62,6 +62,17 @@ def test_statistics_are_those_of_scikit_learn_where_features_vary_more_than_usua
     assert found.mean.dtype == found.std.dtype == found.apply(rows).dtype == np.float32
 
 
+def test_statistics_of_blocks_are_those_of_all_rows(monkeypatch: pytest.MonkeyPatch) -> None:
+    rows = np.random.default_rng(0).normal(3, [1, 2, 5], (100, 3)).astype(np.float32)
+    whole = Standardization.fit(rows)
+    monkeypatch.setattr("zoo.large_arrays.BLOCK_ROWS", 7)
+    parts = Standardization.fit(rows)
+    np.testing.assert_allclose(parts.mean, whole.mean, rtol=1e-6)
+    np.testing.assert_allclose(parts.std, whole.std, rtol=1e-6)
+    again = Standardization.fit_blocks(lambda: np.split(rows, range(7, 100, 7)))
+    np.testing.assert_array_equal(again.std, parts.std)
+
+
 def test_features_of_one_variance_are_those_of_scikit_learn() -> None:
     rows = np.random.default_rng(0).normal(3, 0.2, (40, 6)).astype(np.float32)
     rows = (rows - rows.mean(axis=0)) / rows.std(axis=0) * np.float32(0.2) + 3
