@@ -6,7 +6,7 @@ import logging
 import os
 from collections import Counter
 from collections.abc import Iterator, Sequence
-from concurrent.futures import FIRST_COMPLETED, Future, wait
+from concurrent.futures import Future
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -28,6 +28,7 @@ from pipelines.runtime.executor import Executor
 from pipelines.runtime.isolation import isolated, start_keras
 from pipelines.runtime.remote_folder import is_address
 from pipelines.runtime.stderr import suppress_stderr
+from pipelines.runtime.task_loop import ATTEMPTS, run_tasks
 from pipelines.runtime.threads import map_in_order
 from pipelines.sources.checking.validation import check_not_empty
 from pipelines.sources.columns import Files, Texts
@@ -47,9 +48,6 @@ SHARD_BYTES = 256 * 2**20
 
 _AHEAD = 2
 """Tasks for each that runs: the next one is there when it ends."""
-
-_ATTEMPTS = 3
-"""Workers that a shard may take with it before the job ends."""
 
 _RENEWED_AFTER = 100
 """Shards of a process: each leaves little memory behind, and a new one takes seconds to start."""
@@ -272,44 +270,32 @@ def _compute_all(
     Raises:
         ClusterError: A shard takes worker after worker with it.
     """
-    waiting = iter(todo.items())
-    running: dict[Future[int], str] = {}
     lost: Counter[str] = Counter()
 
-    def submit(key: str) -> None:
+    def submit(key: str) -> Future[int]:
         part = todo[key]
         paths = files.take(np.arange(part.start, part.stop))[:]
         gpus = min(1, executor.num_gpus)
-        task = executor.submit(compute_shard, job, key, names[part], paths, num_gpus=gpus)
-        running[task] = key
+        return executor.submit(compute_shard, job, key, names[part], paths, num_gpus=gpus)
+
+    def after_loss(key: str, error: WorkerError) -> tuple[None, list[str]]:
+        part = todo[key]
+        lost[key] += 1
+        logger.info(f"the shard of {names[part.start]} was lost: {error}")
+        if lost[key] < ATTEMPTS:
+            return None, [key]
+        raise ClusterError(
+            f"the images from {names[part.start]} to {names[part.stop - 1]} took "
+            f"{ATTEMPTS} workers with them",
+            received=str(error),
+            mend="find the image that does, and leave it out by data.exclude",
+        ) from None
 
     with track("features", len(names), unit="images") as progress:
         progress.advance(len(names) - sum(part.stop - part.start for part in todo.values()))
-        while True:
-            while len(running) < _AHEAD * executor.num_slots:
-                if (item := next(waiting, None)) is None:
-                    break
-                submit(item[0])
-            if not running:
-                return
-            ended, _ = wait(running, return_when=FIRST_COMPLETED)
-            for future in ended:
-                key = running.pop(future)
-                part = todo[key]
-                try:
-                    unusable = future.result()
-                except WorkerError as error:
-                    lost[key] += 1
-                    logger.info(f"the shard of {names[part.start]} was lost: {error}")
-                    if lost[key] == _ATTEMPTS:
-                        raise ClusterError(
-                            f"the images from {names[part.start]} to {names[part.stop - 1]} took "
-                            f"{_ATTEMPTS} workers with them",
-                            received=str(error),
-                            mend="find the image that does, and leave it out by data.exclude",
-                        ) from None
-                    submit(key)
-                    continue
-                if unusable:
-                    logger.info(f"{unusable} images from {names[part.start]} on cannot be used")
-                progress.advance(part.stop - part.start)
+        most = _AHEAD * executor.num_slots
+        for key, unusable in run_tasks(todo, submit, after_loss, most=most):
+            part = todo[key]
+            if unusable:
+                logger.info(f"{unusable} images from {names[part.start]} on cannot be used")
+            progress.advance(part.stop - part.start)

@@ -8,7 +8,7 @@ import logging
 import pickle
 import tempfile
 from collections.abc import Hashable, Iterator, Mapping, Sequence
-from concurrent.futures import FIRST_COMPLETED, Future, wait
+from concurrent.futures import Future
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -17,7 +17,8 @@ from pipelines.recipe.resolved import ResolvedRecipe
 from pipelines.runtime.devices import prepare_devices
 from pipelines.runtime.executor import Executor
 from pipelines.runtime.stderr import suppress_stderr
-from pipelines.search.lone_trials import ATTEMPTS, train_elsewhere
+from pipelines.runtime.task_loop import ATTEMPTS, run_tasks
+from pipelines.search.lone_trials import train_elsewhere
 from pipelines.search.plan import digest_code
 from pipelines.search.trial_trainer import TrialTrainer
 from tuning.hyperparameters.trial import Result, Trial
@@ -66,20 +67,8 @@ class ClusterTrials:
         Raises:
             ClusterError: The cluster is gone, or one of its machines has another version.
         """
-        running: dict[Future[Mapping[str, Result]], _Task] = {}
-        for task in self._divide(trials):
-            running[self._submit(task)] = task
-        while running:
-            ended, _ = wait(running, return_when=FIRST_COMPLETED)
-            for future in ended:
-                task = running.pop(future)
-                try:
-                    yield future.result()
-                except WorkerError as error:
-                    results, again = _after_loss(task, error)
-                    running |= {self._submit(part): part for part in again}
-                    if results:
-                        yield results
+        for _, results in run_tasks(self._divide(trials), self._submit, _after_loss):
+            yield results
 
     def _divide(self, trials: Sequence[Trial]) -> Iterator[_Task]:
         """Divides trials into tasks, those that take longest first."""
@@ -112,16 +101,16 @@ class ClusterTrials:
         )
 
 
-def _after_loss(task: _Task, error: WorkerError) -> tuple[dict[str, Result], list[_Task]]:
+def _after_loss(task: _Task, error: WorkerError) -> tuple[Mapping[str, Result] | None, list[_Task]]:
     """Returns the results of a task that lost its worker, or the tasks that it becomes."""
     logger.info(f"{_describe(task.trials)} lost: {error}")
     lost = task.lost + 1
     if len(task.trials) > 1 and lost > 1:
         size = max(1, len(task.trials) // 4)
         parts = [task.trials[at : at + size] for at in range(0, len(task.trials), size)]
-        return {}, [_Task(part, task.alone) for part in parts]
+        return None, [_Task(part, task.alone) for part in parts]
     if lost < ATTEMPTS:
-        return {}, [_Task(task.trials, task.alone, lost)]
+        return None, [_Task(task.trials, task.alone, lost)]
     return {task.trials[0].id: Result(failure=f"its worker was lost {lost} times")}, []
 
 

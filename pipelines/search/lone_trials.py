@@ -12,6 +12,7 @@ from pipelines.recipe.resolved import ResolvedRecipe
 from pipelines.runtime.devices import Devices, prepare_devices
 from pipelines.runtime.executor import worker_environment
 from pipelines.runtime.stderr import suppress_stderr
+from pipelines.runtime.task_loop import ATTEMPTS
 from pipelines.runtime.worker_process import WorkerProcess
 from pipelines.search.kept_checkpoints import KeptCheckpoints
 from pipelines.sources.source import Source
@@ -26,9 +27,6 @@ logger = logging.getLogger(__name__)
 
 TRIALS_HERE = 4
 """Trials of a search that train in this process: to start another one takes seconds."""
-
-ATTEMPTS = 3
-"""Workers that a trial may take with it, as by running out of memory, before it fails."""
 
 
 class LoneTrials:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 from collections import Counter
 from collections.abc import Iterator, Mapping
-from concurrent.futures import FIRST_COMPLETED, Future, wait
+from concurrent.futures import Future
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -13,13 +13,13 @@ from typing import Any
 from pipelines.recipe.recipe import Recipe
 from pipelines.runtime.cluster import check_cluster, check_gpus, open_cluster
 from pipelines.runtime.executor import Executor
+from pipelines.runtime.task_loop import ATTEMPTS, run_tasks
 from pipelines.training.train import train
 from zoo.errors import InputError, WorkerError, ZooError
 
 logger = logging.getLogger(__name__)
 
-_ATTEMPTS = 3
-"""Workers that a run may take with it before it fails."""
+_Outcome = tuple[Mapping[str, Any] | None, str]
 
 
 @dataclass(frozen=True)
@@ -81,7 +81,7 @@ def train_all(
     return [found[name] for name in read]
 
 
-def train_recipe(recipe: Recipe, out: Path, resume: bool) -> tuple[Mapping[str, Any] | None, str]:
+def train_recipe(recipe: Recipe, out: Path, resume: bool) -> _Outcome:
     """Trains a recipe, as a task.
 
     Args:
@@ -114,28 +114,19 @@ def _train_on(
     executor: Executor, recipes: Mapping[str, Recipe], out: Path, *, resume: bool
 ) -> Iterator[RecipeRun]:
     lost: Counter[str] = Counter()
-    running: dict[Future[tuple[Mapping[str, Any] | None, str]], str] = {}
 
-    def submit(name: str) -> None:
-        again = resume or lost[name] > 0
+    def submit(name: str) -> Future[_Outcome]:
+        again = resume or lost[name] > 0  # from its checkpoint
         gpus = min(1, executor.num_gpus)
-        task = executor.submit(train_recipe, recipes[name], out / name, again, num_gpus=gpus)
-        running[task] = name
+        return executor.submit(train_recipe, recipes[name], out / name, again, num_gpus=gpus)
 
-    for name in recipes:
-        submit(name)
-    while running:
-        ended, _ = wait(running, return_when=FIRST_COMPLETED)
-        for future in ended:
-            name = running.pop(future)
-            try:
-                metrics, failure = future.result()
-            except WorkerError as error:
-                lost[name] += 1
-                logger.info(f"the run {name} was lost: {error}")
-                if lost[name] < _ATTEMPTS:
-                    submit(name)  # from its checkpoint
-                    continue
-                metrics, failure = None, f"its worker was lost {_ATTEMPTS} times"
-            logger.info(f"{name}: {failure or 'done'}")
-            yield RecipeRun(name, out / name, metrics, failure)
+    def after_loss(name: str, error: WorkerError) -> tuple[_Outcome | None, list[str]]:
+        lost[name] += 1
+        logger.info(f"the run {name} was lost: {error}")
+        if lost[name] < ATTEMPTS:
+            return None, [name]
+        return (None, f"its worker was lost {ATTEMPTS} times"), []
+
+    for name, (metrics, failure) in run_tasks(recipes, submit, after_loss):
+        logger.info(f"{name}: {failure or 'done'}")
+        yield RecipeRun(name, out / name, metrics, failure)

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
+from pipelines.runtime.task_loop import ATTEMPTS
 from pipelines.search.cluster_trials import _after_loss, _Task
-from pipelines.search.lone_trials import ATTEMPTS
 from tuning.hyperparameters.trial import Result, Trial
 from zoo.errors import WorkerError
 
@@ -20,7 +20,7 @@ def test_trial_that_takes_its_workers_with_it_fails_and_the_others_are_done() ->
             continue
         lost += 1
         failed, again = _after_loss(task, WorkerError("the process ended"))
-        results |= failed
+        results |= failed or {}
         waiting += again
     assert results == {"5": Result(failure=f"its worker was lost {ATTEMPTS} times")}
     assert sorted(done) == [trial.id for trial in trials if trial.id != "5"]
@@ -30,6 +30,6 @@ def test_trial_that_takes_its_workers_with_it_fails_and_the_others_are_done() ->
 def test_task_that_loses_one_worker_stays_as_it_is() -> None:
     task = _Task([Trial("0", {}), Trial("1", {})], alone=False)
     assert _after_loss(task, WorkerError("the process ended")) == (
-        {},
+        None,
         [_Task(task.trials, alone=False, lost=1)],
     )

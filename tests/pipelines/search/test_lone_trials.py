@@ -14,6 +14,7 @@ import pytest
 
 from pipelines.recipe.recipe import Recipe
 from pipelines.runtime.devices import prepare_devices
+from pipelines.runtime.task_loop import ATTEMPTS
 from pipelines.search import kept_checkpoints, lone_trials
 from pipelines.search.trial_trainer import TrialTrainer
 from pipelines.sources.opening.dataset import open_source
@@ -147,7 +148,7 @@ def test_trial_whose_process_is_killed_goes_on_in_another_and_fails_in_the_third
         assert _train(trainer, 0.01) == expected
         assert len(killed) == 1
         # Before its first epoch: each would otherwise begin where the one before it ended.
-        moment, kills = "trial 0.01", 1 + lone_trials.ATTEMPTS
+        moment, kills = "trial 0.01", 1 + ATTEMPTS
         others = _train(trainer, 0.01, 0.03)
         assert others["0.01"] == Result(failure="its worker was lost 3 times")
         assert others["0.03"].score is not None
