@@ -15,6 +15,9 @@ For each: seconds of an epoch (the median of the second to the tenth), seconds o
 from an empty cache of maps, and test accuracy after it. Test images are hymenoptera's val/ and
 30 of each sign; a fifth of the others validates. No choice depends on the test images.
 
+For the first seeds also `zoo tune --fine-tune --trials 20` with an empty cache, from the first line
+to the trained winner, beside twenty times what the guide took for its head and the blocks.
+
     python -m benchmarks.fine_tuning --hymenoptera PHOTOS --signs FOLDER --out runs/fine_tuning
 
 Finished measurements are not repeated. Writes OUT/fine_tuning.json, OUT/fine_tuning.md and
@@ -23,6 +26,7 @@ OUT/fine_tuning.png.
 
 from __future__ import annotations
 
+import contextlib
 import csv
 import json
 import os
@@ -38,6 +42,7 @@ import typer
 
 from benchmarks.default import first, list_classes, write_table
 from pipelines.recipe.recipe import Recipe
+from pipelines.search.tune import tune
 from pipelines.serving.run import Run
 from pipelines.sources.opening.dataset import open_source
 from pipelines.training.train import train
@@ -49,6 +54,7 @@ from zoo.normalization import NORMALIZATIONS
 BACKBONE = "efficientnet_lite0.imagenet"
 BLOCKS, EPOCHS = 2, 10
 METHODS = ("maps", "images", "guide")
+TRIALS = 20
 BATCH = 32
 
 
@@ -71,16 +77,9 @@ def measure_own(data: str, seed: int, folder: Path, maps: str) -> dict[str, floa
     tuned = recipe.override(
         {"fine_tune.blocks": BLOCKS, "fine_tune.epochs": EPOCHS, "fine_tune.maps": maps}
     )
-    cache = os.environ.get("ZOO_CACHE")
-    with tempfile.TemporaryDirectory() as own:
-        os.environ["ZOO_CACHE"] = own
-        try:
-            train(data, recipe, out=folder / "head")
-            run = train(data, tuned.override({"stopping.patience": 0}), out=folder / "tuned")
-        finally:
-            os.environ.pop("ZOO_CACHE")
-            if cache is not None:
-                os.environ["ZOO_CACHE"] = cache
+    with empty_cache():
+        train(data, recipe, out=folder / "head")
+        run = train(data, tuned.override({"stopping.patience": 0}), out=folder / "tuned")
     with (Path(run.path) / "history.csv").open(newline="") as file:
         rows = [row for row in csv.DictReader(file) if row["phase"] == "fine_tune"]
     seconds = [float(row["wall_s"]) for row in rows]
@@ -90,6 +89,29 @@ def measure_own(data: str, seed: int, folder: Path, maps: str) -> dict[str, floa
         "phase_s": sum(seconds) + run.timing["extract_s"],
         "accuracy": accuracy_of(run),
     }
+
+
+def measure_search(data: str, seed: int, folder: Path) -> dict[str, float]:
+    """Returns the seconds of a search over fine-tuning, and its test accuracy."""
+    recipe = Recipe.for_data(data, backbone=BACKBONE).override({"seed": seed})
+    started = time.perf_counter()
+    with empty_cache():
+        run = tune(data, recipe, out=folder / "search", trials=TRIALS, fine_tune=True)
+    return {"search_s": time.perf_counter() - started, "accuracy": accuracy_of(run)}
+
+
+@contextlib.contextmanager
+def empty_cache() -> Iterator[None]:
+    """Has jobs use a cache in which there is nothing."""
+    cache = os.environ.get("ZOO_CACHE")
+    with tempfile.TemporaryDirectory() as own:
+        os.environ["ZOO_CACHE"] = own
+        try:
+            yield
+        finally:
+            os.environ.pop("ZOO_CACHE")
+            if cache is not None:
+                os.environ["ZOO_CACHE"] = cache
 
 
 def accuracy_of(run: Run) -> float:
@@ -143,6 +165,7 @@ def measure_guide(data: str, seed: int) -> dict[str, float]:
     x = keras.layers.Dropout(0.2)(x)
     model = keras.Model(inputs, keras.layers.Dense(len(source.class_names))(x))
     loss = keras.losses.SparseCategoricalCrossentropy(from_logits=True)
+    began = time.perf_counter()
     model.compile(keras.optimizers.Adam(), loss, metrics=["accuracy"])
     model.fit(training, epochs=20, validation_data=validation, verbose=0)
     network.trainable = True
@@ -165,23 +188,26 @@ def measure_guide(data: str, seed: int) -> dict[str, float]:
 
     started = time.perf_counter()
     model.fit(training, epochs=EPOCHS, validation_data=validation, verbose=0, callbacks=[Clock()])
-    phase_s = time.perf_counter() - started
+    ended = time.perf_counter()
     accuracy = model.evaluate(testing, verbose=0, return_dict=True)["accuracy"]
     return {
         "epoch_s": statistics.median(seconds[1:]),
-        "phase_s": phase_s,
+        "phase_s": ended - started,
+        "trial_s": ended - began,
         "accuracy": float(accuracy),
     }
 
 
-def measure(data: str, seed: int, folder: Path) -> dict[str, dict[str, float]]:
+def measure(data: str, seed: int, folder: Path, *, search: bool) -> dict[str, dict[str, float]]:
     """Returns the measurements of every method; finished ones are read from the folder."""
     file = folder.with_name(f"{folder.name}.json")
     found = json.loads(file.read_text(encoding="utf-8")) if file.exists() else {}
-    for method in METHODS:
+    for method in (*METHODS, *(["search"] if search else [])):
         if method not in found:
             shutil.rmtree(folder, ignore_errors=True)
-            if method == "guide":
+            if method == "search":
+                found[method] = measure_search(data, seed, folder)
+            elif method == "guide":
                 found[method] = measure_guide(data, seed)
             else:
                 kept = "float16" if method == "maps" else "none"
@@ -214,6 +240,12 @@ def table_of(rows: list[dict[str, Any]]) -> str:
                 f"| {statistics.mean(accuracy):.3f}{spread} "
                 f"| {ratios['epoch_s']:.1f} | {ratios['phase_s']:.1f} |"
             )
+    lines += ["", f"| set | `zoo tune`, {TRIALS} trials, s | the guide, s | ratio |"]
+    lines.append("|---|---:|---:|---:|")
+    for row in rows:
+        if "search" in row:
+            own_s, guide_s = row["search"]["search_s"], TRIALS * row["guide"]["trial_s"]
+            lines.append(f"| {row['set']} | {own_s:.0f} | {guide_s:.0f} | {guide_s / own_s:.1f} |")
     return "\n".join(lines) + "\n"
 
 
@@ -252,13 +284,14 @@ def main(
     hymenoptera: Annotated[Path | None, typer.Option(help="With train/ and val/.")] = None,
     signs: Annotated[Path | None, typer.Option(help="With a folder for each class.")] = None,
     seeds: Annotated[int, typer.Option(help="Number of seeds.")] = 5,
+    searches: Annotated[int, typer.Option(help="Seeds that are searched with, too.")] = 1,
 ) -> None:
     """Measures what has no result yet, and writes the table and the plot."""
     out.mkdir(parents=True, exist_ok=True)
     rows: list[dict[str, Any]] = []
     for seed in range(seeds):
         for name, data in data_sets(out, seed, hymenoptera, signs):
-            found = measure(data, seed, out / f"{name}-{seed}")
+            found = measure(data, seed, out / f"{name}-{seed}", search=seed < searches)
             rows.append({"set": name, "seed": seed, **found})
             print(json.dumps(rows[-1]), flush=True)
             write_json(out / "fine_tuning.json", {"rows": rows})
