@@ -97,14 +97,15 @@ def count_confidently(labels: Labels, probabilities: npt.NDArray[np.floating]) -
 
 
 def score_labels(labels: Labels, log_probabilities: Floats) -> Doubles:
-    """Scores labels by p · exp(−q), in 0 to 1: the lower, the likelier is the label wrong.
+    """Scores labels by p · exp(−q / 5), in 0 to 1: the lower, the likelier is the label wrong.
 
     p is the probability of the label, q the largest of the other classes. By p alone ("self
     confidence"), a label whose image could be of two other classes is as suspicious as one whose
     image is surely of one other class; by p − q ("normalized margin") it is hardly suspicious. Of
     5 % flipped labels of CIFAR-10 and of photographs of hand signs, the average precision of this
     score is that of p where the flips are random, and above it where they are between the two
-    likeliest classes: 0.33 against 0.30, and 0.66 against 0.64.
+    likeliest classes: 0.304 against 0.296, and 0.648 against 0.642. A larger share of q has more
+    there (0.331 and 0.664 with exp(−q)), and less where flips are random (0.806 against 0.810).
 
     Args:
         labels: int64 [N], in 0 to C - 1.
@@ -117,7 +118,7 @@ def score_labels(labels: Labels, log_probabilities: Floats) -> Doubles:
     rows = np.arange(len(labels))
     given = probabilities[rows, labels]
     probabilities[rows, labels] = 0
-    return given * np.exp(-probabilities.max(axis=1))
+    return given * np.exp(-probabilities.max(axis=1) / 5)
 
 
 def find_doubted_labels(labels: Labels, log_probabilities: Floats) -> DoubtedLabels:

@@ -73,7 +73,7 @@ def test_score_falls_with_the_label_and_with_its_rival() -> None:
     probabilities = np.array([[0.1, 0.9, 0], [0.1, 0.5, 0.4], [0.02, 0.5, 0.48], [1, 0, 0]])
     with np.errstate(divide="ignore"):
         scores = score_labels(labels, np.log(probabilities).astype(np.float32))
-    expected = probabilities[:, 0] * np.exp(-probabilities[:, 1])
+    expected = probabilities[:, 0] * np.exp(-probabilities[:, 1] / 5)
     np.testing.assert_allclose(scores, expected, rtol=1e-6)
     assert np.argsort(scores).tolist() == [2, 0, 1, 3]
 
