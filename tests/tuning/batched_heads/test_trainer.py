@@ -209,29 +209,25 @@ def test_head_trains_as_it_does_alone_with_every_optimizer(name: str) -> None:
     check_all(
         [
             replace(BASE, optimizer=_optimizer(name, rate, weight_decay=decay))
-            for rate, decay in ((1.0, 0.0), (3.0, 0.1), (0.3, 0.0))
+            for rate, decay in ((1.0, 0.0), (3.0, 0.1))
         ]
     )
 
 
 @pytest.mark.slow
 @pytest.mark.parametrize("optimizer", ["nesterov", "adam", "rmsprop"])
-@pytest.mark.parametrize("name", PENALTIES)
-def test_head_trains_as_it_does_alone_with_every_penalty(name: str, optimizer: str) -> None:
-    row = PENALTIES[name]
-    specs = [
-        replace(
-            BASE,
-            optimizer=_optimizer(optimizer, 2.0),
-            penalty=PenaltyConfig(
-                name=name,
-                l1=strength if row.l1 else None,
-                l2=strength if row.l2 else "auto",
-            ).completed(),
-        )
-        for strength in (1e-3, 0.1)
+def test_head_trains_as_it_does_alone_with_every_penalty(optimizer: str) -> None:
+    penalties = [
+        PenaltyConfig(
+            name=row.name,
+            l1=strength if row.l1 else None,
+            l2=strength if row.l2 else "auto",
+        ).completed()
+        for row in PENALTIES.values()
+        for strength in ((1e-3, 0.1) if row.l1 or row.l2 else (0.0,))
     ]
-    check_all([*specs, replace(BASE, optimizer=_optimizer(optimizer, 2.0))])
+    base = replace(BASE, optimizer=_optimizer(optimizer, 2.0))
+    check_all([replace(base, penalty=penalty) for penalty in penalties])
 
 
 @pytest.mark.slow
@@ -316,8 +312,7 @@ def test_head_trains_as_it_does_alone_with_every_loss() -> None:
         [
             replace(BASE, loss=loss, label_smoothing=smoothing, class_weights=weights)
             for loss in losses
-            for smoothing in (0.0, 0.2)
-            for weights in ((), (0.5, 1.0, 2.5))
+            for smoothing, weights in ((0.0, ()), (0.2, ()), (0.2, (0.5, 1.0, 2.5)))
         ]
     )
 

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -38,6 +40,12 @@ def _images(count: int, size: int, seed: int = 0) -> np.ndarray:
 @pytest.fixture(scope="module")
 def network() -> FeatureNetwork:
     return _network("micro_resnet_s", 32)
+
+
+@pytest.fixture(scope="module")
+def networks() -> Callable[[str, int], FeatureNetwork]:
+    """Builds the network of a backbone and size once: the engines share its conversion, too."""
+    return cache(_network)
 
 
 @pytest.fixture(scope="module")
@@ -87,8 +95,10 @@ def test_engine_computes_the_features_of_the_backbone(
 @pytest.mark.slow
 @pytest.mark.parametrize("backbone", FAMILIES)
 @pytest.mark.parametrize("name", ENGINES)
-def test_engine_runs_each_family(name: str, backbone: str, folder: Path) -> None:
-    _check(name, _network(backbone, 64), folder)
+def test_engine_runs_each_family(
+    name: str, backbone: str, networks: Callable[[str, int], FeatureNetwork], folder: Path
+) -> None:
+    _check(name, networks(backbone, 64), folder)
 
 
 @pytest.mark.parametrize("name", ENGINES)
@@ -121,10 +131,14 @@ def test_features_do_not_depend_on_batch_or_thread(
 )
 @pytest.mark.parametrize("name", ENGINES)
 def test_image_has_the_same_features_at_every_place(
-    name: str, backbone: str, size: int, folder: Path
+    name: str,
+    backbone: str,
+    size: int,
+    networks: Callable[[str, int], FeatureNetwork],
+    folder: Path,
 ) -> None:
     """At the end of a batch TensorFlow's convolutions round otherwise than elsewhere."""
-    engine = open_engine(ENGINES[name], _network(backbone, size), folder)
+    engine = open_engine(ENGINES[name], networks(backbone, size), folder)
     for image in _images(2, size, seed=5):
         rows = engine(np.repeat(image[None], engine.batch_size, axis=0))
         np.testing.assert_array_equal(rows, np.broadcast_to(rows[:1], rows.shape))
