@@ -20,7 +20,7 @@ from tests.support.tiny import TINY
 
 pytestmark = pytest.mark.slow
 
-KILLS = 20 if os.environ.get("ZOO_ALL_FAULTS") else 8
+KILLS = 20 if os.environ.get("ZOO_ALL_FAULTS") else 5
 
 SPACE: dict[str, Any] = {
     "head.hidden": [[], [8]],
