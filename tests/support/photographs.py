@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import shutil
 from pathlib import Path
 
 import numpy as np
@@ -20,6 +21,16 @@ def encode(image: Image.Image, form: str = "JPEG", **options: object) -> bytes:
     buffer = io.BytesIO()
     image.save(buffer, form, **options)
     return buffer.getvalue()
+
+
+def copy_some(data: Path, to: Path, most: int) -> Path:
+    """Copies the first photographs of each folder of a data set; returns the new folder."""
+    for folder in sorted({image.parent for image in data.rglob("*.jpg")}):
+        target = to / folder.relative_to(data)
+        target.mkdir(parents=True)
+        for image in sorted(folder.glob("*.jpg"))[:most]:
+            shutil.copy(image, target)
+    return to
 
 
 class Fill:
