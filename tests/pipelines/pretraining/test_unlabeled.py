@@ -140,15 +140,21 @@ def test_finished_run_is_left_as_it_is(method: str, pretrained: Path, data: str)
         pretrain(data, _recipe(method), out=pretrained.parent)
 
 
+SHORT: dict[str, tuple[dict[str, Any], int]] = {
+    "autoencoder": ({"train": {"epochs": 3}}, 2),
+    # In its second layer.
+    "rbm": ({"data": {"train_per_class": 8}, "train": {"epochs": 3}}, 5),
+}
+"""Settings of a short run, and the checkpoint after which it is stopped."""
+
+
 @pytest.mark.slow
 def test_interrupted_run_ends_with_the_very_same_weights(
-    method: str, pretrained: Path, data: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    method: str, data: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    recipe, whole_run, stop_after = _recipe(method), Run(pretrained.parent), 5
-    if method == "rbm":  # whose machines take long to learn; it is stopped in the second layer
-        few = {"data": {"train_per_class": 8}, "train": {"epochs": 3}}
-        recipe = _recipe(method, few)
-        whole_run = pretrain(data, recipe, out=tmp_path / "whole")
+    layer, stop_after = SHORT[method]
+    recipe = _recipe(method, layer)
+    whole_run = pretrain(data, recipe, out=tmp_path / "whole")
     save, written = RunFolder.save_checkpoint, 0
 
     def save_and_stop(self: RunFolder, checkpoint: Checkpoint) -> None:
