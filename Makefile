@@ -6,6 +6,8 @@ STAMP  := $(VENV)/.installed
 DEMO   ?= runs/demo
 # A process for each core, up to eight; each has one TensorFlow thread (tests/conftest.py).
 PYTEST := $(BIN)/python -m pytest --numprocesses auto --maxprocesses 8 --dist worksteal
+# Tests are compiled once, and the project not in each of the processes that they start.
+unexport PYTHONDONTWRITEBYTECODE
 
 .PHONY: demo test test-unit test-slow lint docs wheel sbom floors lock clean
 
@@ -45,7 +47,7 @@ test-unit: $(STAMP)
 	$(PYTEST) --doctest-modules -m "not train and not slow"
 
 test-slow: $(STAMP)
-	$(PYTEST) --doctest-modules -m slow
+	$(PYTEST) -m slow
 
 # Warnings are errors, broken links between pages among them.
 docs: $(STAMP)
