@@ -11,8 +11,9 @@ A block runs unless the comment `<!-- not run: REASON -->` stands above it. By i
     text      no code
 
 The blocks of a page share a folder and, in Python, their variables. `zoo` runs in this
-process. Backbones whose weights do not come with the project are replaced by one whose do,
-and searches try fewer trials; `<!-- run as written -->` in a page prevents both.
+process. Backbones whose weights do not come with the project, and those that Python names to
+train a head on, are replaced by a small one, and searches try two trials;
+`<!-- run as written -->` in a page prevents both.
 """
 
 from __future__ import annotations
@@ -41,7 +42,8 @@ FLAGS = doctest.ELLIPSIS | doctest.NORMALIZE_WHITESPACE
 
 SUBSTITUTIONS = (
     (re.compile(r"\b(?!efficientnet_lite)\w+\.imagenet\b"), "micro_resnet_s.cifar10"),
-    (re.compile(r"\btrials([ =])\d+"), r"trials\g<1>4"),
+    (re.compile(r'\bbackbone="\w+\.imagenet"'), 'backbone="micro_resnet_s.cifar10"'),
+    (re.compile(r"\btrials([ =])\d+"), r"trials\g<1>2"),
 )
 
 
