@@ -116,9 +116,11 @@ COMPARED = ["vgg16", "mobilenet_v2", "mobilenet_v3_small", "efficientnet_b0", "e
 # One row a family; building and calling all of them takes minutes.
 FIRST = {
     "micro_resnet_s", "squeezenet1_1", "xception", "resnet50", "resnet50_v2", "inception_v3",
-    "mobilenet", "densenet121", "nasnet_mobile", "efficientnet_lite0", "convnext_tiny",
+    "mobilenet", "efficientnet_lite0", "convnext_tiny",
 }  # fmt: skip
-CALLED = [row for row in BACKBONES.values() if row.name not in COMPARED]
+# Engines that compute the same are refused where it is not finite; see their slow tests.
+OF_ENGINES = ["densenet121", "nasnet_mobile"]
+CALLED = [row for row in BACKBONES.values() if row.name not in (*COMPARED, *OF_ENGINES)]
 
 
 @pytest.mark.train
