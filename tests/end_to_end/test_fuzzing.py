@@ -1,7 +1,6 @@
 """Mutated inputs of every reader give a value or an error of one line, in bounded time and memory.
 
-`python -m tests.support.fuzzing_records NAME 50` runs fifty cases of one reader;
-`ZOO_ALL_FAULTS=1` runs twice as many of each.
+`python -m tests.support.fuzzing_records NAME 50` runs fifty cases of one reader.
 """
 
 from __future__ import annotations
@@ -14,8 +13,6 @@ from pathlib import Path
 
 import pytest
 
-CASES = 2000 if os.environ.get("ZOO_ALL_FAULTS") else 1000
-
 
 @pytest.mark.slow
 @pytest.mark.parametrize(
@@ -23,7 +20,7 @@ CASES = 2000 if os.environ.get("ZOO_ALL_FAULTS") else 1000
 )
 def test_mutated_inputs_are_answered(readers: str, max_mb: int, root: Path, tmp_path: Path) -> None:
     done = subprocess.run(
-        [sys.executable, "-m", f"tests.support.fuzzing_{readers}", str(CASES)],
+        [sys.executable, "-m", f"tests.support.fuzzing_{readers}"],
         cwd=root,
         env={**os.environ, "PYTHONPATH": str(root), "ZOO_CACHE": str(tmp_path)},
         capture_output=True,
@@ -34,7 +31,7 @@ def test_mutated_inputs_are_answered(readers: str, max_mb: int, root: Path, tmp_
     found = json.loads(done.stdout)
     faults = {name: told["faults"] for name, told in found["readers"].items() if told["faults"]}
     assert faults == {}
-    assert all(told["cases"] == CASES for told in found["readers"].values())
+    assert all(told["cases"] >= 2000 for told in found["readers"].values())
     # A case that only ever is refused says little.
     assert all(told["read"] > 20 for name, told in found["readers"].items() if name != "seal")
     assert found["peak_mb"] < max_mb

@@ -333,17 +333,10 @@ def test_formats_are_listed_without_numpy() -> None:
 @pytest.mark.slow
 @pytest.mark.parametrize("name", PORTABLE)
 @pytest.mark.parametrize(
-    ("backbone", "left_out"),
-    [
-        pytest.param("efficientnet_lite0.imagenet", None, id="efficientnet_lite0.imagenet"),
-        # Each precision is proven on two families at least.
-        pytest.param("squeezenet1_1", "float16", id="squeezenet1_1"),
-        pytest.param("mobilenet_v2", "none", id="mobilenet_v2"),
-    ],
+    "backbone", ["efficientnet_lite0.imagenet", "squeezenet1_1", "mobilenet_v2"]
 )
-def test_networks_of_other_families_are_proven(
+def test_networks_of_other_families_are_proven_in_every_precision(
     backbone: str,
-    left_out: str | None,
     name: str,
     images: list[Path],
     lone_environment: Callable[[str], Path],
@@ -360,8 +353,6 @@ def test_networks_of_other_families_are_proven(
     calibration = Calibration(images, {"label": truth}, max_drop=100.0)
     environment = lone_environment(row.packages[0])
     for quantize in row.quantizations:
-        if quantize == left_out:
-            continue
         version = export_portable(
             exported,
             row,
