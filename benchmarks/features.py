@@ -28,7 +28,7 @@ from typing import Annotated, Any
 import numpy as np
 import typer
 
-from pipelines.extraction.compute_features import compute_features
+from pipelines.extraction.compute_features import RENEWED_AFTER, compute_features
 from pipelines.recipe.recipe import Recipe
 from pipelines.runtime.cluster import open_cluster
 from pipelines.sources.columns import Files, Texts
@@ -121,7 +121,7 @@ def tasks(
 
     def measure() -> dict[str, Any]:
         names = [f"train/class_{n % 10}/{n:010d}.jpg" for n in range(SHARD_IMAGES)]
-        with open_cluster(cluster, insecure=False) as executor:
+        with open_cluster(cluster, renewed_after=RENEWED_AFTER) as executor:
             executor.submit(len, names).result()
             started = time.perf_counter()
             futures = [executor.submit(len, names) for _ in range(count)]

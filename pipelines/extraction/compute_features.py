@@ -49,7 +49,7 @@ SHARD_BYTES = 256 * 2**20
 _AHEAD = 2
 """Tasks for each that runs: the next one is there when it ends."""
 
-_RENEWED_AFTER = 100
+RENEWED_AFTER = 100
 """Shards of a process: each leaves little memory behind, and a new one takes seconds to start."""
 
 _READERS = 8
@@ -129,7 +129,7 @@ def compute_features(
     base = Recipe.of(recipe) if recipe else Recipe.for_data(data, backbone=backbone)
     base = base.for_source(data)
     check_network(base.resolve())
-    with open_cluster(cluster, insecure=insecure, renewed_after=_RENEWED_AFTER) as executor:
+    with open_cluster(cluster, insecure=insecure, renewed_after=RENEWED_AFTER) as executor:
         executor.warm_up(start_keras)
         check_gpus(executor)
         return _compute(base, str(out), shard_images, executor)
