@@ -13,7 +13,7 @@ A block runs unless the comment `<!-- not run: REASON -->` stands above it. By i
 The blocks of a page share a folder and, in Python, their variables. `zoo` runs in this
 process. Backbones whose weights do not come with the project, and those that Python names to
 train a head on, are replaced by a small one, and searches try two trials;
-`<!-- run as written -->` in a page prevents both.
+`<!-- run as written -->` in a page prevents that.
 """
 
 from __future__ import annotations

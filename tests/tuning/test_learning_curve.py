@@ -46,7 +46,7 @@ def test_interval_holds_the_error_that_comes() -> None:
     """Images of which some are harder than others: right from a number of examples on."""
     truth = PowerLaw(0.05, 1.2, 0.45)
     held = 0
-    for seed in range(12):
+    for seed in range(20):
         rng = np.random.default_rng(seed)
         hardness = rng.random(600)
         errors = np.stack([hardness < truth(size) for size in SIZES])
@@ -54,7 +54,7 @@ def test_interval_holds_the_error_that_comes() -> None:
         held += found.low <= truth(1600) <= found.high
         assert found.low <= found.error <= found.high
         assert found.high - found.low < 0.08
-    assert held >= 10
+    assert held >= 17
 
 
 def test_same_seed_same_interval() -> None:

@@ -72,6 +72,25 @@ def test_array_reads_the_same_from_disk_and_from_memory(
     )
 
 
+@pytest.mark.skipif(not Path("/proc/self/smaps").exists(), reason="needs /proc")
+def test_released_shard_takes_no_memory_and_is_read_again(tmp_path: Path) -> None:
+    rows = np.random.default_rng(0).normal(size=(2000, 2, 500)).astype(np.float32)
+    folder = FeatureStore(tmp_path, 1e9).open(KEY, RowFormat((2, 500)))
+    folder.write(_digests(*map(str, range(len(rows)))), rows)
+    (shard,) = folder.shards
+
+    def resident_kib() -> int:
+        lines = Path("/proc/self/smaps").read_text(encoding="utf-8").splitlines()
+        (start,) = (number for number, line in enumerate(lines) if str(shard.file) in line)
+        return int(next(line for line in lines[start:] if line.startswith("Rss:")).split()[1])
+
+    np.testing.assert_array_equal(shard.features, rows)
+    assert resident_kib() > rows.nbytes / 2048
+    shard.release()
+    assert resident_kib() == 0
+    np.testing.assert_array_equal(shard.features, rows)
+
+
 def test_each_key_has_a_folder_of_its_own(tmp_path: Path) -> None:
     store = FeatureStore(tmp_path, 1e9)
     store.open(KEY, ROW).write(_digests("a"), _rows(1))

@@ -105,7 +105,7 @@ def test_export_of_a_network_predicts_as_the_network(
         shutil.copy(image, unsorted)
     (unsorted / "damaged.jpg").write_bytes(b"\xff\xd8\xff")
     # Images without classes, or by default embedded photographs.
-    data = [] if name.startswith("micro") else ["--data", str(unsorted)]
+    data = ["--data", str(unsorted)] if name.startswith("micro") else []
     assert run_command(["export", name, "--to", "saved_models/net", *data]) == 0
     captured = capsys.readouterr()
     assert captured.out == f"saved_models{os.sep}net{os.sep}1\n"
@@ -131,17 +131,12 @@ def test_export_of_a_network_predicts_as_the_network(
 @pytest.mark.slow
 @pytest.mark.parametrize("scale", range(3))
 def test_ants_and_bees_are_among_the_first_five(scale: int, photographs: Path, capsys: Say) -> None:
-    """As the command names them; of all 153, of ants 0.94 to 0.97, of bees 0.92 to 0.96."""
-    count = 30
-    images = [
-        str(image)
-        for name in ("ants", "bees")
-        for image in sorted((photographs / "val" / name).glob("*.jpg"))[:count]
-    ]
-    command = ["predict", f"efficientnet_lite{scale}.imagenet", *images, "--json"]
+    """As the command names them, of 153 photographs; of ants 0.94 to 0.97, of bees 0.92 to 0.96."""
+    folders = [str(photographs / "val" / name) for name in ("ants", "bees")]
+    command = ["predict", f"efficientnet_lite{scale}.imagenet", *folders, "--json"]
     assert run_command(command) == 0
     predictions = json.loads(capsys.readouterr().out)["predictions"]
-    for name in ("ant", "bee"):
+    for name, count in (("ant", 70), ("bee", 83)):
         of_class = [p for p in predictions if Path(p["image"]).parent.name == f"{name}s"]
         assert len(of_class) == count
         assert sum(name in p["classes"] for p in of_class) >= 0.8 * count

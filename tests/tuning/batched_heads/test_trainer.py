@@ -209,7 +209,7 @@ def test_head_trains_as_it_does_alone_with_every_optimizer(name: str) -> None:
     check_all(
         [
             replace(BASE, optimizer=_optimizer(name, rate, weight_decay=decay))
-            for rate, decay in ((1.0, 0.0), (3.0, 0.1))
+            for rate, decay in ((1.0, 0.0), (3.0, 0.1), (0.3, 0.0))
         ]
     )
 
@@ -312,7 +312,8 @@ def test_head_trains_as_it_does_alone_with_every_loss() -> None:
         [
             replace(BASE, loss=loss, label_smoothing=smoothing, class_weights=weights)
             for loss in losses
-            for smoothing, weights in ((0.0, ()), (0.2, ()), (0.2, (0.5, 1.0, 2.5)))
+            for smoothing in (0.0, 0.2)
+            for weights in ((), (0.5, 1.0, 2.5))
         ]
     )
 
