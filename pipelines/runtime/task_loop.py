@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import FIRST_COMPLETED, Future, wait
+from itertools import islice
 from typing import TypeVar
 
 from zoo.errors import WorkerError
@@ -37,10 +38,10 @@ def run_tasks(
     waiting = iter(items)
     running: dict[Future[Result], Item] = {}
     while True:
-        for item in waiting:
+        # What was lost may have taken the room already.
+        room = None if most is None else max(0, most - len(running))
+        for item in islice(waiting, room):
             running[submit(item)] = item
-            if len(running) == most:
-                break
         if not running:
             return
         ended, _ = wait(running, return_when=FIRST_COMPLETED)

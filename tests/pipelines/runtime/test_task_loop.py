@@ -44,6 +44,34 @@ def test_as_many_are_under_way_as_wanted(most: int) -> None:
     assert (len(seen), max(seen), under_way) == (6, most, 0)
 
 
+@pytest.mark.parametrize("parts", [1, 3])
+def test_lost_items_run_again_in_the_room_that_there_is(parts: int) -> None:
+    under_way, seen = 0, []
+
+    def submit(number: int) -> Future[int]:
+        nonlocal under_way
+        under_way += 1
+        seen.append(under_way)
+        if number != 3:
+            return InThisProcess().submit(tasks.square, number)
+        future: Future[int] = Future()
+        future.set_exception(WorkerError("the process ended"))
+        return future
+
+    def after_loss(number: int, error: WorkerError) -> tuple[None, range]:
+        nonlocal under_way
+        under_way -= 1
+        return None, range(100, 100 + parts)
+
+    found = []
+    for number, _ in run_tasks(range(20), submit, after_loss, most=2):
+        under_way -= 1
+        found.append(number)
+    assert sorted(found) == [*range(3), *range(4, 20), *range(100, 100 + parts)]
+    # A lost item may become several; nothing else begins until there is room again.
+    assert max(seen) <= 1 + parts
+
+
 def test_lost_item_is_replaced_until_it_has_a_result() -> None:
     lost: list[str] = []
 
